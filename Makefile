@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+# Works on a fresh machine that has nothing but Python >= 3.10. `make help` lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help protect test lint format clean
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
+PIP_ARGS ?=
+DATA ?=
+OUT ?= $(if $(DATA),,runs/phantom_protected)
+ARGS ?=
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+protect: $(VENV)/.core ## protect a phantom, or: make protect DATA=/path/in OUT=/path/out [ARGS="--resume true"]
+	@if [ -n "$(DATA)" ] && [ -z "$(OUT)" ]; then \
+	  echo "make protect: DATA is set but OUT is not. Say where the protected copy goes: OUT=/path/to/new/folder" >&2; exit 2; fi
+	$(PY) -m monai.bundle run protect --config_file monai_bundle/configs/protect.yaml \
+	  $(if $(DATA),--dataset_dir "$(DATA)",--overwrite true) --output_dir "$(OUT)" $(ARGS)
+
+test: $(VENV)/.dev ## lint, types and the whole test suite with coverage
+	$(PY) -m ruff check umed tests
+	$(PY) -m ruff format --check umed tests
+	$(PY) -m mypy
+	$(PY) -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+lint: $(VENV)/.dev ## ruff and mypy only
+	$(PY) -m ruff check umed tests
+	$(PY) -m ruff format --check umed tests
+	$(PY) -m mypy
+
+format: $(VENV)/.dev ## rewrite the sources in the house format
+	$(PY) -m ruff check --fix umed tests
+	$(PY) -m ruff format umed tests
+
+clean: ## remove .venv, caches and runs/
+	rm -rf $(VENV) runs .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+
+$(PY):
+	@if [ -z "$(PYTHON)" ]; then echo "No Python >= 3.10 found. Install one, or say where it is: make PYTHON=/path/to/python" >&2; exit 1; fi
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps are older than these two files exactly when something must be installed again.
+$(VENV)/.core: pyproject.toml constraints.txt | $(PY)
+	$(PY) -m pip install --quiet -e . -c constraints.txt $(PIP_ARGS)
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(PY)
+	$(PY) -m pip install --quiet -e '.[dev]' -c constraints.txt $(PIP_ARGS)
+	@touch $@ $(VENV)/.core
