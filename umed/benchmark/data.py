@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data sets as tensors for victims, and the split that keeps test cases away from everything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from umed.errors import InputError
+from umed.io import read
+from umed.io.layouts import find_dataset, write_index
+from umed.io.masks import read_label
+from umed.types import Case
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Cases in memory, each at its own size.
+
+    Args:
+        ids: case ids.
+        images: one tensor a case, ``(C, *spatial)`` float32.
+        labels: one tensor a case, ``(*spatial)`` uint8, class of each voxel.
+        classes: number of classes, background included.
+        truths: labels on the grid that predictions are judged on, where that differs from ``labels``.
+    """
+
+    ids: tuple[str, ...]
+    images: tuple[torch.Tensor, ...]
+    labels: tuple[torch.Tensor, ...]
+    classes: int
+    truths: tuple[torch.Tensor, ...] | None = None
+
+    def pick(self, ids: Collection[str]) -> Samples:
+        """Keep some of the cases, in the order of this record.
+
+        Args:
+            ids: which ones; all must be there.
+
+        Returns:
+            Those cases.
+
+        Raises:
+            InputError: When one is missing.
+        """
+        missing = sorted(set(ids) - set(self.ids))
+        if missing:
+            raise InputError(f"benchmark: expected case {missing[0]!r} among {len(self.ids)} cases, but it is missing.")
+        rows = [row for row, name in enumerate(self.ids) if name in ids]
+        truths = None if self.truths is None else tuple(self.truths[row] for row in rows)
+        images, labels = (tuple(items[row] for row in rows) for items in (self.images, self.labels))
+        return Samples(tuple(self.ids[row] for row in rows), images, labels, self.classes, truths)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which case is used for what. The three sets have no case in common.
+
+    Args:
+        train: cases that are published, hence protected.
+        validation: clean cases that choose a checkpoint.
+        test: clean cases that judge, never protected.
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        together = self.train + self.validation + self.test
+        if len(set(together)) != len(together):
+            raise InputError("benchmark: a case is in two parts of the split. Case ids must be unique.")
+
+
+def split_cases(ids: Sequence[str], *, seed: int = 0, test: float = 0.25, validation: float = 0.1) -> Split:
+    """Split by case; depends on the set of ids and the seed alone.
+
+    Args:
+        ids: unique case ids, at least 4.
+        seed: which split.
+        test: share of all cases that are tested on.
+        validation: share of the other cases that are held back clean to choose a checkpoint.
+
+    Returns:
+        The split; every part has at least one case.
+
+    Raises:
+        InputError: When there are fewer than 4 cases or an id occurs twice.
+
+    Example:
+        >>> split = split_cases([str(number) for number in range(40)])
+        >>> len(split.train), len(split.validation), len(split.test)
+        (27, 3, 10)
+    """
+    if len(ids) < 4:
+        raise InputError(f"benchmark: expected at least 4 labelled cases to split, got {len(ids)}.")
+    names = sorted(ids)
+    order = [names[k] for k in np.random.default_rng(seed).permutation(len(names))]
+    tests = max(1, round(len(names) * test))
+    checks = max(1, round((len(names) - tests) * validation))
+    return Split(
+        train=tuple(sorted(order[tests + checks :])),
+        validation=tuple(sorted(order[tests : tests + checks])),
+        test=tuple(sorted(order[:tests])),
+    )
+
+
+def labelled_ids(root: str | Path) -> tuple[str, ...]:
+    """Ids of the cases of a data set that have a label and are not in its own unlabelled test split.
+
+    Args:
+        root: a data set in any layout that umed reads.
+
+    Returns:
+        Their ids, sorted.
+    """
+    dataset = find_dataset(Path(root))
+    return tuple(case.id for case in dataset.cases if case.label is not None and case.id not in dataset.split)
+
+
+def load_samples(root: str | Path, ids: Collection[str] | None = None) -> Samples:
+    """Read cases from files: physical values, nothing normalised or resampled.
+
+    Args:
+        root: a data set in any layout that umed reads, original or written by ``umed protect``.
+        ids: which cases, ``None`` for all that have a label.
+
+    Returns:
+        The cases, sorted by id; ``classes`` is the largest label value in them plus one.
+
+    Raises:
+        InputError: When a case is missing or cannot be read.
+    """
+    dataset = find_dataset(Path(root))
+    wanted = set(labelled_ids(root) if ids is None else ids)
+    cases = [case for case in dataset.cases if case.id in wanted and case.label is not None]
+    missing = sorted(wanted - {case.id for case in cases})
+    if missing:
+        raise InputError(f"{root}: expected a labelled case {missing[0]!r}, found none. Run umed inspect on it.")
+    images, labels = zip(*(_load(dataset.root, case) for case in cases), strict=True)
+    classes = max(int(label.max()) for label in labels) + 1
+    return Samples(tuple(case.id for case in cases), images, labels, classes)
+
+
+def _load(root: Path, case: Case) -> tuple[torch.Tensor, torch.Tensor]:
+    """Read one case: channels of all its files stacked, and its label."""
+    assert case.label is not None
+    volumes = [read(root / path) for path in case.images]
+    parts = [v.channels.astype(np.float32) * v.encoding.slope + v.encoding.inter for v in volumes]
+    image = np.concatenate(parts).astype(np.float32, copy=False)
+    label = read_label(root / case.label, volumes[0])
+    return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(label).astype(np.uint8))
+
+
+def normalise(samples: Samples) -> Samples:
+    """Shift and scale each channel of each image to mean 0 and standard deviation 1, as nnU-Net does for MR.
+
+    Args:
+        samples: any cases; they are left as they are.
+
+    Returns:
+        The same cases, normalised.
+    """
+    return Samples(samples.ids, tuple(map(_z_score, samples.images)), samples.labels, samples.classes, samples.truths)
+
+
+def _z_score(image: torch.Tensor) -> torch.Tensor:
+    axes = tuple(range(1, image.ndim))
+    spread, mean = torch.std_mean(image, dim=axes, keepdim=True, correction=0)
+    return (image - mean) / spread.clamp(min=1e-8)
+
+
+def subset_dataset(root: str | Path, ids: Collection[str], out: str | Path) -> Path:
+    """Make a data set folder that holds some of the cases only, so that nothing else can be protected or learnt from.
+
+    Args:
+        root: a data set in any layout that umed reads.
+        ids: which cases.
+        out: folder to make; files are hard links where the disk allows it, else copies.
+
+    Returns:
+        ``out``, in the same layout.
+
+    Raises:
+        InputError: When a case is missing.
+    """
+    dataset = find_dataset(Path(root))
+    cases = [case for case in dataset.cases if case.id in set(ids)]
+    missing = sorted(set(ids) - {case.id for case in cases})
+    if missing:
+        raise InputError(f"{root}: expected case {missing[0]!r}, found none. Run umed inspect on the folder.")
+    out = Path(out)
+    for path in (path for case in cases for path in (*case.images, case.label) if path is not None):
+        target = out / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            _link(dataset.root / path, target)
+    write_index(dataset, set(ids), out)
+    return out
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another disk, or a file system without links
+        shutil.copyfile(source, target)

@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The thief's training loop: a fresh network, Dice + CE, Adam, a fixed number of steps, judged on clean test cases.
+
+Nothing here knows whether the data are protected: clean and protected data go through the same lines with the same
+seed, so they see the same cases, crops and flips in the same order.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from monai.losses.dice import DiceCELoss
+
+from umed.benchmark.data import Samples
+from umed.benchmark.victims import DIVISOR, make_victim
+
+Augment = Callable[[torch.Tensor, torch.Tensor, torch.Generator], tuple[torch.Tensor, torch.Tensor]]
+Progress = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a victim is trained.
+
+    Args:
+        net: name of the victim.
+        width: its width.
+        steps: optimiser steps, the same for clean and protected data.
+        batch: images a step.
+        learning_rate: Adam's, at the start; decays as ``(1 - t)^0.9`` (nnU-Net's poly schedule, arXiv 1809.10486).
+        patch: size of the random crops, ``None`` for the largest size in the training set. Smaller images are padded.
+        flips: whether each axis is flipped with probability 1/2.
+        checkpoints: how often the clean validation cases are scored, evenly spaced, the last step included.
+    """
+
+    net: str = "unet"
+    width: int = 8
+    steps: int = 1000
+    batch: int = 4
+    learning_rate: float = 2e-3
+    patch: tuple[int, ...] | None = None
+    flips: bool = True
+    checkpoints: int = 10
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What came of a training.
+
+    Args:
+        loss: training loss of each step.
+        flat: whether the loss was flat at the end; see :func:`is_flat`.
+        validation: ``(step, mean DSC on the clean validation cases)`` of each checkpoint.
+        last: DSC of each class on the clean test cases after the last step.
+        best: the same at the checkpoint that was best on the clean validation cases; ``last`` without such cases.
+        best_step: that checkpoint's step.
+        seconds: wall time of the training steps, without scoring.
+    """
+
+    loss: tuple[float, ...]
+    flat: bool
+    validation: tuple[tuple[int, float], ...]
+    last: tuple[float, ...]
+    best: tuple[float, ...]
+    best_step: int
+    seconds: float
+    network: torch.nn.Module = field(repr=False)
+
+
+def is_flat(loss: Sequence[float], *, part: float = 0.2, tolerance: float = 0.05) -> bool:
+    """Say whether a training loss has stopped falling.
+
+    A least-squares line is laid through the last fifth of the steps; the loss is flat when that line falls by less than
+    5 % of what the loss fell over the whole training (first 2 % of the steps to the last fifth's mean).
+
+    Args:
+        loss: loss of each step.
+        part: the share of the steps at the end that is looked at.
+        tolerance: the share of the whole fall that may still happen there.
+
+    Returns:
+        Whether it is flat; never for fewer than 10 steps.
+
+    Example:
+        >>> is_flat([1 / (1 + step) for step in range(1000)]), is_flat([1 - step / 1000 for step in range(1000)])
+        (True, False)
+    """
+    values = np.asarray(loss, dtype=np.float64)
+    if values.size < 10:
+        return False
+    tail = values[-max(5, int(part * values.size)) :]
+    start = values[: max(1, values.size // 50)].mean()
+    slope = np.polyfit(np.arange(tail.size), tail, 1)[0]
+    return bool(-slope * tail.size < tolerance * max(start - tail.mean(), 1e-12))
+
+
+def train_victim(
+    train: Samples,
+    validation: Samples | None,
+    test: Samples,
+    *,
+    recipe: Recipe,
+    seed: int = 0,
+    augment: Augment | None = None,
+    device: str | torch.device = "cpu",
+    progress: Progress | None = None,
+) -> Curve:
+    """Train a fresh victim and score it on clean test cases.
+
+    Args:
+        train: what the thief has; may be protected.
+        validation: clean cases that choose the best checkpoint, or ``None``.
+        test: clean cases.
+        recipe: how to train.
+        seed: seeds the weights, the order of the cases, the crops and the flips.
+        augment: applied to each batch ``(B, C, *spatial)``, ``(B, 1, *spatial)`` after the flips.
+        device: torch device; mixed precision and channels-last memory are used where they help.
+        progress: called with (step, steps, loss).
+
+    Returns:
+        The curve and the DSC.
+    """
+    device = torch.device(device)
+    dims = train.images[0].ndim - 1
+    torch.manual_seed(seed)
+    network = make_victim(
+        recipe.net, spatial_dims=dims, in_channels=train.images[0].shape[0], classes=train.classes, width=recipe.width
+    )
+    layout = torch.channels_last if dims == 2 else torch.channels_last_3d
+    network = network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 - step / recipe.steps) ** 0.9)
+    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
+    batches = Batches(train, recipe, seed)
+    checkpoints = {round(recipe.steps * (k + 1) / recipe.checkpoints) for k in range(recipe.checkpoints)}
+    losses: list[float] = []
+    scores: list[tuple[int, float]] = []
+    best: tuple[float, int, dict[str, torch.Tensor]] | None = None
+    seconds = 0.0
+    for step in range(1, recipe.steps + 1):
+        begin = time.perf_counter()
+        network.train()
+        image, label = batches.draw()
+        if augment is not None:
+            image, label = augment(image, label, batches.generator)
+        image = image.to(device=device, memory_format=layout)
+        with torch.autocast(device.type, dtype=torch.float16, enabled=device.type == "cuda"):
+            output = network(image)
+        loss = segmentation_loss(output.float(), label.to(device))
+        optimizer.zero_grad()
+        torch.autograd.backward(scaler.scale(loss))
+        scaler.step(optimizer)
+        scaler.update()
+        schedule.step()
+        losses.append(float(loss.detach()))
+        seconds += time.perf_counter() - begin
+        if progress is not None:
+            progress(step, recipe.steps, losses[-1])
+        if validation is not None and validation.ids and step in checkpoints:
+            score = float(np.nanmean(score_cases(network, validation, device, batches.size)))
+            scores.append((step, score))
+            if best is None or score > best[0]:
+                best = (score, step, copy.deepcopy(network.state_dict()))
+    last = score_cases(network, test, device, batches.size)
+    chosen, best_step = last, recipe.steps
+    if best is not None and best[1] != recipe.steps:
+        final = copy.deepcopy(network.state_dict())
+        network.load_state_dict(best[2])
+        chosen, best_step = score_cases(network, test, device, batches.size), best[1]
+        network.load_state_dict(final)
+    return Curve(tuple(losses), is_flat(losses), tuple(scores), last, chosen, best_step, seconds, network)
+
+
+class Batches:
+    """An endless stream of random crops with flips; the order depends on the seed alone, not on the pixels.
+
+    Args:
+        samples: where they come from.
+        recipe: batch size, crop size, flips.
+        seed: what the stream depends on.
+    """
+
+    def __init__(self, samples: Samples, recipe: Recipe, seed: int) -> None:
+        self.samples = samples
+        self.recipe = recipe
+        self.generator = torch.Generator().manual_seed(seed + 1)
+        largest = tuple(max(image.shape[axis] for image in samples.images) for axis in range(1, samples.images[0].ndim))
+        self.size = tuple(-(-size // DIVISOR) * DIVISOR for size in (recipe.patch or largest))
+        self.order: list[int] = []
+
+    def draw(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw a batch.
+
+        Returns:
+            Images ``(B, C, *size)`` float32 and labels ``(B, 1, *size)`` int64.
+        """
+        images, labels = [], []
+        for _ in range(self.recipe.batch):
+            if not self.order:
+                self.order = torch.randperm(len(self.samples.ids), generator=self.generator).tolist()
+            index = self.order.pop()
+            image, label = crop(self.samples.images[index], self.samples.labels[index], self.size, self.generator)
+            if self.recipe.flips:
+                axes = [a for a in range(1, image.ndim) if torch.rand((), generator=self.generator) < 0.5]
+                image, label = image.flip(axes), label.flip(axes)
+            images.append(image)
+            labels.append(label)
+        return torch.stack(images), torch.stack(labels).long()
+
+
+def crop(
+    image: torch.Tensor, label: torch.Tensor, size: Sequence[int], generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut a random window; where the image is smaller, pad it with 0, the mean of a normalised image.
+
+    Args:
+        image: ``(C, *spatial)``.
+        label: ``(*spatial)``.
+        size: spatial size of the window.
+        generator: source of randomness.
+
+    Returns:
+        Window ``(C, *size)`` and its label ``(1, *size)``.
+    """
+    window: list[slice] = []
+    padding: list[int] = []
+    for have, want in zip(image.shape[1:], size, strict=True):
+        room = have - want
+        start = int(torch.randint(abs(room) + 1, (), generator=generator))
+        window.append(slice(start, start + want) if room > 0 else slice(None))
+        padding = ([0, 0] if room > 0 else [start, -room - start]) + padding
+    image, label = image[tuple([slice(None), *window])], label[tuple(window)][None]
+    return functional.pad(image, padding), functional.pad(label, padding)
+
+
+def segmentation_loss(output: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Dice + CE; with deep supervision the heads weigh 1, 1/2, 1/4 ... (arXiv 1809.10486).
+
+    Args:
+        output: logits ``(B, classes, *spatial)`` or ``(B, heads, classes, *spatial)``.
+        label: ``(B, 1, *spatial)``.
+
+    Returns:
+        The loss, a scalar.
+    """
+    score = DiceCELoss(softmax=True, to_onehot_y=True)
+    heads = torch.unbind(output, 1) if output.ndim > label.ndim else (output,)
+    weights = [0.5**head for head in range(len(heads))]
+    total = torch.stack([weight * score(head, label) for weight, head in zip(weights, heads, strict=True)]).sum()
+    return total / sum(weights)
+
+
+@torch.no_grad()
+def predict(
+    network: torch.nn.Module,
+    image: torch.Tensor,
+    device: torch.device,
+    size: Sequence[int] | None = None,
+    window: Sequence[int] = (),
+) -> torch.Tensor:
+    """Segment one whole image, in the middle of 0 where it is smaller than what the network was trained on.
+
+    Args:
+        network: a victim.
+        image: ``(C, *spatial)``.
+        device: where the network is.
+        size: grid of the answer where it differs from the image's; the logits are resampled linearly.
+        window: size that the network was trained on. Instance norm sees how much of an image is padding, so it must be
+            the same in training and here.
+
+    Returns:
+        Class of each voxel ``(*spatial)`` or ``(*size)``.
+    """
+    network.eval()
+    layout = torch.channels_last if image.ndim == 3 else torch.channels_last_3d
+    spatial = image.shape[1:]
+    least = tuple(window) or (0,) * len(spatial)
+    room = [max(-length % DIVISOR, want - length) for length, want in zip(spatial, least, strict=True)]
+    padding = [pad for gap in reversed(room) for pad in (gap // 2, gap - gap // 2)]
+    batch = functional.pad(image, padding)[None].to(device=device, memory_format=layout)
+    with torch.autocast(device.type, dtype=torch.float16, enabled=device.type == "cuda"):
+        logits = network(batch)
+    for axis, (gap, length) in enumerate(zip(room, spatial, strict=True)):
+        logits = logits.narrow(axis + 2, gap // 2, length)
+    if size is not None and tuple(size) != tuple(spatial):
+        mode = "bilinear" if image.ndim == 3 else "trilinear"
+        logits = functional.interpolate(logits.float(), size=tuple(size), mode=mode)
+    return torch.argmax(logits[0], 0).cpu()
+
+
+def score_cases(
+    network: torch.nn.Module, samples: Samples, device: torch.device, window: Sequence[int] = ()
+) -> tuple[float, ...]:
+    """Mean DSC over the cases for each foreground class, on each case's own grid.
+
+    A case whose label lacks a class does not count for that class.
+
+    Args:
+        network: a victim.
+        samples: cases; judged on ``samples.truths`` where there are any, else on ``samples.labels``.
+        device: where the network is.
+        window: see :func:`predict`.
+
+    Returns:
+        DSC in [0, 1] of each foreground class, NaN for a class that no case has.
+    """
+    table = np.full((len(samples.ids), samples.classes - 1), np.nan)
+    for row, (image, label) in enumerate(zip(samples.images, samples.truths or samples.labels, strict=True)):
+        answer = predict(network, image, device, label.shape, window)
+        for k in range(1, samples.classes):
+            truth, found = label == k, answer == k
+            if truth.any():
+                table[row, k - 1] = 2.0 * float((truth & found).sum()) / float(truth.sum() + found.sum())
+    return tuple(float(np.nanmean(column)) if np.isfinite(column).any() else float("nan") for column in table.T)
