@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""umed makes a medical image segmentation data set safe to publish.
+
+The public names are imported when they are first used, so that ``import umed`` stays fast and free of torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from umed.planning import inspect as inspect
+    from umed.planning import plan as plan
+    from umed.protect import protect as protect
+    from umed.transforms import Protect as Protect
+    from umed.transforms import Protectd as Protectd
+    from umed.verify import verify as verify
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "protect": "umed.protect",
+    "verify": "umed.verify",
+    "plan": "umed.planning",
+    "inspect": "umed.planning",
+    "Protect": "umed.transforms",
+    "Protectd": "umed.transforms",
+}
+
+__all__ = ["Protect", "Protectd", "__version__", "inspect", "plan", "protect", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'umed' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])
+
+
+class _Package(ModuleType):
+    """``umed.protect`` is the function even after the submodule of the same name was imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _PUBLIC and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

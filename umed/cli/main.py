@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entry point of the command ``umed``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from umed import __version__
+from umed.cli import benchmark, info, inspect, plan, protect, sample, verify
+from umed.cli.parsing import EXIT_CODES, Parser, join_negative
+from umed.errors import ConfigError, UmedError, did_you_mean
+
+COMMANDS = {
+    "protect": protect,
+    "verify": verify,
+    "inspect": inspect,
+    "plan": plan,
+    "info": info,
+    "sample": sample,
+    "benchmark": benchmark,
+}
+
+
+def make_parser() -> tuple[Parser, dict[str, Parser]]:
+    """Build the parser.
+
+    Returns:
+        The parser, and the parser of each command.
+    """
+    parser = Parser(
+        prog="umed",
+        description="Make a medical image segmentation data set safe to publish.\nFor research, not for diagnosis.",
+        epilog=f"start with: umed inspect FOLDER, then umed protect FOLDER OUT\n{EXIT_CODES}",
+    )
+    parser.add_argument("--version", action="version", version=f"umed {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    made: dict[str, Parser] = {}
+    for name, module in COMMANDS.items():
+        summary = (module.__doc__ or "").splitlines()[0]
+        made[name] = commands.add_parser(name, help=summary, description=summary)
+        module.add(made[name])
+    return parser, made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: arguments without the program's name, ``None`` for those of the process.
+
+    Returns:
+        Exit code: 0 ok, 1 failed, 2 usage, 3 some cases failed.
+    """
+    words = join_negative(sys.argv[1:] if argv is None else argv)
+    parser, commands = make_parser()
+    try:
+        if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+            parser.error(f"unknown command {words[0]!r}.{did_you_mean(words[0], COMMANDS)}")
+        args, unknown = parser.parse_known_args(words)
+        if unknown:
+            commands[args.command].refuse(unknown)
+        code: int = COMMANDS[args.command].run(args)
+        sys.stdout.flush()
+        return code
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except ConfigError as error:
+        print(f"umed: {error}", file=sys.stderr)
+        return 2
+    except UmedError as error:
+        print(f"umed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("umed: stopped. Nothing is half-written; run the same command with --resume to go on.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Show the settings that protect would use on a data set, and why."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from umed.cli import parsing
+from umed.cli.output import table
+from umed.config import make_settings
+from umed.planning import plan
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("input", type=Path, metavar="INPUT", help="data set")
+    parsing.add_settings(parser)
+    parsing.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan."""
+    resolved = plan(args.input, settings=make_settings(args.recipe, parsing.overrides(args)))
+    if args.json:
+        print(resolved.to_json(), end="")
+        return 0
+    content = dataclasses.asdict(resolved)
+    content.pop("why")
+    training = content.pop("training")
+    rows = [[key, str(value)] for key, value in content.items()]
+    rows += [[f"training.{key}", str(value)] for key, value in training.items()]
+    print(table(["setting", "value"], rows), "", *resolved.why, sep="\n")
+    return 0

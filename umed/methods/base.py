@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every method has in common: it proposes a direction, and :mod:`umed.budget` turns it into stored values."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from umed import budget
+from umed.budget import Budget
+from umed.errors import ConfigError, did_you_mean
+from umed.planning import Plan
+from umed.registry import resolve
+from umed.types import Progress, Regions, Volume
+
+
+def case_generator(seed: int, case_id: str) -> np.random.Generator:
+    """Make the random generator of one case; it depends on nothing but its arguments.
+
+    Args:
+        seed: the plan's seed.
+        case_id: stable name of the case.
+
+    Returns:
+        A numpy generator.
+    """
+    digest = hashlib.sha256(f"{seed}/{case_id}".encode()).digest()
+    return np.random.default_rng(np.frombuffer(digest, dtype="<u4"))
+
+
+class Method(ABC):
+    """A perturbation method. Hyper-parameters are keyword-only; ``repr`` shows them all and goes into the manifest.
+
+    Subclasses write :meth:`direction` and, where they learn, :meth:`fit`, :meth:`save` and :meth:`load`.
+    """
+
+    name: ClassVar[str]
+    requires_training: ClassVar[bool] = False
+
+    def __repr__(self) -> str:
+        names = [p.name for p in inspect.signature(type(self).__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
+    def fit(  # noqa: B027 - not abstract: most methods learn nothing
+        self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None
+    ) -> None:
+        """Learn from the cases; nothing to do unless :attr:`requires_training`.
+
+        Args:
+            samples: lazy sequence of :class:`umed.training.Sample`.
+            plan: the resolved plan.
+            workdir: folder for checkpoints; training goes on from the newest one there.
+            progress: called with a text, the steps done and the steps in all.
+        """
+
+    def save(self, folder: Path) -> None:  # noqa: B027 - the same
+        """Write what was learnt into a folder; nothing to do unless :attr:`requires_training`."""
+
+    def load(self, folder: Path) -> None:  # noqa: B027 - the same
+        """Read what :meth:`save` wrote; nothing to do unless :attr:`requires_training`."""
+
+    def to(self, device: str) -> Method:
+        """Move what was learnt to a device (``"auto"``, ``"cpu"``, ``"cuda:0"`` ...); gives the method itself."""
+        return self
+
+    @abstractmethod
+    def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
+        """Propose how to change an image.
+
+        Args:
+            image: unit image in the crop ``regions.box``, shape ``(C, *box)``, float32 in [0, 1].
+            regions: where the case may be changed.
+            rng: the case's own generator.
+
+        Returns:
+            Direction of the same shape in [-1, 1]; 1 is the full budget upwards.
+        """
+
+    @final
+    def __call__(
+        self,
+        volumes: Sequence[Volume],
+        regions: Regions,
+        *,
+        plan: Plan,
+        case_id: str,
+        limits: Sequence[Budget] | None = None,
+    ) -> list[NDArray[Any]]:
+        """Perturb one case within its budget.
+
+        Args:
+            volumes: the case's image files; their channels are stacked.
+            regions: where it may be changed.
+            plan: the resolved plan.
+            case_id: stable name, seeds the case's randomness.
+            limits: budget of each file, made from the plan when left out.
+
+        Returns:
+            New stored values, one array a file, same shapes and dtypes.
+
+        Raises:
+            BudgetError: when the bound is below one stored step, or ``psnr_target`` leaves nothing.
+        """
+        if regions.empty:
+            return [volume.stored.copy() for volume in volumes]
+        limits = make_limits(volumes, plan) if limits is None else limits
+        box = (slice(None), *regions.box)
+        crops = [volume.channels[box] for volume in volumes]
+        units = [budget.to_unit(c, v.encoding, limit) for c, v, limit in zip(crops, volumes, limits, strict=True)]
+        image = torch.from_numpy(np.ascontiguousarray(np.concatenate(units)))
+        with torch.no_grad():
+            proposed = self.direction(image, regions, case_generator(plan.seed, case_id))
+        if proposed.shape != image.shape:
+            raise RuntimeError(f"{self.name}: expected direction {tuple(image.shape)}, got {tuple(proposed.shape)}")
+        whole = proposed.detach().cpu().numpy().astype(np.float32, copy=False)
+        parts = np.split(whole, np.cumsum([len(crop) for crop in crops])[:-1])
+        scale = np.float32(_scale(volumes, crops, parts, regions, limits, plan))
+        changed = []
+        for volume, crop, part, limit in zip(volumes, crops, parts, limits, strict=True):
+            part = part if scale == 1 else part * scale
+            new = budget.apply(crop, part, regions.support, limit, volume.encoding)
+            changed.append(budget.insert(volume, regions.box, new))
+        return changed
+
+
+def make_limits(volumes: Sequence[Volume], plan: Plan) -> list[Budget]:
+    """Make the budget of each file of a case.
+
+    Args:
+        volumes: its image files.
+        plan: the resolved plan.
+
+    Returns:
+        One budget a file.
+
+    Raises:
+        BudgetError: when a bound is below one stored step.
+    """
+    return [
+        budget.make_budget(volume, epsilon=plan.epsilon, range=plan.range, percentiles=plan.percentiles)
+        for volume in volumes
+    ]
+
+
+def _scale(
+    volumes: Sequence[Volume],
+    crops: Sequence[NDArray[Any]],
+    parts: Sequence[NDArray[np.float32]],
+    regions: Regions,
+    limits: Sequence[Budget],
+    plan: Plan,
+) -> float:
+    """One factor for the whole case, so that each of its files reaches ``psnr_target``."""
+    if plan.psnr_target is None:
+        return 1.0
+    return min(
+        budget.scale_for_psnr(
+            crop, part, regions.support, limit, v.encoding, target=plan.psnr_target, values=v.channels.size
+        )[0]
+        for v, crop, part, limit in zip(volumes, crops, parts, limits, strict=True)
+    )
+
+
+def make_method(plan: Plan) -> Method:
+    """Make the method that a plan names.
+
+    Args:
+        plan: its ``method`` and ``method_options`` are used.
+
+    Returns:
+        The method, untrained.
+
+    Raises:
+        ConfigError: when the name or an option is unknown.
+    """
+    cls = resolve("method", plan.method)
+    known = [p.name for p in inspect.signature(cls.__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for key in plan.method_options:
+        if key not in known:
+            takes = ", ".join(known) or "no options"
+            raise ConfigError(f"method_options.{key}: {plan.method} takes {takes}.{did_you_mean(key, known)}")
+    method: Method = cls(**plan.method_options)
+    return method

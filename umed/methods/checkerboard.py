@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fixed pattern, the same for every case: the control that shows how far the simplest shortcut goes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from umed.methods.base import Method
+from umed.types import Regions
+
+
+class Checkerboard(Method):
+    """``(-1) ** (i + j + ...)`` over the indices of the full grid, the same in all channels.
+
+    >>> Checkerboard()
+    Checkerboard()
+    """
+
+    name: ClassVar[str] = "checkerboard"
+
+    def __init__(self) -> None:
+        pass
+
+    def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
+        """Make the pattern, in phase with the full grid wherever the crop lies."""
+        spans = zip(regions.origin, image.shape[1:], strict=True)
+        axes = np.ogrid[tuple(slice(start, start + size) for start, size in spans)]
+        parity = sum(axes[1:], axes[0]) % 2
+        return torch.from_numpy((1 - 2 * parity).astype(np.float32)).expand(image.shape)

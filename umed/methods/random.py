@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Noise in the same support and budget: the control that shows what the bound alone does."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from umed.errors import ConfigError, did_you_mean
+from umed.methods.base import Method
+from umed.types import Regions
+
+DISTRIBUTIONS = ("uniform", "gaussian", "sign")
+
+
+class Random(Method):
+    """Independent noise on each voxel and channel.
+
+    Args:
+        distribution: ``"uniform"`` in [-1, 1], ``"gaussian"`` (deviation 1/2, clipped), or ``"sign"`` (-1 or 1).
+
+    Raises:
+        ConfigError: when the distribution is unknown.
+
+    >>> Random(distribution="sign")
+    Random(distribution='sign')
+    """
+
+    name: ClassVar[str] = "random"
+
+    def __init__(self, *, distribution: str = "uniform") -> None:
+        if distribution not in DISTRIBUTIONS:
+            hint = did_you_mean(distribution, DISTRIBUTIONS)
+            raise ConfigError(f"distribution: expected one of {', '.join(DISTRIBUTIONS)}, got {distribution!r}.{hint}")
+        self.distribution = distribution
+
+    def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
+        """Draw noise of the image's shape; the image itself plays no part."""
+        shape = tuple(image.shape)
+        if self.distribution == "uniform":
+            noise = rng.random(shape, dtype=np.float32) * 2 - 1
+        elif self.distribution == "gaussian":
+            noise = np.clip(rng.standard_normal(shape, dtype=np.float32) / 2, -1, 1)
+        else:
+            noise = rng.integers(0, 2, shape).astype(np.float32) * 2 - 1
+        return torch.from_numpy(noise)

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A data set in, its protected copy out: plan, train where the method learns, then one case at a time.
+
+Every file is written under a temporary name, read back, checked against its promises, and only then renamed. A case
+that fails leaves nothing behind and does not stop the others.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from umed import __version__, io
+from umed.budget import Budget
+from umed.config import Settings, make_settings
+from umed.errors import InputError, UmedError, VerificationError
+from umed.facts import gather, open_case
+from umed.io import files, layouts
+from umed.manifest import make_manifest, write_manifest
+from umed.methods.base import Method, make_limits, make_method
+from umed.metrics import different, measure
+from umed.planning import Plan, make_plan
+from umed.records import GENERATORS, MANIFEST, REPORT, WORK, Record, Store, check_run, hash_of, start_run
+from umed.regions import plan_regions
+from umed.registry import resolve
+from umed.types import Case, Dataset, Outcome, Progress, Regions, Volume
+
+logger = logging.getLogger(__name__)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run.
+
+    Args:
+        output: output root.
+        plan: the resolved plan.
+        outcomes: one a case, sorted by id.
+        left_out: training cases that could not be read, with the reason.
+        report: the report, ``None`` when it was not wanted.
+    """
+
+    output: Path
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+    report: Path | None = None
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest."""
+        return self.output / files.RECORDS / MANIFEST
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of cases of each status."""
+        found = Counter(outcome.status for outcome in self.outcomes)
+        return {status: found[status] for status in ("protected", "unchanged", "failed", "skipped")}
+
+    @property
+    def exit_code(self) -> int:
+        """0 when no case failed, 3 when some did, 1 when nothing could be released."""
+        counts = self.counts
+        if not counts["protected"] + counts["unchanged"]:
+            return 1
+        return 3 if counts["failed"] else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {
+            "output": str(self.output),
+            "manifest": str(self.manifest),
+            "report": None if self.report is None else str(self.report),
+            "exit_code": self.exit_code,
+            "counts": self.counts,
+            "outcomes": [asdict(outcome) for outcome in self.outcomes],
+            "left_out_of_training": [list(item) for item in self.left_out],
+        }
+
+    def summary(self) -> str:
+        """A few lines for people."""
+        counts = ", ".join(f"{n} {status}" for status, n in self.counts.items() if n)
+        lines = [f"{len(self.outcomes)} cases: {counts}"]
+        records = [record for outcome in self.outcomes for record in outcome.measures.get("files", ())]
+        for name, title in (("psnr", "PSNR (dB)"), ("psnr_roi", "PSNR in ROI (dB)"), ("roi_share", "ROI share")):
+            values = [record[name] for record in records if record.get(name) is not None]
+            if values:
+                mean = sum(values) / len(values)
+                lines.append(f"{title}: mean {mean:.4g}, {min(values):.4g} to {max(values):.4g}")
+        lines += [f"{o.status}: {o.id}: {o.reason}" for o in self.outcomes if o.status in ("failed", "skipped")]
+        lines += [f"left out of training: {case}: {reason}" for case, reason in self.left_out]
+        lines.append(f"report: {self.report}" if self.report else f"manifest: {self.manifest}")
+        return "\n".join(lines)
+
+
+def protect(
+    input: str | Path,
+    output: str | Path,
+    *,
+    recipe: str | Path | Mapping[str, Any] = "default",
+    settings: Settings | None = None,
+    generators: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    report: bool = True,
+    progress: Progress | None = None,
+    **overrides: Any,
+) -> Result:
+    """Write a protected copy of a segmentation data set.
+
+    Args:
+        input: data set in a known layout; never changed.
+        output: new folder outside ``input``.
+        recipe: name, file or mapping of settings.
+        settings: used as they are instead of the recipe.
+        generators: folder of trained generators; nothing is trained then.
+        resume: go on with a stopped run; the result has the same bytes as that of an unbroken one.
+        overwrite: first delete what umed wrote to ``output``, and only that.
+        report: write ``umed/report.html``.
+        progress: called with a stage, the steps done and the steps in all.
+        overrides: any setting, such as ``epsilon="8/255"``, laid over the recipe.
+
+    Returns:
+        What came of each case.
+
+    Raises:
+        InputError: when the input is no data set, or the output may not be written.
+        ConfigError: when a setting is wrong, or a resumed run had another plan.
+        BudgetError: never for a single case, whose failure is recorded in its outcome.
+    """
+    chosen = make_settings(recipe, overrides) if settings is None else settings
+    dataset = layouts.find_dataset(Path(input))
+    target = Path(output)
+    check_run(dataset, target, resume=resume, overwrite=overwrite)
+    plan = make_plan(gather(dataset), chosen)
+    method = make_method(plan)
+    store = start_run(dataset, target, plan, resume=resume, overwrite=overwrite)
+    left_out = _prepare(method, plan, dataset, store, None if generators is None else Path(generators), progress)
+    run = hash_of([plan.fingerprint, *sorted(_hashes(store.path(GENERATORS)).values())])
+    outcomes = []
+    for done, case in enumerate(dataset.cases):
+        outcomes.append(_case(method, plan, dataset, case, store, run))
+        if progress is not None:
+            progress("protect", done + 1, len(dataset.cases))
+    return _finish(Result(target, plan, tuple(outcomes), left_out), method, dataset, store, report)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file in a folder, by relative name."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    return {path.relative_to(folder).as_posix(): files.sha256(path) for path in found}
+
+
+def _prepare(
+    method: Method, plan: Plan, dataset: Dataset, store: Store, given: Path | None, progress: Progress | None
+) -> tuple[tuple[str, str], ...]:
+    """Make the method ready: load trained generators, or train them and keep them."""
+    if not method.requires_training:
+        if given is not None:
+            raise InputError(f"--generators {given}: the method {method.name} learns nothing. Leave the option out.")
+        return ()
+    kept = store.path(GENERATORS)
+    left_out: tuple[tuple[str, str], ...] = ()
+    if given is not None:
+        wanted = _hashes(given)
+        if not wanted:
+            raise InputError(f"{given}: expected trained generators, got none. Give OUTPUT/umed/generators of a run.")
+        if kept.is_dir() and _hashes(kept) != wanted:
+            raise InputError(f"{given}: expected the generators of the resumed run, got others. Give --overwrite.")
+        for name in wanted:
+            files.copy(given / name, kept / name)
+    elif not kept.is_dir():
+        from umed.samples import FileSamples
+
+        samples = FileSamples(dataset, plan)
+        method.fit(samples, plan, store.path(WORK), progress)
+        left_out = tuple(samples.left_out)
+        fresh = store.path(WORK) / GENERATORS
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        method.save(fresh)
+        fresh.replace(kept)  # whole or not there
+    method.load(kept)
+    method.to(plan.device)
+    if store.path(WORK).is_dir():
+        shutil.rmtree(store.path(WORK))  # checkpoints and logs are of no use to whoever gets the release
+    return left_out
+
+
+def _case(method: Method, plan: Plan, dataset: Dataset, case: Case, store: Store, run: str) -> Outcome:
+    """Do one case, or find that it was done; failures become its outcome."""
+    if case.label is None:
+        return Outcome(case.id, "skipped", "no label, so there is no telling what to protect; not copied")
+    record = store.read(case.id)
+    if record is not None and record.stands(run, dataset.root, store.output):
+        return record.to_outcome()
+    try:
+        record = _process(method, plan, dataset, case, store, run)
+    except OSError as error:
+        _discard(case, store)
+        if error.errno in FULL:
+            raise UmedError(f"{store.output}: the disk is full. Free some space and give --resume to go on.") from error
+        record = Record(asdict(Outcome(case.id, "failed", _reason(error, dataset, store.output))), run)
+    except Exception as error:  # one bad case never stops the batch
+        _discard(case, store)
+        if not isinstance(error, UmedError):
+            logger.warning("case %s failed unexpectedly", case.id, exc_info=True)
+        record = Record(asdict(Outcome(case.id, "failed", _reason(error, dataset, store.output))), run)
+    store.write(case.id, record)
+    return record.to_outcome()
+
+
+def _reason(error: Exception, dataset: Dataset, output: Path) -> str:
+    """One line without the machine's folders, since it goes into the manifest."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, UmedError):
+        text = f"{type(error).__name__}: {text}"
+    for root in (dataset.root, dataset.root.resolve(), output, output.resolve()):
+        text = text.replace(f"{root}/", "")
+    return re.sub(r"(?<![\w.])(?:[A-Za-z]:)?[\\/](?:[^\s'\":,;]*[\\/])?", "", text)
+
+
+def _discard(case: Case, store: Store) -> None:
+    """Take back what a failed case, or an earlier run of it, has left in the output."""
+    for name in (*case.outputs, case.label):
+        if name is not None:
+            (store.output / name).unlink(missing_ok=True)
+
+
+def _process(method: Method, plan: Plan, dataset: Dataset, case: Case, store: Store, run: str) -> Record:
+    """Protect one case: everything under temporary names, checked, then renamed together."""
+    opened = open_case(dataset, case)
+    assert opened.labels is not None and case.label is not None
+    volumes = opened.volumes
+    regions = plan_regions(opened.labels, volumes[0], plan)
+    del opened
+    names = (*case.images, case.label)
+    sources = {name.as_posix(): files.sha256(dataset.root / name) for name in names}
+    limits = [] if regions.empty else make_limits(volumes, plan)
+    changed = None if regions.empty else method(volumes, regions, plan=plan, case_id=case.id, limits=limits)
+    outputs, measures = {}, []
+    with ExitStack() as stack:
+        for i, (volume, name) in enumerate(zip(volumes, case.outputs, strict=True)):
+            temporary = stack.enter_context(files.atomic(store.output / name))
+            if changed is not None:
+                io.write(volume, changed[i], temporary)
+                back = _read_back(volume, changed[i], temporary)
+                changed[i] = back  # one array less in memory
+                figures = measure(volume, back, regions, limits[i])
+                _check(volume, back, regions, limits[i], figures["largest_step"], name)
+            else:
+                _copy_unchanged(volume, case.images[i] == name, temporary)
+                figures = {}
+            outputs[name.as_posix()] = files.sha256(temporary)
+            measures.append(
+                {**figures, "sha256_in": sources[case.images[i].as_posix()], "sha256_out": outputs[name.as_posix()]}
+            )
+        label = stack.enter_context(files.atomic(store.output / case.label))
+        shutil.copyfile(dataset.root / case.label, label)
+        outputs[case.label.as_posix()] = files.sha256(label)
+        if outputs[case.label.as_posix()] != sources[case.label.as_posix()]:
+            raise VerificationError(f"{case.label}: expected a copy of the same bytes, got others. Check the disk.")
+    digest = sources[case.label.as_posix()]
+    if regions.empty:
+        lossy = case.images != case.outputs
+        reason = "the label is empty, so there is nothing to protect; the pixels are unchanged"
+        reason += ", written as png because the source is lossy" if lossy else ""
+        outcome = Outcome(case.id, "unchanged", reason, {"files": measures, "label_sha256": digest})
+    else:
+        outcome = Outcome(case.id, "protected", "", {"files": measures, "label_sha256": digest})
+    return Record(asdict(outcome), run, sources, outputs)
+
+
+def _copy_unchanged(volume: Volume, same_format: bool, temporary: Path) -> None:
+    if same_format:
+        shutil.copyfile(volume.source, temporary)
+    else:
+        io.write(volume, volume.stored, temporary)
+        _read_back(volume, volume.stored, temporary)
+
+
+def _read_back(volume: Volume, stored: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Read a written file and make sure that it says exactly what was meant."""
+    back = io.read(path)
+    same = back.stored.shape == stored.shape and back.stored.dtype == stored.dtype
+    if not same or different(back.stored, stored).any():
+        raise VerificationError(f"{path.name}: expected the values that were written, got others. Check the disk.")
+    difference = io.header_difference(volume, back)
+    if difference:
+        raise VerificationError(f"{path.name}: {difference}. Report this file's format as a bug.")
+    return back.stored
+
+
+def _check(volume: Volume, stored: NDArray[Any], regions: Regions, limit: Budget, largest: float, name: Path) -> None:
+    """The promises of one written file; :mod:`umed.verify` proves them again from the files alone."""
+    if largest > limit.bound_stored:
+        raise VerificationError(f"{name}: expected steps up to {limit.bound_stored:g}, got {largest:g}. Report a bug.")
+    moved = different(volume.stored, stored)
+    moved = np.asarray(moved.any(axis=-1)) if volume.channels_last else moved
+    if int(moved.sum()) != int((moved[regions.box] & regions.support).sum()):
+        raise VerificationError(f"{name}: expected changes inside ROI and contour only, got others. Report a bug.")
+
+
+def _finish(result: Result, method: Method, dataset: Dataset, store: Store, report: bool) -> Result:
+    """Write what covers all cases: index, sidecars, manifest, report."""
+    released = {outcome.id for outcome in result.outcomes if outcome.status in ("protected", "unchanged")}
+    layouts.write_index(dataset, released, store.output)
+    manifest = make_manifest(result.plan, dataset.layout, result.outcomes, __version__)
+    manifest |= {"method": repr(method), "generators": _hashes(store.path(GENERATORS))}
+    write_manifest(store.output, manifest)
+    if not report:
+        return result
+    write_report = resolve("report", "html")
+    path = write_report(manifest, dataset.root, store.output, store.path(REPORT))
+    return replace(result, report=path)

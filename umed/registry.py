@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of everything that can be chosen, and where it lives. The single source for ``umed info`` and for look-ups.
+
+Nothing is imported until it is asked for, so that listing the names costs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from umed.errors import ConfigError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that can be chosen by name.
+
+    Args:
+        target: where it lives, ``"package.module:attribute"``.
+        summary: one line for people.
+    """
+
+    target: str
+    summary: str
+
+
+METHODS: dict[str, Entry] = {
+    "umed": Entry("umed.methods.umed:UMed", "contour- and texture-aware learnt perturbation (arXiv 2403.14250)"),
+    "random": Entry("umed.methods.random:Random", "noise in the same support and budget (control)"),
+    "checkerboard": Entry("umed.methods.checkerboard:Checkerboard", "fixed +-1 pattern in the same support (control)"),
+}
+SURROGATES: dict[str, Entry] = {
+    "unet": Entry("umed.networks.surrogates:make_unet", "plain U-Net"),
+    "dynunet": Entry("umed.networks.surrogates:make_dynunet", "nnU-Net-style DynUNet with deep supervision"),
+}
+VICTIMS: dict[str, Entry] = {
+    "unet": Entry("umed.benchmark.victims:make_unet", "plain U-Net, trained from scratch on the released data"),
+    "strided_unet": Entry("umed.benchmark.victims:make_strided_unet", "residual U-Net that starts at half resolution"),
+    "dynunet": Entry("umed.benchmark.victims:make_dynunet", "the nnU-Net architecture with deep supervision"),
+    "plain_dynunet": Entry("umed.benchmark.victims:make_plain_dynunet", "the same without deep supervision"),
+}
+COUNTERMEASURES: dict[str, Entry] = {
+    "none": Entry("umed.benchmark.countermeasures:none", "flips only"),
+    "half": Entry("umed.benchmark.countermeasures:half", "the victim is trained at half resolution"),
+    "augment": Entry("umed.benchmark.countermeasures:augment", "nnU-Net-like augmentation"),
+    "blur": Entry("umed.benchmark.countermeasures:blur", "1 px Gaussian blur in front of the victim"),
+    "jpeg": Entry("umed.benchmark.countermeasures:jpeg", "JPEG of quality 75 in front of the victim"),
+}
+LAYOUTS: dict[str, Entry] = {
+    "decathlon": Entry(
+        "umed.io.layouts:_decathlon", "Medical Segmentation Decathlon: dataset.json, imagesTr, labelsTr"
+    ),
+    "nnunet": Entry("umed.io.layouts:_nnunet", "nnU-Net v2 raw: dataset.json, imagesTr/<case>_0000.<ending>, labelsTr"),
+    "pairs": Entry("umed.io.layouts:_pairs", "two folders: images/ and masks/ (or labels/) with the same names"),
+}
+REPORTS: dict[str, Entry] = {
+    "html": Entry("umed.report:write_report", "one self-contained HTML file"),
+}
+KINDS: dict[str, dict[str, Entry]] = {
+    "method": METHODS,
+    "surrogate": SURROGATES,
+    "victim": VICTIMS,
+    "countermeasure": COUNTERMEASURES,
+    "layout": LAYOUTS,
+    "report": REPORTS,
+}
+
+
+def check_name(kind: str, name: str) -> Entry:
+    """Look a name up without importing what it stands for.
+
+    Args:
+        kind: one of :data:`KINDS`.
+        name: name within that kind.
+
+    Returns:
+        Its entry.
+
+    Raises:
+        ConfigError: when the name is unknown.
+    """
+    entries = KINDS[kind]
+    if name not in entries:
+        known = ", ".join(sorted(entries))
+        raise ConfigError(f"{kind}: expected one of {known}, got {name!r}.{did_you_mean(name, entries)}")
+    return entries[name]
+
+
+def resolve(kind: str, name: str) -> Any:
+    """Import what a name stands for.
+
+    Args:
+        kind: one of :data:`KINDS`.
+        name: name within that kind.
+
+    Returns:
+        The class or function.
+
+    Raises:
+        ConfigError: when the name is unknown.
+    """
+    module, _, attribute = check_name(kind, name).target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
