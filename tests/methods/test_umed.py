@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.test_bilevel import make_plan
+from tests.test_training import make_sample
+from umed.config import Training
+from umed.errors import ConfigError, InputError
+from umed.methods.umed import UMed
+from umed.planning import Plan
+
+
+def untrained(plan: Plan, **options: object) -> UMed:
+    method = UMed(widths=(4, 8), **options)  # type: ignore[arg-type]
+    method.fit([], replace(plan, training=replace(plan.training, iterations=0)), Path("unused"))
+    torch.manual_seed(0)
+    for generator in (method.perturber.contour, method.perturber.texture):
+        torch.nn.init.normal_(generator.head.weight, std=0.1)
+    return method
+
+
+@pytest.mark.parametrize(("shape", "dims", "axis"), [((40, 30), 2, None), ((30, 24, 20), 3, None), ((30, 24, 20), 2, 1)])
+def test_direction_fills_the_support_and_nothing_else(shape: tuple[int, ...], dims: int, axis: int | None) -> None:
+    sample = make_sample(shape)
+    method = untrained(make_plan(spatial_dims=dims, slice_axis=axis))
+    with torch.no_grad():
+        direction = method.direction(torch.from_numpy(sample.image), sample.regions, np.random.default_rng(0)).numpy()
+    assert direction.shape == sample.image.shape and np.abs(direction).max() <= 1
+    assert not direction[0][~sample.regions.support].any() and direction[0][sample.regions.support].any()
+
+
+def test_slices_are_what_the_generator_gives_for_each_slice() -> None:
+    sample = make_sample((30, 24, 20))
+    method = untrained(make_plan(spatial_dims=2, slice_axis=2))
+    with torch.no_grad():
+        whole = method.direction(torch.from_numpy(sample.image), sample.regions, np.random.default_rng(0))
+        k = int(np.flatnonzero(sample.regions.support.any((0, 1)))[0])
+        r = sample.regions
+        maps = [torch.from_numpy(a[None, None, :, :, k]) for a in (r.labels, r.contour, r.interior)]
+        alone = method.perturber(torch.from_numpy(sample.image[None, :, :, :, k]), *maps, [r.origin[:2]])[0]
+    assert torch.allclose(whole[..., k], alone, atol=1e-5)
+
+
+def test_saved_and_loaded_generators_do_the_same(tmp_path: Path) -> None:
+    sample = make_sample((40, 30))
+    method = untrained(make_plan(), carriers=("2", "0x2"), theta=0.5)
+    method.save(tmp_path)
+    again = UMed()
+    again.load(tmp_path)
+    assert again.carriers == ("2", "0x2") and again.theta == 0.5
+    image = torch.from_numpy(sample.image)
+    with torch.no_grad():
+        one, two = (m.direction(image, sample.regions, np.random.default_rng(0)) for m in (method, again))
+    assert torch.equal(one, two)
+
+
+def test_generators_for_other_data_are_refused() -> None:
+    method = untrained(make_plan())
+    sample = make_sample((40, 30), channels=3)
+    with pytest.raises(InputError, match="expected 1 channels"):
+        method.direction(torch.from_numpy(sample.image), sample.regions, np.random.default_rng(0))
+
+
+def test_errors_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Train them"):
+        UMed().load(tmp_path)
+    (tmp_path / "umed.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match="Train them again"):
+        UMed().load(tmp_path)
+    with pytest.raises(InputError, match="fit"):
+        _ = UMed().perturber
+    with pytest.raises(ConfigError, match="even period"):
+        UMed(carriers=("3",)).fit([], make_plan(training=Training(iterations=0)), tmp_path)

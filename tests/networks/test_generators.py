@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from umed.networks import CentralDifferenceConv, ContourGenerator, TextureGenerator
+from umed.networks.perturber import UMedPerturber
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_central_difference_is_its_formula(dims: int) -> None:
+    torch.manual_seed(0)
+    layer = CentralDifferenceConv(dims, 2, 3, theta=0.7)
+    x = torch.rand(1, 2, *[6] * dims)
+    conv = nn.functional.conv2d if dims == 2 else nn.functional.conv3d
+    weight = layer.conv.weight
+    total = weight.sum(tuple(range(2, weight.ndim)), keepdim=True)
+    expected = conv(x, weight, padding=1) - 0.7 * conv(x, total)
+    assert torch.allclose(layer(x), expected, atol=1e-5)
+
+
+def test_full_difference_ignores_a_constant_and_theta_zero_is_a_plain_convolution() -> None:
+    constant = torch.full((1, 1, 8, 8), 3.0)
+    pure = CentralDifferenceConv(2, 1, 4, theta=1.0)
+    assert pure(constant)[..., 1:-1, 1:-1].abs().max() < 1e-5
+    plain = CentralDifferenceConv(2, 1, 4, theta=0.0)
+    x = torch.rand(1, 1, 8, 8)
+    assert torch.equal(plain(x), nn.functional.conv2d(x, plain.conv.weight, padding=1))
+    with pytest.raises(ValueError, match="theta"):
+        CentralDifferenceConv(2, 1, 1, theta=2)
+
+
+@pytest.mark.parametrize("shape", [(17, 5), (33, 20), (7, 9, 6), (1, 1, 1)])
+@pytest.mark.parametrize("kind", [ContourGenerator, TextureGenerator])
+def test_any_size_goes_through_and_an_untrained_head_gives_zero(kind: type, shape: tuple[int, ...]) -> None:
+    network = kind(len(shape), 4, 3).eval()
+    with torch.no_grad():
+        out = network(torch.rand(1, 4, *shape) if min(shape) > 1 else torch.rand(2, 4, 8, 8, 8))
+    assert out.shape[1] == 3 and out.abs().max() == 0
+
+
+def _inputs(dims: int) -> tuple[torch.Tensor, ...]:
+    torch.manual_seed(0)
+    labels = torch.zeros(2, 1, *[16] * dims, dtype=torch.long)
+    labels[(slice(None), slice(None), *[slice(4, 8)] * dims)] = 1
+    labels[(slice(None), slice(None), *[slice(8, 12)] * dims)] = 2
+    contour = torch.zeros_like(labels, dtype=torch.bool)
+    contour[(slice(None), slice(None), *[slice(2, 6)] * dims)] = True
+    interior = (labels > 0) & ~contour
+    return torch.rand(2, 3, *[16] * dims), labels, contour, interior
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_perturber_is_bounded_and_zero_outside_the_support(dims: int) -> None:
+    image, labels, contour, interior = _inputs(dims)
+    perturber = UMedPerturber(dims, 3, 3, carriers=("2", "4"), widths=(4, 8))
+    nn.init.normal_(perturber.contour.head.weight)
+    d = perturber(image, labels, contour, interior, [[0] * dims, [1] * dims])
+    assert d.shape == image.shape and d.abs().max() <= 1
+    outside = ~(contour | interior).expand_as(d)
+    assert d[outside].abs().max() == 0 and d[~outside].abs().min() > 0
+
+
+def test_untrained_perturber_is_each_class_own_carrier_and_less_outside() -> None:
+    image, labels, contour, interior = _inputs(2)
+    perturber = UMedPerturber(2, 3, 3, carriers=("2", "0x2"), widths=(4,), amplitude_floor=1.0, outside=0.5)
+    d = perturber(image, labels, contour, interior, [[0, 0], [0, 0]])[0, 0]
+    level = torch.tanh(torch.tensor(perturber.gain))
+    checker = 1.0 - 2.0 * ((torch.arange(16)[:, None] + torch.arange(16)[None]) % 2)
+    stripes = (1.0 - 2.0 * (torch.arange(16) % 2)).expand(16, 16)
+    one, two = labels[0, 0] == 1, labels[0, 0] == 2
+    band = contour[0, 0] & (labels[0, 0] == 0)
+    assert torch.allclose(d[one], level * checker[one]) and torch.allclose(d[two], level * stripes[two])
+    assert torch.allclose(d[band], 0.5 * checker[band])
+
+
+def test_gradients_reach_every_part() -> None:
+    image, labels, contour, interior = _inputs(2)
+    perturber = UMedPerturber(2, 3, 3, widths=(4, 8))
+    nn.init.normal_(perturber.contour.head.weight)
+    nn.init.normal_(perturber.texture.head.weight)
+    perturber(image, labels, contour, interior, [[0, 0], [0, 0]]).square().sum().backward()
+    missing = [name for name, weight in perturber.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert missing == []
+
+
+def test_bad_arguments() -> None:
+    for arguments in ({"carriers": ()}, {"carriers": ("3",)}, {"outside": 1.0}):
+        with pytest.raises(ValueError):
+            UMedPerturber(2, 1, 2, **arguments)  # type: ignore[arg-type]

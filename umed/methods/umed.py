@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""UMed: contour- and texture-aware perturbations, trained bilevel against surrogates.
+
+Reference: Lin et al., "Safeguarding Medical Image Segmentation Datasets against Unauthorized Training via Contour- and
+Texture-Aware Perturbations", https://arxiv.org/abs/2403.14250. The perturbation itself is
+:class:`umed.networks.perturber.UMedPerturber`, the loop :class:`umed.bilevel.BilevelTrainer`.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from monai.inferers.utils import sliding_window_inference
+from torch import Tensor
+
+from umed.bilevel import BatchLoader, BilevelTrainer
+from umed.errors import ConfigError, InputError
+from umed.methods.base import Method
+from umed.networks.perturber import UMedPerturber
+from umed.planning import Plan
+from umed.registry import resolve
+from umed.training import Patches, Sample
+from umed.transformations import compose
+from umed.types import Progress, Regions
+
+FILE = "umed.pt"
+SLICES_AT_ONCE = 8
+
+
+class UMed(Method):
+    """Contour and texture generators that modulate structured carriers inside the ROI and its dilated contour.
+
+    Args:
+        carriers: names, see :func:`umed.priors.carriers.parse_carrier`; class ``k`` starts with carrier ``k - 1``, cyclic.
+        widths: width of each level of both generators.
+        theta: share of the central difference in the contour generator, in [0, 1].
+        amplitude_floor: amplitude in perfectly flat regions, in (0, 1].
+        gain: slope of the tanh that bounds the perturbation.
+        outside: amplitude that the band outside the ROI starts with, in [0, 1).
+        window: edge in voxels of the sliding window for volumes that are processed in 3-D.
+    """
+
+    name: ClassVar[str] = "umed"
+    requires_training: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        carriers: Sequence[str] = ("2",),
+        widths: Sequence[int] = (8, 16, 32),
+        theta: float = 0.7,
+        amplitude_floor: float = 0.75,
+        gain: float = 2.5,
+        outside: float = 0.5,
+        window: int = 96,
+    ) -> None:
+        self.carriers, self.widths, self.theta = tuple(carriers), tuple(widths), theta
+        self.amplitude_floor, self.gain, self.outside, self.window = amplitude_floor, gain, outside, window
+        self._perturber: UMedPerturber | None = None
+        self._slice_axis: int | None = None
+        self._device = torch.device("cpu")
+
+    @property
+    def perturber(self) -> UMedPerturber:
+        """The generators.
+
+        Raises:
+            InputError: before :meth:`fit` or :meth:`load`.
+        """
+        if self._perturber is None:
+            raise InputError("umed: expected trained generators, got none. Call fit(), or load() the folder of a run.")
+        return self._perturber
+
+    def _make(self, spatial_dims: int, channels: int, classes: int) -> UMedPerturber:
+        try:
+            return UMedPerturber(
+                spatial_dims,
+                channels,
+                classes,
+                carriers=self.carriers,
+                widths=self.widths,
+                theta=self.theta,
+                amplitude_floor=self.amplitude_floor,
+                gain=self.gain,
+                outside=self.outside,
+            )
+        except ValueError as error:
+            raise ConfigError(f"method_options: {error}") from error
+
+    def make_trainer(
+        self, samples: Sequence[Sample], plan: Plan, *, handlers: Sequence[Any] = (), epoch_length: int | None = None
+    ) -> BilevelTrainer:
+        """Make the bilevel trainer of a plan, ready to run; used by :meth:`fit` and by the bundle's ``train.yaml``.
+
+        Args:
+            samples: training cases.
+            plan: the resolved plan.
+            handlers: ignite handlers.
+            epoch_length: iterations in an epoch, ``plan.training.checkpoint_every`` by default.
+
+        Returns:
+            The trainer; its generator is :attr:`perturber`.
+        """
+        training = plan.training
+        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        self._device, self._slice_axis = _device(plan.device), plan.slice_axis
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(plan.seed)
+            self._perturber = self._make(plan.spatial_dims, plan.channels, plan.classes).to(self._device)
+        patches = Patches(
+            samples,
+            patch_size=training.patch_size or (64,) * plan.spatial_dims,
+            batch_size=training.batch_size,
+            iterations=training.iterations,
+            seed=plan.seed,
+            slice_axis=plan.slice_axis,
+            rank=rank,
+        )
+        epoch_length = min(epoch_length or training.checkpoint_every, training.iterations)
+        shape = {"spatial_dims": plan.spatial_dims, "in_channels": plan.channels, "classes": plan.classes}
+        return BilevelTrainer(
+            device=self._device,
+            max_epochs=-(-training.iterations // epoch_length),
+            loader=BatchLoader(patches, epoch_length),
+            generator=self._perturber,
+            optimizer=torch.optim.Adam(self._perturber.parameters(), training.learning_rate),
+            make_surrogates=[
+                partial(resolve("surrogate", name), **shape, **training.surrogate_options) for name in training.surrogates
+            ],
+            surrogate_learning_rate=training.surrogate_learning_rate,
+            epsilon=plan.epsilon,
+            transformation=compose(training.transformations),
+            generator_steps=training.generator_steps,
+            surrogate_steps=training.surrogate_steps,
+            restart_every=training.restart_every,
+            seed=plan.seed,
+            amp=training.amp,
+            handlers=handlers,
+        )
+
+    def fit(self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None) -> None:
+        """Train the generators; goes on from the newest checkpoint in ``workdir``.
+
+        Args:
+            samples: lazy sequence of :class:`umed.training.Sample`.
+            plan: the resolved plan.
+            workdir: folder for checkpoints and TensorBoard events.
+            progress: called with a text, the iterations done and the iterations in all.
+        """
+        if plan.training.iterations == 0:
+            self._device, self._slice_axis = _device(plan.device), plan.slice_axis
+            self._perturber = self._make(plan.spatial_dims, plan.channels, plan.classes).to(self._device).eval()
+            return
+        from umed.handlers import training_handlers  # ignite's handlers take a second to import
+
+        workdir.mkdir(parents=True, exist_ok=True)
+        trainer = self.make_trainer(samples, plan)
+        training_handlers(trainer, workdir, plan.training.iterations, progress)
+        trainer.run()
+        self.perturber.eval()
+
+    def save(self, folder: Path) -> None:
+        """Write ``umed.pt``: weights and what is needed to build the networks again."""
+        perturber = self.perturber
+        content = {
+            "format": 1,
+            "spatial_dims": perturber.spatial_dims,
+            "channels": perturber.channels,
+            "classes": perturber.classes,
+            "slice_axis": self._slice_axis,
+            "options": {name: getattr(self, name) for name in ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside")},
+            "weights": {key: value.cpu() for key, value in perturber.state_dict().items()},
+        }
+        torch.save(content, folder / FILE)
+
+    def load(self, folder: Path) -> None:
+        """Read ``umed.pt``; the options it was trained with replace those given.
+
+        Raises:
+            InputError: when the file is missing or is not one of ours.
+        """
+        path = folder / FILE
+        if not path.is_file():
+            raise InputError(f"{folder}: expected trained generators ({FILE}), got none. Train them with umed protect.")
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            for name, value in content["options"].items():
+                setattr(self, name, value)
+            perturber = self._make(content["spatial_dims"], content["channels"], content["classes"])
+            perturber.load_state_dict(content["weights"])
+        except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+            raise InputError(f"{path}: expected generators saved by umed, got {type(error).__name__}. Train them again.") from error
+        self._slice_axis = content["slice_axis"]
+        self._perturber = perturber.to(self._device).eval()
+
+    def to(self, device: str) -> UMed:
+        """Move the generators to a device (``"auto"``, ``"cpu"``, ``"cuda:0"`` ...)."""
+        self._device = _device(device)
+        self.perturber.to(self._device)
+        return self
+
+    def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
+        """Run the generators over a crop; nothing is drawn from ``rng``.
+
+        Args:
+            image: unit image, shape ``(C, *box)``.
+            regions: of the same box.
+            rng: not used.
+
+        Returns:
+            Direction in [-1, 1] of the same shape; 0 outside the support.
+
+        Raises:
+            InputError: when the generators were trained for other channels, classes or axes.
+        """
+        perturber = self.perturber
+        self._check(image, regions)
+        maps = np.stack([regions.labels, regions.contour, regions.interior]).astype(np.float32)
+        index = np.stack(np.meshgrid(*(np.arange(s.start, s.stop, dtype=np.float32) for s in regions.box), indexing="ij"))
+        stacked = torch.cat([image, torch.from_numpy(maps), torch.from_numpy(index)])
+        if perturber.spatial_dims == 2 and self._slice_axis is not None and image.ndim == 4:
+            return self._slices(stacked, regions)
+        if perturber.spatial_dims == 2:
+            return self._run(stacked[None])[0].cpu()
+        window = [min(self.window, size) for size in image.shape[1:]]
+        done = sliding_window_inference(stacked[None], window, 1, self._run, overlap=0.125, device=torch.device("cpu"))
+        assert isinstance(done, Tensor)
+        return done[0]
+
+    def _slices(self, stacked: Tensor, regions: Regions) -> Tensor:
+        """A 2-D perturber over the slices of a volume that have support."""
+        axis = self._slice_axis
+        assert axis is not None
+        planes = stacked.movedim(axis + 1, 0)
+        planes = torch.cat([planes[:, : planes.shape[1] - 3], _drop(planes[:, -3:], axis)], dim=1)
+        out = torch.zeros(len(planes), self.perturber.channels, *planes.shape[2:])
+        used = np.flatnonzero(regions.support.any(tuple(a for a in range(3) if a != axis)))
+        for start in range(0, len(used), SLICES_AT_ONCE):
+            chosen = used[start : start + SLICES_AT_ONCE]
+            out[chosen] = self._run(planes[chosen]).cpu()
+        return out.movedim(0, axis + 1)
+
+    def _run(self, stacked: Tensor) -> Tensor:
+        """One forward pass over image, labels, contour, interior and grid indices stacked as channels."""
+        channels = self.perturber.channels
+        stacked = stacked.to(self._device)
+        image, labels, contour, interior = stacked[:, :channels], *stacked[:, channels : channels + 3].split(1, dim=1)
+        corner = stacked[:, channels + 3 :].flatten(2)[:, :, 0]
+        origins = [[int(value) for value in row] for row in corner.round()]
+        direction: Tensor = self.perturber(image, labels, contour > 0.5, interior > 0.5, origins)
+        return direction
+
+    def _check(self, image: Tensor, regions: Regions) -> None:
+        perturber = self.perturber
+        largest = int(regions.labels.max(initial=0))
+        if image.shape[0] != perturber.channels or largest >= perturber.classes:
+            raise InputError(
+                f"umed: expected {perturber.channels} channels and classes 0 to {perturber.classes - 1}, as the generators "
+                f"were trained for, got {image.shape[0]} channels and class {largest}. Train generators on data of this kind."
+            )
+        dims = image.ndim - 1
+        if dims != perturber.spatial_dims and not (dims == 3 and self._slice_axis is not None):
+            raise InputError(f"umed: expected {perturber.spatial_dims}D images for these generators, got {dims}D.")
+
+
+def _drop(index: Tensor, axis: int) -> Tensor:
+    """Grid indices of a volume without those along the slice axis."""
+    return index[:, [a for a in range(3) if a != axis]]
+
+
+def _device(name: str) -> torch.device:
+    """The device of a setting; ``"auto"`` takes a GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)

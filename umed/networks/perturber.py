@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""UMed's two generators and the carriers they modulate, as one module that maps an image and its regions to a direction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from umed.networks.contour import ContourGenerator
+from umed.networks.texture import TextureGenerator
+from umed.priors import edge_map, texture_amplitude, texture_maps
+from umed.priors.carriers import carrier_bank, parse_carrier
+
+
+class UMedPerturber(nn.Module):
+    r"""Contour- and texture-aware perturbation of UMed, with structured carriers.
+
+    .. math:: d = M_c \tanh(g\,z_c) + M_t\, a(x) \tanh(g\,z_t), \qquad
+              z = \sum_k (C_{y,k} + w_k)\, c_k + r
+
+    ``M_c`` is the contour band, ``M_t`` the interior, ``a(x)`` grows with texture, ``c_k`` are fixed +-1 carriers,
+    ``C`` is a learnt table with one code for each class (row 0: the band outside the ROI), and the two generators give,
+    for each pixel, a change ``w`` of the carriers' weights and a free residual ``r``. ``C`` starts with carrier
+    ``k - 1`` at full amplitude for class ``k``: a code that coincides with the label is learnt before the anatomy, one
+    that also lies on background pixels is not. The band outside starts with the first carrier at a lower amplitude, so
+    that a victim must put its threshold above what it finds in a clean image (docs/experiments.md).
+
+    Reference: UMed, https://arxiv.org/abs/2403.14250. Ours are the carriers, the table, and the view of the label map.
+
+    Args:
+        spatial_dims: 2 or 3.
+        channels: image channels C.
+        classes: number of classes with the background.
+        carriers: names, see :func:`umed.priors.carriers.parse_carrier`.
+        widths: width of each level of both generators.
+        theta: share of the central difference in the contour generator.
+        amplitude_floor: ``a(x)`` of a perfectly flat region, in (0, 1].
+        gain: slope of the tanh; a weight of 1 gives ``tanh(gain)``.
+        outside: amplitude that the band outside the ROI starts with, in [0, 1).
+
+    Shape:
+        image ``(B, C, *spatial)`` float in [0, 1]; labels ``(B, 1, *spatial)`` integer; contour and interior
+        ``(B, 1, *spatial)`` bool; origins one index tuple an item. Output ``(B, C, *spatial)`` in [-1, 1].
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int,
+        channels: int,
+        classes: int,
+        *,
+        carriers: Sequence[str] = ("2",),
+        widths: Sequence[int] = (8, 16, 32),
+        theta: float = 0.7,
+        amplitude_floor: float = 0.75,
+        gain: float = 2.5,
+        outside: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if not carriers:
+            raise ValueError("UMedPerturber: expected at least one carrier, got none.")
+        if not 0 <= outside < 1:
+            raise ValueError(f"UMedPerturber: expected outside in [0, 1), got {outside}.")
+        for name in carriers:
+            parse_carrier(name, spatial_dims)
+        self.spatial_dims, self.channels, self.classes = spatial_dims, channels, classes
+        self.carriers, self.amplitude_floor, self.gain = tuple(carriers), amplitude_floor, gain
+        code = torch.zeros(classes, len(carriers))
+        for k in range(1, classes):
+            code[k, (k - 1) % len(carriers)] = 1.0
+        code[0, 0] = math.atanh(outside) / gain
+        self.codes = nn.Parameter(code)
+        seen, given = channels + 1 + classes, len(carriers) + channels
+        self.contour = ContourGenerator(spatial_dims, seen + 1, given, widths, theta)
+        self.texture = TextureGenerator(spatial_dims, seen + 3, given, widths)
+
+    def forward(
+        self, image: Tensor, labels: Tensor, contour: Tensor, interior: Tensor, origins: Sequence[Sequence[int]]
+    ) -> Tensor:
+        """Propose a direction; see the class for shapes."""
+        flat = labels[:, 0].long()
+        classes = torch.movedim(F.one_hot(flat, self.classes), -1, 1).to(image.dtype)
+        code = torch.movedim(self.codes[flat], -1, 1)
+        bank = torch.stack(
+            [carrier_bank(self.carriers, self.channels, image.shape[2:], o, image.device) for o in origins]
+        ).to(image.dtype)
+        maps = texture_maps(image)
+        drawn_contour = self.contour(torch.cat([image, edge_map(image), contour.to(image.dtype), classes], dim=1))
+        drawn_texture = self.texture(torch.cat([image, maps, interior.to(image.dtype), classes], dim=1))
+        amplitude = texture_amplitude(maps, self.amplitude_floor)
+        direction: Tensor = contour * self._modulate(drawn_contour, code, bank)
+        return direction + interior * amplitude * self._modulate(drawn_texture, code, bank)
+
+    def _modulate(self, drawn: Tensor, code: Tensor, bank: Tensor) -> Tensor:
+        weights, residual = code + drawn[:, : len(self.carriers)], drawn[:, len(self.carriers) :]
+        return torch.tanh(self.gain * ((weights[:, :, None] * bank).sum(1) + residual))

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Segmentation networks that stand in for the thief's while the generators are trained.
+
+All take ``(B, C, *spatial)`` and give logits ``(B, classes, *spatial)``, or ``(B, heads, classes, *spatial)`` while a
+deeply supervised network trains. ``width`` is the number of channels at the first level.
+"""
+
+from __future__ import annotations
+
+from monai.networks.nets.basic_unet import BasicUNet
+from monai.networks.nets.dynunet import DynUNet
+from monai.networks.nets.unet import UNet
+from torch import nn
+
+DIVISOR = 16
+"""Every network here halves its input at most four times, so sizes must be a multiple of this."""
+
+
+def make_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8) -> nn.Module:
+    """The classic U-Net: two convolutions at full resolution, four poolings, skip connections (arXiv 1505.04597).
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: channels of the image.
+        classes: output channels, background included.
+        width: channels at full resolution.
+
+    Returns:
+        An untrained network.
+    """
+    features = (width, width, 2 * width, 4 * width, 8 * width, width)  # BasicUNet's own proportions
+    return BasicUNet(spatial_dims=spatial_dims, in_channels=in_channels, out_channels=classes, features=features)
+
+
+def make_strided_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8) -> nn.Module:
+    """MONAI's U-Net with residual units: its very first convolution already halves the resolution.
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: channels of the image.
+        classes: output channels, background included.
+        width: channels at half resolution.
+
+    Returns:
+        An untrained network.
+    """
+    channels = (width, 2 * width, 4 * width, 8 * width)
+    return UNet(
+        spatial_dims=spatial_dims,
+        in_channels=in_channels,
+        out_channels=classes,
+        channels=channels,
+        strides=(2, 2, 2),
+        num_res_units=1,
+    )
+
+
+def make_dynunet(
+    spatial_dims: int, in_channels: int, classes: int, width: int = 8, deep_supervision: bool = True
+) -> nn.Module:
+    """The nnU-Net architecture: strided convolutions, instance norm, leaky ReLU (doi 10.1038/s41592-020-01008-z).
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: channels of the image.
+        classes: output channels, background included.
+        width: channels at full resolution.
+        deep_supervision: whether training also scores two coarser outputs.
+
+    Returns:
+        An untrained network.
+    """
+    levels = 4
+    strides = [1] + [2] * (levels - 1)
+    return DynUNet(
+        spatial_dims=spatial_dims,
+        in_channels=in_channels,
+        out_channels=classes,
+        kernel_size=[3] * levels,
+        strides=strides,
+        upsample_kernel_size=strides[1:],
+        filters=[width * 2**level for level in range(levels)],
+        deep_supervision=deep_supervision,
+        deep_supr_num=2,
+    )
