@@ -71,7 +71,7 @@ def normalise(image: Tensor) -> Tensor:
     return (image - mean) / spread.clamp_min(1e-6)
 
 
-class BilevelTrainer(Trainer):
+class BilevelTrainer(Trainer):  # type: ignore[misc]  # monai is untyped here
     """Alternates surrogate and generator steps, in the way of :class:`monai.engines.GanTrainer`.
 
     Args:
@@ -145,10 +145,10 @@ class BilevelTrainer(Trainer):
             torch.manual_seed((self.seed * 1_000_003 + index) * 1_000_003 + generation)
             surrogate = self.make_surrogates[index]()
         device = next(self.generator.parameters()).device
-        surrogate = surrogate.to(device, memory_format=_layout(surrogate)).train()
+        surrogate = surrogate.to(device).to(memory_format=_layout(surrogate)).train()  # type: ignore[call-overload]
         return surrogate, torch.optim.Adam(surrogate.parameters(), self.surrogate_learning_rate)
 
-    def state_dict(self) -> dict[str, Any]:  # type: ignore[override]
+    def state_dict(self) -> dict[str, Any]:
         """Everything that the next iteration depends on."""
         return {
             "iteration": self.state.iteration,
@@ -160,7 +160,7 @@ class BilevelTrainer(Trainer):
             "surrogate_optimizers": [adam.state_dict() for adam in self.surrogate_optimizers],
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # type: ignore[override]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state_dict`, as if never interrupted."""
         self.generator.load_state_dict(state["generator"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -212,7 +212,7 @@ class BilevelTrainer(Trainer):
 
     def _step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
         optimizer.zero_grad(set_to_none=True)
-        self.grad_scaler.scale(loss).backward()
+        self.grad_scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         _average_gradients(optimizer)
         self.grad_scaler.step(optimizer)
         self.grad_scaler.update()

@@ -219,12 +219,12 @@ def insert(volume: Volume, box: tuple[slice, ...], changed: NDArray[Any]) -> NDA
     return stored
 
 
-def straight_through(direction: Any, steps: int | None) -> Any:
+def straight_through(direction: Any, steps: Any) -> Any:
     """Round a direction to whole stored steps with the gradient of the identity.
 
     Args:
         direction: torch tensor in [-1, 1] (any type with ``round`` and ``detach``).
-        steps: ``Budget.steps``; ``None`` (float files) leaves it as it is.
+        steps: ``Budget.steps``, or a tensor of them that broadcasts; ``None`` (float files) leaves it as it is.
 
     Returns:
         The direction that :func:`apply` will use, differentiable.
@@ -348,7 +348,8 @@ def _moved(old: NDArray[Any], direction: NDArray[Any], budget: Budget) -> NDArra
     if budget.steps is not None:
         whole = np.rint(direction * budget.steps).astype(np.int64)
         whole = np.clip(old.astype(np.int64) + whole, int(budget.low), int(budget.high))
-        return whole.astype(old.dtype)
+        moved: NDArray[Any] = whole.astype(old.dtype)
+        return moved
     start = old.astype(np.float64)
     new = np.clip(start + direction * budget.bound_stored, budget.low, budget.high).astype(old.dtype)
     for _ in range(4):  # rounding to the file's precision may step over an end by half a unit: step back

@@ -125,10 +125,10 @@ class Patches(Sequence[Batch]):
             window.append(slice(start, start + want))
             pad.append((0, max(0, start + want - size)))
             origin.append(regions.origin[axis] + start)
-        crop = tuple(window)
+        crop = (slice(None), *window)
 
         def cut(array: NDArray[np.generic], mode: str) -> NDArray[np.generic]:
-            part = array[(slice(None), *crop)]
+            part = array[crop]
             if self.slice_axis is not None:
                 part = part.squeeze(self.slice_axis + 1)
             padded: NDArray[np.generic] = np.pad(part, [(0, 0), *pad], mode=mode)  # type: ignore[call-overload]

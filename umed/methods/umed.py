@@ -250,7 +250,8 @@ class UMed(Method):
         """One forward pass over image, labels, contour, interior and grid indices stacked as channels."""
         channels = self.perturber.channels
         stacked = stacked.to(self._device)
-        image, labels, contour, interior = stacked[:, :channels], *stacked[:, channels : channels + 3].split(1, dim=1)
+        image, labels, contour, interior = stacked.tensor_split((channels, channels + 1, channels + 2), dim=1)
+        interior = interior[:, :1]
         corner = stacked[:, channels + 3 :].flatten(2)[:, :, 0]
         origins = [[int(value) for value in row] for row in corner.round()]
         direction: Tensor = self.perturber(image, labels, contour > 0.5, interior > 0.5, origins)

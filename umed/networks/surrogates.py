@@ -29,7 +29,8 @@ def make_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8)
         An untrained network.
     """
     features = (width, width, 2 * width, 4 * width, 8 * width, width)  # BasicUNet's own proportions
-    return BasicUNet(spatial_dims=spatial_dims, in_channels=in_channels, out_channels=classes, features=features)
+    network: nn.Module = BasicUNet(spatial_dims, in_channels, classes, features)
+    return network
 
 
 def make_strided_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8) -> nn.Module:
@@ -45,7 +46,7 @@ def make_strided_unet(spatial_dims: int, in_channels: int, classes: int, width: 
         An untrained network.
     """
     channels = (width, 2 * width, 4 * width, 8 * width)
-    return UNet(
+    network: nn.Module = UNet(
         spatial_dims=spatial_dims,
         in_channels=in_channels,
         out_channels=classes,
@@ -53,6 +54,7 @@ def make_strided_unet(spatial_dims: int, in_channels: int, classes: int, width: 
         strides=(2, 2, 2),
         num_res_units=1,
     )
+    return network
 
 
 def make_dynunet(
@@ -72,7 +74,7 @@ def make_dynunet(
     """
     levels = 4
     strides = [1] + [2] * (levels - 1)
-    return DynUNet(
+    network: nn.Module = DynUNet(
         spatial_dims=spatial_dims,
         in_channels=in_channels,
         out_channels=classes,
@@ -83,3 +85,4 @@ def make_dynunet(
         deep_supervision=deep_supervision,
         deep_supr_num=2,
     )
+    return network

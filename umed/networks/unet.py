@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -84,7 +85,7 @@ class GeneratorUNet(nn.Module):
             skips.append(x)
         for block, skip in zip(self.up, reversed(skips[:-1]), strict=True):
             x = F.interpolate(x, scale_factor=2, mode="nearest")
-            window = tuple(slice(size) for size in skip.shape[2:])  # odd sizes were rounded up by the pooling
-            x = block(torch.cat([x[(slice(None), slice(None), *window)], skip], dim=1))
+            window: tuple[Any, ...] = (..., *(slice(size) for size in skip.shape[2:]))  # odd sizes were rounded up by the pooling
+            x = block(torch.cat([x[window], skip], dim=1))
         out: Tensor = self.head(x)
         return out

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,21 +39,21 @@ def local_binary_pattern(image: Tensor) -> Tensor:
     count = torch.zeros_like(grey)
     shifts = [shift for shift in itertools.product((0, 1, 2), repeat=dims) if any(step != 1 for step in shift)]
     for shift in shifts:
-        window = tuple(slice(step, step + size) for step, size in zip(shift, grey.shape[2:], strict=True))
-        count += padded[(slice(None), slice(None), *window)] > grey
+        window: tuple[Any, ...] = (..., *(slice(step, step + size) for step, size in zip(shift, grey.shape[2:], strict=True)))
+        count += padded[window] > grey
     return count / len(shifts)
 
 
 def _gabor_bank(dims: int, wavelengths: tuple[float, ...], size: int) -> Tensor:
     """Zero-mean, unit-norm cosine and sine Gabor kernels along the axes and the in-plane diagonals."""
-    axes = torch.meshgrid(*[torch.arange(size) - size // 2] * dims, indexing="ij")
+    axes = torch.stack(torch.meshgrid([torch.arange(size) - size // 2] * dims, indexing="ij")).float()
     directions = [[float(a == axis) for a in range(dims)] for axis in range(dims)]
     diagonal = math.sqrt(0.5)
     directions += [[diagonal, sign * diagonal] + [0.0] * (dims - 2) for sign in (1, -1)]
-    envelope = torch.exp(-sum(a.float() ** 2 for a in axes) / (2 * (size / 5) ** 2))  # type: ignore[union-attr]
+    envelope = torch.exp(-axes.square().sum(0) / (2 * (size / 5) ** 2))
     kernels = []
     for wavelength, direction, phase in itertools.product(wavelengths, directions, (0.0, math.pi / 2)):
-        position = torch.stack([d * a for d, a in zip(direction, axes, strict=True)]).sum(0)
+        position = torch.einsum("d,d...->...", torch.tensor(direction), axes)
         kernel = envelope * torch.cos(2 * math.pi * position / wavelength + phase)
         kernel = kernel - envelope * kernel.sum() / envelope.sum()
         kernels.append(kernel / kernel.norm())
@@ -73,7 +74,7 @@ def gabor_energy(image: Tensor, wavelengths: tuple[float, ...] = (2.5, 4.0), siz
     grey = image.mean(1, keepdim=True)
     dims = grey.ndim - 2
     energy = conv(grey, _gabor_bank(dims, wavelengths, size)).squeeze(1).square()
-    return energy.unflatten(1, (len(wavelengths), -1)).mean(2).sqrt()
+    return energy.reshape(len(grey), len(wavelengths), -1, *grey.shape[2:]).mean(2).sqrt()
 
 
 def texture_maps(image: Tensor) -> Tensor:
