@@ -84,7 +84,7 @@ def ssim(before: NDArray[Any], after: NDArray[Any], *, peak: float, low: float =
         for block in _blocks(tuple(part.stop - part.start for part in seen)):
             here = tuple(slice(s.start + b.start, s.start + b.stop) for s, b in zip(seen, block, strict=True))
             lost += _dissimilarity(old, new, here, window, peak, low)
-    return 1.0 - lost / (count * len(before))
+    return float(1.0 - lost / (count * len(before)))
 
 
 def measure(volume: Volume, stored: NDArray[Any], regions: Regions, budget: Budget) -> dict[str, Any]:

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from umed import metrics
+from umed.budget import make_budget
+from umed.regions import make_regions
+from umed.types import Encoding, Volume
+
+RNG = np.random.default_rng(3)
+
+
+def pair(shape, change):
+    before = RNG.integers(0, 255, shape).astype(np.uint8)
+    after = before.copy()
+    after[(slice(None), *change)] = np.clip(after[(slice(None), *change)].astype(int) + 9, 0, 255)
+    return before, after
+
+
+@pytest.mark.parametrize(
+    ("shape", "change"),
+    [
+        ((1, 40, 50), (slice(10, 20), slice(15, 30))),
+        ((3, 40, 50), (slice(0, 4), slice(45, 50))),
+        ((1, 20, 22, 18), (slice(5, 9), slice(0, 3), slice(17, 18))),
+    ],
+)
+def test_same_as_skimage(shape, change):
+    before, after = pair(shape, change)
+    expected = np.mean([structural_similarity(a, b, data_range=255) for a, b in zip(before, after, strict=True)])
+    assert math.isclose(metrics.ssim(before, after, peak=255), expected, abs_tol=1e-6)
+    assert math.isclose(metrics.psnr(before, after, peak=255), peak_signal_noise_ratio(before, after, data_range=255))
+
+
+def test_ssim_in_blocks_and_without_change(monkeypatch):
+    before, after = pair((1, 30, 30, 30), (slice(3, 27), slice(3, 27), slice(3, 27)))
+    whole = metrics.ssim(before, after, peak=255)
+    monkeypatch.setattr(metrics, "_BLOCK", 2000)
+    assert math.isclose(metrics.ssim(before, after, peak=255), whole, rel_tol=1e-12)
+    assert metrics.ssim(before, before, peak=255) == 1
+    assert metrics.psnr(before, before, peak=255) == math.inf
+
+
+def test_ssim_on_few_slices():
+    before, after = pair((1, 20, 20, 3), (slice(5, 9), slice(5, 9), slice(1, 2)))
+    assert 0.8 < metrics.ssim(before, after, peak=255) < 1
+
+
+def test_psnr_inside_a_mask_and_with_nan():
+    before = np.zeros((1, 4, 4), np.float32)
+    before[0, 0, 0] = np.nan
+    after = before.copy()
+    after[0, 1, 1] = 1
+    mask = np.zeros((4, 4), bool)
+    mask[1, :2] = True
+    assert math.isclose(metrics.psnr(before, after, peak=10, mask=mask), 10 * math.log10(100 * 2))
+    assert metrics.voxels_changed(before, after) == 1 and metrics.largest_step(before, after) == 1
+
+
+def test_different_sees_every_bit():
+    values = np.array([0.0, np.nan, 1.0], ">f4")
+    assert not metrics.different(values, values.copy()).any()
+    assert metrics.different(values, np.array([-0.0, np.nan, 1.0], ">f4")).tolist() == [True, False, False]
+
+
+def test_dice():
+    label = np.array([0, 1, 1, 2, 2, 2])
+    scores = metrics.dice(np.array([0, 1, 2, 2, 2, 0]), label, [1, 2, 3])
+    assert math.isclose(scores[1], 2 / 3) and math.isclose(scores[2], 4 / 6) and math.isnan(scores[3])
+
+
+def test_measure():
+    labels = np.zeros((30, 30), np.uint8)
+    labels[10:20, 10:20] = 1
+    regions = make_regions(labels, radius=2)
+    source = Volume(np.full((30, 30), 100, np.uint8), Encoding("|u1"), (1.0, 1.0), "px", False, Path("a.png"))
+    budget = make_budget(source, epsilon=4 / 255)
+    stored = source.stored.copy()
+    stored[regions.box][regions.support] += 4
+    found = metrics.measure(source, stored, regions, budget)
+    inside = int(regions.support.sum())
+    assert found["epsilon_steps"] == 4 and found["voxels_changed"] == inside and found["largest_step"] == 4
+    assert math.isclose(found["psnr_roi"], 20 * math.log10(255 / 4))
+    assert math.isclose(found["psnr"], found["psnr_roi"] + 10 * math.log10(900 / inside))
+    assert math.isclose(found["roi_share"], inside / 900) and 0 < found["ssim"] < 1
+    same = metrics.measure(source, source.stored, regions, budget)
+    assert same["psnr"] is None and same["ssim"] == 1
