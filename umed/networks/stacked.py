@@ -16,9 +16,9 @@ class StackedPerturber(UMedPerturber):
     Weights are interchangeable with the base class. All arguments are those of the base class.
 
     Shape:
-        input ``(B, C + 3 + spatial_dims, *spatial)`` float: the image in [0, 1], labels, contour band (0, 1), interior (0, 1),
-        and the index of each voxel along each axis of its file, which keeps carriers in phase between windows; output
-        ``(B, C, *spatial)`` in [-1, 1]. A traced export takes every position as 0, so give it whole crops.
+        input ``(B, C + 3 + spatial_dims, *spatial)`` float: the image in [0, 1], labels, contour band (0, 1), interior
+        (0, 1), and the index of each voxel along each axis of its file, which keeps carriers in phase between windows;
+        output ``(B, C, *spatial)`` in [-1, 1]. A traced export takes every position as 0, so give it whole crops.
 
     Example:
         >>> StackedPerturber(2, 1, 3)(torch.rand(1, 6, 20, 24)).shape
@@ -46,6 +46,10 @@ def stack_inputs(image: Tensor, regions: Regions) -> Tensor:
     Returns:
         Tensor ``(C + 3 + spatial_dims, *box)`` float32.
     """
-    maps = [torch.from_numpy(part.astype("float32"))[None] for part in (regions.labels, regions.contour, regions.interior)]
-    index = torch.meshgrid(*(torch.arange(part.start, part.stop, dtype=torch.float32) for part in regions.box), indexing="ij")
+    maps = [
+        torch.from_numpy(part.astype("float32"))[None] for part in (regions.labels, regions.contour, regions.interior)
+    ]
+    index = torch.meshgrid(
+        *(torch.arange(part.start, part.stop, dtype=torch.float32) for part in regions.box), indexing="ij"
+    )
     return torch.cat([image.float(), *maps, torch.stack(index)])

@@ -82,7 +82,7 @@ def _draw(dataset: Dataset, case: Case, output: Path, plan: Plan) -> Picture:
     assert opened.labels is not None  # a protected case has one
     first = opened.volumes[0]
     budget = make_budget(first, epsilon=plan.epsilon, range=plan.range, percentiles=plan.percentiles)
-    regions = plan_regions(opened.labels, first, plan.decisive())
+    regions = plan_regions(opened.labels, first, plan)
     support = np.zeros(first.spatial_shape, bool)
     support[regions.box] = regions.support
     written = io.read(output / case.outputs[0])

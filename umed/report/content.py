@@ -39,7 +39,7 @@ def make_page(
     counts = {
         name: sum(case["status"] == name for case in cases) for name in ("protected", "unchanged", "failed", "skipped")
     }
-    done = [case.get("measures", {}) for case in cases if case["status"] == "protected"]
+    done = [case for case in cases if case["status"] == "protected"]
     total = len(cases)
     notes = []
     if counts["failed"]:
@@ -96,7 +96,7 @@ def _facts(manifest: Mapping[str, Any], plan: Plan) -> list[tuple[str, str]]:
     )
     target = "none" if plan.psnr_target is None else f"{plan.psnr_target:g} dB"
     return [
-        ("umed", str(manifest.get("version", ""))),
+        ("umed", str(manifest.get("umed_version", ""))),
         ("method", str(manifest.get("method", plan.method))),
         ("seed", str(plan.seed)),
         ("range", scale),
@@ -107,27 +107,24 @@ def _facts(manifest: Mapping[str, Any], plan: Plan) -> list[tuple[str, str]]:
 
 
 def _row(case: Mapping[str, Any]) -> Row:
-    measures = case.get("measures", {})
-    step, bound = _figure(measures, "largest_step"), _figure(measures, "bound_stored")
-    share = step / bound if bound else NAN
-    changed = _figure(measures, "voxels_changed")
+    steps = [(one["largest_step"], one["bound_stored"]) for one in case.get("files", ()) if one.get("bound_stored")]
+    step, bound = max(steps, key=lambda pair: pair[0] / pair[1], default=(NAN, NAN))
     cells = [
-        _cell(_figure(measures, "psnr"), "{:.2f}"),
-        _cell(_figure(measures, "psnr_roi"), "{:.2f}"),
-        _cell(_figure(measures, "ssim"), "{:.4f}"),
-        _cell(_figure(measures, "roi_share"), "{:.2%}"),
-        ("–" if math.isnan(share) else f"{step:.6g} / {bound:.6g}", share),
-        _cell(changed, "{:,.0f}"),
+        _cell(_figure(case, "psnr"), "{:.2f}"),
+        _cell(_figure(case, "psnr_roi"), "{:.2f}"),
+        _cell(_figure(case, "ssim"), "{:.4f}"),
+        _cell(_figure(case, "roi_share"), "{:.2%}"),
+        ("–" if math.isnan(step) else f"{step:.6g} / {bound:.6g}", step / bound),
+        _cell(_figure(case, "voxels_changed"), "{:,.0f}"),
     ]
     return Row(str(case["id"]), str(case["status"]), str(case.get("reason", "")), cells)
 
 
-def _figure(measures: Mapping[str, Any], name: str) -> float:
-    """One of a case's figures, NaN where there is none; what only its files have is taken from the first file."""
-    files = measures.get("files") or [{}]
-    first = next(iter(files.values())) if isinstance(files, Mapping) else files[0]
-    value = measures.get(name, first.get(name))
-    return float(value) if isinstance(value, (int, float)) else NAN
+def _figure(case: Mapping[str, Any], name: str) -> float:
+    """One of a case's figures, averaged over its files; NaN where there is none."""
+    found = [one.get(name) for one in case.get("files", ())]
+    figures = [float(value) for value in found if isinstance(value, (int, float))]
+    return sum(figures) / len(figures) if figures else NAN
 
 
 def _mean(done: Sequence[Mapping[str, Any]], name: str) -> float:

@@ -131,8 +131,9 @@ def _figure(case: str, picture: Picture) -> str:
         (f"difference × {picture.factor:.0f}", picture.difference),
     )
     tiles = "".join(
-        f'<figure><div class="tile" style="aspect-ratio:{width}/{height}"><img src="{uri}" '
-        f'width="{width}" height="{height}" alt="{escape(f"{case}, {name}")}">{overlay}</div><figcaption>{escape(name)}</figcaption></figure>'
+        f'<figure><div class="tile" style="aspect-ratio:{width}/{height}">'
+        f'<img src="{uri}" width="{width}" height="{height}" alt="{escape(f"{case}, {name}")}">{overlay}</div>'
+        f"<figcaption>{escape(name)}</figcaption></figure>"
         for name, uri in views
     )
     return (
@@ -149,10 +150,9 @@ def _table(rows: Sequence[Row]) -> str:
     lines = []
     for row in rows:
         cells = "".join(f'<td class="number" data-key="{key!r}">{escape(text)}</td>' for text, key in row.cells)
-        lines.append(
-            f'<tr><th scope="row">{escape(row.id)}</th>'
-            f'<td><span class="status {escape(row.status)}">{escape(row.status)}</span></td>{cells}<td class="reason">{escape(row.reason)}</td></tr>'
-        )
+        status = f'<td><span class="status {escape(row.status)}">{escape(row.status)}</span></td>'
+        reason = f'<td class="reason">{escape(row.reason)}</td>'
+        lines.append(f'<tr><th scope="row">{escape(row.id)}</th>{status}{cells}{reason}</tr>')
     head, body = f"<thead><tr>{heads}</tr></thead>", f"<tbody>{''.join(lines)}</tbody>"
     return f'<div class="panel scroll"><table id="table">{head}{body}</table></div>'
 

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each configuration runs, shrunk by overrides."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow, ckpt_export, run, verify_net_in_out
+
+from umed.errors import InputError
+from umed.networks.stacked import StackedPerturber
+from umed.workflows import choose_input, load_weights
+
+ROOT = Path(__file__).resolve().parents[2] / "monai_bundle"
+CONFIGS = ROOT / "configs"
+SMALL = {"iterations": 2, "batch_size": 1, "patch_size": [32, 32, 32], "surrogates": ["unet"]}
+"""Override that shrinks a training to seconds."""
+
+
+@pytest.fixture(scope="module")
+def trained(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The generators that train.yaml writes, after two epochs of one iteration."""
+    output = tmp_path_factory.mktemp("models")
+    overrides = {"dataset_dir": str(phantom), "output_dir": str(output), "training": SMALL, "quiet": True}
+    run(config_file=str(CONFIGS / "train.yaml"), **overrides, **{"train#trainer#max_epochs": 2})
+    return output
+
+
+def test_protect_and_verify(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "out"
+    overrides = {"dataset_dir": str(phantom), "output_dir": str(output), "method": "checkerboard", "probe": False}
+    run("protect", config_file="configs/protect.yaml", **overrides)
+    said = capsys.readouterr().out
+    assert "2 protected" in said and "PSNR" in said and "report.html" in said
+    assert (output / "umed" / "manifest.json").is_file() and (output / "umed" / "report.html").is_file()
+    run("verify", config_file="configs/protect.yaml", **overrides)
+
+
+def test_protect_without_data_makes_the_phantom(tmp_path: Path) -> None:
+    folder = Path(choose_input("", tmp_path / "out", cases=1))
+    assert folder == tmp_path / "out_input" and (folder / "dataset.json").is_file()
+    assert choose_input("given", tmp_path / "out") == "given"
+
+
+def test_train_writes_generators_and_checkpoints(trained: Path) -> None:
+    assert (trained / "umed.pt").is_file()
+    assert list((trained / "checkpoints").glob("*.pt"))
+
+
+def test_inference_writes_directions(phantom: Path, trained: Path, tmp_path: Path) -> None:
+    overrides = {"dataset_dir": str(phantom), "output_dir": str(tmp_path), "checkpoint": str(trained / "umed.pt")}
+    run(config_file="configs/inference.yaml", **overrides)
+    directions = [torch.load(path, weights_only=True) for path in sorted(tmp_path.glob("*.pt"))]
+    assert len(directions) == 2
+    for direction in directions:
+        assert direction.shape[0] == 1 and direction.ndim == 4
+        assert 0.5 < direction.abs().max() <= 1 and (direction == 0).any()
+
+
+def test_generators_of_train_protect_without_training(phantom: Path, trained: Path, tmp_path: Path) -> None:
+    generators = tmp_path / "generators"
+    generators.mkdir()
+    (generators / "umed.pt").write_bytes((trained / "umed.pt").read_bytes())
+    overrides = {"dataset_dir": str(phantom), "output_dir": str(tmp_path / "out"), "generators": str(generators)}
+    run("protect", config_file="configs/protect.yaml", probe=False, **overrides)
+    assert (tmp_path / "out" / "umed" / "generators" / "umed.pt").read_bytes() == (trained / "umed.pt").read_bytes()
+
+
+def test_required_properties(phantom: Path) -> None:
+    meta = "configs/metadata.json"
+    for file, kind in (("train", "train"), ("inference", "infer")):
+        workflow = ConfigWorkflow(f"configs/{file}.yaml", meta_file=meta, workflow_type=kind, dataset_dir=str(phantom))
+        workflow.parser["training" if kind == "train" else "checkpoint"] = SMALL if kind == "train" else ""
+        workflow.initialize()
+        assert workflow.check_properties() == []
+
+
+def test_network_has_the_shapes_of_the_metadata() -> None:
+    verify_net_in_out("network_def", "configs/metadata.json", "configs/inference.yaml", device="cpu", n=4)
+
+
+def test_checkpoint_exports_to_the_same_network(trained: Path, tmp_path: Path) -> None:
+    checkpoint = str(trained / "umed.pt")
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "model.ts"),
+        ckpt_file=checkpoint,
+        meta_file="configs/metadata.json",
+        config_file="configs/inference.yaml",
+        key_in_ckpt="weights",
+        use_trace=True,
+        input_shape=[1, 7, 16, 16, 16],
+    )
+    exported = torch.jit.load(str(tmp_path / "model.ts"))
+    network = load_weights(StackedPerturber(3, 1, 4), checkpoint).eval()
+    stacked = torch.rand(1, 7, 16, 16, 16)
+    stacked[:, 4:] = 0
+    assert torch.allclose(exported(stacked), network(stacked), atol=1e-5)
+
+
+def test_weights_of_another_network_are_refused(trained: Path) -> None:
+    with pytest.raises(InputError, match="network_def"):
+        load_weights(StackedPerturber(3, 1, 2), trained / "umed.pt")
+    with pytest.raises(InputError, match="expected trained generators, got no file"):
+        load_weights(StackedPerturber(3, 1, 2), trained / "nothing.pt")
+
+
+@pytest.mark.slow
+def test_misspelt_override_is_rejected(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "monai.bundle", "run", "protect", "--config_file", "configs/protect.yaml"]
+    done = subprocess.run(
+        [*command, "--epsilonn", "8", "--output_dir", str(tmp_path / "out")], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "epsilon" in done.stderr and not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_generator(phantom: Path, tmp_path: Path) -> None:
+    extra = tmp_path / "extra.yaml"
+    extra.write_text(
+        f"dataset_dir: {phantom}\noutput_dir: {tmp_path / 'models'}\ntraining: {SMALL}\nquiet: true\n"
+        'run:\n  - "$@train#trainer.run()"\n  - "$workflows.save_generators(@method, @output_dir)"\n'
+        "  - \"$print('codes', @method.perturber.codes.sum().item())\"\n",
+        encoding="utf-8",
+    )
+    files = ["configs/train.yaml", "configs/multi_gpu_train.yaml", str(extra)]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        "-m",
+        "monai.bundle",
+        "run",
+    ]
+    done = subprocess.run([*command, "--config_file", str(files)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    codes = [line for line in done.stdout.splitlines() if line.startswith("codes")]
+    assert len(codes) == 2 and codes[0] == codes[1]
+    assert done.stdout.count("generators:") == 1 and (tmp_path / "models" / "umed.pt").is_file()
