@@ -23,6 +23,9 @@ from umed.benchmark.victims import DIVISOR, make_victim
 Augment = Callable[[torch.Tensor, torch.Tensor, torch.Generator], tuple[torch.Tensor, torch.Tensor]]
 Progress = Callable[[int, int, float], None]
 
+SMALLEST = 32
+"""Length of at least one side of a crop: instance norm needs more than one voxel after four poolings."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -191,7 +194,8 @@ class Batches:
         self.recipe = recipe
         self.generator = torch.Generator().manual_seed(seed + 1)
         largest = tuple(max(image.shape[axis] for image in samples.images) for axis in range(1, samples.images[0].ndim))
-        self.size = tuple(-(-size // DIVISOR) * DIVISOR for size in (recipe.patch or largest))
+        size = [-(-length // DIVISOR) * DIVISOR for length in (recipe.patch or largest)]
+        self.size = tuple(size if max(size) >= SMALLEST else [*size[:-1], SMALLEST])
         self.order: list[int] = []
 
     def draw(self) -> tuple[torch.Tensor, torch.Tensor]:

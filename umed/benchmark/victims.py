@@ -1,25 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fresh segmentation networks that play the thief: they are trained on what was published, with nothing held back.
+"""Fresh segmentation networks that play the thief: trained from scratch on what was published, with nothing held back.
 
-All take ``(B, C, *spatial)`` and give logits ``(B, classes, *spatial)``, classes counting the background. ``width`` is
-the number of channels at the first level; deeper levels have more.
+The architectures are those that the bilevel training may use as surrogates; a victim starts from its own weights.
 """
 
 from __future__ import annotations
 
 import torch
-from monai.networks.nets.basic_unet import BasicUNet
-from monai.networks.nets.dynunet import DynUNet
-from monai.networks.nets.unet import UNet
 
 from umed import registry
+from umed.networks.surrogates import make_dynunet, make_strided_unet, make_unet
+
+__all__ = ["DIVISOR", "make_dynunet", "make_plain_dynunet", "make_strided_unet", "make_unet", "make_victim"]
 
 DIVISOR = 8
 """Every victim takes images whose sides are multiples of this."""
 
 
-def make_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8) -> torch.nn.Module:
-    """The classic U-Net: two convolutions at full resolution, four poolings, skip connections (arXiv 1505.04597).
+def make_plain_dynunet(spatial_dims: int, in_channels: int, classes: int, width: int = 8) -> torch.nn.Module:
+    """The nnU-Net architecture without deep supervision.
 
     Args:
         spatial_dims: 2 or 3.
@@ -30,71 +29,7 @@ def make_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8)
     Returns:
         An untrained network.
     """
-    features = (width, width, 2 * width, 4 * width, 8 * width, width)  # BasicUNet's own proportions
-    network: torch.nn.Module = BasicUNet(
-        spatial_dims=spatial_dims, in_channels=in_channels, out_channels=classes, features=features
-    )
-    return network
-
-
-def make_strided_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8) -> torch.nn.Module:
-    """MONAI's U-Net with residual units: its very first convolution already halves the resolution.
-
-    Args:
-        spatial_dims: 2 or 3.
-        in_channels: channels of the image.
-        classes: output channels, background included.
-        width: channels at half resolution.
-
-    Returns:
-        An untrained network.
-    """
-    channels = (width, 2 * width, 4 * width, 8 * width)
-    network: torch.nn.Module = UNet(
-        spatial_dims=spatial_dims,
-        in_channels=in_channels,
-        out_channels=classes,
-        channels=channels,
-        strides=(2, 2, 2),
-        num_res_units=1,
-    )
-    return network
-
-
-def make_dynunet(
-    spatial_dims: int, in_channels: int, classes: int, width: int = 8, deep_supervision: bool = False
-) -> torch.nn.Module:
-    """The nnU-Net architecture: strided convolutions, instance norm, leaky ReLU (arXiv 1809.10486).
-
-    Args:
-        spatial_dims: 2 or 3.
-        in_channels: channels of the image.
-        classes: output channels, background included.
-        width: channels at full resolution.
-        deep_supervision: whether training also scores two coarser outputs; the output is then ``(B, heads, ...)``.
-
-    Returns:
-        An untrained network.
-    """
-    levels = 4
-    strides = [1] + [2] * (levels - 1)
-    network: torch.nn.Module = DynUNet(
-        spatial_dims=spatial_dims,
-        in_channels=in_channels,
-        out_channels=classes,
-        kernel_size=[3] * levels,
-        strides=strides,
-        upsample_kernel_size=strides[1:],
-        filters=[width * 2**level for level in range(levels)],
-        deep_supervision=deep_supervision,
-        deep_supr_num=2,
-    )
-    return network
-
-
-def make_dynunet_deep(spatial_dims: int, in_channels: int, classes: int, width: int = 8) -> torch.nn.Module:
-    """:func:`make_dynunet` trained with deep supervision, as nnU-Net does."""
-    return make_dynunet(spatial_dims, in_channels, classes, width, deep_supervision=True)
+    return make_dynunet(spatial_dims, in_channels, classes, width, deep_supervision=False)
 
 
 def make_victim(name: str, *, spatial_dims: int, in_channels: int, classes: int, width: int = 8) -> torch.nn.Module:
@@ -108,7 +43,8 @@ def make_victim(name: str, *, spatial_dims: int, in_channels: int, classes: int,
         width: channels at the first level.
 
     Returns:
-        An untrained network.
+        An untrained network ``(B, C, *spatial) -> (B, classes, *spatial)``; one with deep supervision gives
+        ``(B, heads, classes, *spatial)`` while it trains.
 
     Raises:
         ConfigError: When the name is unknown.

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What umed costs beside what nobody can avoid: reading, writing, and the networks' own work.
+
+    python benchmarks/speed.py --threads 1
+
+Everything runs on phantoms that the package makes. Each ratio is printed with its limit; the exit code stays 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from umed.benchmark.table import markdown, provenance
+from umed.budget import to_unit
+from umed.config import make_settings
+from umed.facts import gather, open_case
+from umed.io.layouts import find_dataset
+from umed.methods.base import make_limits
+from umed.methods.umed import UMed
+from umed.planning import Plan, make_plan
+from umed.protect import protect
+from umed.regions import plan_regions
+from umed.sample import make_phantom
+from umed.samples import FileSamples
+
+
+def best_of(work: Callable[[], Any], times: int = 3) -> float:
+    """Shortest wall time of several runs, in seconds."""
+    found = []
+    for _ in range(times):
+        begin = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - begin)
+    return min(found)
+
+
+def train_a_little(root: Path, out: Path) -> Path:
+    """Generators of the default recipe after two iterations: as fast or slow as any."""
+    protect(root, out, training={"iterations": 2}, report=False)
+    return out / "umed" / "generators"
+
+
+def copy_with_nibabel(root: Path, out: Path) -> None:
+    """Read and write all images, doing nothing in between."""
+    dataset = find_dataset(root)
+    for case in dataset.cases:
+        image = nib.load(root / case.images[0])
+        stored = np.asanyarray(image.dataobj.get_unscaled())
+        nib.save(nib.Nifti1Image(stored, None, image.header), out / case.images[0].name)
+
+
+def forward_passes(root: Path, method: UMed, plan: Plan) -> float:
+    """Seconds that the generators alone need for all cases."""
+    dataset = find_dataset(root)
+    seconds = 0.0
+    for case in dataset.cases:
+        opened = open_case(dataset, case)
+        volume = opened.volumes[0]
+        regions = plan_regions(opened.labels, volume, plan)
+        limit = make_limits(opened.volumes, plan)[0]
+        image = torch.from_numpy(to_unit(volume.channels[(slice(None), *regions.box)], volume.encoding, limit))
+        with torch.no_grad():
+            begin = time.perf_counter()
+            method.direction(image, regions, np.random.default_rng(0))
+            seconds += time.perf_counter() - begin
+    return seconds
+
+
+def measure_protect(scratch: Path, cases: int, size: tuple[int, int, int]) -> list[list[str]]:
+    """Time of protecting with trained generators, against read + write + forward."""
+    root = make_phantom(scratch / "time", cases=cases, size=size)
+    generators = train_a_little(make_phantom(scratch / "few", cases=4, size=size), scratch / "trained")
+    plan = make_plan(gather(find_dataset(root)), make_settings())
+    method = UMed(**plan.method_options)
+    method.load(generators)
+    (scratch / "copy").mkdir()
+    files = best_of(lambda: copy_with_nibabel(root, scratch / "copy"))
+    forward = forward_passes(root, method, plan)
+    whole = best_of(
+        lambda: protect(
+            root, scratch / "out", generators=generators, report=False, overwrite=(scratch / "out").exists()
+        )
+    )
+    name = f"protect, {cases} x {'x'.join(map(str, size))}"
+    parts = f"nibabel read + write {files:.2f} s, generators {forward:.2f} s"
+    return [[name, f"{whole:.2f} s", parts, f"{whole / (files + forward):.2f}", "1.25"]]
+
+
+MEMORY = """
+import resource, sys
+from umed.protect import protect
+import umed.methods.umed, torch
+root, small, generators, out = sys.argv[1:5]
+protect(small, out + "-warm", generators=generators, report=False)  # imports, thread pools, the model
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+protect(root, out, generators=generators, report=False)
+print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def measure_memory(scratch: Path, size: tuple[int, int, int]) -> list[list[str]]:
+    """Peak memory of protecting one large volume in a process of its own, against the volume's size."""
+    small = make_phantom(scratch / "small", cases=1, size=(32, 32, 24))
+    root = make_phantom(scratch / "large", cases=1, size=size)
+    generators = scratch / "trained" / "umed" / "generators"
+    words = [str(root), str(small), str(generators), str(scratch / "memory")]
+    done = subprocess.run([sys.executable, "-c", MEMORY, *words], capture_output=True, text=True, check=True)
+    before, after = (int(word) * (1 if sys.platform == "darwin" else 1024) for word in done.stdout.split()[-2:])
+    volume = int(np.prod(size)) * 2  # int16
+    model = sum(path.stat().st_size for path in generators.rglob("*") if path.is_file())
+    parts = f"volume {volume / 2**20:.1f} MiB as stored, model {model / 2**20:.2f} MiB"
+    ratio = (after - before) / (volume + model)
+    return [
+        [f"peak memory, {'x'.join(map(str, size))}", f"{(after - before) / 2**20:.0f} MiB", parts, f"{ratio:.2f}", "6"]
+    ]
+
+
+def measure_bilevel(scratch: Path, iterations: int) -> list[list[str]]:
+    """Time of a bilevel iteration, against the forward and backward passes that it is made of."""
+    root = find_dataset(make_phantom(scratch / "bilevel", cases=4))
+    settings = make_settings(overrides={"training": {"iterations": iterations}})
+    plan = make_plan(gather(root), settings)
+    method = UMed(**plan.method_options)
+    trainer = method.make_trainer(FileSamples(root, plan), plan)
+    batch = trainer.loader.batches[0].to(trainer.state.device)
+    arguments = (batch.image, batch.labels, batch.contour, batch.interior, batch.origins)
+    surrogates = range(len(trainer.surrogates))
+
+    def surrogate_pass() -> None:
+        image = batch.image.clone().requires_grad_(True)
+        for index in surrogates:
+            trainer._surrogate_loss(index, image, batch.labels, torch.Generator().manual_seed(0)).backward()
+
+    def generator_look() -> None:
+        with torch.no_grad():
+            trainer.generator(*arguments)
+
+    surrogate, look = best_of(surrogate_pass), best_of(generator_look)
+    generator = best_of(lambda: trainer.generator(*arguments).square().mean().backward())
+    begin = time.perf_counter()
+    trainer.run()
+    whole = (time.perf_counter() - begin) / iterations
+    training = plan.training
+    parts = look + training.surrogate_steps * surrogate + training.generator_steps * (generator + surrogate)
+    text = f"generator {generator:.3f} s, surrogates {surrogate:.3f} s, generator without gradient {look:.3f} s"
+    return [["bilevel iteration", f"{whole:.3f} s", text, f"{whole / parts:.2f}", "1.25"]]
+
+
+def measure_layout() -> list[list[str]]:
+    """A surrogate's training step with and without channels-last memory."""
+    from umed.networks.surrogates import make_unet
+
+    rows = []
+    for dims, size, channels, last in (
+        (2, (4, 3, 128, 128), 3, torch.channels_last),
+        (3, (2, 1, 48, 48, 32), 1, torch.channels_last_3d),
+    ):
+        seconds = []
+        for layout in (torch.contiguous_format, last):
+            network = make_unet(dims, channels, 2).to(memory_format=layout)  # type: ignore[call-overload]
+            image = torch.rand(size).to(memory_format=layout)
+            seconds.append(best_of(lambda n=network, x=image: n(x).square().mean().backward(), 4))  # type: ignore[misc]
+        rows.append(
+            [f"{dims}D U-Net step, channels last", f"{seconds[1]:.3f} s", f"plain layout {seconds[0]:.3f} s"]
+            + [f"{seconds[1] / seconds[0]:.2f}", "-"]
+        )
+    return rows
+
+
+def main() -> None:
+    """Measure everything and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, help="torch threads")
+    parser.add_argument("--cases", type=int, default=8)
+    parser.add_argument("--size", type=int, nargs=3, default=[96, 96, 64], help="volumes that are timed")
+    parser.add_argument("--large", type=int, nargs=3, default=[256, 256, 160], help="volume whose memory is measured")
+    parser.add_argument("--iterations", type=int, default=10)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory(prefix="umed-speed-") as folder:
+        scratch = Path(folder)
+        rows = measure_protect(scratch, args.cases, tuple(args.size))
+        rows += measure_memory(scratch, tuple(args.large))
+        rows += measure_bilevel(scratch, args.iterations)
+        rows += measure_layout()
+    header = ["what", "measured", "parts", "ratio", "limit"]
+    print(json.dumps([dict(zip(header, row, strict=True)) for row in rows]) if args.json else markdown(header, rows))
+    print(f"\n{provenance()}", file=sys.stderr if args.json else sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
