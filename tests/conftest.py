@@ -59,12 +59,10 @@ def save_nifti(path, array, *, slope=None, inter=None, affine=None, kind=nibabel
 
 @pytest.fixture
 def make_decathlon() -> Callable[..., Path]:
-    """Factory: int16 NIfTI with slope and intercept, two classes, one empty label if ``empty``, one unlabelled test case."""
+    """Factory: int16 NIfTI with slope and intercept, two classes, maybe an empty label and an unlabelled test case."""
 
-    def make(
-        root: Path, cases: int = 3, shape=(20, 18, 12), empty: bool = False, test: bool = True, seed: int = 0
-    ) -> Path:
-        rng = np.random.default_rng(seed)
+    def make(root: Path, cases: int = 3, shape=(20, 18, 12), empty: bool = False, test: bool = True) -> Path:
+        rng = np.random.default_rng(0)
         names = [f"case_{number:03d}.nii.gz" for number in range(cases)]
         for number, name in enumerate(names):
             labels = nested_labels(shape)

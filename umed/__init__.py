@@ -34,6 +34,8 @@ __all__ = ["Protect", "Protectd", "__version__", "inspect", "plan", "protect", "
 
 
 def __getattr__(name: str) -> Any:
+    if name == "bundle":  # for `$import umed` and `$umed.bundle.check_overrides()` in a MONAI configuration
+        return importlib.import_module("umed.bundle")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'umed' has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)

@@ -148,11 +148,23 @@ def check_overrides(overrides: Iterable[str] | None = None, files: Sequence[str 
         return True
     if not _is_bundle_run(sys.argv):
         return True
-    return _one_line(lambda: _check_command(parse_command(sys.argv[2:]), files))
+    return _one_line(lambda: check_command(sys.argv[2:], files))
 
 
-def _check_command(options: Mapping[str, str], files: Sequence[str | Path]) -> bool:
-    given = dict(options)
+def check_command(argv: Sequence[str], files: Sequence[str | Path] = ()) -> bool:
+    """Check the words after ``python -m monai.bundle run``.
+
+    Args:
+        argv: the words.
+        files: configuration files, those of the words when empty.
+
+    Returns:
+        True.
+
+    Raises:
+        ConfigError: for an unknown override, option or run id, or a missing file.
+    """
+    given = parse_command(argv)
     if "args_file" in given:
         defaults = {key: str(value) for key, value in _load([given["args_file"]]).items()}
         given = defaults | given

@@ -58,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if words and not words[0].startswith("-") and words[0] not in COMMANDS:
             parser.error(f"unknown command {words[0]!r}.{did_you_mean(words[0], COMMANDS)}")
+        if words and words[0].startswith("-") and words[0] not in parser.options():
+            parser.refuse(words)
         args, unknown = parser.parse_known_args(words)
         if unknown:
             commands[args.command].refuse(unknown)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from umed.cli.main import main
+
+
+def test_protect_verify_and_tamper(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["protect", str(phantom), str(out), "--method", "random", "--range", "-160,240", "--json"]) == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert found["counts"]["protected"] == 5 and found["exit_code"] == 0
+    assert Path(found["manifest"]).is_file() and Path(found["report"]).is_file()
+    assert main(["verify", str(phantom), str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ok"] is True
+    assert main(["protect", str(phantom), str(out), "--method", "random"]) == 1
+    assert "--resume" in capsys.readouterr().err
+    target = out / "labelsTr/phantom_001.nii.gz"
+    target.write_bytes((phantom / "labelsTr/phantom_002.nii.gz").read_bytes())
+    assert main(["verify", str(phantom), str(out)]) == 1
+    assert "phantom_001" in capsys.readouterr().out
+
+
+def test_some_failed_is_3_and_all_failed_is_1(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    root = pictures()
+    (root / "images/case_1.png").write_bytes(b"no picture")
+    assert main(["protect", str(root), str(tmp_path / "a"), "--method", "random"]) == 3
+    assert main(["protect", str(root), str(tmp_path / "b"), "--method", "random", "--epsilon", "1/9999"]) == 1
+
+
+def test_dry_run_writes_nothing(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["protect", str(phantom), str(tmp_path / "out"), "--dry-run"]) == 0
+    assert "phantom_000" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+    assert main(["protect", str(phantom), str(tmp_path / "out"), "--dry-run", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"plan", "facts"}
+
+
+def test_inspect_and_plan(phantom: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(phantom), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["layout"] == "decathlon" and len(facts["cases"]) == 5
+    assert main(["inspect", str(phantom)]) == 0
+    assert "24 x 24 x 16" in capsys.readouterr().out
+    words = ["plan", str(phantom), "--seed", "9", "--radius", "2.5mm", "--set", "training.iterations=11", "--json"]
+    assert main(words) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["seed"], plan["radius"], plan["radius_unit"], plan["training"]["iterations"]) == (9, 2.5, "mm", 11)
+    assert main(["plan", str(phantom)]) == 0
+    assert "HU" in capsys.readouterr().out
+
+
+def test_sample_writes_the_phantom(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sample", str(tmp_path / "s"), "--cases", "2", "--size", "24", "24", "16"]) == 0
+    assert len(list((tmp_path / "s/imagesTr").iterdir())) == 2
+    assert main(["sample", str(tmp_path / "t"), "--cases", "0"]) == 2
+
+
+def test_quick_benchmark(phantom: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["benchmark", "--quick", str(phantom), "--methods", "clean,random", "--steps", "2", "--json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["cells"]) == 2
