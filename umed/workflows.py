@@ -202,9 +202,9 @@ def save_directions(evaluator: Any, output_dir: str | Path) -> None:
     from ignite.engine import Events
 
     def write(engine: Any) -> None:
-        for case_id, item in zip(engine.state.batch["case_id"], engine.state.output, strict=True):
+        for case, item in zip(engine.state.batch, engine.state.output, strict=True):  # the engine has taken them apart
             direction: Tensor = item["pred"].detach().cpu()
-            with atomic(Path(output_dir) / f"{case_id}.pt") as temporary:
+            with atomic(Path(output_dir) / f"{case['case_id']}.pt") as temporary:
                 torch.save(direction, temporary)
 
     evaluator.add_event_handler(Events.ITERATION_COMPLETED, write)
