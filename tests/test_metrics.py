@@ -41,7 +41,7 @@ def test_same_as_skimage(shape, change):
 def test_ssim_in_blocks_and_without_change(monkeypatch):
     before, after = pair((1, 30, 30, 30), (slice(3, 27), slice(3, 27), slice(3, 27)))
     whole = metrics.ssim(before, after, peak=255)
-    monkeypatch.setattr(metrics, "_BLOCK", 2000)
+    monkeypatch.setattr(metrics, "_TILE", 2000)
     assert math.isclose(metrics.ssim(before, after, peak=255), whole, rel_tol=1e-12)
     assert metrics.ssim(before, before, peak=255) == 1
     assert metrics.psnr(before, before, peak=255) == math.inf

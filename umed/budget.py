@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from umed.errors import BudgetError, ConfigError
 from umed.types import Encoding, Volume
 
 _SAMPLE = 1 << 22
+_BLOCK = 1 << 18
 _EXACT = float(2**53)  # 64-bit integers beyond this cannot be told apart as floats and stay untouched
 
 
@@ -137,7 +138,8 @@ def make_budget(
         least, unit = 1.0, "1 stored step"
     else:
         steps = None
-        least, unit = float(np.spacing(np.dtype(encoding.dtype).type(max(abs(low), abs(high))))), "the float precision"
+        most = min(max(abs(low), abs(high)), limits[1] / 2)
+        least, unit = float(np.spacing(np.dtype(encoding.dtype).type(most))), "the float precision"
     if low >= high:
         raise BudgetError(
             f"{volume.source}: expected a range that the file can hold, got [{lo:g}, {hi:g}] for stored values "
@@ -146,8 +148,8 @@ def make_budget(
     if bound + 1e-9 < least:
         raise BudgetError(
             f"{volume.source}: expected an epsilon of at least {unit} ({least:g} stored), got {epsilon:.4g} of range "
-            f"[{lo:g}, {hi:g}] = {bound:.3g}. Use epsilon >= {least * step / (hi - lo):.4g} or a range at least "
-            f"{least * step / epsilon:.4g} wide."
+            f"[{lo:g}, {hi:g}] = {bound:.3g}. Use epsilon >= {_up(least * step / (hi - lo)):.4g} or a "
+            f"range at least {_up(least * step / epsilon):.4g} wide."
         )
     return Budget(steps, float(bound if steps is None else steps), float(low), float(high), (lo, hi))
 
@@ -195,10 +197,16 @@ def apply(
     """
     _check_direction(stored, direction, support)
     changed: NDArray[Any] = stored.copy(order="K")
-    for channel, target, wanted in zip(stored, changed, direction, strict=True):
-        where = _movable(channel, support, budget)
-        old = channel[where]
-        target[where] = _moved(old, wanted[where], budget)
+    for target, wanted in zip(changed, direction, strict=True):
+        order: Literal["C", "F"] = "F" if target.flags.f_contiguous else "C"
+        flat = target.ravel(order=order)  # everything in the order of the file: walks along memory, not across it
+        allowed, amounts = support.ravel(order=order), wanted.ravel(order=order)
+        for start in range(0, flat.size, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            where = start + np.flatnonzero(_movable(flat[part], allowed[part], budget))
+            flat[where] = _moved(flat[where], amounts[where], budget)
+        if not np.shares_memory(flat, target):
+            target[...] = flat.reshape(target.shape, order=order)
     return changed
 
 
@@ -292,6 +300,12 @@ def scale_for_psnr(
     return fine, reached
 
 
+def _up(value: float) -> float:
+    """Round up to four digits, so that what a message proposes works."""
+    digit = 10.0 ** (math.floor(math.log10(value)) - 3)
+    return math.ceil(value / digit - 1e-9) * digit
+
+
 def _percentiles(volume: Volume, percentiles: tuple[float, float]) -> tuple[float, float]:
     """Stored values at two percentiles of all finite values."""
     if not (len(percentiles) == 2 and 0 <= percentiles[0] < percentiles[1] <= 100):
@@ -312,7 +326,7 @@ def _check_direction(stored: NDArray[Any], direction: NDArray[Any], support: NDA
             f"direction: expected shape {stored.shape} and support {stored.shape[1:]}, got {direction.shape} and "
             f"{support.shape}. A method returns one value a channel and voxel of the box."
         )
-    if not np.isfinite(direction).all():
+    if not math.isfinite(float(np.sum(direction, dtype=np.float64))):  # one pass without a mask of the same size
         raise BudgetError("direction: expected finite values, got NaN or infinity. The method diverged: train again.")
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -10,13 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from umed.budget import Budget
 from umed.types import Regions, Volume
 
 WINDOW = 7
 _BLOCK = 1 << 20
+_TILE = 48**3
 
 
 def squared_error(before: NDArray[Any], after: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> float:
@@ -81,7 +82,7 @@ def ssim(before: NDArray[Any], after: NDArray[Any], *, peak: float, low: float =
             slice(max(part.start - pad, clip.start), min(part.stop + pad, clip.stop))
             for part, pad, clip in zip(box, pads, inner, strict=True)
         )
-        for block in _blocks(tuple(part.stop - part.start for part in seen)):
+        for block in _tiles(tuple(part.stop - part.start for part in seen)):
             here = tuple(slice(s.start + b.start, s.start + b.stop) for s, b in zip(seen, block, strict=True))
             lost += _dissimilarity(old, new, here, window, peak, low)
     return float(1.0 - lost / (count * len(before)))
@@ -203,6 +204,13 @@ def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
         yield (*before, slice(start, min(start + step, shape[-1])))
 
 
+def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Cut a grid into tiles that stay in the processor's cache."""
+    edge = round(_TILE ** (1 / len(shape)))
+    for corner in itertools.product(*(range(0, size, edge) for size in shape)):
+        yield tuple(slice(start, min(start + edge, size)) for start, size in zip(corner, shape, strict=True))
+
+
 def _changed_box(old: NDArray[Any], new: NDArray[Any]) -> tuple[slice, ...] | None:
     """Bounding box of all differences."""
     lines = [np.zeros(size, bool) for size in old.shape]
@@ -224,12 +232,16 @@ def _dissimilarity(
 ) -> float:
     """Sum of ``1 - SSIM`` over the voxels ``here``, whose windows lie in the image."""
     around = tuple(slice(p.start - size // 2, p.stop + size // 2) for p, size in zip(here, window, strict=True))
-    core = tuple(slice(size // 2, size // 2 + p.stop - p.start) for p, size in zip(here, window, strict=True))
-    x, y = (np.nan_to_num(a[around].astype(np.float64) - low, nan=0.0, posinf=0.0, neginf=0.0) for a in (old, new))
+    x, y = (a[around].astype(np.float64) for a in (old, new))
+    for values in (x, y):
+        values -= low
+        if old.dtype.kind == "f":
+            np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
 
     def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        filtered: NDArray[np.float64] = ndimage.uniform_filter(values, size=window)[core]
-        return filtered
+        for axis, size in enumerate(window):
+            values = _running_sum(values, axis, size)
+        return values / math.prod(window)
 
     voxels = math.prod(window)
     unbiased = voxels / (voxels - 1) if voxels > 1 else 1.0
@@ -239,3 +251,25 @@ def _dissimilarity(
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
     score = ((2 * mean_x * mean_y + c1) * (2 * shared + c2)) / ((mean_x**2 + mean_y**2 + c1) * (spread + c2))
     return float((1 - score).sum())
+
+
+def _running_sum(values: NDArray[np.float64], axis: int, size: int) -> NDArray[np.float64]:
+    """Sum over every whole window along one axis, by doubling: 4 additions for a window of 7."""
+    length = values.shape[axis] - size + 1
+
+    def shifted(array: NDArray[np.float64], start: int, count: int) -> NDArray[np.float64]:
+        return array[(slice(None),) * axis + (slice(start, start + count),)]
+
+    total: NDArray[np.float64] | None = None
+    power, width, done = values, 1, 0
+    while True:
+        if size & width:
+            part = shifted(power, done, length)
+            total = part if total is None else total + part
+            done += width
+        if 2 * width > size:
+            assert total is not None
+            return total
+        count = power.shape[axis] - width
+        power = shifted(power, 0, count) + shifted(power, width, count)
+        width *= 2

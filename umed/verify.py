@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from umed.types import Case, Dataset, Progress, Regions, Volume
 
 FULL_SUPPORT = frozenset({"unseg"})
 """Methods that may change every voxel of the image; all others keep to the ROI and its dilated contour."""
-_SLAB = 1 << 22
+_SLAB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -180,27 +180,28 @@ def _check_values(
     """Compare values ``(C, *spatial)`` slab by slab: support, range and bound."""
     outside = beyond = above = 0
     largest, changed = 0.0, False
-    for part in _slabs(before):
-        moved = different(before[part], after[part])
-        if not moved.any():
-            continue
-        changed = True
-        if not full_support or regions.empty:
-            allowed = _support(regions, part[1:])
-            outside += int((moved & ~allowed).any(axis=0).sum())
-        if budget is None:
-            continue
-        old, new = before[part][moved], after[part][moved]
-        inside = in_range(old, budget)
-        beyond += int((~inside | ~in_range(new, budget)).sum())
-        with np.errstate(invalid="ignore"):
-            size = np.abs(new.astype(np.float64) - old.astype(np.float64))
-        over = ~(size <= budget.bound_stored)
-        above += int(over.sum())
-        largest = max(largest, float(size[over].max(initial=0.0)))
+    for one, other in zip(before, after, strict=True):
+        for part in _slabs(one):
+            old, new = one[part], other[part]
+            order: Literal["C", "F"] = "F" if old.flags.f_contiguous else "C"
+            moved = np.flatnonzero(different(old, new).ravel(order=order))
+            if not moved.size:
+                continue
+            changed = True
+            if not full_support or regions.empty:
+                outside += int((~_support(regions, part).ravel(order=order)[moved]).sum())
+            if budget is None:
+                continue
+            old, new = old.ravel(order=order)[moved], new.ravel(order=order)[moved]
+            beyond += int((~(in_range(old, budget) & in_range(new, budget))).sum())
+            with np.errstate(invalid="ignore"):
+                size = np.abs(new.astype(np.float64) - old.astype(np.float64))
+            over = ~(size <= budget.bound_stored)
+            above += int(over.sum())
+            largest = max(largest, float(size[over].max(initial=0.0)))
     failures = []
     if outside:
-        failures.append(f"expected no change outside ROI and dilated contour, got {outside} changed voxels")
+        failures.append(f"expected no change outside ROI and dilated contour, got {outside} changed values")
     if beyond:
         failures.append(f"expected values outside the range untouched and none pushed out, got {beyond} that break it")
     if above and budget is not None:
@@ -209,10 +210,10 @@ def _check_values(
 
 
 def _slabs(values: NDArray[Any]) -> Iterator[tuple[slice, ...]]:
-    """Cut ``(C, *spatial)`` into slabs of a few million values along the spatial axis that is slowest in memory."""
+    """Cut a grid into slabs of a million values along the axis that is slowest in memory."""
     if not values.size:
         return
-    axis = 1 + int(np.argmax(np.abs(values.strides[1:])))
+    axis = int(np.argmax(np.abs(values.strides)))
     step = max(1, _SLAB * values.shape[axis] // values.size)
     whole = [slice(0, size) for size in values.shape]
     for start in range(0, values.shape[axis], step):
