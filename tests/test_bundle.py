@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import umed
 from umed.bundle import check_command, check_keys, check_overrides, parse_command, run_protect, run_verify
 from umed.errors import ConfigError, InputError
 
@@ -84,7 +86,8 @@ def test_check_overrides_from_python(tmp_path: Path) -> None:
 def test_through_monai_bundle(words: list[str], code: int, out: str, err: str, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(YAML)
     command = [sys.executable, "-m", "monai.bundle", "run", *words, "--config_file", "a.yaml"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(Path(umed.__file__).parents[1])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     assert out in done.stdout and err in done.stderr
     if code:

@@ -99,3 +99,11 @@ def test_recipes_extend(tmp_path: Path) -> None:
 
 def test_ct_windows_ascend() -> None:
     assert all(low < high for low, high in CT_WINDOWS.values())
+
+
+def test_method_options_leave_with_their_method(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("method: random\nmethod_options: {distribution: sign}\n")
+    assert make_settings(tmp_path / "mine.yaml").method_options == {"distribution": "sign"}
+    assert make_settings(tmp_path / "mine.yaml", {"method": "random"}).method_options == {"distribution": "sign"}
+    assert make_settings(tmp_path / "mine.yaml", {"method": "checkerboard"}).method_options == {}
+    assert make_settings("default", {"method": "random"}).method_options == {}

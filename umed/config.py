@@ -25,6 +25,7 @@ __all__ = [
     "Training",
     "did_you_mean",
     "from_mapping",
+    "lay",
     "load_recipe",
     "make_settings",
     "merge",
@@ -276,6 +277,23 @@ def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
+def lay(recipe: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay overrides over a recipe. The options of a method leave with it when another method is asked for.
+
+    Args:
+        recipe: mapping of settings.
+        overrides: nested mapping whose values win.
+
+    Returns:
+        A new mapping.
+
+    >>> lay({"method": "umed", "method_options": {"theta": 0.5}}, {"method": "random"})
+    {'method': 'random'}
+    """
+    other = "method" in overrides and overrides["method"] != recipe.get("method", Settings.method)
+    return merge({key: value for key, value in recipe.items() if not (other and key == "method_options")}, overrides)
+
+
 def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
     """Read ``key.sub=value`` pairs; the value is YAML.
 
@@ -352,7 +370,7 @@ def _load_recipe(name: str, folder: Path, seen: tuple[str, ...]) -> dict[str, An
     parent = content.pop("extends", None)
     if parent is None:
         return content
-    return merge(_load_recipe(str(parent), folder, (*seen, identity)), content)
+    return lay(_load_recipe(str(parent), folder, (*seen, identity)), content)
 
 
 def make_settings(
@@ -371,4 +389,4 @@ def make_settings(
         ConfigError: for an unknown key or a wrong value.
     """
     base = dict(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe)
-    return from_mapping(Settings, merge(base, overrides or {}))
+    return from_mapping(Settings, lay(base, overrides or {}))
