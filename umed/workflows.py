@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed
 import torch
 from torch import Tensor, distributed, nn
 from torch.utils.data import Dataset
@@ -19,7 +20,7 @@ from umed.io.files import atomic
 from umed.io.layouts import find_dataset
 from umed.methods.base import make_method
 from umed.methods.umed import FILE, UMed
-from umed.networks.stacked import stack_inputs
+from umed.networks.perturber import stack_inputs
 from umed.planning import Plan
 from umed.planning import plan as make_plan
 from umed.progress import progress_bar
@@ -144,7 +145,7 @@ def save_generators(method: UMed, output_dir: str | Path) -> Path:
 
 
 class StackedCases(Dataset[dict[str, Any]]):
-    """Cases as the stacked input of :class:`umed.networks.stacked.StackedPerturber`.
+    """Cases as the stacked input of :class:`umed.networks.perturber.UMedPerturber`.
 
     Args:
         samples: from :func:`training_cases`.
@@ -169,7 +170,7 @@ def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
     """Load trained generators into a network of the same options.
 
     Args:
-        network: a :class:`umed.networks.perturber.UMedPerturber` or one stacked.
+        network: a :class:`umed.networks.perturber.UMedPerturber`.
         path: file that :func:`save_generators` or ``umed protect`` wrote; empty leaves the network untrained.
 
     Returns:
@@ -214,6 +215,8 @@ def start_processes() -> bool:
     """Join the processes that ``torchrun`` has started: NCCL where each has a GPU, gloo else."""
     if not distributed.is_initialized():
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        # Ignite meets the group when it is first used, all processes together; its handlers run in the first one only.
+        ignite.distributed.sync()
     return True
 
 
