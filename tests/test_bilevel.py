@@ -41,7 +41,9 @@ def test_loss_takes_every_surrogate(make: object, dims: int) -> None:
     labels = torch.randint(0, 3, (2, 1, *[32] * dims))
     from monai.losses.dice import DiceCELoss
 
-    loss = segmentation_loss(network(torch.rand(2, 1, *[32] * dims)), labels, DiceCELoss(to_onehot_y=True, softmax=True))
+    loss = segmentation_loss(
+        network(torch.rand(2, 1, *[32] * dims)), labels, DiceCELoss(to_onehot_y=True, softmax=True)
+    )
     assert loss.ndim == 0 and loss.isfinite() and loss > 0
 
 

@@ -20,7 +20,7 @@ def test_plan_of_the_phantom_is_a_ct_window_in_3d(phantom: Path) -> None:
     made = plan(phantom)
     assert made.range == CT_WINDOWS["soft"]
     assert made.spatial_dims == 3 and made.slice_axis is None
-    assert made.training.patch_size == (24, 24, 16)
+    assert made.training.patch_size == (32, 32, 32)
     assert made.classes == 5 or made.classes > 2
     assert any("HU" in reason for reason in made.why)
 
@@ -86,7 +86,7 @@ def test_settings_that_do_not_fit(pictures: Callable[..., Path]) -> None:
     facts = gather(pictures())
     with pytest.raises(ConfigError, match="expected 2 for flat pictures, got 3"):
         make_plan(facts, Settings(spatial_dims=3))
-    with pytest.raises(ConfigError, match="training.patch_size: expected 2 numbers"):
+    with pytest.raises(ConfigError, match="training.patch_size: expected 2 multiples of 16"):
         make_plan(
             facts, dataclasses.replace(Settings(), training=dataclasses.replace(Settings().training, patch_size=(64,)))
         )

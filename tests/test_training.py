@@ -19,7 +19,8 @@ def make_sample(shape: tuple[int, ...], case_id: str = "a", channels: int = 1) -
 
 
 @pytest.mark.parametrize(
-    ("shape", "patch", "axis"), [((40, 30), (16, 16), None), ((30, 24, 20), (16, 8, 40), None), ((30, 24, 20), (16, 24), 1)]
+    ("shape", "patch", "axis"),
+    [((40, 30), (16, 16), None), ((30, 24, 20), (16, 8, 40), None), ((30, 24, 20), (16, 24), 1)],
 )
 def test_patches_have_the_asked_size_and_hold_foreground(
     shape: tuple[int, ...], patch: tuple[int, ...], axis: int | None

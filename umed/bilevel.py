@@ -20,6 +20,7 @@ from monai.losses.dice import DiceCELoss
 from torch import Tensor, distributed, nn
 
 from umed.budget import straight_through
+from umed.networks.perturber import UMedPerturber
 from umed.training import Batch
 
 Transformation = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
@@ -78,7 +79,7 @@ class BilevelTrainer(Trainer):  # type: ignore[misc]  # monai is untyped here
         device: where the networks are.
         max_epochs: epochs to run.
         loader: batches; its position follows the engine's iteration.
-        generator: maps ``(image, labels, contour, interior, origins)`` to a direction in [-1, 1].
+        generator: gives a direction in [-1, 1].
         optimizer: the generator's.
         make_surrogates: one factory for each member of the ensemble.
         surrogate_learning_rate: of each surrogate's Adam.
@@ -101,7 +102,7 @@ class BilevelTrainer(Trainer):  # type: ignore[misc]  # monai is untyped here
         device: torch.device,
         max_epochs: int,
         loader: BatchLoader,
-        generator: nn.Module,
+        generator: UMedPerturber,
         optimizer: torch.optim.Optimizer,
         make_surrogates: Sequence[SurrogateFactory],
         surrogate_learning_rate: float,
@@ -176,7 +177,7 @@ class BilevelTrainer(Trainer):  # type: ignore[misc]  # monai is untyped here
     def protect(self, batch: Batch) -> Tensor:
         """The images as they would be published: rounded to whole stored steps, with gradients passing through."""
         with torch.autocast(self.state.device.type, enabled=self.mixed):
-            direction = self.generator(batch.image, batch.labels, batch.contour, batch.interior, batch.origins)
+            direction = self.generator.perturb(batch.image, batch.labels, batch.contour, batch.interior, batch.origins)
         rounded = straight_through(direction.float(), batch.steps.clamp_min(1))
         direction = torch.where(batch.steps > 0, rounded, direction.float())
         return (batch.image + self.epsilon * direction).clamp(0, 1)

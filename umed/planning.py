@@ -22,6 +22,7 @@ from umed.facts import inspect as inspect
 THICK = 3.0  # coarsest spacing over finest: above it a 3-D kernel would mix unrelated tissue
 FEW_SLICES = 16  # fewer than this along an axis leaves nothing for a 3-D network to pool
 BIG_VOXELS = 64_000_000  # 400 x 400 x 400: above it native 3-D takes too long on a CPU
+STEP = 16  # a surrogate with four poolings needs multiples of it
 HOW_NOT_WHAT = ("device", "report_cases")  # settings that do not change a byte of the released images
 TRAINING_HOW_NOT_WHAT = ("cache_mb", "checkpoint_every")
 
@@ -139,13 +140,14 @@ def _resolve_dims(facts: Facts, settings: Settings) -> tuple[int, int | None, li
 def _resolve_patch(facts: Facts, settings: Settings, dims: int, axis: int | None) -> tuple[tuple[int, ...], list[str]]:
     asked = settings.training.patch_size
     if asked is not None:
-        if len(asked) != dims or any(n < 8 for n in asked):
-            raise ConfigError(f"training.patch_size: expected {dims} numbers of at least 8, got {list(asked)}.")
+        if len(asked) != dims or any(n < 2 * STEP or n % STEP for n in asked):
+            wanted = f"{dims} multiples of {STEP} of at least {2 * STEP}, since surrogates halve a patch four times"
+            raise ConfigError(f"training.patch_size: expected {wanted}, got {list(asked)}.")
         return asked, [f"patch {list(asked)}: as asked"]
     plane = [n for i, n in enumerate(facts.shape) if i != axis]
-    step, most = (8, 64) if dims == 3 else (16, 128)
-    patch = tuple(min(most, step * math.ceil(n / step)) for n in plane)
-    return patch, [f"patch {list(patch)}: the median image rounded up to a multiple of {step}, at most {most}"]
+    most = 32 if dims == 3 else 96
+    patch = tuple(min(most, max(2 * STEP, STEP * math.ceil(n / STEP))) for n in plane)
+    return patch, [f"patch {list(patch)}: the median image rounded up to a multiple of {STEP}, at most {most}"]
 
 
 def make_plan(facts: Facts, settings: Settings) -> Plan:

@@ -25,7 +25,9 @@ def untrained(plan: Plan, **options: object) -> UMed:
     return method
 
 
-@pytest.mark.parametrize(("shape", "dims", "axis"), [((40, 30), 2, None), ((30, 24, 20), 3, None), ((30, 24, 20), 2, 1)])
+@pytest.mark.parametrize(
+    ("shape", "dims", "axis"), [((40, 30), 2, None), ((30, 24, 20), 3, None), ((30, 24, 20), 2, 1)]
+)
 def test_direction_fills_the_support_and_nothing_else(shape: tuple[int, ...], dims: int, axis: int | None) -> None:
     sample = make_sample(shape)
     method = untrained(make_plan(spatial_dims=dims, slice_axis=axis))
@@ -43,7 +45,7 @@ def test_slices_are_what_the_generator_gives_for_each_slice() -> None:
         k = int(np.flatnonzero(sample.regions.support.any((0, 1)))[0])
         r = sample.regions
         maps = [torch.from_numpy(a[None, None, :, :, k]) for a in (r.labels, r.contour, r.interior)]
-        alone = method.perturber(torch.from_numpy(sample.image[None, :, :, :, k]), *maps, [r.origin[:2]])[0]
+        alone = method.perturber.perturb(torch.from_numpy(sample.image[None, :, :, :, k]), *maps, [r.origin[:2]])[0]
     assert torch.allclose(whole[..., k], alone, atol=1e-5)
 
 

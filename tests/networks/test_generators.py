@@ -57,7 +57,7 @@ def test_perturber_is_bounded_and_zero_outside_the_support(dims: int) -> None:
     image, labels, contour, interior = _inputs(dims)
     perturber = UMedPerturber(dims, 3, 3, carriers=("2", "4"), widths=(4, 8))
     nn.init.normal_(perturber.contour.head.weight)
-    d = perturber(image, labels, contour, interior, [[0] * dims, [1] * dims])
+    d = perturber.perturb(image, labels, contour, interior, [[0] * dims, [1] * dims])
     assert d.shape == image.shape and d.abs().max() <= 1
     outside = ~(contour | interior).expand_as(d)
     assert d[outside].abs().max() == 0 and d[~outside].abs().min() > 0
@@ -66,7 +66,7 @@ def test_perturber_is_bounded_and_zero_outside_the_support(dims: int) -> None:
 def test_untrained_perturber_is_each_class_own_carrier_and_less_outside() -> None:
     image, labels, contour, interior = _inputs(2)
     perturber = UMedPerturber(2, 3, 3, carriers=("2", "0x2"), widths=(4,), amplitude_floor=1.0, outside=0.5)
-    d = perturber(image, labels, contour, interior, [[0, 0], [0, 0]])[0, 0]
+    d = perturber.perturb(image, labels, contour, interior, [[0, 0], [0, 0]])[0, 0]
     level = torch.tanh(torch.tensor(perturber.gain))
     checker = 1.0 - 2.0 * ((torch.arange(16)[:, None] + torch.arange(16)[None]) % 2)
     stripes = (1.0 - 2.0 * (torch.arange(16) % 2)).expand(16, 16)
@@ -81,7 +81,7 @@ def test_gradients_reach_every_part() -> None:
     perturber = UMedPerturber(2, 3, 3, widths=(4, 8))
     nn.init.normal_(perturber.contour.head.weight)
     nn.init.normal_(perturber.texture.head.weight)
-    perturber(image, labels, contour, interior, [[0, 0], [0, 0]]).square().sum().backward()
+    perturber.perturb(image, labels, contour, interior, [[0, 0], [0, 0]]).square().sum().backward()
     missing = [name for name, weight in perturber.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert missing == []
 

@@ -23,9 +23,7 @@ def test_pattern_counts_strictly_brighter_neighbours_like_scikit_image() -> None
     codes = reference(image, 8, 1, method="default").astype(int)
     # the reference interpolates its diagonal neighbours, so only its four axis neighbours can be compared
     ours = local_binary_pattern(torch.from_numpy(image).float()[None, None])[0, 0]
-    brighter = sum(
-        (np.roll(image, (i, j), (0, 1)) > image) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)
-    )
+    brighter = sum((np.roll(image, (i, j), (0, 1)) > image) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0))
     inner = (slice(1, -1), slice(1, -1))
     assert np.allclose(ours.numpy()[inner] * 8, brighter[inner])
     axis_bits = np.array([bin(code & 0b01010101).count("1") for code in codes.ravel()]).reshape(codes.shape)

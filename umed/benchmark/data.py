@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from umed.errors import InputError
 from umed.io import read
+from umed.io.files import atomic
 from umed.io.layouts import find_dataset, write_index
 from umed.io.masks import read_label
 from umed.types import Case
@@ -210,3 +212,37 @@ def _link(source: Path, target: Path) -> None:
         os.link(source.resolve(), target)
     except OSError:  # another disk, or a file system without links
         shutil.copyfile(source, target)
+
+
+def resized_pictures(root: str | Path, size: int, out: str | Path) -> Path:
+    """Write a copy of a data set of pictures at another size, as PNG pairs: the data that are then protected.
+
+    A victim needs whole pictures to learn a lesion's outline, and whole pictures of 256 x 256 are slow on a CPU.
+
+    Args:
+        root: data set of 2D pictures with one image file a case.
+        size: height and width of the copy.
+        out: folder to make, with ``images`` and ``masks``; what is there already is kept.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        InputError: When a case is not a flat 8-bit picture with a label.
+    """
+    dataset, out = find_dataset(Path(root)), Path(out)
+    for folder in ("images", "masks"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    for case in (case for case in dataset.cases if case.label is not None):
+        volume = read(dataset.root / case.images[0])
+        if len(volume.spatial_shape) != 2 or volume.stored.dtype != np.uint8:
+            raise InputError(f"{case.images[0]}: expected an 8-bit picture to resize, got {volume.stored.dtype}.")
+        assert case.label is not None
+        label = read_label(dataset.root / case.label, volume).astype(np.uint8)
+        pictures = (("images", volume.stored, Image.Resampling.BOX), ("masks", label, Image.Resampling.NEAREST))
+        for folder, array, filtering in pictures:
+            target = out / folder / f"{case.id}.png"
+            if not target.exists():
+                with atomic(target) as temporary:
+                    Image.fromarray(array).resize((size, size), filtering).save(temporary, format="PNG")
+    return out

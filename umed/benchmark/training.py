@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from monai.inferers.utils import sliding_window_inference
 from monai.losses.dice import DiceCELoss
 
 from umed.benchmark.data import Samples
@@ -265,41 +266,42 @@ def predict(
     network: torch.nn.Module,
     image: torch.Tensor,
     device: torch.device,
+    window: Sequence[int],
     size: Sequence[int] | None = None,
-    window: Sequence[int] = (),
 ) -> torch.Tensor:
-    """Segment one whole image, in the middle of 0 where it is smaller than what the network was trained on.
+    """Segment one image with a sliding window of the size that the network was trained on, as nnU-Net does.
+
+    Instance norm sees how much of its input is padding and how large a part of the body it shows, so both must be the
+    same as in training. Images smaller than the window lie in the middle of 0.
 
     Args:
         network: a victim.
         image: ``(C, *spatial)``.
         device: where the network is.
+        window: size that the network was trained on.
         size: grid of the answer where it differs from the image's; the logits are resampled linearly.
-        window: size that the network was trained on. Instance norm sees how much of an image is padding, so it must be
-            the same in training and here.
 
     Returns:
         Class of each voxel ``(*spatial)`` or ``(*size)``.
     """
     network.eval()
     layout = torch.channels_last if image.ndim == 3 else torch.channels_last_3d
-    spatial = image.shape[1:]
-    least = tuple(window) or (0,) * len(spatial)
-    room = [max(-length % DIVISOR, want - length) for length, want in zip(spatial, least, strict=True)]
-    padding = [pad for gap in reversed(room) for pad in (gap // 2, gap - gap // 2)]
-    batch = functional.pad(image, padding)[None].to(device=device, memory_format=layout)
-    with torch.autocast(device.type, dtype=torch.float16, enabled=device.type == "cuda"):
-        logits = network(batch)
-    for axis, (gap, length) in enumerate(zip(room, spatial, strict=True)):
-        logits = logits.narrow(axis + 2, gap // 2, length)
-    if size is not None and tuple(size) != tuple(spatial):
+
+    def look(batch: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, dtype=torch.float16, enabled=device.type == "cuda"):
+            output: torch.Tensor = network(batch.contiguous(memory_format=layout))
+        return output.float()
+
+    logits = sliding_window_inference(image[None].to(device), tuple(window), 1, look, overlap=0.25, mode="gaussian")
+    assert isinstance(logits, torch.Tensor)
+    if size is not None and tuple(size) != tuple(image.shape[1:]):
         mode = "bilinear" if image.ndim == 3 else "trilinear"
-        logits = functional.interpolate(logits.float(), size=tuple(size), mode=mode)
+        logits = functional.interpolate(logits, size=tuple(size), mode=mode)
     return torch.argmax(logits[0], 0).cpu()
 
 
 def score_cases(
-    network: torch.nn.Module, samples: Samples, device: torch.device, window: Sequence[int] = ()
+    network: torch.nn.Module, samples: Samples, device: torch.device, window: Sequence[int]
 ) -> tuple[float, ...]:
     """Mean DSC over the cases for each foreground class, on each case's own grid.
 
@@ -316,7 +318,7 @@ def score_cases(
     """
     table = np.full((len(samples.ids), samples.classes - 1), np.nan)
     for row, (image, label) in enumerate(zip(samples.images, samples.truths or samples.labels, strict=True)):
-        answer = predict(network, image, device, label.shape, window)
+        answer = predict(network, image, device, window, label.shape)
         for k in range(1, samples.classes):
             truth, found = label == k, answer == k
             if truth.any():

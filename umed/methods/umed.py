@@ -22,7 +22,7 @@ from torch import Tensor
 from umed.bilevel import BatchLoader, BilevelTrainer
 from umed.errors import ConfigError, InputError
 from umed.methods.base import Method
-from umed.networks.perturber import UMedPerturber
+from umed.networks.perturber import UMedPerturber, stack_inputs
 from umed.planning import Plan
 from umed.registry import resolve
 from umed.training import Patches, Sample
@@ -221,9 +221,7 @@ class UMed(Method):
         """
         perturber = self.perturber
         self._check(image, regions)
-        maps = np.stack([regions.labels, regions.contour, regions.interior]).astype(np.float32)
-        index = np.stack(np.meshgrid(*(np.arange(s.start, s.stop, dtype=np.float32) for s in regions.box), indexing="ij"))
-        stacked = torch.cat([image, torch.from_numpy(maps), torch.from_numpy(index)])
+        stacked = stack_inputs(image, regions)
         if perturber.spatial_dims == 2 and self._slice_axis is not None and image.ndim == 4:
             return self._slices(stacked, regions)
         if perturber.spatial_dims == 2:
@@ -247,14 +245,7 @@ class UMed(Method):
         return out.movedim(0, axis + 1)
 
     def _run(self, stacked: Tensor) -> Tensor:
-        """One forward pass over image, labels, contour, interior and grid indices stacked as channels."""
-        channels = self.perturber.channels
-        stacked = stacked.to(self._device)
-        image, labels, contour, interior = stacked.tensor_split((channels, channels + 1, channels + 2), dim=1)
-        interior = interior[:, :1]
-        corner = stacked[:, channels + 3 :].flatten(2)[:, :, 0]
-        origins = [[int(value) for value in row] for row in corner.round()]
-        direction: Tensor = self.perturber(image, labels, contour > 0.5, interior > 0.5, origins)
+        direction: Tensor = self.perturber(stacked.to(self._device))
         return direction
 
     def _check(self, image: Tensor, regions: Regions) -> None:

@@ -14,6 +14,7 @@ from umed.networks.contour import ContourGenerator
 from umed.networks.texture import TextureGenerator
 from umed.priors import edge_map, texture_amplitude, texture_maps
 from umed.priors.carriers import carrier_bank, parse_carrier
+from umed.types import Regions
 
 
 class UMedPerturber(nn.Module):
@@ -43,8 +44,12 @@ class UMedPerturber(nn.Module):
         outside: amplitude that the band outside the ROI starts with, in [0, 1).
 
     Shape:
-        image ``(B, C, *spatial)`` float in [0, 1]; labels ``(B, 1, *spatial)`` integer; contour and interior
-        ``(B, 1, *spatial)`` bool; origins one index tuple an item. Output ``(B, C, *spatial)`` in [-1, 1].
+        input ``(B, C + 3 + spatial_dims, *spatial)`` float, see :func:`stack_inputs`; output ``(B, C, *spatial)`` in
+        [-1, 1]. A traced export takes every position as 0, so give it whole crops.
+
+    Example:
+        >>> UMedPerturber(2, 1, 3)(torch.rand(1, 6, 20, 24)).shape
+        torch.Size([1, 1, 20, 24])
     """
 
     def __init__(
@@ -78,10 +83,31 @@ class UMedPerturber(nn.Module):
         self.contour = ContourGenerator(spatial_dims, seen + 1, given, widths, theta)
         self.texture = TextureGenerator(spatial_dims, seen + 3, given, widths)
 
-    def forward(
+    def forward(self, stacked: Tensor) -> Tensor:
+        """Propose a direction from one tensor, as bundles, exports and sliding windows need it."""
+        parts = [self.channels, self.channels + 1, self.channels + 2, self.channels + 3]
+        image, labels, contour, interior, index = stacked.tensor_split(parts, dim=1)
+        if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]  # would freeze the example's position
+            origins = [[0] * self.spatial_dims] * int(stacked.shape[0])
+        else:
+            origins = [[int(value) for value in corner] for corner in index.flatten(2)[:, :, 0].round()]
+        return self.perturb(image, labels.round(), contour > 0.5, interior > 0.5, origins)
+
+    def perturb(
         self, image: Tensor, labels: Tensor, contour: Tensor, interior: Tensor, origins: Sequence[Sequence[int]]
     ) -> Tensor:
-        """Propose a direction; see the class for shapes."""
+        """Propose a direction.
+
+        Args:
+            image: ``(B, C, *spatial)`` float in [0, 1].
+            labels: ``(B, 1, *spatial)``, whole numbers.
+            contour: the contour band, ``(B, 1, *spatial)`` bool.
+            interior: the rest of the ROI, same shape.
+            origins: index of each item's first pixel on the grid of its file.
+
+        Returns:
+            ``(B, C, *spatial)`` in [-1, 1].
+        """
         flat = labels[:, 0].long()
         classes = torch.movedim(F.one_hot(flat, self.classes), -1, 1).to(image.dtype)
         code = torch.movedim(self.codes[flat], -1, 1)
@@ -98,3 +124,19 @@ class UMedPerturber(nn.Module):
     def _modulate(self, drawn: Tensor, code: Tensor, bank: Tensor) -> Tensor:
         weights, residual = code + drawn[:, : len(self.carriers)], drawn[:, len(self.carriers) :]
         return torch.tanh(self.gain * ((weights[:, :, None] * bank).sum(1) + residual))
+
+
+def stack_inputs(image: Tensor, regions: Regions) -> Tensor:
+    """Stack what :class:`UMedPerturber` sees of one case.
+
+    Args:
+        image: unit image in the crop ``regions.box``, shape ``(C, *box)``.
+        regions: of the same box.
+
+    Returns:
+        Shape ``(C + 3 + spatial_dims, *box)`` float32: image, labels, contour band, interior, and the index of each voxel
+        along each axis of its file, which keeps carriers in phase between windows.
+    """
+    maps = [torch.from_numpy(part.astype("float32"))[None] for part in (regions.labels, regions.contour, regions.interior)]
+    axes = [torch.arange(part.start, part.stop, dtype=torch.float32) for part in regions.box]
+    return torch.cat([image.float(), *maps, torch.stack(torch.meshgrid(axes, indexing="ij"))])
