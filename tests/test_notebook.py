@@ -20,7 +20,8 @@ def test_is_stored_without_outputs() -> None:
 
 
 @pytest.mark.slow
-def test_runs(tmp_path: Path) -> None:
+def test_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(NOTEBOOK.parents[1]))  # also where the package is not installed
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
     assert re.findall(r"^(\w+) = ", first.source, re.MULTILINE) == list(SMALLER)

@@ -154,7 +154,8 @@ def _noise(rng: np.random.Generator, size: tuple[int, ...], sigma: float) -> Flo
     smooth = np.asarray(
         ndimage.gaussian_filter(rng.standard_normal(size), sigma, mode="wrap", truncate=2.0), dtype=np.float64
     )
-    return (smooth - smooth.mean()) / smooth.std()
+    normal: Floats = (smooth - smooth.mean()) / smooth.std()
+    return normal
 
 
 def _turn(points: Floats, angle: float) -> Floats:
