@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from umed.benchmark.data import resized_pictures
 from umed.benchmark.quick import QUICK_METHODS, dimensions
 from umed.benchmark.study import CLEAN, CellResult, Study, default_recipe, pick_device
 from umed.benchmark.table import provenance, results_table
@@ -30,6 +31,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", required=True, metavar="NAME=FOLDER", help="data sets")
     parser.add_argument("--methods", nargs="+", default=list(QUICK_METHODS), choices=[CLEAN, *METHODS])
+    parser.add_argument("--resize", nargs="*", default=[], metavar="NAME=SIZE", help="shrink a set of pictures first")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds of the victims")
     parser.add_argument("--split-seed", type=int, default=0)
     parser.add_argument("--victim", default="unet", choices=list(VICTIMS))
@@ -67,10 +69,14 @@ def alone(path: Path) -> Iterator[None]:
 def make_studies(args: argparse.Namespace) -> list[Study]:
     """One study a data set."""
     settings = make_settings(args.recipe, {} if args.epsilon is None else {"epsilon": parse_number(args.epsilon)})
+    sizes = {name: int(size) for name, _, size in (entry.partition("=") for entry in args.resize)}
     studies = []
     for entry in args.data:
         name, _, folder = entry.rpartition("=")
         root = Path(folder)
+        if name in sizes:
+            with alone(args.out / f"{name}.lock"):
+                root = resized_pictures(root, sizes[name], args.out / f"{name}_{sizes[name]}")
         recipe = default_recipe(
             dimensions(root),
             net=args.victim,

@@ -8,7 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from umed.benchmark.data import Split, labelled_ids, load_samples, normalise, split_cases, subset_dataset
+from umed.benchmark.data import (
+    Split,
+    labelled_ids,
+    load_samples,
+    normalise,
+    resized_pictures,
+    split_cases,
+    subset_dataset,
+)
 from umed.errors import InputError
 from umed.sample import make_phantom
 
@@ -77,3 +85,6 @@ def test_pairs_of_pictures_are_read_as_channels(tmp_path: Path) -> None:
         Image.fromarray((rng.random((20, 24)) > 0.5).astype(np.uint8) * 255).save(tmp_path / "masks" / f"p{k}.png")
     samples = load_samples(tmp_path)
     assert samples.images[0].shape == (3, 20, 24) and samples.classes == 2
+    small = load_samples(resized_pictures(tmp_path, 12, tmp_path.with_name("small")))
+    assert small.ids == samples.ids and small.images[0].shape == (3, 12, 12)
+    assert set(small.labels[0].unique().tolist()) == {0, 1}
