@@ -73,10 +73,16 @@ def test_generators_of_train_protect_without_training(phantom: Path, trained: Pa
     assert (tmp_path / "out" / "umed" / "generators" / "umed.pt").read_bytes() == (trained / "umed.pt").read_bytes()
 
 
-def test_required_properties(phantom: Path) -> None:
+def test_required_properties(phantom: Path, tmp_path: Path) -> None:
     meta = "configs/metadata.json"
     for file, kind in (("train", "train"), ("inference", "infer")):
-        workflow = ConfigWorkflow(f"configs/{file}.yaml", meta_file=meta, workflow_type=kind, dataset_dir=str(phantom))
+        workflow = ConfigWorkflow(
+            f"configs/{file}.yaml",
+            meta_file=meta,
+            workflow_type=kind,
+            dataset_dir=str(phantom),
+            output_dir=str(tmp_path),
+        )
         workflow.parser["training" if kind == "train" else "checkpoint"] = SMALL if kind == "train" else ""
         workflow.initialize()
         assert workflow.check_properties() == []
