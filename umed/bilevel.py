@@ -47,21 +47,20 @@ class BatchLoader:
             yield self.batches[self.position - 1]
 
 
-def segmentation_loss(output: Tensor, labels: Tensor, loss: nn.Module) -> Tensor:
+def segmentation_loss(output: Tensor, labels: Tensor) -> Tensor:
     """Dice + cross-entropy, with deep supervision where the network gives several heads.
 
     Args:
         output: logits ``(B, classes, *spatial)``, or ``(B, heads, classes, *spatial)``.
         labels: ``(B, 1, *spatial)``.
-        loss: on one head.
 
     Returns:
         A scalar; heads weigh 1, 1/2, 1/4 ... normalised (nnU-Net).
     """
-    if output.ndim == labels.ndim:
-        return torch.as_tensor(loss(output, labels))
-    weights = [0.5**head for head in range(output.shape[1])]
-    parts = [weight * loss(output[:, head], labels) for head, weight in enumerate(weights)]
+    loss = DiceCELoss(softmax=True, to_onehot_y=True)
+    heads = torch.unbind(output, 1) if output.ndim > labels.ndim else (output,)
+    weights = [0.5**head for head in range(len(heads))]
+    parts = [weight * loss(head, labels) for weight, head in zip(weights, heads, strict=True)]
     return torch.stack(parts).sum() / sum(weights)
 
 
@@ -123,7 +122,6 @@ class BilevelTrainer(Trainer):  # type: ignore[misc]  # monai is untyped here
         self.generator_steps, self.surrogate_steps = generator_steps, surrogate_steps
         self.mixed = amp and device.type == "cuda"
         self.grad_scaler = torch.amp.GradScaler(device.type, enabled=self.mixed)
-        self.loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)
         self.surrogates: list[nn.Module] = []
         self.surrogate_optimizers: list[torch.optim.Optimizer] = []
         self.ages = [0] * len(self.make_surrogates)
@@ -187,7 +185,7 @@ class BilevelTrainer(Trainer):  # type: ignore[misc]  # monai is untyped here
         surrogate = self.surrogates[index]
         with torch.autocast(self.state.device.type, enabled=self.mixed):
             output = surrogate(normalise(moved).contiguous(memory_format=_layout(surrogate)))
-        return segmentation_loss(output.float(), labels, self.loss)
+        return segmentation_loss(output.float(), labels)
 
     def _iteration(self, engine: Any, batchdata: Batch) -> dict[str, float]:
         batch = batchdata.to(self.state.device)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Handlers of the bilevel training: checkpoints to resume from, statistics, TensorBoard, progress, and where to stop."""
+"""Handlers of the bilevel training: checkpoints to resume from, statistics, TensorBoard, progress, the end."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def compose(names: Sequence[str]) -> Transformation:
         names: keys of :data:`TRANSFORMATIONS`, applied in this order.
 
     Returns:
-        A function of image ``(B, C, *spatial)``, labels ``(B, 1, *spatial)`` and a generator; the same shapes come back.
+        A function of image ``(B, C, *spatial)``, labels ``(B, 1, *spatial)`` and a generator; it keeps the shapes.
 
     Raises:
         ConfigError: when a name is unknown.
@@ -77,7 +77,8 @@ def compose(names: Sequence[str]) -> Transformation:
     for name in names:
         if name not in TRANSFORMATIONS:
             hint = did_you_mean(name, TRANSFORMATIONS)
-            raise ConfigError(f"training.transformations: expected some of {', '.join(TRANSFORMATIONS)}, got {name!r}.{hint}")
+            known = ", ".join(TRANSFORMATIONS)
+            raise ConfigError(f"training.transformations: expected some of {known}, got {name!r}.{hint}")
 
     def transform(image: Tensor, labels: Tensor, draw: torch.Generator) -> Pair:
         done = []

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from umed import registry
-from umed.benchmark.augmentation import nnunet_like, turn
+from umed.augmentation import nnunet_like, turn
 from umed.benchmark.countermeasures import blur_image, compress_image, half, halve_image, halve_label, none
 from umed.benchmark.data import Samples
 

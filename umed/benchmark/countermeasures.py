@@ -17,7 +17,7 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from PIL import Image
 
-from umed.benchmark.augmentation import nnunet_like
+from umed.augmentation import nnunet_like
 from umed.benchmark.data import Samples, normalise
 
 Augment = Callable[[torch.Tensor, torch.Tensor, torch.Generator], tuple[torch.Tensor, torch.Tensor]]

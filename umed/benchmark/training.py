@@ -16,10 +16,10 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 from monai.inferers.utils import sliding_window_inference
-from monai.losses.dice import DiceCELoss
 
 from umed.benchmark.data import Samples
 from umed.benchmark.victims import DIVISOR, make_victim
+from umed.bilevel import segmentation_loss
 
 Augment = Callable[[torch.Tensor, torch.Tensor, torch.Generator], tuple[torch.Tensor, torch.Tensor]]
 Progress = Callable[[int, int, float], None]
@@ -50,7 +50,7 @@ class Recipe:
     learning_rate: float = 2e-3
     patch: tuple[int, ...] | None = None
     flips: bool = True
-    checkpoints: int = 10
+    checkpoints: int = 5
 
 
 @dataclass(frozen=True)
@@ -242,23 +242,6 @@ def crop(
         padding = ([0, 0] if room > 0 else [start, -room - start]) + padding
     image, label = image[tuple([slice(None), *window])], label[tuple(window)][None]
     return functional.pad(image, padding), functional.pad(label, padding)
-
-
-def segmentation_loss(output: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """Dice + CE; with deep supervision the heads weigh 1, 1/2, 1/4 ... (arXiv 1809.10486).
-
-    Args:
-        output: logits ``(B, classes, *spatial)`` or ``(B, heads, classes, *spatial)``.
-        label: ``(B, 1, *spatial)``.
-
-    Returns:
-        The loss, a scalar.
-    """
-    score = DiceCELoss(softmax=True, to_onehot_y=True)
-    heads = torch.unbind(output, 1) if output.ndim > label.ndim else (output,)
-    weights = [0.5**head for head in range(len(heads))]
-    total = torch.stack([weight * score(head, label) for weight, head in zip(weights, heads, strict=True)]).sum()
-    return total / sum(weights)
 
 
 @torch.no_grad()

@@ -30,6 +30,7 @@ from umed.transformations import compose
 from umed.types import Progress, Regions
 
 FILE = "umed.pt"
+KEPT = ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside")
 SLICES_AT_ONCE = 8
 
 
@@ -37,7 +38,7 @@ class UMed(Method):
     """Contour and texture generators that modulate structured carriers inside the ROI and its dilated contour.
 
     Args:
-        carriers: names, see :func:`umed.priors.carriers.parse_carrier`; class ``k`` starts with carrier ``k - 1``, cyclic.
+        carriers: see :func:`umed.priors.carriers.parse_carrier`; class ``k`` starts with carrier ``k - 1``, cyclic.
         widths: width of each level of both generators.
         theta: share of the central difference in the contour generator, in [0, 1].
         amplitude_floor: amplitude in perfectly flat regions, in (0, 1].
@@ -131,7 +132,8 @@ class UMed(Method):
             generator=self._perturber,
             optimizer=torch.optim.Adam(self._perturber.parameters(), training.learning_rate),
             make_surrogates=[
-                partial(resolve("surrogate", name), **shape, **training.surrogate_options) for name in training.surrogates
+                partial(resolve("surrogate", name), **shape, **training.surrogate_options)
+                for name in training.surrogates
             ],
             surrogate_learning_rate=training.surrogate_learning_rate,
             epsilon=plan.epsilon,
@@ -174,7 +176,7 @@ class UMed(Method):
             "channels": perturber.channels,
             "classes": perturber.classes,
             "slice_axis": self._slice_axis,
-            "options": {name: getattr(self, name) for name in ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside")},
+            "options": {name: getattr(self, name) for name in KEPT},
             "weights": {key: value.cpu() for key, value in perturber.state_dict().items()},
         }
         torch.save(content, folder / FILE)
@@ -195,7 +197,8 @@ class UMed(Method):
             perturber = self._make(content["spatial_dims"], content["channels"], content["classes"])
             perturber.load_state_dict(content["weights"])
         except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-            raise InputError(f"{path}: expected generators saved by umed, got {type(error).__name__}. Train them again.") from error
+            got = type(error).__name__
+            raise InputError(f"{path}: expected generators saved by umed, got {got}. Train them again.") from error
         self._slice_axis = content["slice_axis"]
         self._perturber = perturber.to(self._device).eval()
 
@@ -253,8 +256,9 @@ class UMed(Method):
         largest = int(regions.labels.max(initial=0))
         if image.shape[0] != perturber.channels or largest >= perturber.classes:
             raise InputError(
-                f"umed: expected {perturber.channels} channels and classes 0 to {perturber.classes - 1}, as the generators "
-                f"were trained for, got {image.shape[0]} channels and class {largest}. Train generators on data of this kind."
+                f"umed: expected {perturber.channels} channels and classes 0 to {perturber.classes - 1}, as the "
+                f"generators were trained for, got {image.shape[0]} channels and class {largest}. "
+                "Train generators on data of this kind."
             )
         dims = image.ndim - 1
         if dims != perturber.spatial_dims and not (dims == 3 and self._slice_axis is not None):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""UMed's two generators and the carriers they modulate, as one module that maps an image and its regions to a direction."""
+"""UMed's two generators and the carriers they modulate, as one module from an image and its regions to a direction."""
 
 from __future__ import annotations
 
@@ -134,9 +134,10 @@ def stack_inputs(image: Tensor, regions: Regions) -> Tensor:
         regions: of the same box.
 
     Returns:
-        Shape ``(C + 3 + spatial_dims, *box)`` float32: image, labels, contour band, interior, and the index of each voxel
-        along each axis of its file, which keeps carriers in phase between windows.
+        Shape ``(C + 3 + spatial_dims, *box)`` float32: image, labels, contour band, interior, and the index of each
+        voxel along each axis of its file, which keeps carriers in phase between windows.
     """
-    maps = [torch.from_numpy(part.astype("float32"))[None] for part in (regions.labels, regions.contour, regions.interior)]
+    parts = (regions.labels, regions.contour, regions.interior)
+    maps = [torch.from_numpy(part.astype("float32"))[None] for part in parts]
     axes = [torch.arange(part.start, part.stop, dtype=torch.float32) for part in regions.box]
     return torch.cat([image.float(), *maps, torch.stack(torch.meshgrid(axes, indexing="ij"))])

@@ -85,7 +85,8 @@ class GeneratorUNet(nn.Module):
             skips.append(x)
         for block, skip in zip(self.up, reversed(skips[:-1]), strict=True):
             x = F.interpolate(x, scale_factor=2, mode="nearest")
-            window: tuple[Any, ...] = (..., *(slice(size) for size in skip.shape[2:]))  # odd sizes were rounded up by the pooling
+            # odd sizes were rounded up by the pooling
+            window: tuple[Any, ...] = (..., *(slice(size) for size in skip.shape[2:]))
             x = block(torch.cat([x[window], skip], dim=1))
         out: Tensor = self.head(x)
         return out

@@ -44,8 +44,8 @@ def parse_carrier(name: str, spatial_dims: int) -> tuple[tuple[int, ...], bool]:
         periods *= spatial_dims
     if match is None or len(periods) != spatial_dims or any(p == 1 or p % 2 for p in periods):
         raise ValueError(
-            f"carrier {name!r}: expected one even period, or {spatial_dims} of them joined by 'x', with an optional 'c' "
-            "for colour, such as '2', '4c' or '0x2'."
+            f"carrier {name!r}: expected one even period, or {spatial_dims} of them joined by 'x', with an optional "
+            "'c' for colour, such as '2', '4c' or '0x2'."
         )
     return tuple(periods), bool(match.group(2))
 

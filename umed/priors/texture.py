@@ -39,7 +39,8 @@ def local_binary_pattern(image: Tensor) -> Tensor:
     count = torch.zeros_like(grey)
     shifts = [shift for shift in itertools.product((0, 1, 2), repeat=dims) if any(step != 1 for step in shift)]
     for shift in shifts:
-        window: tuple[Any, ...] = (..., *(slice(step, step + size) for step, size in zip(shift, grey.shape[2:], strict=True)))
+        parts = [slice(step, step + size) for step, size in zip(shift, grey.shape[2:], strict=True)]
+        window: tuple[Any, ...] = (..., *parts)
         count += padded[window] > grey
     return count / len(shifts)
 
