@@ -39,6 +39,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="optimiser steps; default by dimension")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--bfloat16", action="store_true", default=None, help="mixed precision on the CPU")
     parser.add_argument("--patch", type=int, nargs="+", help="training crop; smaller images are padded")
     parser.add_argument("--countermeasures", nargs="*", default=[], choices=list(COUNTERMEASURES), help="besides none")
     parser.add_argument("--countermeasure-methods", nargs="+", default=[CLEAN, "umed"], help="what they are tried on")
@@ -83,6 +84,7 @@ def make_studies(args: argparse.Namespace) -> list[Study]:
             width=args.width,
             steps=args.steps,
             batch=args.batch,
+            bfloat16=args.bfloat16,
             learning_rate=args.learning_rate,
             patch=args.patch and tuple(args.patch),
         )

@@ -40,6 +40,7 @@ class Recipe:
         learning_rate: Adam's, at the start; decays as ``(1 - t)^0.9`` (nnU-Net's poly schedule, arXiv 1809.10486).
         patch: size of the random crops, ``None`` for the largest size in the training set. Smaller images are padded.
         flips: whether each axis is flipped with probability 1/2.
+        bfloat16: mixed precision on a CPU that multiplies bfloat16 in hardware (GPUs always use float16).
         checkpoints: how often the clean validation cases are scored, evenly spaced, the last step included.
     """
 
@@ -51,6 +52,7 @@ class Recipe:
     patch: tuple[int, ...] | None = None
     flips: bool = True
     checkpoints: int = 5
+    bfloat16: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def train_victim(
         if augment is not None:
             image, label = augment(image, label, batches.generator)
         image = image.to(device=device, memory_format=layout)
-        with torch.autocast(device.type, dtype=torch.float16, enabled=device.type == "cuda"):
+        with mixed_precision(device, recipe.bfloat16):
             output = network(image)
         loss = segmentation_loss(output.float(), label.to(device))
         optimizer.zero_grad()
@@ -167,16 +169,16 @@ def train_victim(
         if progress is not None:
             progress(step, recipe.steps, losses[-1])
         if validation is not None and validation.ids and step in checkpoints:
-            score = float(np.nanmean(score_cases(network, validation, device, batches.size)))
+            score = float(np.nanmean(score_cases(network, validation, device, batches.size, recipe.bfloat16)))
             scores.append((step, score))
             if best is None or score > best[0]:
                 best = (score, step, copy.deepcopy(network.state_dict()))
-    last = score_cases(network, test, device, batches.size)
+    last = score_cases(network, test, device, batches.size, recipe.bfloat16)
     chosen, best_step = last, recipe.steps
     if best is not None and best[1] != recipe.steps:
         final = copy.deepcopy(network.state_dict())
         network.load_state_dict(best[2])
-        chosen, best_step = score_cases(network, test, device, batches.size), best[1]
+        chosen, best_step = score_cases(network, test, device, batches.size, recipe.bfloat16), best[1]
         network.load_state_dict(final)
     return Curve(tuple(losses), is_flat(losses), tuple(scores), last, chosen, best_step, seconds, network)
 
@@ -244,6 +246,13 @@ def crop(
     return functional.pad(image, padding), functional.pad(label, padding)
 
 
+def mixed_precision(device: torch.device, bfloat16: bool) -> torch.autocast:
+    """Half precision on a GPU; bfloat16 on a CPU where it is asked for; nothing else."""
+    if device.type == "cuda":
+        return torch.autocast("cuda", dtype=torch.float16)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16)
+
+
 @torch.no_grad()
 def predict(
     network: torch.nn.Module,
@@ -251,6 +260,7 @@ def predict(
     device: torch.device,
     window: Sequence[int],
     size: Sequence[int] | None = None,
+    bfloat16: bool = False,
 ) -> torch.Tensor:
     """Segment one image with a sliding window of the size that the network was trained on, as nnU-Net does.
 
@@ -263,6 +273,7 @@ def predict(
         device: where the network is.
         window: size that the network was trained on.
         size: grid of the answer where it differs from the image's; the logits are resampled linearly.
+        bfloat16: see :class:`Recipe`.
 
     Returns:
         Class of each voxel ``(*spatial)`` or ``(*size)``.
@@ -271,7 +282,7 @@ def predict(
     layout = torch.channels_last if image.ndim == 3 else torch.channels_last_3d
 
     def look(batch: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device.type, dtype=torch.float16, enabled=device.type == "cuda"):
+        with mixed_precision(device, bfloat16):
             output: torch.Tensor = network(batch.contiguous(memory_format=layout))
         return output.float()
 
@@ -284,7 +295,7 @@ def predict(
 
 
 def score_cases(
-    network: torch.nn.Module, samples: Samples, device: torch.device, window: Sequence[int]
+    network: torch.nn.Module, samples: Samples, device: torch.device, window: Sequence[int], bfloat16: bool = False
 ) -> tuple[float, ...]:
     """Mean DSC over the cases for each foreground class, on each case's own grid.
 
@@ -295,13 +306,14 @@ def score_cases(
         samples: cases; judged on ``samples.truths`` where there are any, else on ``samples.labels``.
         device: where the network is.
         window: see :func:`predict`.
+        bfloat16: see :class:`Recipe`.
 
     Returns:
         DSC in [0, 1] of each foreground class, NaN for a class that no case has.
     """
     table = np.full((len(samples.ids), samples.classes - 1), np.nan)
     for row, (image, label) in enumerate(zip(samples.images, samples.truths or samples.labels, strict=True)):
-        answer = predict(network, image, device, window, label.shape)
+        answer = predict(network, image, device, window, label.shape, bfloat16)
         for k in range(1, samples.classes):
             truth, found = label == k, answer == k
             if truth.any():

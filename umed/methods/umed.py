@@ -56,7 +56,7 @@ class UMed(Method):
         carriers: Sequence[str] = ("2",),
         widths: Sequence[int] = (8, 16, 32),
         theta: float = 0.7,
-        amplitude_floor: float = 0.75,
+        amplitude_floor: float = 0.9,
         gain: float = 2.5,
         outside: float = 0.5,
         window: int = 96,

@@ -61,7 +61,7 @@ class UMedPerturber(nn.Module):
         carriers: Sequence[str] = ("2",),
         widths: Sequence[int] = (8, 16, 32),
         theta: float = 0.7,
-        amplitude_floor: float = 0.75,
+        amplitude_floor: float = 0.9,
         gain: float = 2.5,
         outside: float = 0.5,
     ) -> None:
