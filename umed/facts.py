@@ -201,7 +201,8 @@ def gather(root: str | Path | Dataset, *, every: bool = False) -> Facts:
 
     Args:
         root: folder, or a data set that was found already.
-        every: read every case; otherwise a few, evenly spaced, and all only when none of those can be read.
+        every: read every case; otherwise a few, evenly spaced, and all only when ``dataset.json`` does not name the
+            classes or when none of those few can be read.
 
     Returns:
         The facts.
@@ -210,6 +211,7 @@ def gather(root: str | Path | Dataset, *, every: bool = False) -> Facts:
         InputError: when the folder is in no known layout.
     """
     dataset = root if isinstance(root, Dataset) else find_dataset(Path(root))
+    every = every or _declared_classes(dataset.root) is None  # a rare class must not be missed
     looked = [_look(dataset, case) for case in (dataset.cases if every else _spread(dataset))]
     if not every and not any(facts.shape for facts in looked):
         looked = [_look(dataset, case) for case in dataset.cases]
