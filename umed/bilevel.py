@@ -191,17 +191,16 @@ class BilevelTrainer(Trainer):  # type: ignore[misc]  # monai is untyped here
         batch = batchdata.to(self.state.device)
         draw = torch.Generator().manual_seed(self.seed * 1_000_003 + self.state.iteration)
         surrogate_loss = generator_loss = 0.0
-        with torch.no_grad():
-            published = self.protect(batch)
+        published = self.protect(batch)  # serves the surrogates, and the first generator step after them
         for index, surrogate in enumerate(self.surrogates):
             surrogate.requires_grad_(True)
             for _ in range(self.surrogate_steps):
-                loss = self._surrogate_loss(index, published, batch.labels, draw)
+                loss = self._surrogate_loss(index, published.detach(), batch.labels, draw)
                 self._step(loss, self.surrogate_optimizers[index])
                 surrogate_loss += float(loss.detach()) / (self.surrogate_steps * len(self.surrogates))
             surrogate.requires_grad_(False)
-        for _ in range(self.generator_steps):
-            published = self.protect(batch)
+        for step in range(self.generator_steps):
+            published = self.protect(batch) if step else published
             losses = [self._surrogate_loss(i, published, batch.labels, draw) for i in range(len(self.surrogates))]
             loss = torch.stack(losses).mean()
             self._step(loss, self.optimizer)

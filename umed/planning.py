@@ -86,6 +86,20 @@ class Plan(Settings):
         return [f"{key} was {mine[key]!r}, now {theirs.get(key)!r}" for key in keys]
 
 
+def ct_window(foreground: float | None) -> str:
+    """Name the CT window that suits what was labelled.
+
+    Args:
+        foreground: median value inside the labels in HU, ``None`` where nothing is labelled.
+
+    Returns:
+        A key of :data:`umed.config.CT_WINDOWS`.
+    """
+    if foreground is None or -400 <= foreground <= 300:
+        return "soft"
+    return "lung" if foreground < -400 else "bone"
+
+
 def _resolve_range(facts: Facts, settings: Settings) -> tuple[str | tuple[float, float], list[str]]:
     chosen = settings.range
     if isinstance(chosen, tuple):
@@ -102,7 +116,7 @@ def _resolve_range(facts: Facts, settings: Settings) -> tuple[str | tuple[float,
         share = f"{settings.percentiles[0]:g} to {settings.percentiles[1]:g}"
         return "percentile", [f"range percentile: values have no fixed scale, so each file's own percentiles {share}"]
     seen = facts.foreground
-    name = "soft" if seen is None or -400 <= seen <= 300 else "lung" if seen < -400 else "bone"
+    name = ct_window(seen)
     low, high = CT_WINDOWS[name]
     sign = "dataset.json says CT" if is_ct else "integers below -500 look like Hounsfield units"
     found = "" if seen is None else f", median inside the labels {seen:.0f} HU"

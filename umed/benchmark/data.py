@@ -13,12 +13,17 @@ import numpy as np
 import torch
 from PIL import Image
 
+from umed.config import CT_WINDOWS
 from umed.errors import InputError
 from umed.io import read
 from umed.io.files import atomic
 from umed.io.layouts import find_dataset, write_index
 from umed.io.masks import read_label
+from umed.planning import ct_window
 from umed.types import Case
+
+AIR = -500.0
+"""HU; only CT holds values below it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +132,9 @@ def labelled_ids(root: str | Path) -> tuple[str, ...]:
 
 
 def load_samples(root: str | Path, ids: Collection[str] | None = None) -> Samples:
-    """Read cases from files: physical values, nothing normalised or resampled.
+    """Read cases from files: physical values, nothing normalised or resampled, CT clipped to the window of its labels.
+
+    Air and metal would make up most of a CT image's spread; no segmentation pipeline feeds them to its network.
 
     Args:
         root: a data set in any layout that umed reads, original or written by ``umed protect``.
@@ -147,6 +154,10 @@ def load_samples(root: str | Path, ids: Collection[str] | None = None) -> Sample
         raise InputError(f"{root}: expected a labelled case {missing[0]!r}, found none. Run umed inspect on it.")
     images, labels = zip(*(_load(dataset.root, case) for case in cases), strict=True)
     classes = max(int(label.max()) for label in labels) + 1
+    if min(float(image.min()) for image in images) < AIR:
+        inside = [image[:, label > 0].median() for image, label in zip(images, labels, strict=True) if label.any()]
+        low, high = CT_WINDOWS[ct_window(float(np.median(inside)) if inside else None)]
+        images = tuple(image.clamp(low, high) for image in images)
     return Samples(tuple(case.id for case in cases), images, labels, classes)
 
 

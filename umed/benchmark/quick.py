@@ -193,7 +193,7 @@ def probe(
     Args:
         input: the original data set.
         output: what ``umed protect`` wrote.
-        steps: optimiser steps of each victim, ``None`` for 240 in 2D, 200 in 3D.
+        steps: optimiser steps of each victim, ``None`` for 240 in 2D, 300 in 3D.
         width: width of the U-Net.
         seed: seeds the split and the victims.
         most: cases that are looked at, evenly spaced, so that a large data set does not fill the memory.
@@ -217,8 +217,9 @@ def probe(
     published = (*split.train, *split.validation)  # no checkpoint is chosen, so nothing is held back for it
     clean = load_samples(input, ids)
     dims = clean.images[0].ndim - 1
-    chosen = steps or (240 if dims == 2 else 200)
-    recipe = default_recipe(dims, steps=chosen, width=width, patch=(96, 96) if dims == 2 else (32, 32, 32))
+    chosen = steps or (240 if dims == 2 else 300)
+    patch, batch = ((96, 96), 4) if dims == 2 else ((32, 32, 32), 1)
+    recipe = default_recipe(dims, steps=chosen, width=width, patch=patch, batch=batch)
     test = none.prepare(clean.pick(split.test))
     curves: list[Curve] = []
     for stage, root in (("probe on originals", input), ("probe on protected", output)):

@@ -263,8 +263,8 @@ def default_recipe(spatial_dims: int, **changes: Any) -> Recipe:
     Returns:
         The recipe.
     """
-    flat = Recipe(patch=(128, 128), batch=4, steps=600)
-    solid = Recipe(patch=(40, 56, 40), batch=2, steps=400, learning_rate=4e-3)
+    flat = Recipe(patch=(256, 256), batch=2, steps=700, learning_rate=3e-3)
+    solid = Recipe(patch=(32, 40, 32), batch=2, steps=800)
     base = flat if spatial_dims == 2 else solid
     return dataclasses.replace(base, **{key: value for key, value in changes.items() if value is not None})
 
