@@ -145,7 +145,8 @@ def make_case(
     label = np.zeros(size, np.uint8)
     for value, where in ((1, liver), (2, kidneys), (3, lesion)):
         label[where] = value
-    scanned = ndimage.gaussian_filter(hu, 0.55) + 9 * _noise(rng, size, 0.8)  # point spread, then the noise of a soft kernel
+    scanned = ndimage.gaussian_filter(hu, 0.55)  # point spread
+    scanned += 9 * _noise(rng, size, 0.8)  # reconstruction noise of a soft kernel
     return np.clip(np.rint(scanned), -1024, 3071).astype(np.int16), label, (in_plane, in_plane, 2.0)
 
 

@@ -38,7 +38,8 @@ class Recipe:
         steps: optimiser steps, the same for clean and protected data.
         batch: images a step.
         learning_rate: Adam's, at the start; decays as ``(1 - t)^0.9`` (nnU-Net's poly schedule, arXiv 1809.10486).
-        patch: size of the random crops, ``None`` for the largest size in the training set. Smaller images are padded.
+        patch: size of the random crops, at most the largest size in the training set, which is also what ``None``
+            means. Smaller images are padded.
         flips: whether each axis is flipped with probability 1/2.
         bfloat16: mixed precision on a CPU that multiplies bfloat16 in hardware (GPUs always use float16).
         checkpoints: how often the clean validation cases are scored, evenly spaced, the last step included.
@@ -197,7 +198,8 @@ class Batches:
         self.recipe = recipe
         self.generator = torch.Generator().manual_seed(seed + 1)
         largest = tuple(max(image.shape[axis] for image in samples.images) for axis in range(1, samples.images[0].ndim))
-        size = [-(-length // DIVISOR) * DIVISOR for length in (recipe.patch or largest)]
+        wanted = [min(pair) for pair in zip(recipe.patch or largest, largest, strict=True)]
+        size = [-(-length // DIVISOR) * DIVISOR for length in wanted]
         self.size = tuple(size if max(size) >= SMALLEST else [*size[:-1], SMALLEST])
         self.order: list[int] = []
 
