@@ -71,7 +71,7 @@ def normalise(image: Tensor) -> Tensor:
     return (image - mean) / spread.clamp_min(1e-6)
 
 
-class BilevelTrainer(Trainer):  # type: ignore[misc]  # monai is untyped here
+class BilevelTrainer(Trainer):
     """Alternates surrogate and generator steps, in the way of :class:`monai.engines.GanTrainer`.
 
     Args:

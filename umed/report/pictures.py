@@ -88,7 +88,8 @@ def draw_case(
         place += f", cropped to rows {box[0].start + 1}-{box[0].stop}, columns {box[1].start + 1}-{box[1].stop}"
     stride = max(1, -(-max(part.stop - part.start for part in box) // LONGEST))
     view = tuple(slice(part.start, part.stop, stride) for part in box)
-    before, after = (np.asarray(array[(slice(None), *view)], dtype=np.float64) for array in (original, protected))
+    every = (slice(None), *view)
+    before, after = (np.asarray(array[every], dtype=np.float64) for array in (original, protected))
     labels, support = labels[view], support[view]
     low, high = window
     difference = (after - before) / (amplitude or 1.0)
@@ -161,7 +162,8 @@ def _diverging(share: NDArray[np.float64]) -> NDArray[np.uint8]:
     if len(share) == 3:
         return np.rint(127.5 + 127.5 * np.moveaxis(share, 0, -1)).astype(np.uint8)
     size = np.abs(share[0])[..., None]
-    return np.rint(NEUTRAL * (1 - size) + np.where(share[0][..., None] > 0, WARM, COOL) * size).astype(np.uint8)
+    mixed: NDArray[np.float64] = NEUTRAL * (1 - size) + np.where(share[0][..., None] > 0, WARM, COOL) * size
+    return np.rint(mixed).astype(np.uint8)
 
 
 def _png(pixels: NDArray[np.uint8]) -> str:
