@@ -55,7 +55,7 @@ class ContourGenerator(GeneratorUNet):
     Args:
         spatial_dims: 2 or 3.
         in_channels: channels of image, edge map, band and class maps together.
-        out_channels: carrier weights and free residual, see :mod:`umed.methods.umed`.
+        out_channels: one weight a carrier, see :class:`umed.networks.perturber.UMedPerturber`.
         channels: width of each level, finest first.
         theta: share of the central difference, in [0, 1].
 

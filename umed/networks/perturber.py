@@ -21,11 +21,12 @@ class UMedPerturber(nn.Module):
     r"""Contour- and texture-aware perturbation of UMed, with structured carriers.
 
     .. math:: d = M_c \tanh(g\,z_c) + M_t\, a(x) \tanh(g\,z_t), \qquad
-              z = \sum_k (C_{y,k} + w_k)\, c_k + r
+              z = \sum_k (C_{y,k} + w_k)\, c_k
 
     ``M_c`` is the contour band, ``M_t`` the interior, ``a(x)`` grows with texture, ``c_k`` are fixed +-1 carriers,
     ``C`` is a learnt table with one code for each class, and the two generators give, for each pixel of the ROI, a
-    change ``w`` of the carriers' weights and a free residual ``r``. ``C`` starts with carrier ``k - 1`` at full
+    change ``w`` of the carriers' weights. There is no free residual: min-min turns it into a constant offset, which an
+    early surrogate sees best and which does not protect. ``C`` starts with carrier ``k - 1`` at full
     amplitude for class ``k``: a code that coincides with the label is learnt before the anatomy, one that also lies on
     background pixels is not. The band outside the ROI keeps the first carrier at a lower, fixed amplitude, so that a
     victim must put its threshold above what it finds in a clean image (docs/experiments.md).
@@ -82,7 +83,7 @@ class UMedPerturber(nn.Module):
         band[0, 0] = math.atanh(outside) / gain
         self.band: Tensor
         self.register_buffer("band", band)
-        seen, given = channels + 1 + classes, len(carriers) + channels
+        seen, given = channels + 1 + classes, len(carriers)
         self.contour = ContourGenerator(spatial_dims, seen + 1, given, widths, theta)
         self.texture = TextureGenerator(spatial_dims, seen + 3, given, widths)
 
@@ -126,8 +127,7 @@ class UMedPerturber(nn.Module):
         return direction + interior * amplitude * self._modulate(drawn_texture, code, bank)
 
     def _modulate(self, drawn: Tensor, code: Tensor, bank: Tensor) -> Tensor:
-        weights, residual = code + drawn[:, : len(self.carriers)], drawn[:, len(self.carriers) :]
-        return torch.tanh(self.gain * ((weights[:, :, None] * bank).sum(1) + residual))
+        return torch.tanh(self.gain * ((code + drawn)[:, :, None] * bank).sum(1))
 
 
 def stack_inputs(image: Tensor, regions: Regions) -> Tensor:

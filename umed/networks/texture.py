@@ -12,7 +12,7 @@ class TextureGenerator(GeneratorUNet):
     Args:
         spatial_dims: 2 or 3.
         in_channels: channels of image, texture maps, interior mask and class maps together.
-        out_channels: carrier weights and free residual, see :mod:`umed.methods.umed`.
+        out_channels: one weight a carrier, see :class:`umed.networks.perturber.UMedPerturber`.
         channels: width of each level, finest first.
 
     Shape:
