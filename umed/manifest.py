@@ -108,6 +108,8 @@ def read_manifest(output: Path) -> dict[str, Any]:
         InputError: if there is none, or it is damaged or of another format.
     """
     path = output / files.RECORDS / NAME
+    if not output.is_dir():
+        raise InputError(f"{output}: expected a folder that umed protect wrote, got none. Check the path.")
     if not path.is_file():
         raise InputError(f"{path}: expected the manifest of a finished run, got nothing. Finish umed protect first.")
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from umed.cli import parsing
 from umed.errors import ConfigError
 from umed.progress import progress_bar
+from umed.registry import COUNTERMEASURES
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +24,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--methods", default="clean,random,checkerboard,umed", help="comma-separated (default: %(default)s)"
     )
     parser.add_argument(
-        "--countermeasures", default="none", help="what the thief tries, comma-separated (default: %(default)s)"
+        "--countermeasures",
+        default="none",
+        help=f"what the thief tries, comma-separated, of {', '.join(COUNTERMEASURES)} (default: %(default)s)",
     )
     parser.add_argument("--seeds", type=int, default=1, help="number of victim seeds (default: 1)")
     parser.add_argument("--steps", type=int, help="training steps of each victim")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from umed.config import RANGES, merge, parse_number, parse_overrides
+from umed.config import RANGES, merge, parse_number, parse_overrides, recipe_names
 from umed.errors import ConfigError, did_you_mean
 from umed.registry import METHODS
 
@@ -100,7 +100,9 @@ def radius(text: str) -> tuple[float, str]:
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add the options that make up the settings."""
     group = parser.add_argument_group("settings (laid over the recipe)")
-    group.add_argument("--recipe", default="default", metavar="NAME|FILE", help="shipped recipe or YAML file")
+    group.add_argument(
+        "--recipe", default="default", metavar="NAME|FILE", help=f"one of {', '.join(recipe_names())}, or a YAML file"
+    )
     group.add_argument("--method", metavar="NAME", help=f"one of {', '.join(METHODS)}")
     group.add_argument("--epsilon", type=number, help="L-infinity bound as a share of the range, such as 4/255")
     group.add_argument(

@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     content = dataclasses.asdict(resolved)
     content.pop("why")
     training = content.pop("training")
+    content["epsilon"] = f"{255 * resolved.epsilon:.4g}/255"
     rows = [[key, str(value)] for key, value in content.items()]
     rows += [[f"training.{key}", str(value)] for key, value in training.items()]
     print(table(["setting", "value"], rows), "", *resolved.why, sep="\n")
