@@ -43,7 +43,7 @@ class UMed(Method):
         theta: share of the central difference in the contour generator, in [0, 1].
         amplitude_floor: amplitude in perfectly flat regions, in (0, 1].
         gain: slope of the tanh that bounds the perturbation.
-        outside: amplitude of the band outside the ROI, in [0, 1).
+        outside: amplitude that the band outside the ROI starts with, in [0, 1).
         window: edge in voxels of the sliding window for volumes that are processed in 3-D.
     """
 

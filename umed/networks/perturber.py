@@ -24,12 +24,11 @@ class UMedPerturber(nn.Module):
               z = \sum_k (C_{y,k} + w_k)\, c_k
 
     ``M_c`` is the contour band, ``M_t`` the interior, ``a(x)`` grows with texture, ``c_k`` are fixed +-1 carriers,
-    ``C`` is a learnt table with one code for each class, and the two generators give, for each pixel of the ROI, a
-    change ``w`` of the carriers' weights. There is no free residual: min-min turns it into a constant offset, which an
+    ``C`` is a learnt table with one code for each class (row 0: the band outside the ROI), and the two generators give,
+    for each pixel, a change ``w`` of the carriers' weights. There is no free residual: min-min turns it into a constant offset, which an
     early surrogate sees best and which does not protect. ``C`` starts with carrier ``k - 1`` at full
-    amplitude for class ``k``: a code that coincides with the label is learnt before the anatomy, one that also lies on
-    background pixels is not. The band outside the ROI keeps the first carrier at a lower, fixed amplitude, so that a
-    victim must put its threshold above what it finds in a clean image (docs/experiments.md).
+    amplitude for class ``k``; the band outside starts with the first carrier at a lower amplitude, and training may
+    take it back (docs/experiments.md has what each choice gave).
 
     Reference: UMed, https://arxiv.org/abs/2403.14250. Ours are the carriers, the table, and the view of the label map.
 
@@ -42,7 +41,7 @@ class UMedPerturber(nn.Module):
         theta: share of the central difference in the contour generator.
         amplitude_floor: ``a(x)`` of a perfectly flat region, in (0, 1].
         gain: slope of the tanh; a weight of 1 gives ``tanh(gain)``.
-        outside: amplitude of the band outside the ROI, in [0, 1).
+        outside: amplitude that the band outside the ROI starts with, in [0, 1).
 
     Shape:
         input ``(B, C + 3 + spatial_dims, *spatial)`` float, see :func:`stack_inputs`; output ``(B, C, *spatial)`` in
@@ -75,14 +74,11 @@ class UMedPerturber(nn.Module):
             parse_carrier(name, spatial_dims)
         self.spatial_dims, self.channels, self.classes = spatial_dims, channels, classes
         self.carriers, self.amplitude_floor, self.gain = tuple(carriers), amplitude_floor, gain
-        code = torch.zeros(classes - 1, len(carriers))
+        code = torch.zeros(classes, len(carriers))
         for k in range(1, classes):
-            code[k - 1, (k - 1) % len(carriers)] = 1.0
+            code[k, (k - 1) % len(carriers)] = 1.0
+        code[0, 0] = math.atanh(outside) / gain
         self.codes = nn.Parameter(code)
-        band = torch.zeros(1, len(carriers))
-        band[0, 0] = math.atanh(outside) / gain
-        self.band: Tensor
-        self.register_buffer("band", band)
         seen, given = channels + 1 + classes, len(carriers)
         self.contour = ContourGenerator(spatial_dims, seen + 1, given, widths, theta)
         self.texture = TextureGenerator(spatial_dims, seen + 3, given, widths)
@@ -114,13 +110,12 @@ class UMedPerturber(nn.Module):
         """
         flat = labels[:, 0].long()
         classes = torch.movedim(F.one_hot(flat, self.classes), -1, 1).to(image.dtype)
-        code = torch.movedim(torch.cat([self.band, self.codes])[flat], -1, 1)
+        code = torch.movedim(self.codes[flat], -1, 1)
         bank = torch.stack(
             [carrier_bank(self.carriers, self.channels, image.shape[2:], o, image.device) for o in origins]
         ).to(image.dtype)
         maps = texture_maps(image)
         drawn_contour = self.contour(torch.cat([image, edge_map(image), contour.to(image.dtype), classes], dim=1))
-        drawn_contour = drawn_contour * (labels > 0)  # min-min would empty the band outside, which is easier to learn
         drawn_texture = self.texture(torch.cat([image, maps, interior.to(image.dtype), classes], dim=1))
         amplitude = texture_amplitude(maps, self.amplitude_floor)
         direction: Tensor = contour * self._modulate(drawn_contour, code, bank)
