@@ -27,8 +27,8 @@ class UMedPerturber(nn.Module):
     ``C`` is a learnt table with one code for each class (row 0: the band outside the ROI), and the two generators give,
     for each pixel, a change ``w`` of the carriers' weights. There is no free residual: min-min turns it into a constant
     offset, which an early surrogate sees best and which does not protect. ``C`` starts with carrier ``k - 1`` at full
-    amplitude for class ``k``; the band outside starts with the first carrier at a lower amplitude, and training may
-    take it back (docs/experiments.md has what each choice gave).
+    amplitude for class ``k``, the band outside with the first carrier at a lower amplitude; training moves both
+    (docs/experiments.md has what each choice gave).
 
     Reference: UMed, https://arxiv.org/abs/2403.14250. Ours are the carriers, the table, and the view of the label map.
 
