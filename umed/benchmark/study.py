@@ -254,7 +254,7 @@ def mean_measures(manifest: dict[str, Any]) -> dict[str, float]:
 
 
 def default_recipe(spatial_dims: int, **changes: Any) -> Recipe:
-    """The victim of the tables: a U-Net that fits one CPU core and reaches a mean DSC above 0.8 on clean data.
+    """The victim of the tables: a U-Net that fits one CPU core and reaches a mean DSC of about 0.8 on clean data.
 
     Args:
         spatial_dims: 2 or 3.
