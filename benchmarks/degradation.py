@@ -13,6 +13,7 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -34,7 +35,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--resize", nargs="*", default=[], metavar="NAME=SIZE", help="shrink a set of pictures first")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds of the victims")
     parser.add_argument("--split-seed", type=int, default=0)
-    parser.add_argument("--victim", default="unet", choices=list(VICTIMS))
+    parser.add_argument("--victims", nargs="+", default=["unet"], choices=list(VICTIMS))
     parser.add_argument("--width", type=int, help="width of the victim")
     parser.add_argument("--steps", type=int, help="optimiser steps; default by dimension")
     parser.add_argument("--batch", type=int)
@@ -68,7 +69,7 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def make_studies(args: argparse.Namespace) -> list[Study]:
-    """One study a data set."""
+    """One study for each data set and victim."""
     settings = make_settings(args.recipe, {} if args.epsilon is None else {"epsilon": parse_number(args.epsilon)})
     sizes = {name: int(size) for name, _, size in (entry.partition("=") for entry in args.resize)}
     studies = []
@@ -80,7 +81,6 @@ def make_studies(args: argparse.Namespace) -> list[Study]:
                 root = resized_pictures(root, sizes[name], args.out / f"{name}_{sizes[name]}")
         recipe = default_recipe(
             dimensions(root),
-            net=args.victim,
             width=args.width,
             steps=args.steps,
             batch=args.batch,
@@ -88,17 +88,18 @@ def make_studies(args: argparse.Namespace) -> list[Study]:
             learning_rate=args.learning_rate,
             patch=args.patch and tuple(args.patch),
         )
-        studies.append(
-            Study(
-                name or root.name,
-                root,
-                args.out,
-                settings=settings,
-                recipe=recipe,
-                split_seed=args.split_seed,
-                device=pick_device(args.device),
+        for victim in args.victims:
+            studies.append(
+                Study(
+                    name or root.name,
+                    root,
+                    args.out,
+                    settings=settings,
+                    recipe=replace(recipe, net=victim),
+                    split_seed=args.split_seed,
+                    device=pick_device(args.device),
+                )
             )
-        )
     return studies
 
 
@@ -128,7 +129,8 @@ def main() -> None:
                     study.protected(method, progress)
             cell = study.run(method, countermeasure, seed, progress)
             scores = " ".join(f"{100 * score:.1f}" for score in cell.last)
-            print(f"{study.name} {method} {countermeasure} seed {seed}: DSC {scores}, {cell.seconds:.0f} s", flush=True)
+            name = f"{study.name} {study.recipe.net} {method} {countermeasure} seed {seed}"
+            print(f"{name}: DSC {scores}, {cell.seconds:.0f} s", flush=True)
     found: list[CellResult] = []
     fidelity = {}
     for study, method, countermeasure, seed in todo:

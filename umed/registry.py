@@ -32,11 +32,15 @@ METHODS: dict[str, Entry] = {
     "checkerboard": Entry("umed.methods.checkerboard:Checkerboard", "fixed +-1 pattern in the same support (control)"),
 }
 SURROGATES: dict[str, Entry] = {
-    "unet": Entry("umed.networks.surrogates:make_unet", "plain U-Net"),
+    "unet": Entry("umed.networks.surrogates:make_unet", "plain U-Net with instance norm"),
+    "batchnorm_unet": Entry("umed.networks.surrogates:make_batchnorm_unet", "plain U-Net with batch norm"),
     "dynunet": Entry("umed.networks.surrogates:make_dynunet", "nnU-Net-style DynUNet with deep supervision"),
 }
 VICTIMS: dict[str, Entry] = {
-    "unet": Entry("umed.benchmark.victims:make_unet", "plain U-Net, trained from scratch on the released data"),
+    "unet": Entry(
+        "umed.benchmark.victims:make_unet", "plain U-Net with instance norm, trained from scratch on the release"
+    ),
+    "batchnorm_unet": Entry("umed.benchmark.victims:make_batchnorm_unet", "the same with batch norm"),
     "strided_unet": Entry("umed.benchmark.victims:make_strided_unet", "residual U-Net that starts at half resolution"),
     "dynunet": Entry("umed.benchmark.victims:make_dynunet", "the nnU-Net architecture with deep supervision"),
     "plain_dynunet": Entry("umed.benchmark.victims:make_plain_dynunet", "the same without deep supervision"),

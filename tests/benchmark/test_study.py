@@ -59,6 +59,10 @@ def test_another_recipe_or_setting_is_another_cell(phantom: Path, tmp_path: Path
     other = Study("phantom", phantom, tmp_path, settings=make_settings(overrides={"epsilon": 0.05}), recipe=TINY)
     assert one.cell_path(CLEAN, "none", 0) == other.cell_path(CLEAN, "none", 0)
     assert one.cell_path("random", "none", 0) != other.cell_path("random", "none", 0)
+    longer = make_settings(overrides={"training": {"iterations": 7}})
+    trained = Study("phantom", phantom, tmp_path, settings=longer, recipe=TINY)
+    assert one.cell_path("random", "none", 0) == trained.cell_path("random", "none", 0)  # a control is not trained
+    assert one.cell_path("umed", "none", 0) != trained.cell_path("umed", "none", 0)
     assert one.settings_for("random").method == "random" and one.settings_for("random").method_options == {}
 
 
@@ -79,7 +83,7 @@ def test_quick_trains_every_method_and_prints_a_table(phantom: Path, tmp_path: P
     )
     assert [cell.method for cell in found.cells] == ["clean", "random"]
     assert len({cell.steps for cell in found.cells}) == 1
-    assert "| phantom | random | none |" in found.summary() and "commit:" in found.summary()
+    assert "| phantom | unet | random | none |" in found.summary() and "commit:" in found.summary()
     assert json.loads(json.dumps(found.to_dict()))["fidelity"]["random"]["psnr"] > 30
     assert any("random" in stage for stage in stages)
 

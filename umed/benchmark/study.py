@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from umed import registry
+from umed import __version__, registry
 from umed.benchmark.data import Samples, Split, labelled_ids, load_samples, split_cases, subset_dataset
 from umed.benchmark.training import Curve, Recipe, train_victim
 from umed.config import Settings
@@ -49,6 +49,8 @@ class CellResult:
         seconds: wall time of the training steps.
         loss: mean training loss of each fiftieth of the training.
         validation: step and mean DSC of each checkpoint.
+        victim: name of the network.
+        version: of umed.
     """
 
     data: str
@@ -64,6 +66,8 @@ class CellResult:
     seconds: float
     loss: tuple[float, ...]
     validation: tuple[tuple[int, float], ...]
+    victim: str = "unet"
+    version: str = ""
 
     @classmethod
     def from_json(cls, text: str) -> CellResult:
@@ -119,6 +123,15 @@ class Study:
             return self.settings
         return dataclasses.replace(self.settings, method=method, method_options={})
 
+    def _mark(self, method: str) -> dict[str, Any] | None:
+        """What decides a method's output: a control does not depend on how the generators are trained."""
+        if method == CLEAN:
+            return None
+        mark = dataclasses.asdict(self.settings_for(method))
+        if not registry.resolve("method", method).requires_training:
+            del mark["training"]
+        return mark
+
     def protected(self, method: str, progress: Progress | None = None) -> Path:
         """Protect the training cases, and only those, unless that was done before.
 
@@ -133,7 +146,7 @@ class Study:
             VerificationError: When a case could not be protected, since the victim would then train on fewer cases.
         """
         settings = self.settings_for(method)
-        mark = _digest([dataclasses.asdict(settings), self.split.train])
+        mark = _digest([self._mark(method), self.split.train])
         folder = self.out / f"protected-{method}-{mark}"
         if (folder / "umed" / "manifest.json").is_file():
             return folder
@@ -163,8 +176,7 @@ class Study:
 
     def cell_path(self, method: str, countermeasure: str, seed: int) -> Path:
         """Where the JSON of a cell lies."""
-        settings = None if method == CLEAN else dataclasses.asdict(self.settings_for(method))
-        mark = _digest([settings, dataclasses.asdict(self.recipe), dataclasses.asdict(self.split)])
+        mark = _digest([self._mark(method), dataclasses.asdict(self.recipe), dataclasses.asdict(self.split)])
         return self.out / "cells" / f"{method}-{countermeasure}-{seed}-{mark}.json"
 
     def run(self, method: str, countermeasure: str, seed: int, progress: Progress | None = None) -> CellResult:
@@ -234,6 +246,8 @@ class Study:
             seconds=round(curve.seconds, 1),
             loss=tuple(round(float(piece.mean()), 4) for piece in pieces),
             validation=curve.validation,
+            victim=self.recipe.net,
+            version=__version__,
         )
 
 

@@ -63,7 +63,7 @@ def results_table(
     fidelity: Mapping[tuple[str, str], Mapping[str, float]],
     names: Sequence[str] = (),
 ) -> str:
-    """Draw one row for each data set, method and countermeasure, averaged over the seeds.
+    """Draw one row for each data set, victim, method and countermeasure, averaged over the seeds.
 
     Args:
         cells: all figures.
@@ -73,13 +73,21 @@ def results_table(
     Returns:
         Markdown; DSC in percent on clean test cases.
     """
-    groups: dict[tuple[str, str, str], list[CellResult]] = {}
+    groups: dict[tuple[str, str, str, str], list[CellResult]] = {}
     for cell in cells:
-        groups.setdefault((cell.data, cell.method, cell.countermeasure), []).append(cell)
-    header = ["data", "method", "thief's step", "DSC last", "DSC best on clean val.", "DSC of each class, last"]
+        groups.setdefault((cell.data, cell.victim, cell.method, cell.countermeasure), []).append(cell)
+    header = [
+        "data",
+        "victim",
+        "method",
+        "thief's step",
+        "DSC last",
+        "DSC best on clean val.",
+        "DSC of each class, last",
+    ]
     header += ["PSNR dB", "PSNR in support dB", "support %", "loss flat", "seeds"]
     rows = []
-    for (data, method, countermeasure), group in groups.items():
+    for (data, victim, method, countermeasure), group in groups.items():
         measures = fidelity.get((data, method), {})
         classes = range(len(group[0].last))
         each = [f"{100 * float(np.nanmean([cell.last[k] for cell in group])):.1f}" for k in classes]
@@ -87,6 +95,7 @@ def results_table(
         rows.append(
             [
                 data,
+                victim,
                 method,
                 countermeasure,
                 spread([float(np.nanmean(cell.last)) for cell in group]),

@@ -9,9 +9,17 @@ from __future__ import annotations
 import torch
 
 from umed import registry
-from umed.networks.surrogates import make_dynunet, make_strided_unet, make_unet
+from umed.networks.surrogates import make_batchnorm_unet, make_dynunet, make_strided_unet, make_unet
 
-__all__ = ["DIVISOR", "make_dynunet", "make_plain_dynunet", "make_strided_unet", "make_unet", "make_victim"]
+__all__ = [
+    "DIVISOR",
+    "make_batchnorm_unet",
+    "make_dynunet",
+    "make_plain_dynunet",
+    "make_strided_unet",
+    "make_unet",
+    "make_victim",
+]
 
 DIVISOR = 8
 """Every victim takes images whose sides are multiples of this."""

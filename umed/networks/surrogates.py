@@ -16,8 +16,29 @@ DIVISOR = 16
 """Every network here halves its input at most four times, so sizes must be a multiple of this."""
 
 
-def make_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8) -> nn.Module:
+def make_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8, norm: str = "instance") -> nn.Module:
     """The classic U-Net: two convolutions at full resolution, four poolings, skip connections (arXiv 1505.04597).
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: channels of the image.
+        classes: output channels, background included.
+        width: channels at full resolution.
+        norm: ``"instance"`` (MONAI's and nnU-Net's default) or ``"batch"`` (most public 2D U-Nets).
+
+    Returns:
+        An untrained network.
+    """
+    features = (width, width, 2 * width, 4 * width, 8 * width, width)  # BasicUNet's own proportions
+    network: nn.Module = BasicUNet(spatial_dims, in_channels, classes, features, norm=(norm, {"affine": True}))
+    return network
+
+
+def make_batchnorm_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8) -> nn.Module:
+    """The same U-Net with batch norm.
+
+    Instance norm scales every feature of an image to unit spread, so where a code is missing it blows up what little
+    there is; batch norm keeps the scale of the training data. The two react very differently (docs/experiments.md).
 
     Args:
         spatial_dims: 2 or 3.
@@ -28,9 +49,7 @@ def make_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8)
     Returns:
         An untrained network.
     """
-    features = (width, width, 2 * width, 4 * width, 8 * width, width)  # BasicUNet's own proportions
-    network: nn.Module = BasicUNet(spatial_dims, in_channels, classes, features)
-    return network
+    return make_unet(spatial_dims, in_channels, classes, width, norm="batch")
 
 
 def make_strided_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8) -> nn.Module:
