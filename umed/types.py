@@ -160,6 +160,15 @@ class Regions:
         """First index of ``box`` along each axis, which keeps patterns in phase with the full grid."""
         return tuple(part.start for part in self.box)
 
+    def part(self, window: tuple[slice, ...]) -> Regions:
+        """The same within a window of the box; views, nothing is copied.
+
+        Args:
+            window: where, counted from the start of the box.
+        """
+        box = tuple(slice(b.start + w.start, b.start + w.stop) for b, w in zip(self.box, window, strict=True))
+        return Regions(self.shape, box, self.labels[window], self.contour[window], self.interior[window])
+
 
 @dataclass(frozen=True)
 class Outcome:

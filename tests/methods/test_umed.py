@@ -12,7 +12,7 @@ from tests.test_bilevel import make_plan
 from tests.test_training import make_sample
 from umed.config import Training
 from umed.errors import ConfigError, InputError
-from umed.methods.umed import UMed
+from umed.methods.umed import HALO, UMed, tiles
 from umed.planning import Plan
 
 
@@ -47,6 +47,30 @@ def test_slices_are_what_the_generator_gives_for_each_slice() -> None:
         maps = [torch.from_numpy(a[None, None, :, :, k]) for a in (r.labels, r.contour, r.interior)]
         alone = method.perturber.perturb(torch.from_numpy(sample.image[None, :, :, :, k]), *maps, [r.origin[:2]])[0]
     assert torch.allclose(whole[..., k], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((61, 20, 130), None), ((17, 30, 50), 2), ((1, 16, 49), None)])
+def test_windows_keep_every_voxel_once(shape: tuple[int, ...], axis: int | None) -> None:
+    count = np.zeros(shape, int)
+    for seen, kept in tiles(shape, 48, axis):
+        count[kept] += 1
+        assert all(s.start <= k.start and k.stop <= s.stop for s, k in zip(seen, kept, strict=True))
+        assert axis is not None or max(s.stop - s.start for s in seen) <= 48
+        assert all(s.start % HALO == 0 for s in seen)
+    assert (count == 1).all()
+
+
+def test_windows_hardly_show_in_the_direction() -> None:
+    sample = make_sample((70, 40, 30))
+    method = untrained(make_plan(spatial_dims=3))
+    image = torch.from_numpy(sample.image)
+    with torch.no_grad():
+        method.window = 96
+        whole = method.direction(image, sample.regions, np.random.default_rng(0))
+        method.window = 32
+        pieces = method.direction(image, sample.regions, np.random.default_rng(0))
+    assert (whole - pieces).abs().mean() < 0.01 < whole.abs().mean()
+    assert torch.equal(whole == 0, pieces == 0)
 
 
 def test_saved_and_loaded_generators_do_the_same(tmp_path: Path) -> None:

@@ -8,15 +8,16 @@ Texture-Aware Perturbations", https://arxiv.org/abs/2403.14250. The perturbation
 
 from __future__ import annotations
 
+import itertools
+import math
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from monai.inferers.utils import sliding_window_inference
 from torch import Tensor
 
 from umed.bilevel import BatchLoader, BilevelTrainer
@@ -32,6 +33,8 @@ from umed.types import Progress, Regions
 FILE = "umed.pt"
 KEPT = ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside")
 SLICES_AT_ONCE = 8
+HALO = 4
+"""Voxels around what is kept of a window; also the product of the generators' poolings."""
 
 
 class UMed(Method):
@@ -44,7 +47,7 @@ class UMed(Method):
         amplitude_floor: amplitude in perfectly flat regions, in (0, 1].
         gain: slope of the tanh that bounds the perturbation.
         outside: amplitude that the band outside the ROI starts with, in [0, 1).
-        window: edge in voxels of the sliding window for volumes that are processed in 3-D.
+        window: largest edge in voxels of what the generators see of a volume at once, at least 16; sets the memory.
     """
 
     name: ClassVar[str] = "umed"
@@ -59,8 +62,10 @@ class UMed(Method):
         amplitude_floor: float = 0.9,
         gain: float = 2.5,
         outside: float = 0.5,
-        window: int = 96,
+        window: int = 48,
     ) -> None:
+        if window < 16:
+            raise ConfigError(f"method_options.window: expected at least 16 voxels, got {window}.")
         self.carriers, self.widths, self.theta = tuple(carriers), tuple(widths), theta
         self.amplitude_floor, self.gain, self.outside, self.window = amplitude_floor, gain, outside, window
         self._perturber: UMedPerturber | None = None
@@ -222,34 +227,31 @@ class UMed(Method):
         Raises:
             InputError: when the generators were trained for other channels, classes or axes.
         """
-        perturber = self.perturber
         self._check(image, regions)
-        stacked = stack_inputs(image, regions)
-        if perturber.spatial_dims == 2 and self._slice_axis is not None and image.ndim == 4:
-            return self._slices(stacked, regions)
-        if perturber.spatial_dims == 2:
-            return self._run(stacked[None])[0].cpu()
-        window = [min(self.window, size) for size in image.shape[1:]]
-        done = sliding_window_inference(stacked[None], window, 1, self._run, overlap=0.125, device=torch.device("cpu"))
-        assert isinstance(done, Tensor)
-        return done[0]
+        by_slice = self._slice_axis if self.perturber.spatial_dims == 2 and image.ndim == 4 else None
+        if image.ndim == 3:  # a picture
+            return self._run(stack_inputs(image, regions)[None])[0]
+        out = torch.zeros_like(image)
+        for seen, kept in tiles(image.shape[1:], self.window, by_slice):
+            if not regions.part(kept).support.any():
+                continue
+            around, target = (slice(None), *seen), (slice(None), *kept)
+            stacked = stack_inputs(image[around], regions.part(seen))  # never for the whole volume
+            inner = tuple(slice(k.start - s.start, k.stop - s.start) for k, s in zip(kept, seen, strict=True))
+            drawn = self._run(stacked[None])[0] if by_slice is None else self._slices(stacked, by_slice)
+            centre = (slice(None), *inner)
+            out[target] = drawn[centre]
+        return out
 
-    def _slices(self, stacked: Tensor, regions: Regions) -> Tensor:
-        """A 2-D perturber over the slices of a volume that have support."""
-        axis = self._slice_axis
-        assert axis is not None
+    def _slices(self, stacked: Tensor, axis: int) -> Tensor:
+        """A 2-D perturber over all slices of a slab."""
         planes = stacked.movedim(axis + 1, 0)
         planes = torch.cat([planes[:, : planes.shape[1] - 3], _drop(planes[:, -3:], axis)], dim=1)
-        out = torch.zeros(len(planes), self.perturber.channels, *planes.shape[2:])
-        used = np.flatnonzero(regions.support.any(tuple(a for a in range(3) if a != axis)))
-        for start in range(0, len(used), SLICES_AT_ONCE):
-            chosen = used[start : start + SLICES_AT_ONCE]
-            out[chosen] = self._run(planes[chosen]).cpu()
-        return out.movedim(0, axis + 1)
+        return self._run(planes).movedim(0, axis + 1)
 
     def _run(self, stacked: Tensor) -> Tensor:
         direction: Tensor = self.perturber(stacked.to(self._device))
-        return direction
+        return direction.cpu()
 
     def _check(self, image: Tensor, regions: Regions) -> None:
         perturber = self.perturber
@@ -263,6 +265,40 @@ class UMed(Method):
         dims = image.ndim - 1
         if dims != perturber.spatial_dims and not (dims == 3 and self._slice_axis is not None):
             raise InputError(f"umed: expected {perturber.spatial_dims}D images for these generators, got {dims}D.")
+
+
+def tiles(
+    shape: Sequence[int], window: int, slice_axis: int | None = None
+) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+    """Cut a volume into windows of about the same size, so that memory depends on the window and not on the volume.
+
+    Args:
+        shape: of the volume.
+        window: largest edge of what is seen at once.
+        slice_axis: cut into slabs of :data:`SLICES_AT_ONCE` whole slices along this axis instead.
+
+    Yields:
+        What the generators see, and the part of it that is kept: without a rim of :data:`HALO` voxels, where a window
+        ends inside the volume. Windows start at multiples of :data:`HALO`, in step with the generators' poolings.
+
+    Example:
+        >>> [(seen[0], kept[0]) for seen, kept in tiles((60,), 48)]
+        [(slice(0, 36, None), slice(0, 32, None)), (slice(28, 60, None), slice(32, 60, None))]
+    """
+    axes = []
+    for axis, size in enumerate(shape):
+        if slice_axis is not None:
+            step, rim = (SLICES_AT_ONCE, 0) if axis == slice_axis else (size, 0)
+        elif size <= window:
+            step, rim = size, 0
+        else:
+            count = math.ceil(size / (window - 2 * HALO))
+            step, rim = HALO * math.ceil(size / count / HALO), HALO
+        starts = range(0, size, step)
+        kept = [slice(start, min(start + step, size)) for start in starts]
+        axes.append([(slice(max(0, k.start - rim), min(size, k.stop + rim)), k) for k in kept])
+    for chosen in itertools.product(*axes):
+        yield tuple(seen for seen, _ in chosen), tuple(kept for _, kept in chosen)
 
 
 def _drop(index: Tensor, axis: int) -> Tensor:
