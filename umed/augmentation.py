@@ -103,11 +103,11 @@ def _each(image: torch.Tensor, change: Callable[[torch.Tensor], torch.Tensor]) -
 
 
 def blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian blur of ``(1, 1, *spatial)`` along every axis."""
+    """Gaussian blur of ``(B, C, *spatial)`` along every spatial axis, edges repeated."""
     radius = max(1, math.ceil(3 * sigma))
     axis = torch.arange(-radius, radius + 1, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (axis / sigma) ** 2)
-    kernel = (kernel / kernel.sum())[None, None]
+    kernel = (kernel / kernel.sum())[None, None].to(image)
     for dim in range(2, image.ndim):
         rows = image.movedim(dim, -1)
         flat = functional.pad(rows.reshape(-1, 1, rows.shape[-1]), (radius, radius), mode="replicate")

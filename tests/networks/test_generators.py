@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from umed.augmentation import blur
 from umed.networks import CentralDifferenceConv, ContourGenerator, TextureGenerator
-from umed.networks.perturber import UMedPerturber
+from umed.networks.perturber import SIGMA, UMedPerturber
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -76,6 +77,27 @@ def test_untrained_perturber_is_each_class_own_carrier_and_less_outside() -> Non
     assert torch.allclose(d[band], 0.5 * checker[band])
 
 
+def test_nothing_outside_leaves_the_outer_band_alone() -> None:
+    image, labels, contour, interior = _inputs(2)
+    perturber = UMedPerturber(2, 3, 3, widths=(4,), outside=0.0, smoothing=0.5)
+    nn.init.normal_(perturber.contour.head.weight)
+    changed = perturber.perturb(image, labels, contour, interior, [[0, 0], [0, 0]]).abs().amax(1, keepdim=True) > 0
+    assert not changed[labels == 0].any() and changed[labels > 0].all()
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_smoothing_takes_texture_away_within_its_share(dims: int) -> None:
+    image, labels, contour, interior = _inputs(dims)
+    plain, smooth = (UMedPerturber(dims, 3, 3, widths=(4,), smoothing=s, epsilon=0.02) for s in (0.0, 0.5))
+    one, two = (p.perturb(image, labels, contour, interior, [[0] * dims, [0] * dims]) for p in (plain, smooth))
+    wanted = 0.5 * ((blur(image, SIGMA) - image) / 0.01).clamp(-1, 1) * ((contour | interior) & (labels > 0))
+    assert torch.allclose(two - 0.5 * one, wanted, atol=1e-6) and wanted.abs().max() == 0.5
+    still = UMedPerturber(dims, 3, 3, widths=(4,), smoothing=0.5).perturb(
+        torch.full_like(image, 0.3), labels, contour, interior, [[0] * dims, [0] * dims]
+    )
+    assert still.abs().max() <= 0.5  # nothing to smooth, so only the code's own share is used
+
+
 def test_gradients_reach_every_part() -> None:
     image, labels, contour, interior = _inputs(2)
     perturber = UMedPerturber(2, 3, 3, widths=(4, 8))
@@ -87,6 +109,6 @@ def test_gradients_reach_every_part() -> None:
 
 
 def test_bad_arguments() -> None:
-    for arguments in ({"carriers": ()}, {"carriers": ("3",)}, {"outside": 1.0}):
+    for arguments in ({"carriers": ()}, {"carriers": ("3",)}, {"outside": 1.0}, {"smoothing": 1.0}):
         with pytest.raises(ValueError):
             UMedPerturber(2, 1, 2, **arguments)  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ from umed.transformations import compose
 from umed.types import Progress, Regions
 
 FILE = "umed.pt"
-KEPT = ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside")
+KEPT = ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside", "smoothing")
 SLICES_AT_ONCE = 8
 HALO = 4
 """Voxels around what is kept of a window; also the product of the generators' poolings."""
@@ -46,7 +46,8 @@ class UMed(Method):
         theta: share of the central difference in the contour generator, in [0, 1].
         amplitude_floor: amplitude in perfectly flat regions, in (0, 1].
         gain: slope of the tanh that bounds the perturbation.
-        outside: amplitude that the band outside the ROI starts with, in [0, 1).
+        outside: amplitude that the band outside the ROI starts with, in [0, 1); with 0 the band is left alone for good.
+        smoothing: share of the budget that takes fine texture out of the ROI, in [0, 1).
         window: largest edge in voxels of what the generators see of a volume at once, at least 16; sets the memory.
     """
 
@@ -62,12 +63,14 @@ class UMed(Method):
         amplitude_floor: float = 0.9,
         gain: float = 2.5,
         outside: float = 0.5,
+        smoothing: float = 0.0,
         window: int = 48,
     ) -> None:
         if window < 16:
             raise ConfigError(f"method_options.window: expected at least 16 voxels, got {window}.")
         self.carriers, self.widths, self.theta = tuple(carriers), tuple(widths), theta
         self.amplitude_floor, self.gain, self.outside, self.window = amplitude_floor, gain, outside, window
+        self.smoothing = smoothing
         self._perturber: UMedPerturber | None = None
         self._slice_axis: int | None = None
         self._device = torch.device("cpu")
@@ -83,7 +86,7 @@ class UMed(Method):
             raise InputError("umed: expected trained generators, got none. Call fit(), or load() the folder of a run.")
         return self._perturber
 
-    def _make(self, spatial_dims: int, channels: int, classes: int) -> UMedPerturber:
+    def _make(self, spatial_dims: int, channels: int, classes: int, epsilon: float) -> UMedPerturber:
         try:
             return UMedPerturber(
                 spatial_dims,
@@ -95,6 +98,8 @@ class UMed(Method):
                 amplitude_floor=self.amplitude_floor,
                 gain=self.gain,
                 outside=self.outside,
+                smoothing=self.smoothing,
+                epsilon=epsilon,
             )
         except ValueError as error:
             raise ConfigError(f"method_options: {error}") from error
@@ -118,7 +123,7 @@ class UMed(Method):
         self._device, self._slice_axis = _device(plan.device), plan.slice_axis
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)
-            self._perturber = self._make(plan.spatial_dims, plan.channels, plan.classes).to(self._device)
+            self._perturber = self._make(plan.spatial_dims, plan.channels, plan.classes, plan.epsilon).to(self._device)
         patches = Patches(
             samples,
             patch_size=training.patch_size or (64,) * plan.spatial_dims,
@@ -162,7 +167,9 @@ class UMed(Method):
         """
         if plan.training.iterations == 0:
             self._device, self._slice_axis = _device(plan.device), plan.slice_axis
-            self._perturber = self._make(plan.spatial_dims, plan.channels, plan.classes).to(self._device).eval()
+            self._perturber = (
+                self._make(plan.spatial_dims, plan.channels, plan.classes, plan.epsilon).to(self._device).eval()
+            )
             return
         from umed.handlers import training_handlers  # ignite's handlers take a second to import
 
@@ -181,6 +188,7 @@ class UMed(Method):
             "channels": perturber.channels,
             "classes": perturber.classes,
             "slice_axis": self._slice_axis,
+            "epsilon": perturber.epsilon,
             "options": {name: getattr(self, name) for name in KEPT},
             "weights": {key: value.cpu() for key, value in perturber.state_dict().items()},
         }
@@ -199,7 +207,8 @@ class UMed(Method):
             content = torch.load(path, map_location="cpu", weights_only=True)
             for name, value in content["options"].items():
                 setattr(self, name, value)
-            perturber = self._make(content["spatial_dims"], content["channels"], content["classes"])
+            epsilon = content.get("epsilon", 4 / 255)
+            perturber = self._make(content["spatial_dims"], content["channels"], content["classes"], epsilon)
             perturber.load_state_dict(content["weights"])
         except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
             got = type(error).__name__

@@ -10,25 +10,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from umed.augmentation import blur
 from umed.networks.contour import ContourGenerator
 from umed.networks.texture import TextureGenerator
 from umed.priors import edge_map, texture_amplitude, texture_maps
 from umed.priors.carriers import carrier_bank, parse_carrier
 from umed.types import Regions
 
+SIGMA = 2.0
+"""Pixels; texture finer than about four times this is what the smoothing removes."""
+
 
 class UMedPerturber(nn.Module):
     r"""Contour- and texture-aware perturbation of UMed, with structured carriers.
 
-    .. math:: d = M_c \tanh(g\,z_c) + M_t\, a(x) \tanh(g\,z_t), \qquad
-              z = \sum_k (C_{y,k} + w_k)\, c_k
+    .. math:: d = (1 - s)\,[M_c \tanh(g\,z_c) + M_t\, a(x) \tanh(g\,z_t)]
+              + s\, M\, [(G_\sigma x - x) / s\epsilon]_{-1}^{1}, \qquad z = \sum_k (C_{y,k} + w_k)\, c_k
 
     ``M_c`` is the contour band, ``M_t`` the interior, ``a(x)`` grows with texture, ``c_k`` are fixed +-1 carriers,
     ``C`` is a learnt table with one code for each class (row 0: the band outside the ROI), and the two generators give,
     for each pixel, a change ``w`` of the carriers' weights. There is no free residual: min-min turns it into a constant
     offset, which an early surrogate sees best and which does not protect. ``C`` starts with carrier ``k - 1`` at full
-    amplitude for class ``k``, the band outside with the first carrier at a lower amplitude; training moves both
-    (docs/experiments.md has what each choice gave).
+    amplitude for class ``k``, the band outside with the first carrier at a lower amplitude; training moves both.
+    A share ``s`` of the budget may go into taking fine texture out of the ROI (``G`` is a Gaussian), so that the code
+    stands alone there: less of it is needed (docs/experiments.md has what each choice gave).
 
     Reference: UMed, https://arxiv.org/abs/2403.14250. Ours are the carriers, the table, and the view of the label map.
 
@@ -41,7 +46,9 @@ class UMedPerturber(nn.Module):
         theta: share of the central difference in the contour generator.
         amplitude_floor: ``a(x)`` of a perfectly flat region, in (0, 1].
         gain: slope of the tanh; a weight of 1 gives ``tanh(gain)``.
-        outside: amplitude that the band outside the ROI starts with, in [0, 1).
+        outside: amplitude that the band outside the ROI starts with, in [0, 1); with 0 the band is left alone for good.
+        smoothing: share ``s`` of the budget that removes texture, in [0, 1).
+        epsilon: bound as a share of the unit range, only needed for the smoothing.
 
     Shape:
         input ``(B, C + 3 + spatial_dims, *spatial)`` float, see :func:`stack_inputs`; output ``(B, C, *spatial)`` in
@@ -64,16 +71,21 @@ class UMedPerturber(nn.Module):
         amplitude_floor: float = 0.9,
         gain: float = 2.5,
         outside: float = 0.5,
+        smoothing: float = 0.0,
+        epsilon: float = 4 / 255,
     ) -> None:
         super().__init__()
         if not carriers:
             raise ValueError("UMedPerturber: expected at least one carrier, got none.")
         if not 0 <= outside < 1:
             raise ValueError(f"UMedPerturber: expected outside in [0, 1), got {outside}.")
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"UMedPerturber: expected smoothing in [0, 1), got {smoothing}.")
         for name in carriers:
             parse_carrier(name, spatial_dims)
         self.spatial_dims, self.channels, self.classes = spatial_dims, channels, classes
         self.carriers, self.amplitude_floor, self.gain = tuple(carriers), amplitude_floor, gain
+        self.outside, self.smoothing, self.epsilon = outside, smoothing, epsilon
         code = torch.zeros(classes, len(carriers))
         for k in range(1, classes):
             code[k, (k - 1) % len(carriers)] = 1.0
@@ -114,12 +126,19 @@ class UMedPerturber(nn.Module):
         bank = torch.stack(
             [carrier_bank(self.carriers, self.channels, image.shape[2:], o, image.device) for o in origins]
         ).to(image.dtype)
+        if not self.outside:
+            contour = contour & (labels > 0)
         maps = texture_maps(image)
         drawn_contour = self.contour(torch.cat([image, edge_map(image), contour.to(image.dtype), classes], dim=1))
         drawn_texture = self.texture(torch.cat([image, maps, interior.to(image.dtype), classes], dim=1))
         amplitude = texture_amplitude(maps, self.amplitude_floor)
         direction: Tensor = contour * self._modulate(drawn_contour, code, bank)
-        return direction + interior * amplitude * self._modulate(drawn_texture, code, bank)
+        direction = direction + interior * amplitude * self._modulate(drawn_texture, code, bank)
+        if not self.smoothing:
+            return direction
+        share = self.smoothing
+        texture = (blur(image, SIGMA) - image) / (share * self.epsilon)
+        return (1 - share) * direction + share * ((contour | interior) & (labels > 0)) * texture.clamp(-1, 1)
 
     def _modulate(self, drawn: Tensor, code: Tensor, bank: Tensor) -> Tensor:
         return torch.tanh(self.gain * ((code + drawn)[:, :, None] * bank).sum(1))
