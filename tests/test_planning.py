@@ -30,6 +30,17 @@ def test_plan_of_pictures_is_2d_and_dtype(pictures: Callable[..., Path]) -> None
     assert (made.range, made.spatial_dims, made.channels, made.classes) == ("dtype", 2, 3, 2)
 
 
+def test_options_of_umed_follow_the_kind_of_image(pictures: Callable[..., Path], phantom: Path) -> None:
+    root = pictures()
+    colour, grey = plan(root), plan(phantom)
+    assert colour.method_options["carriers"] == ["2c"] and colour.method_options["smoothing"] == 0.5
+    assert grey.method_options["carriers"] == ["2"] and grey.method_options["outside"] == 0.5
+    assert any("colour pictures" in reason for reason in colour.why)
+    asked = plan(root, overrides={"method_options": {"outside": 0.25}}).method_options
+    assert (asked["outside"], asked["carriers"], asked["amplitude_floor"]) == (0.25, ["2c"], 0.9)
+    assert plan(root, overrides={"method": "checkerboard"}).method_options == {}
+
+
 def test_json_round_trip_is_canonical(phantom: Path) -> None:
     made = plan(phantom, overrides={"method": "random", "psnr_target": 50})
     again = Plan.from_json(made.to_json())

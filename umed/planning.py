@@ -23,6 +23,8 @@ THICK = 3.0  # coarsest spacing over finest: above it a 3-D kernel would mix unr
 FEW_SLICES = 16  # fewer than this along an axis leaves nothing for a 3-D network to pool
 BIG_VOXELS = 64_000_000  # 400 x 400 x 400: above it native 3-D takes too long on a CPU
 STEP = 16  # a surrogate with four poolings needs multiples of it
+COLOUR: dict[str, Any] = {"carriers": ["2c"], "outside": 0.0, "smoothing": 0.5}
+GREY: dict[str, Any] = {"carriers": ["2"], "outside": 0.5, "smoothing": 0.0}
 HOW_NOT_WHAT = ("device", "report_cases")  # settings that do not change a byte of the released images
 TRAINING_HOW_NOT_WHAT = ("cache_mb", "checkpoint_every")
 
@@ -164,6 +166,18 @@ def _resolve_patch(facts: Facts, settings: Settings, dims: int, axis: int | None
     return patch, [f"patch {list(patch)}: the median image rounded up to a multiple of {STEP}, at most {most}"]
 
 
+def _resolve_options(facts: Facts, settings: Settings) -> tuple[dict[str, Any], list[str]]:
+    """Options of the method; those of umed that are left open, or ``"auto"``, follow the kind of image."""
+    given = {key: value for key, value in settings.method_options.items() if value != "auto"}
+    if settings.method != "umed":
+        return given, []
+    colour = facts.raster and facts.channels == 3
+    kind = "colour pictures, whose colours hardly differ from pixel to pixel" if colour else "not colour pictures"
+    chosen = {key: value for key, value in (COLOUR if colour else GREY).items() if key not in given}
+    text = ", ".join(f"{key} {value}" for key, value in chosen.items())
+    return {**given, **chosen}, [f"{text}: these are {kind}"] if chosen else []
+
+
 def make_plan(facts: Facts, settings: Settings) -> Plan:
     """Resolve settings against the facts about a data set.
 
@@ -183,15 +197,17 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
     chosen_range, why = _resolve_range(facts, settings)
     dims, axis, more = _resolve_dims(facts, settings)
     patch, most = _resolve_patch(facts, settings, dims, axis)
+    options, kind = _resolve_options(facts, settings)
     values: dict[str, Any] = {item.name: getattr(settings, item.name) for item in dataclasses.fields(Settings)}
     values |= {
+        "method_options": options,
         "range": chosen_range,
         "spatial_dims": dims,
         "slice_axis": axis,
         "classes": facts.classes,
         "channels": facts.channels,
         "training": dataclasses.replace(settings.training, patch_size=patch),
-        "why": (*why, *more, *most, f"{facts.classes} classes with the background: {facts.classes_from}"),
+        "why": (*why, *more, *most, *kind, f"{facts.classes} classes with the background: {facts.classes_from}"),
     }
     return Plan(**values)
 
