@@ -60,14 +60,16 @@ def test_windows_keep_every_voxel_once(shape: tuple[int, ...], axis: int | None)
     assert (count == 1).all()
 
 
-def test_windows_hardly_show_in_the_direction() -> None:
-    sample = make_sample((70, 40, 30))
-    method = untrained(make_plan(spatial_dims=3))
+@pytest.mark.parametrize("shape", [(70, 40, 30), (90, 70)])
+def test_windows_hardly_show_in_the_direction(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = make_sample(shape)
+    method = untrained(make_plan(spatial_dims=len(shape)))
     image = torch.from_numpy(sample.image)
     with torch.no_grad():
         method.window = 96
         whole = method.direction(image, sample.regions, np.random.default_rng(0))
         method.window = 32
+        monkeypatch.setattr("umed.methods.umed.PICTURE_WINDOW", 32)
         pieces = method.direction(image, sample.regions, np.random.default_rng(0))
     assert (whole - pieces).abs().mean() < 0.01 < whole.abs().mean()
     assert torch.equal(whole == 0, pieces == 0)

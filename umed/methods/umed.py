@@ -33,6 +33,7 @@ from umed.types import Progress, Regions
 FILE = "umed.pt"
 KEPT = ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside", "smoothing")
 SLICES_AT_ONCE = 8
+PICTURE_WINDOW = 512
 HALO = 4
 """Voxels around what is kept of a window; also the product of the generators' poolings."""
 
@@ -238,10 +239,9 @@ class UMed(Method):
         """
         self._check(image, regions)
         by_slice = self._slice_axis if self.perturber.spatial_dims == 2 and image.ndim == 4 else None
-        if image.ndim == 3:  # a picture
-            return self._run(stack_inputs(image, regions)[None])[0]
+        window = self.window if image.ndim == 4 else PICTURE_WINDOW
         out = torch.zeros_like(image)
-        for seen, kept in tiles(image.shape[1:], self.window, by_slice):
+        for seen, kept in tiles(image.shape[1:], window, by_slice):
             if not regions.part(kept).support.any():
                 continue
             around, target = (slice(None), *seen), (slice(None), *kept)
@@ -279,16 +279,16 @@ class UMed(Method):
 def tiles(
     shape: Sequence[int], window: int, slice_axis: int | None = None
 ) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
-    """Cut a volume into windows of about the same size, so that memory depends on the window and not on the volume.
+    """Cut an image into windows of about the same size, so that memory depends on the window and not on the image.
 
     Args:
-        shape: of the volume.
+        shape: of the volume or picture.
         window: largest edge of what is seen at once.
         slice_axis: cut into slabs of :data:`SLICES_AT_ONCE` whole slices along this axis instead.
 
     Yields:
         What the generators see, and the part of it that is kept: without a rim of :data:`HALO` voxels, where a window
-        ends inside the volume. Windows start at multiples of :data:`HALO`, in step with the generators' poolings.
+        ends inside the image. Windows start at multiples of :data:`HALO`, in step with the generators' poolings.
 
     Example:
         >>> [(seen[0], kept[0]) for seen, kept in tiles((60,), 48)]
