@@ -14,6 +14,7 @@ from umed.config import Training
 from umed.errors import ConfigError, InputError
 from umed.methods.umed import HALO, UMed, tiles
 from umed.planning import Plan
+from umed.protect import protect
 
 
 def untrained(plan: Plan, **options: object) -> UMed:
@@ -105,3 +106,9 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
         _ = UMed().perturber
     with pytest.raises(ConfigError, match="even period"):
         UMed(carriers=("3",)).fit([], make_plan(training=Training(iterations=0)), tmp_path)
+
+
+def test_a_wrong_value_is_refused_before_anything_is_written(phantom: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="smoothing in"):
+        protect(phantom, tmp_path / "out", method_options={"smoothing": 1.5})
+    assert not (tmp_path / "out").exists()

@@ -62,6 +62,16 @@ class Method(ABC):
             progress: called with a text, the steps done and the steps in all.
         """
 
+    def check(self, plan: Plan) -> None:  # noqa: B027 - the same
+        """Refuse options that do not fit the plan, before anything is written.
+
+        Args:
+            plan: the resolved plan.
+
+        Raises:
+            ConfigError: when an option is out of range.
+        """
+
     def save(self, folder: Path) -> None:  # noqa: B027 - the same
         """Write what was learnt into a folder; nothing to do unless :attr:`requires_training`."""
 
@@ -180,7 +190,7 @@ def make_method(plan: Plan) -> Method:
         The method, untrained.
 
     Raises:
-        ConfigError: when the name or an option is unknown.
+        ConfigError: when the name or an option is unknown, or its value out of range.
     """
     cls = resolve("method", plan.method)
     known = [p.name for p in inspect.signature(cls.__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]
@@ -189,4 +199,5 @@ def make_method(plan: Plan) -> Method:
             takes = ", ".join(known) or "no options"
             raise ConfigError(f"method_options.{key}: {plan.method} takes {takes}.{did_you_mean(key, known)}")
     method: Method = cls(**plan.method_options)
+    method.check(plan)
     return method

@@ -105,6 +105,11 @@ class UMed(Method):
         except ValueError as error:
             raise ConfigError(f"method_options: {error}") from error
 
+    def check(self, plan: Plan) -> None:
+        """Build the generators once, which refuses what cannot be built."""
+        with torch.random.fork_rng(devices=[]):
+            self._make(plan.spatial_dims, plan.channels, plan.classes, plan.epsilon)
+
     def make_trainer(
         self, samples: Sequence[Sample], plan: Plan, *, handlers: Sequence[Any] = (), epoch_length: int | None = None
     ) -> BilevelTrainer:
