@@ -89,6 +89,16 @@ def test_saved_and_loaded_generators_do_the_same(tmp_path: Path) -> None:
     assert torch.equal(one, two)
 
 
+def test_loaded_generators_smooth_to_the_bound_of_the_new_plan(tmp_path: Path) -> None:
+    plan = make_plan()
+    untrained(plan, smoothing=0.5).save(tmp_path)
+    alone, planned = UMed(), UMed()
+    planned.check(replace(plan, epsilon=plan.epsilon / 2))
+    for method in (alone, planned):
+        method.load(tmp_path)
+    assert alone.perturber.epsilon == plan.epsilon and planned.perturber.epsilon == plan.epsilon / 2
+
+
 def test_generators_for_other_data_are_refused() -> None:
     method = untrained(make_plan())
     sample = make_sample((40, 30), channels=3)

@@ -6,6 +6,8 @@ The architectures are those that the bilevel training may use as surrogates; a v
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from umed import registry
@@ -25,19 +27,8 @@ DIVISOR = 8
 """Every victim takes images whose sides are multiples of this."""
 
 
-def make_plain_dynunet(spatial_dims: int, in_channels: int, classes: int, width: int = 8) -> torch.nn.Module:
-    """The nnU-Net architecture without deep supervision.
-
-    Args:
-        spatial_dims: 2 or 3.
-        in_channels: channels of the image.
-        classes: output channels, background included.
-        width: channels at full resolution.
-
-    Returns:
-        An untrained network.
-    """
-    return make_dynunet(spatial_dims, in_channels, classes, width, deep_supervision=False)
+make_plain_dynunet = partial(make_dynunet, deep_supervision=False)
+"""The nnU-Net architecture without deep supervision."""
 
 
 def make_victim(name: str, *, spatial_dims: int, in_channels: int, classes: int, width: int = 8) -> torch.nn.Module:

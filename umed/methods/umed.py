@@ -74,6 +74,7 @@ class UMed(Method):
         self.smoothing = smoothing
         self._perturber: UMedPerturber | None = None
         self._slice_axis: int | None = None
+        self._epsilon: float | None = None
         self._device = torch.device("cpu")
 
     @property
@@ -106,7 +107,8 @@ class UMed(Method):
             raise ConfigError(f"method_options: {error}") from error
 
     def check(self, plan: Plan) -> None:
-        """Build the generators once, which refuses what cannot be built."""
+        """Build the generators once, which refuses what cannot be built; smoothing keeps to this plan's epsilon."""
+        self._epsilon = plan.epsilon
         with torch.random.fork_rng(devices=[]):
             self._make(plan.spatial_dims, plan.channels, plan.classes, plan.epsilon)
 
@@ -213,7 +215,7 @@ class UMed(Method):
             content = torch.load(path, map_location="cpu", weights_only=True)
             for name, value in content["options"].items():
                 setattr(self, name, value)
-            epsilon = content.get("epsilon", 4 / 255)
+            epsilon = self._epsilon or content["epsilon"]
             perturber = self._make(content["spatial_dims"], content["channels"], content["classes"], epsilon)
             perturber.load_state_dict(content["weights"])
         except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:

@@ -7,6 +7,8 @@ deeply supervised network trains. ``width`` is the number of channels at the fir
 
 from __future__ import annotations
 
+from functools import partial
+
 from monai.networks.nets.basic_unet import BasicUNet
 from monai.networks.nets.dynunet import DynUNet
 from monai.networks.nets.unet import UNet
@@ -34,22 +36,12 @@ def make_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8,
     return network
 
 
-def make_batchnorm_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8) -> nn.Module:
-    """The same U-Net with batch norm.
+make_batchnorm_unet = partial(make_unet, norm="batch")
+"""The same U-Net with batch norm.
 
-    Instance norm scales every feature of an image to unit spread, so where a code is missing it blows up what little
-    there is; batch norm keeps the scale of the training data. The two react very differently (docs/experiments.md).
-
-    Args:
-        spatial_dims: 2 or 3.
-        in_channels: channels of the image.
-        classes: output channels, background included.
-        width: channels at full resolution.
-
-    Returns:
-        An untrained network.
-    """
-    return make_unet(spatial_dims, in_channels, classes, width, norm="batch")
+Instance norm scales every feature of an image to unit spread, so where a code is missing it blows up what little there
+is; batch norm keeps the scale of the training data. The two react very differently (docs/experiments.md).
+"""
 
 
 def make_strided_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8) -> nn.Module:
