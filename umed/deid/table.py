@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The action table of PS3.15 Annex E (Table E.1-1), read once from the file beside this module."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+FILE = "ps3.15_e1-1.csv"
+
+OPTIONS: Mapping[str, str] = {  # PS3.16 CID 7050; the first is the profile itself
+    "basic": "113100",
+    "clean_pixel_data": "113101",
+    "clean_graphics": "113103",
+    "clean_structured_content": "113104",
+    "clean_descriptors": "113105",
+    "retain_long_full_dates": "113106",
+    "retain_long_modified_dates": "113107",
+    "retain_patient_characteristics": "113108",
+    "retain_device_identity": "113109",
+    "retain_uids": "113110",
+    "retain_safe_private": "113111",
+    "retain_institution_identity": "113112",
+}
+MEANINGS: Mapping[str, str] = {  # code meanings of CID 7050
+    "basic": "Basic Application Confidentiality Profile",
+    "clean_pixel_data": "Clean Pixel Data Option",
+    "clean_graphics": "Clean Graphics Option",
+    "clean_structured_content": "Clean Structured Content Option",
+    "clean_descriptors": "Clean Descriptors Option",
+    "retain_long_full_dates": "Retain Longitudinal Temporal Information Full Dates Option",
+    "retain_long_modified_dates": "Retain Longitudinal Temporal Information Modified Dates Option",
+    "retain_patient_characteristics": "Retain Patient Characteristics Option",
+    "retain_device_identity": "Retain Device Identity Option",
+    "retain_uids": "Retain UIDs Option",
+    "retain_safe_private": "Retain Safe Private Option",
+    "retain_institution_identity": "Retain Institution Identity Option",
+}
+
+# Top-level requirements of these are those of ``type_classic``: CR, DX, CT, US, MR, NM, SC, XA, RF (PS3.3 A).
+CLASSIC = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{tail}"
+    for tail in ("1", "1.1", "1.1.1", "2", "3.1", "4", "6.1", "7", "12.1", "12.2", "20")
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One attribute of the table.
+
+    Args:
+        tag: ``0xggggeeee``; the repeating groups are asked for by their base, 0x5000 and 0x6000.
+        basic: action of the basic profile: ``X``, ``Z``, ``D``, ``U``, or a combined one such as ``X/Z/D``.
+        types: strictest type in PS3.3 (``"1"``, ``"2"``, ``"3"`` or ``""``) for classic, other, nested places.
+        options: action by option name.
+    """
+
+    tag: int
+    keyword: str
+    basic: str
+    types: tuple[str, str, str]
+    options: Mapping[str, str]
+
+
+@cache
+def edition() -> str:
+    """The line that says which edition of the standard the table is."""
+    with resources.files("umed.deid").joinpath(FILE).open(encoding="ascii") as file:
+        return file.readline().lstrip("# ").strip()
+
+
+@cache
+def rows() -> Mapping[int, Row]:
+    """All attributes with a tag of their own; private ones, curves and overlays are rules of the engine.
+
+    >>> rows()[0x00100010].basic, rows()[0x00080018].basic
+    ('Z', 'U')
+    """
+    found: dict[int, Row] = {}
+    with resources.files("umed.deid").joinpath(FILE).open(encoding="ascii", newline="") as file:
+        file.readline()
+        for record in csv.DictReader(file, delimiter=";"):
+            text = record["tag"].strip("()").replace(",", "")
+            if "x" in text or " " in text:
+                continue
+            tag = int(text, 16)
+            types = (record["type_classic"], record["type_other"], record["type_nested"])
+            options = {name: record[name] for name in OPTIONS if record.get(name)}
+            found[tag] = Row(tag, record["keyword"], record["basic"], types, options)
+    return found
+
+
+def resolve(action: str, kind: str) -> str:
+    """One letter for a combined action, given how strongly the object needs the attribute (PS3.15 Table E.1-1a).
+
+    Args:
+        action: such as ``"X/Z/D"``; single letters stay.
+        kind: ``"1"``, ``"2"``, ``"3"``, or ``""`` when it is not known: then the one that is valid in any case.
+
+    >>> resolve("X/Z/D", "3"), resolve("X/Z/D", "2"), resolve("X/D", "2"), resolve("X/Z", ""), resolve("X/Z/U*", "1")
+    ('X', 'Z', 'D', 'Z', 'U')
+    """
+    letters = action.split("/")
+    if len(letters) == 1:
+        return action
+    if letters[-1] == "U*":
+        return "U"
+    if kind == "3":
+        return letters[0]
+    if kind == "2" and "Z" in letters:
+        return "Z"
+    return letters[-1]
