@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from umed import metrics
@@ -52,6 +54,71 @@ def test_ssim_on_few_slices():
     assert 0.8 < metrics.ssim(before, after, peak=255) < 1
 
 
+def plain_ssim(before, after, peak, low):
+    """Every window of the whole volume by the definition, in extended precision."""
+    scores = []
+    for old, new in zip(before, after, strict=True):
+        window = tuple(min(metrics.WINDOW, size - 1 + size % 2) for size in old.shape)
+        axes = tuple(range(-old.ndim, 0))
+        x, y = (np.lib.stride_tricks.sliding_window_view(a.astype(np.longdouble) - low, window) for a in (old, new))
+        mean_x, mean_y = x.mean(axes, keepdims=True), y.mean(axes, keepdims=True)
+        less = max(1, math.prod(window) - 1)
+        var_x, var_y = (((a - m) ** 2).sum(axes) / less for a, m in ((x, mean_x), (y, mean_y)))
+        both = ((x - mean_x) * (y - mean_y)).sum(axes) / less
+        mean_x, mean_y = mean_x.reshape(both.shape), mean_y.reshape(both.shape)
+        c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+        top = (2 * mean_x * mean_y + c1) * (2 * both + c2)
+        scores.append((top / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))).mean())
+    return float(np.mean(scores))
+
+
+@st.composite
+def changes(draw):
+    """A picture or volume of any stored type and memory order, changed in boxes anywhere, borders included."""
+    spatial = draw(st.one_of(st.tuples(*[st.integers(1, 40)] * 2), st.tuples(*[st.integers(1, 20)] * 3)))
+    shape = (draw(st.integers(1, 3)), *spatial)
+    name = draw(st.sampled_from(["u1", "<i2", ">i2", "<u2", "<i4", "<f4", ">f8"]))
+    dtype, rng = np.dtype(name), np.random.default_rng(draw(st.integers(0, 99)))
+    low, high = {"u1": (0, 255), "<f4": (-3.0, 900.0), ">f8": (-1.0, 1.0), "<u2": (0, 65535)}.get(name, (-1024, 3071))
+    before = rng.uniform(low, high, shape)
+    after = before.copy()
+    for _ in range(draw(st.integers(0, 3))):
+        corner = [draw(st.integers(0, size - 1)) for size in spatial]
+        box = tuple(slice(start, start + draw(st.integers(1, 9))) for start in corner)
+        after[(slice(None), *box)] += draw(st.sampled_from([0.02, -0.01, 0.5])) * (high - low)
+    order = draw(st.sampled_from("CF"))
+    return *(np.asarray(np.clip(a, low, high).astype(dtype), order=order) for a in (before, after)), high - low, low
+
+
+@settings(max_examples=150, deadline=None)
+@given(changes())
+def test_ssim_and_psnr_equal_the_plain_computation(case):
+    before, after, peak, low = case
+    assert math.isclose(metrics.ssim(before, after, peak=peak, low=low), plain_ssim(*case), rel_tol=1e-12)
+    moved = after.astype(np.longdouble) - before.astype(np.longdouble)
+    assert math.isclose(metrics.squared_error(before, after), float((moved**2).sum()), rel_tol=1e-12)
+    assert metrics.voxels_changed(before, after) == int((before != after).any(axis=0).sum())
+    assert metrics.largest_step(before, after) == float(abs(moved).max())
+
+
+def test_ssim_is_computed_where_something_changed_only(monkeypatch):
+    before, after = pair((1, 120, 120, 60), (slice(50, 53), slice(50, 53), slice(30, 33)))
+    seen = []
+    plain = metrics._window_sums
+    monkeypatch.setattr(
+        metrics, "_window_sums", lambda values, window: seen.append(values.size) or plain(values, window)
+    )
+    metrics.ssim(before, after, peak=255)
+    assert 0 < max(seen) <= 15**3  # 3 changed, 6 on either side: windows and what lies in them
+
+
+def test_a_value_that_becomes_nan_is_the_largest_step():
+    before = np.zeros((1, 4, 4), np.float32)
+    after = before.copy()
+    after[0, 2, 2] = np.nan
+    assert metrics.largest_step(before, after) == metrics.largest_step(after, before) == math.inf
+
+
 def test_psnr_inside_a_mask_and_with_nan():
     before = np.zeros((1, 4, 4), np.float32)
     before[0, 0, 0] = np.nan
@@ -89,5 +156,8 @@ def test_measure():
     assert math.isclose(found["psnr_roi"], 20 * math.log10(255 / 4))
     assert math.isclose(found["psnr"], found["psnr_roi"] + 10 * math.log10(900 / inside))
     assert math.isclose(found["roi_share"], inside / 900) and 0 < found["ssim"] < 1
+    stored[0, 0] += 1  # outside the regions, which protect refuses
+    beyond = metrics.measure(source, stored, regions, budget)
+    assert beyond["psnr_roi"] == found["psnr_roi"] and beyond["psnr"] < found["psnr"]
     same = metrics.measure(source, source.stored, regions, budget)
     assert same["psnr"] is None and same["ssim"] == 1

@@ -17,26 +17,18 @@ from umed.types import Regions, Volume
 
 WINDOW = 7
 _BLOCK = 1 << 20
-_TILE = 48**3
+_TILE = 24**3
 
 
 def squared_error(before: NDArray[Any], after: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> float:
-    """Sum of squared differences, taken in blocks; values that are not finite do not count.
+    """Sum of squared differences; values that are not finite do not count.
 
     Args:
         before: stored values ``(C, *spatial)``.
         after: same shape and dtype.
         mask: ``(*spatial)``, voxels that count; all if ``None``.
     """
-    total = 0.0
-    for part in _blocks(before.shape):
-        moved = after[part].astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            moved -= before[part]
-        if mask is not None:
-            moved = moved[:, mask[part[1:]]]
-        total += float(np.square(moved[np.isfinite(moved)]).sum())
-    return total
+    return math.fsum(_squares(inside) for _, inside, _ in _steps(before, after, mask))
 
 
 def psnr(before: NDArray[Any], after: NDArray[Any], *, peak: float, mask: NDArray[np.bool_] | None = None) -> float:
@@ -56,25 +48,26 @@ def psnr(before: NDArray[Any], after: NDArray[Any], *, peak: float, mask: NDArra
 def ssim(before: NDArray[Any], after: NDArray[Any], *, peak: float, low: float = 0.0) -> float:
     """Mean structural similarity with a uniform window, as ``skimage.metrics.structural_similarity`` computes it.
 
-    Only windows around changed voxels are looked at; all others count as exactly 1. Wang et al. 2004,
-    doi:10.1109/TIP.2003.819861.
+    Only windows that hold a changed voxel are computed; all others count as exactly 1, which they are. Wang et al.
+    2004, doi:10.1109/TIP.2003.819861.
 
     Args:
         before: stored values ``(C, *spatial)``.
-        after: same shape.
+        after: same shape and dtype.
         peak: width of the range in stored values.
         low: taken off first, so that luminance starts at the range's lower end.
 
     Returns:
         Mean over voxels whose window lies in the image, and over channels. The window shrinks for axes below 7 voxels.
     """
-    shape = before.shape[1:]
-    window = tuple(min(WINDOW, size - 1 + size % 2) for size in shape)
-    pads = tuple(size // 2 for size in window)
-    inner = tuple(slice(pad, size - pad) for pad, size in zip(pads, shape, strict=True))
-    count = math.prod(part.stop - part.start for part in inner)
-    lost = 0.0
+    lost, count = 0.0, 0
     for old, new in zip(before, after, strict=True):
+        if old.flags.f_contiguous:
+            old, new = old.T, new.T  # the figure is the same, and tiles are then copied along memory
+        window = tuple(min(WINDOW, size - 1 + size % 2) for size in old.shape)
+        pads = tuple(size // 2 for size in window)
+        inner = tuple(slice(pad, size - pad) for pad, size in zip(pads, old.shape, strict=True))
+        count += math.prod(part.stop - part.start for part in inner)
         box = _changed_box(old, new)
         if box is None:
             continue
@@ -82,10 +75,14 @@ def ssim(before: NDArray[Any], after: NDArray[Any], *, peak: float, low: float =
             slice(max(part.start - pad, clip.start), min(part.stop + pad, clip.stop))
             for part, pad, clip in zip(box, pads, inner, strict=True)
         )
-        for block in _tiles(tuple(part.stop - part.start for part in seen)):
-            here = tuple(slice(s.start + b.start, s.start + b.stop) for s, b in zip(seen, block, strict=True))
-            lost += _dissimilarity(old, new, here, window, peak, low)
-    return float(1.0 - lost / (count * len(before)))
+        for tile in _tiles(tuple(part.stop - part.start for part in seen)):
+            around = tuple(
+                slice(s.start + t.start - pad, s.start + t.stop + pad)
+                for s, t, pad in zip(seen, tile, pads, strict=True)
+            )
+            if different(old[around], new[around]).any():
+                lost += _dissimilarity(old[around], new[around], window, peak, low)
+    return float(1.0 - lost / count)
 
 
 def measure(volume: Volume, stored: NDArray[Any], regions: Regions, budget: Budget) -> dict[str, Any]:
@@ -106,17 +103,21 @@ def measure(volume: Volume, stored: NDArray[Any], regions: Regions, budget: Budg
     after = replace(volume, stored=stored)
     crop = after.channels[box]
     support = regions.support
-    error = squared_error(before, crop, support)
+    error = error_roi = largest = 0.0
+    changed = 0
+    for steps, inside, voxels in _steps(before, crop, support):
+        error, error_roi = error + _squares(steps), error_roi + _squares(inside)
+        largest, changed = max(largest, _largest(steps)), changed + voxels
     similar = 1.0 if regions.empty else ssim(volume.channels, after.channels, peak=budget.peak, low=budget.low)
     return {
         "epsilon_steps": budget.steps,
         "bound_stored": budget.bound_stored,
         "psnr": _finite(_decibel(error, volume.channels.size, budget.peak)),
-        "psnr_roi": _finite(_decibel(error, int(support.sum()) * before.shape[0], budget.peak)),
+        "psnr_roi": _finite(_decibel(error_roi, int(support.sum()) * before.shape[0], budget.peak)),
         "ssim": similar,
         "roi_share": roi_share(regions),
-        "voxels_changed": voxels_changed(before, crop),
-        "largest_step": largest_step(before, crop),
+        "voxels_changed": changed,
+        "largest_step": largest,
     }
 
 
@@ -132,23 +133,17 @@ def voxels_changed(before: NDArray[Any], after: NDArray[Any]) -> int:
         before: stored values ``(C, *spatial)``.
         after: same shape.
     """
-    return sum(int(different(before[part], after[part]).any(axis=0).sum()) for part in _blocks(before.shape))
+    return sum(voxels for _, _, voxels in _steps(before, after))
 
 
 def largest_step(before: NDArray[Any], after: NDArray[Any]) -> float:
-    """Largest absolute change in stored values.
+    """Largest absolute change in stored values; infinite where a value became NaN or was it.
 
     Args:
         before: stored values ``(C, *spatial)``.
         after: same shape.
     """
-    largest = 0.0
-    for part in _blocks(before.shape):
-        moved = different(before[part], after[part])
-        if moved.any():
-            step = after[part][moved].astype(np.float64) - before[part][moved].astype(np.float64)
-            largest = max(largest, float(np.abs(step).max()))
-    return largest
+    return max((_largest(steps) for steps, _, _ in _steps(before, after)), default=0.0)
 
 
 def different(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.bool_]:
@@ -183,6 +178,34 @@ def dice(prediction: NDArray[Any], label: NDArray[Any], classes: Sequence[int]) 
         total = int(ours.sum()) + int(theirs.sum())
         scores[int(value)] = 2 * int((ours & theirs).sum()) / total if total else math.nan
     return scores
+
+
+def _steps(
+    before: NDArray[Any], after: NDArray[Any], mask: NDArray[np.bool_] | None = None
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], int]]:
+    """Block by block: all differences, those inside the mask, and the number of voxels that differ.
+
+    Nothing is computed for values that do not differ, and memory is read in the order in which it lies.
+    """
+    for part in _blocks(before.shape):
+        old, new = before[part], after[part]
+        moved = different(old, new)
+        voxels = int(moved.any(axis=0).sum() if len(moved) > 1 else moved.sum())
+        inside = None if mask is None else np.broadcast_to(mask[part[1:]], moved.shape)
+        if np.argmax(old.strides) > 0:  # Fortran order, as NIfTI has it
+            old, new, moved, inside = old.T, new.T, moved.T, None if inside is None else inside.T
+        steps = new[moved].astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            steps -= old[moved]
+        yield steps, steps if inside is None else steps[inside[moved]], voxels
+
+
+def _squares(steps: NDArray[np.float64]) -> float:
+    return float(np.square(steps[np.isfinite(steps)]).sum())
+
+
+def _largest(steps: NDArray[np.float64]) -> float:
+    return float(np.nan_to_num(np.abs(steps), nan=np.inf, posinf=np.inf).max(initial=0.0))
 
 
 def _decibel(error: float, count: int, peak: float) -> float:
@@ -227,49 +250,81 @@ def _changed_box(old: NDArray[Any], new: NDArray[Any]) -> tuple[slice, ...] | No
     return tuple(slice(int(line[0]), int(line[-1]) + 1) for line in found)
 
 
-def _dissimilarity(
-    old: NDArray[Any], new: NDArray[Any], here: tuple[slice, ...], window: tuple[int, ...], peak: float, low: float
-) -> float:
-    """Sum of ``1 - SSIM`` over the voxels ``here``, whose windows lie in the image."""
-    around = tuple(slice(p.start - size // 2, p.stop + size // 2) for p, size in zip(here, window, strict=True))
-    x, y = (a[around].astype(np.float64) for a in (old, new))
-    for values in (x, y):
-        values -= low
-        if old.dtype.kind == "f":
-            np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+def _dissimilarity(old: NDArray[Any], new: NDArray[Any], window: tuple[int, ...], peak: float, low: float) -> float:
+    """Sum of ``1 - SSIM`` over all whole windows of a tile.
 
-    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        for axis, size in enumerate(window):
-            values = _running_sum(values, axis, size)
-        return values / math.prod(window)
-
+    With ``d = y - x`` and ``v = var(d)`` it is ``v / B + (1 - v / B) * mean(d)^2 / A``, where ``A`` and ``B`` are the
+    factors of SSIM's denominator: exactly 0 where nothing changed, no cancelling where little did, four sums a window.
+    """
+    x, y, offset = _centred(old, new, low)
+    d = y - x
+    most, step = (max(float(values.max()), -float(values.min())) for values in (np.stack((x, y)), d))
     voxels = math.prod(window)
+    small = _narrow(d, voxels * step**2)
+    sum_dd = _window_sums(small * small, window)
+    where = sum_dd != 0
+    if not where.any():
+        return 0.0
+    wide_x, wide_y = (_narrow(values, 2 * voxels * most**2) for values in (x, y))
+    sums = (
+        _window_sums(_narrow(x, voxels * most), window),
+        _window_sums(_narrow(d, voxels * step), window),
+        sum_dd,
+        _window_sums(wide_x * wide_x + wide_y * wide_y, window),
+    )
+    mean_x, mean_d, mean_dd, mean_xxyy = (total[where].astype(np.float64) / voxels for total in sums)
+    mean_y = mean_x + mean_d
     unbiased = voxels / (voxels - 1) if voxels > 1 else 1.0
-    mean_x, mean_y = mean(x), mean(y)
-    spread = unbiased * (mean(x * x) + mean(y * y) - mean_x**2 - mean_y**2)
-    shared = unbiased * (mean(x * y) - mean_x * mean_y)
-    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
-    score = ((2 * mean_x * mean_y + c1) * (2 * shared + c2)) / ((mean_x**2 + mean_y**2 + c1) * (spread + c2))
-    return float((1 - score).sum())
+    spread = unbiased * (mean_xxyy - mean_x**2 - mean_y**2) + (0.03 * peak) ** 2
+    light = (mean_x + offset) ** 2 + (mean_y + offset) ** 2 + (0.01 * peak) ** 2
+    share = unbiased * (mean_dd - mean_d**2) / spread
+    return float((share + (1 - share) * mean_d**2 / light).sum())
 
 
-def _running_sum(values: NDArray[np.float64], axis: int, size: int) -> NDArray[np.float64]:
-    """Sum over every whole window along one axis, by doubling: 4 additions for a window of 7."""
-    length = values.shape[axis] - size + 1
+def _centred(old: NDArray[Any], new: NDArray[Any], low: float) -> tuple[NDArray[Any], NDArray[Any], float]:
+    """Both tiles as small numbers around 0, and what must be added so that the range's lower end is 0."""
+    if old.dtype.kind in "iu" and old.dtype.itemsize <= 2:
+        middle = (int(old.min()) + int(old.max())) // 2
+        x, y = (np.subtract(values, middle, dtype=np.int32, order="C") for values in (old, new))
+        return x, y, middle - low
+    x, y = (values.astype(np.float64, order="C") for values in (old, new))
+    if old.dtype.kind == "f":
+        for values in (x, y):
+            np.nan_to_num(values, copy=False, nan=low, posinf=low, neginf=low)
+    centre = (float(x.min()) + float(x.max())) / 2
+    return x - centre, y - centre, centre - low
 
-    def shifted(array: NDArray[np.float64], start: int, count: int) -> NDArray[np.float64]:
-        return array[(slice(None),) * axis + (slice(start, start + count),)]
 
-    total: NDArray[np.float64] | None = None
-    power, width, done = values, 1, 0
+def _narrow(values: NDArray[Any], bound: float) -> NDArray[Any]:
+    """Whole numbers in the fewest bits that hold ``bound``, the most that a sum of them can be; they add exactly."""
+    whole = values.dtype.kind == "i"
+    dtype = np.int16 if whole and bound < 2**15 else np.int32 if whole and bound < 2**31 else np.float64
+    return values.astype(dtype, copy=False)
+
+
+def _window_sums(values: NDArray[Any], window: tuple[int, ...]) -> NDArray[Any]:
+    """Sum over every whole window. The tile is walked as one line, in which a step along an axis is a shift."""
+    line, stride = values.ravel(), 1
+    for size, length in zip(reversed(window), reversed(values.shape), strict=True):
+        line = _running_sum(line, stride, size)
+        stride *= length
+    sums = np.zeros(values.shape, values.dtype)
+    sums.reshape(-1)[: line.size] = line  # windows that reach over an edge are among them, and are cut off here:
+    return sums[tuple(slice(0, length - size + 1) for length, size in zip(values.shape, window, strict=True))]
+
+
+def _running_sum(line: NDArray[Any], stride: int, size: int) -> NDArray[Any]:
+    """Sums of ``size`` values that lie ``stride`` apart, by doubling: 4 additions for a window of 7."""
+    length = line.size - (size - 1) * stride
+    total: NDArray[Any] | None = None
+    power, width, done = line, 1, 0
     while True:
         if size & width:
-            part = shifted(power, done, length)
+            part = power[done * stride : done * stride + length]
             total = part if total is None else total + part
             done += width
         if 2 * width > size:
             assert total is not None
             return total
-        count = power.shape[axis] - width
-        power = shifted(power, 0, count) + shifted(power, width, count)
+        power = power[: power.size - width * stride] + power[width * stride :]
         width *= 2
