@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from umed.types import Encoding
 
 Kind = Literal["image", "seg", "rtstruct", "other", "refused"]
-"""What a file is good for: ``other`` can be de-identified (presentation states, registrations, ...), ``refused`` not."""
+"""What a file is good for: ``other`` can be de-identified (presentation states, ...), ``refused`` not."""
 
 MiB, GiB = 1 << 20, 1 << 30
 
