@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Status = Literal["protected", "unchanged", "failed", "skipped"]
+Status = Literal["protected", "unchanged", "carried", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Dataset:
 
     Args:
         root: the folder.
-        layout: ``"decathlon"``, ``"nnunet"`` or ``"pairs"``.
+        layout: ``"decathlon"``, ``"nnunet"``, ``"pairs"`` or ``"dicom"``.
         cases: sorted by id.
         sidecars: files to carry over byte for byte, relative (``dataset.json`` is handled by the layout itself).
         modality: modality names from ``dataset.json``, one a channel, empty if unknown.
@@ -176,7 +176,8 @@ class Outcome:
 
     Args:
         id: case id.
-        status: ``"protected"``, ``"unchanged"`` (empty mask, copied), ``"failed"`` or ``"skipped"`` (never copied).
+        status: ``"protected"``, ``"unchanged"`` (empty mask, copied), ``"carried"`` (DICOM objects that refer to images),
+            ``"failed"`` or ``"skipped"`` (never copied).
         reason: why, for every status but ``"protected"``.
         measures: one record a file and one for the case; see :mod:`umed.metrics`.
     """

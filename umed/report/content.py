@@ -53,8 +53,8 @@ def make_page(
         cards=_cards(counts, total, done, plan, probe),
         facts=_facts(manifest, plan),
         why=plan.why,
-        chart=histogram([_figure(one, "psnr") for one in done], label="PSNR of the whole file", unit="dB"),
-        rows=[_row(case) for case in cases],
+        chart=psnr_chart(done),
+        rows=[case_row(case) for case in cases],
         pictures=pictures,
         warnings=[*notes, *warnings],
     )
@@ -70,12 +70,7 @@ def _cards(
     others = [f"{counts[name]} {name}" for name in ("unchanged", "failed", "skipped") if counts[name]]
     cards = [
         ("cases protected", f"{counts['protected']} / {total}", ", ".join(others) or "none unchanged, none failed"),
-        ("epsilon", _fraction(plan.epsilon), "of the range, the most any voxel may move"),
-        ("PSNR", _decibel(_mean(done, "psnr")), "whole files, mean"),
-        ("PSNR in ROI", _decibel(_mean(done, "psnr_roi")), "ROI and dilated contour, mean"),
-        ("SSIM", _text(_mean(done, "ssim"), "{:.4f}"), "mean"),
-        ("ROI share", _text(_mean(done, "roi_share"), "{:.1%}"), "of the voxels may change, mean"),
-        ("method", plan.method, f"seed {plan.seed}"),
+        *figure_cards(done, plan),
     ]
     if probe is not None:
         figure = f"{probe['clean']:.2f} → {probe['protected']:.2f}"
@@ -85,7 +80,38 @@ def _cards(
     return cards
 
 
+def figure_cards(done: Sequence[Mapping[str, Any]], plan: Plan) -> list[tuple[str, str, str]]:
+    """Summary cards of the protected cases: name, figure and remark of each.
+
+    Args:
+        done: protected cases of the manifest.
+        plan: the plan.
+    """
+    return [
+        ("epsilon", _fraction(plan.epsilon), "of the range, the most any voxel may move"),
+        ("PSNR", _decibel(_mean(done, "psnr")), "whole files, mean"),
+        ("PSNR in ROI", _decibel(_mean(done, "psnr_roi")), "ROI and dilated contour, mean"),
+        ("SSIM", _text(_mean(done, "ssim"), "{:.4f}"), "mean"),
+        ("ROI share", _text(_mean(done, "roi_share"), "{:.1%}"), "of the voxels may change, mean"),
+        ("method", plan.method, f"seed {plan.seed}"),
+    ]
+
+
+def psnr_chart(done: Sequence[Mapping[str, Any]]) -> str:
+    """Histogram of the PSNR of protected cases, SVG."""
+    return histogram([_figure(one, "psnr") for one in done], label="PSNR of the whole file", unit="dB")
+
+
 def _facts(manifest: Mapping[str, Any], plan: Plan) -> list[tuple[str, str]]:
+    head = [
+        ("umed", str(manifest.get("umed_version", ""))),
+        ("method", str(manifest.get("method", plan.method))),
+    ]
+    return [*head, *plan_facts(plan)]
+
+
+def plan_facts(plan: Plan) -> list[tuple[str, str]]:
+    """Name and value of each line about a plan."""
     scale = plan.range if isinstance(plan.range, str) else f"[{plan.range[0]:g}, {plan.range[1]:g}]"
     dims = (
         "3D"
@@ -96,8 +122,6 @@ def _facts(manifest: Mapping[str, Any], plan: Plan) -> list[tuple[str, str]]:
     )
     target = "none" if plan.psnr_target is None else f"{plan.psnr_target:g} dB"
     return [
-        ("umed", str(manifest.get("umed_version", ""))),
-        ("method", str(manifest.get("method", plan.method))),
         ("seed", str(plan.seed)),
         ("range", scale),
         ("dimensions", dims),
@@ -106,7 +130,8 @@ def _facts(manifest: Mapping[str, Any], plan: Plan) -> list[tuple[str, str]]:
     ]
 
 
-def _row(case: Mapping[str, Any]) -> Row:
+def case_row(case: Mapping[str, Any]) -> Row:
+    """One line of the table of cases, from a case of the manifest."""
     steps = [(one["largest_step"], one["bound_stored"]) for one in case.get("files", ()) if one.get("bound_stored")]
     step, bound = max(steps, key=lambda pair: pair[0] / pair[1], default=(NAN, NAN))
     cells = [

@@ -51,6 +51,8 @@ class Page:
         rows: the table.
         pictures: case id and its pictures.
         warnings: what a reader must know, first.
+        tables: more tables: title, column names and lines.
+        footer: command that proves it again.
     """
 
     title: str
@@ -62,6 +64,8 @@ class Page:
     rows: Sequence[Row]
     pictures: Sequence[tuple[str, Picture]]
     warnings: Sequence[str] = field(default_factory=tuple)
+    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = field(default_factory=tuple)
+    footer: str = "umed verify INPUT OUTPUT"
 
 
 def render(page: Page) -> str:
@@ -99,13 +103,15 @@ def render(page: Page) -> str:
         parts.append(
             f'<section id="cases"><h2>What it looks like</h2>{_LEGEND}{figures}</section>',
         )
-    parts.append(f'<section><h2>How far each case moved</h2><div class="panel">{page.chart}</div></section>')
+    if page.chart:
+        parts.append(f'<section><h2>How far each case moved</h2><div class="panel">{page.chart}</div></section>')
     parts.append(f"<section><h2>Cases</h2>{_table(page.rows)}</section>")
+    parts += [f"<section><h2>{escape(title)}</h2>{_plain(names, lines)}</section>" for title, names, lines in page.tables]
     reasons = f"<h3>Why</h3><ul>{why}</ul>" if why else ""
     parts.append(f'<section><h2>Plan</h2><div class="panel"><dl>{facts}</dl>{reasons}</div></section>')
     parts.append(
         "<footer>Made by umed. For research; not for diagnosis. "
-        "<code>umed verify INPUT OUTPUT</code> proves the bound and the support again from the files alone.</footer>"
+        f"<code>{escape(page.footer)}</code> proves the bound and the support again from the files alone.</footer>"
     )
     parts.append(f"</main><script>{script}</script></body></html>\n")
     return "".join(parts)
@@ -155,6 +161,16 @@ def _table(rows: Sequence[Row]) -> str:
         lines.append(f'<tr><th scope="row">{escape(row.id)}</th>{status}{cells}{reason}</tr>')
     head, body = f"<thead><tr>{heads}</tr></thead>", f"<tbody>{''.join(lines)}</tbody>"
     return f'<div class="panel scroll"><table id="table">{head}{body}</table></div>'
+
+
+def _plain(names: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table of texts; figures stand to the right."""
+    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    body = "".join(
+        "<tr>" + "".join(f'<td class="{"number" if cell.isdigit() else "text"}">{escape(cell)}</td>' for cell in line) + "</tr>"
+        for line in lines
+    )
+    return f'<div class="panel scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _asset(name: str) -> str:
