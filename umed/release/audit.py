@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run says about itself: manifest, report.json and report.html without a source value, and the private list."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydicom.datadict import keyword_for_tag
+
+from umed import __version__
+from umed.dicom.masks import Mask
+from umed.dicom.types import Limits, Scan, Series
+from umed.errors import UmedError
+from umed.io.files import RECORDS
+from umed.planning import Plan
+from umed.records import MANIFEST, REPORT, Store, write_json, write_text
+from umed.release.write import CATEGORIES
+from umed.report.html import render
+from umed.report.pictures import Picture, draw_case
+from umed.report.release import make_page
+from umed.series.identity import Anonymous, Identity
+from umed.series.spans import Slices, spans, value_range
+from umed.series.units import make_volume, open_unit
+
+if TYPE_CHECKING:
+    from umed.release.run import Released
+
+FORMAT = 1
+TOOLS = ("pydicom", "highdicom", "numpy", "torch", "monai")
+AUDIT = "report.json"
+ACTIONS = {
+    "D": "replaced by a dummy value",
+    "Z": "emptied",
+    "X": "removed",
+    "K": "kept",
+    "C": "cleaned",
+    "U": "UID mapped",
+}
+
+
+def finish(
+    result: Released,
+    identity: Identity,
+    store: Store,
+    scan: Scan,
+    masks: Mapping[str, Mask],
+    folder: Path | None,
+    limits: Limits,
+    report: bool,
+) -> Released:
+    """Write what covers all series.
+
+    Args:
+        result: what came of them.
+        identity: decides whether names of sources may be in the report.
+        store: records of the output.
+        scan: the source, for the pictures.
+        masks: by series id.
+        folder: where more masks came from.
+        limits: bounds against hostile files.
+        report: write ``report.html`` too.
+
+    Returns:
+        The result with the paths of report and private list.
+    """
+    write_json(store.path(MANIFEST), manifest(result, identity))
+    private = None
+    if identity.secret:
+        private = _private(result)
+    content = audit(result, identity)
+    write_json(store.path(AUDIT), content)
+    path = None
+    if report:
+        path = store.path(REPORT)
+        pictures, failures = _pictures(result, scan, masks, store.output, identity, limits)
+        page = make_page(content, result.plan, result.outcomes, pictures, failures)
+        write_text(path, render(page))
+    return replace(result, private=private, report=path)
+
+
+def manifest(result: Released, identity: Identity) -> dict[str, Any]:
+    """What ``umed verify`` needs; names nothing of the source."""
+    return {
+        "format": FORMAT,
+        "layout": "dicom",
+        "umed_version": __version__,
+        "seed": 0 if result.plan is None else result.plan.seed,
+        "identity": "anonymous" if identity.secret else "derived",
+        "key": identity.key.digest() if isinstance(identity, Anonymous) else "",
+        "plan": {} if result.plan is None else json.loads(result.plan.to_json()),
+        "cases": [
+            {"id": one.id, "status": one.status, "reason": one.reason, **one.measures}
+            for one in sorted(result.outcomes, key=lambda outcome: outcome.id)
+        ],
+    }
+
+
+def audit(result: Released, identity: Identity) -> dict[str, Any]:
+    """Counts an action and a tag, what was quarantined and why, and the tools; never a value."""
+    actions: dict[str, int] = Counter()
+    tags: dict[str, dict[str, Any]] = {}
+    for (tag, action), count in (result.actions or {}).items():
+        actions[action] += count
+        entry = tags.setdefault(tag, {"keyword": _keyword(tag), "actions": {}})
+        entry["actions"][action] = count
+    refused = Counter(entry.category for entry in result.quarantine)
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "umed_version": __version__,
+        "tools": _tools(),
+        "files_written": result.written,
+        "files_quarantined": {name: {"count": n, "why": CATEGORIES[name]} for name, n in sorted(refused.items())},
+        "series": dict(Counter(outcome.status for outcome in result.outcomes)),
+        "actions": {name: {"count": n, "meaning": ACTIONS.get(name, name)} for name, n in sorted(actions.items())},
+        "tags": dict(sorted(tags.items())),
+    }
+    if isinstance(identity, Anonymous):
+        content["profile"] = identity.profile.describe()
+        content["key"] = identity.key.digest()
+    else:
+        content["quarantine"] = [asdict(entry) for entry in result.quarantine]
+    return content
+
+
+def _keyword(tag: str) -> str:
+    try:
+        return keyword_for_tag(int(tag.strip("()").replace(",", ""), 16)) or ""
+    except ValueError:
+        return ""
+
+
+def _tools() -> dict[str, str]:
+    found = {}
+    for name in TOOLS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _private(result: Released) -> Path:
+    """The list with names lies beside the output, never in it."""
+    path = result.output.with_name(f"{result.output.name}-private") / "quarantine.json"
+    write_json(path, {"note": "Names files of the source. Do not release.", "files": [asdict(q) for q in result.quarantine]})
+    return path
+
+
+def _pictures(
+    result: Released, scan: Scan, masks: Mapping[str, Mask], output: Path, identity: Identity, limits: Limits
+) -> tuple[list[tuple[str, Picture]], list[str]]:
+    """Original, protected and difference of a few series, at the slice with the largest ROI."""
+    drawn: list[tuple[str, Picture]] = []
+    failures: list[str] = []
+    if result.plan is None:
+        return drawn, failures
+    wanted = [one.id for one in result.outcomes if one.status == "protected"][: result.plan.report_cases]
+    for series in scan.series:
+        if series.id not in wanted:
+            continue
+        try:
+            drawn.append((series.id, _draw(series, masks[series.id], output, identity, result.plan, limits)))
+        except (UmedError, OSError, ValueError) as error:  # a picture less must not cost the report
+            failures.append(f"{series.id} could not be drawn: {type(error).__name__}.")
+    return drawn, failures
+
+
+def _draw(series: Series, mask: Mask, output: Path, identity: Identity, plan: Plan, limits: Limits) -> Picture:
+    slices = Slices(series, limits)
+    shared = value_range(series, plan, slices)
+    best, most = None, -1
+    for span in spans(series, plan):
+        size = int((np.asarray(mask.slices(*span.kept)) > 0).sum(axis=(1, 2)).max(initial=0))
+        if size > most:
+            best, most = span, size
+    assert best is not None
+    unit = open_unit(series, mask, best, plan, slices, shared)
+    written = replace(series, instances=tuple(replace(i, path=output / identity.target(i)) for i in series.instances))
+    after, _ = Slices(written, limits).read(*best.kept)
+    old = make_volume(series, unit.volume.stored[unit.inner], best.encoding)
+    new = make_volume(series, np.stack(after), best.encoding)
+    low, high = unit.budget.unit_range
+    code = best.encoding
+    return draw_case(
+        np.asarray(old.channels * code.slope + code.inter, np.float64),
+        np.asarray(new.channels * code.slope + code.inter, np.float64),
+        np.asarray(mask.slices(*best.kept)),
+        unit.kept_support(),
+        window=(low, high),
+        amplitude=plan.epsilon * (high - low),
+        axis=0,
+    )
+
+
+def private_note(path: Path | None) -> str:
+    """One line for the summary."""
+    return "" if path is None else f"what was quarantined, by name (private, do not release): {path}"
+
+
+__all__ = ["AUDIT", "RECORDS", "audit", "finish", "manifest", "private_note"]

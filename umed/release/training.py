@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes a method ready for DICOM series: loads trained generators, or trains them on the series at hand."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from umed.dicom.masks import Mask
+from umed.dicom.types import Limits, Series
+from umed.errors import InputError
+from umed.io import files
+from umed.methods.base import Method
+from umed.planning import Plan
+from umed.records import GENERATORS, WORK, Store
+from umed.release.samples import SeriesSamples
+from umed.types import Progress
+
+
+def prepare(
+    method: Method,
+    plan: Plan,
+    series: Sequence[Series],
+    masks: Mapping[str, Mask],
+    store: Store,
+    given: Path | None,
+    limits: Limits,
+    progress: Progress | None,
+) -> tuple[tuple[str, str], ...]:
+    """Make a method ready.
+
+    Args:
+        method: untrained.
+        plan: the resolved plan.
+        series: image series with a mask that is not empty.
+        masks: by series id.
+        store: records of the output.
+        given: folder of trained generators; ``None`` trains them.
+        limits: bounds against hostile files.
+        progress: called with a stage, the steps done and the steps in all.
+
+    Returns:
+        Series that were left out of the training, with the reason.
+
+    Raises:
+        InputError: when the generators are missing or do not fit.
+    """
+    if not method.requires_training:
+        if given is not None:
+            raise InputError(f"--generators {given}: the method {method.name} learns nothing. Leave the option out.")
+        return ()
+    kept, left_out = store.path(GENERATORS), ()
+    if given is not None:
+        names = sorted(path.name for path in given.iterdir() if path.is_file()) if given.is_dir() else []
+        if not names:
+            raise InputError(f"{given}: expected trained generators, got none. Give OUTPUT/umed/generators of a run.")
+        for name in names:
+            files.copy(given / name, kept / name)
+    elif not kept.is_dir():
+        samples = SeriesSamples(series, masks, plan, limits)
+        method.fit(samples, plan, store.path(WORK), progress)
+        left_out = tuple(samples.left_out)
+        fresh = store.path(WORK) / GENERATORS
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        method.save(fresh)
+        fresh.replace(kept)  # whole or not there
+    method.load(kept)
+    method.to(plan.device)
+    if store.path(WORK).is_dir():
+        shutil.rmtree(store.path(WORK))
+    return left_out

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One DICOM file out: pixels set losslessly, identity applied, marked as derived, written, read again and compared."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from umed import __version__
+from umed.deid import burned
+from umed.dicom import files, pixels
+from umed.dicom.types import Instance, Limits
+from umed.errors import UmedError, VerificationError
+from umed.io.files import atomic
+from umed.series.identity import Identity
+
+CATEGORIES: Mapping[str, str] = {
+    "file": "no DICOM file that can be read, or of a kind that is never released (report, document, directory, double)",
+    "burned-in": "text may be burned into the pixels, and no rule of the profile covers it",
+    "profile": "the profile cannot clean it",
+    "pixels": "its pixels cannot be read, or not be written without loss",
+    "mask": "no mask fits it, so it cannot be protected",
+    "protection": "the perturbation cannot be expressed in its values, or does not fit the plan",
+    "write": "the written file did not say what was meant",
+}
+"""Why something is not released, in words that name nobody; the full reason goes into the private list."""
+PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+DESCRIPTION = f"umed {__version__}: bounded perturbation against unauthorised training; not for diagnosis"
+CODES: Mapping[str, tuple[str, str]] = {
+    "derived": ("113042", "Pixel by pixel addition"),  # PS3.16 CID 7203
+    "protect": ("109103", "Modifying Equipment"),  # PS3.16 CID 7005
+    "anonymize": ("109104", "De-identifying Equipment"),
+}
+
+
+class Refused(UmedError):
+    """A file that is not released.
+
+    Args:
+        category: key of :data:`CATEGORIES`.
+        reason: the whole story; may name files and values of the source.
+    """
+
+    def __init__(self, category: str, reason: str) -> None:
+        super().__init__(reason)
+        self.category = category
+
+
+@dataclass(frozen=True)
+class Written:
+    """One written file.
+
+    Args:
+        digest: its SHA-256.
+        counts: how often each tag met each action.
+        rectangles: parts of the picture that were blanked out.
+    """
+
+    digest: str
+    counts: Counter[tuple[str, str]]
+    rectangles: tuple[burned.Rectangle, ...] = ()
+
+
+def write_instance(
+    instance: Instance,
+    values: NDArray[Any] | None,
+    identity: Identity,
+    output: Path,
+    *,
+    syntax: str = "explicit-le",
+    protected: bool = False,
+    limits: Limits,
+) -> Written:
+    """Write one file, whole or not at all.
+
+    Args:
+        instance: source.
+        values: new stored values ``(frames, rows, columns[, 3])``; ``None`` keeps the pixels as they are.
+        identity: who it is from now on.
+        output: output root.
+        syntax: one of :data:`umed.dicom.pixels.SYNTAXES`.
+        protected: whether ``values`` differ from the source, so that the image is a derived one.
+        limits: bounds against hostile files.
+
+    Returns:
+        What was written.
+
+    Raises:
+        Refused: when the profile cannot clean it, the pixels cannot be written losslessly, or the written file does not
+            say what was meant.
+    """
+    with _refusing("file"):
+        dataset = files.read(instance.path, limits, pixels=True)
+    has_pixels = any(keyword in dataset for keyword in PIXEL_KEYWORDS)
+    with _refusing("burned-in"):
+        rectangles = identity.rectangles(dataset) if has_pixels else ()
+    with _refusing("pixels"):
+        if has_pixels:
+            values = _pixels(dataset, values, rectangles, syntax, limits)
+        else:
+            _plain_syntax(dataset, syntax)
+    with _refusing("profile"):
+        counts = identity.apply(dataset, instance)
+    if protected:
+        mark_derived(dataset)
+    if identity.secret:
+        _equipment(dataset, "anonymize")
+    with _refusing("write"):
+        raw = to_bytes(dataset)
+        with atomic(output / identity.target(instance)) as temporary:
+            temporary.write_bytes(raw)
+            if values is not None:
+                back = files.read(temporary, limits, pixels=True)
+                if not np.array_equal(pixels.decode(back, limits), values):
+                    raise VerificationError("expected the pixels that were written, got others. Check the disk.")
+    return Written(hashlib.sha256(raw).hexdigest(), counts, rectangles)
+
+
+@contextmanager
+def _refusing(category: str) -> Iterator[None]:
+    """Turn every error but one of the disk into a refusal: a file that surprises us is not released."""
+    try:
+        yield
+    except Refused:
+        raise
+    except OSError as error:
+        if error.errno in DISK:
+            raise
+        raise Refused(category, f"{type(error).__name__}: {error.strerror}") from error
+    except UmedError as error:
+        raise Refused(category, " ".join(str(error).split())) from error
+    except (RecursionError, MemoryError, Exception) as error:  # hostile input must not stop the batch
+        raise Refused(category, f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]) from error
+
+
+def _pixels(
+    dataset: FileDataset,
+    values: NDArray[Any] | None,
+    rectangles: tuple[burned.Rectangle, ...],
+    syntax: str,
+    limits: Limits,
+) -> NDArray[Any] | None:
+    """Set the pixel data; gives the values that the written file must hold, ``None`` where its bytes were kept."""
+    kept = values is None and not rectangles
+    if kept and syntax == "explicit-le" and dataset.file_meta.TransferSyntaxUID in PLAIN:
+        return None
+    if kept and "PixelData" not in dataset:
+        return None  # float pixels have no encapsulated form
+    if values is None:
+        values = pixels.decode(dataset, limits)
+    if rectangles:
+        values = burned.blank(values, rectangles)
+    pixels.encode(dataset, values, syntax)
+    return values
+
+
+def _plain_syntax(dataset: FileDataset, syntax: str) -> None:
+    """A file without pixels is written as Explicit VR Little Endian, or deflated where that was asked for."""
+    wanted = pixels.SYNTAXES["deflated"] if syntax == "deflated" else ExplicitVRLittleEndian
+    dataset.file_meta.TransferSyntaxUID = UID(wanted)
+
+
+def mark_derived(dataset: Dataset) -> None:
+    """Say that the pixels were changed (PS3.3 C.7.6.1.1.2, C.7.6.1.1.3, C.12.1).
+
+    Args:
+        dataset: image, changed in place.
+    """
+    kind = list(dataset.get("ImageType") or ["DERIVED", "PRIMARY"])
+    dataset.ImageType = ["DERIVED", *[str(value) for value in kind[1:]]]
+    for groups in (dataset.get("SharedFunctionalGroupsSequence"), dataset.get("PerFrameFunctionalGroupsSequence")):
+        for group in groups or ():
+            for element in group:
+                if element.VR == "SQ" and element.value and "FrameType" in element.value[0]:
+                    frame = element.value[0]
+                    frame.FrameType = ["DERIVED", *[str(value) for value in frame.FrameType[1:]]]
+    before = str(dataset.get("DerivationDescription") or "")
+    dataset.DerivationDescription = f"{before}; {DESCRIPTION}"[-1024:] if before else DESCRIPTION
+    codes = list(dataset.get("DerivationCodeSequence") or ())
+    dataset.DerivationCodeSequence = [*codes, _code("derived")]
+    _equipment(dataset, "protect")
+
+
+def _equipment(dataset: Dataset, purpose: str) -> None:
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = [_code(purpose)]
+    item.Manufacturer = "umed"
+    item.ManufacturerModelName = "umed"
+    item.SoftwareVersions = __version__
+    item.ContributionDescription = DESCRIPTION if purpose == "protect" else f"umed {__version__}: de-identification"
+    earlier = list(dataset.get("ContributingEquipmentSequence") or ())
+    dataset.ContributingEquipmentSequence = [*earlier, item]
+
+
+def _code(name: str) -> Dataset:
+    value, meaning = CODES[name]
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "DCM", meaning
+    return code
+
+
+def to_bytes(dataset: FileDataset) -> bytes:
+    """The file as bytes: with preamble, file meta and defined order, the same for the same content."""
+    buffer = io.BytesIO()
+    dataset.preamble = b"\0" * 128  # a preamble may hold a whole TIFF, with names in it
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()

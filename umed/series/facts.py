@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which series of a scan can be protected, and the facts about them from which the plan follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.uid import UID
+
+from umed.dicom.masks import Mask
+from umed.dicom.types import Limits, Scan, Series
+from umed.errors import UmedError
+from umed.facts import CaseFacts, Facts
+from umed.series.spans import Slices, slice_encoding, spacing
+
+
+@dataclass(frozen=True)
+class SeriesFacts:
+    """One series as ``umed inspect`` shows it.
+
+    Args:
+        id: short name, the same for the same files.
+        modality: Modality.
+        shape: slices, rows, columns; files, 0, 0 for what is no image.
+        spacing: of slices, rows and columns in mm, empty where unknown.
+        syntax: name of the transfer syntax.
+        masks: where its mask comes from, empty if it has none.
+        action: ``"protect"``, ``"copy"`` (empty mask), ``"carry"`` (a mask or another object that refers to images) or
+            ``"refuse"``.
+        why: reason of every action but ``"protect"``, and what is odd about the files.
+    """
+
+    id: str
+    modality: str
+    shape: tuple[int, int, int]
+    spacing: tuple[float, ...]
+    syntax: str
+    masks: str
+    action: str
+    why: str
+
+
+def look(scan: Scan, masks: Mapping[str, Mask], limits: Limits) -> tuple[tuple[SeriesFacts, ...], Facts]:
+    """Describe every series and draw up the facts for a plan.
+
+    Args:
+        scan: what was found.
+        masks: by series id, from :func:`umed.dicom.masks.find`.
+        limits: bounds against hostile files.
+
+    Returns:
+        One record a series, and the facts about those that can be protected.
+    """
+    rows, cases = [], []
+    for series in scan.series:
+        row = _row(series, masks.get(series.id))
+        rows.append(row)
+        if row.action == "protect":
+            try:
+                cases.append(_case(series, masks[series.id], limits))
+            except UmedError as error:
+                rows[-1] = _replace(row, "refuse", " ".join(str(error).split()))
+    return tuple(rows), _facts(scan, cases, [s for s in scan.series if s.id in {case.id for case in cases}])
+
+
+def _row(series: Series, mask: Mask | None) -> SeriesFacts:
+    first = series.instances[0]
+    syntaxes = sorted({UID(instance.syntax).name for instance in series.instances})
+    shape = (len(series.slices) or len(series.instances), first.shape[1], first.shape[2])
+    known = series.geometry is not None
+    row = SeriesFacts(
+        id=series.id,
+        modality=series.modality,
+        shape=shape,
+        spacing=tuple(round(float(value), 4) for value in spacing(series)) if known else (),
+        syntax=", ".join(syntaxes),
+        masks="" if mask is None else mask.source,
+        action="protect",
+        why="; ".join(series.problems),
+    )
+    if series.kind != "image":
+        return _replace(row, "carry", f"{series.kind}: its references are kept")
+    reasons = list(dict.fromkeys(one.unprotectable for one in series.instances if one.encoding is None))
+    if reasons:
+        return _replace(row, "refuse", reasons[0] or "its pixels cannot be perturbed")
+    if mask is None:
+        return _replace(row, "refuse", "no mask was found, so there is no telling what to protect")
+    if mask.extent[0] >= mask.extent[1]:
+        return _replace(row, "copy", "the mask is empty, so there is nothing to protect")
+    return row
+
+
+def _replace(row: SeriesFacts, action: str, why: str) -> SeriesFacts:
+    text = "; ".join(part for part in (why, row.why) if part)
+    return SeriesFacts(row.id, row.modality, row.shape, row.spacing, row.syntax, row.masks, action, text)
+
+
+def _case(series: Series, mask: Mask, limits: Limits) -> CaseFacts:
+    """Facts about a series from the middle of its mask."""
+    middle = (mask.extent[0] + mask.extent[1] - 1) // 2
+    slices = Slices(series, limits)
+    inside, lowest = np.zeros(0), 0.0
+    for index in dict.fromkeys((middle, mask.extent[0], mask.extent[1] - 1)):
+        encoding = slice_encoding(series, index)
+        [values], fixed = slices.read(index, index + 1)
+        physical = values.astype(np.float64) * encoding.slope + encoding.inter
+        lowest = min(lowest, float(physical.min()))
+        chosen: NDArray[np.bool_] = (np.asarray(mask.slices(index, index + 1))[0] > 0) & ~fixed[0]
+        inside = np.concatenate([inside, physical[chosen].ravel()])
+    encoding = slice_encoding(series, middle)
+    return CaseFacts(
+        id=series.id,
+        shape=(len(series.slices), *series.instances[0].shape[1:]),
+        spacing=spacing(series),
+        unit="mm" if series.geometry is not None else "px",
+        dtype=np.dtype(encoding.dtype).name,
+        channels=series.instances[0].samples,
+        classes=(0, *sorted(mask.classes)),
+        lowest=lowest,
+        foreground=float(np.median(inside)) if inside.size else None,
+    )
+
+
+def _facts(scan: Scan, cases: list[CaseFacts], chosen: list[Series]) -> Facts:
+    """What the cases have in common; the fewest slices count, so that a 3-D plan fits every series."""
+    if not cases:
+        return Facts(name=scan.root.name, layout="dicom", count=0)
+    modalities = {series.modality for series in chosen}
+    alike = len(modalities) == 1
+    shapes, steps = np.array([case.shape for case in cases]), np.array([case.spacing for case in cases])
+    shape = (int(shapes[:, 0].min()), int(np.median(shapes[:, 1])), int(np.median(shapes[:, 2])))
+    thick = steps[int(np.argmax(steps.max(axis=1) / steps.min(axis=1)))]
+    counts = [case.channels for case in cases]
+    inside = [case.foreground for case in cases if case.foreground is not None]
+    return Facts(
+        name=scan.root.name,
+        layout="dicom",
+        modality=tuple(modalities) if alike else (),
+        cases=tuple(cases),
+        count=len(cases),
+        shape=shape,
+        spacing=tuple(float(value) for value in thick),
+        channels=max(sorted(set(counts)), key=counts.count),
+        classes=max(max(case.classes) for case in cases) + 1,
+        classes_from="largest class of the masks",
+        integer=True,
+        raster=all(case.unit == "px" for case in cases) and all(case.dtype == "uint8" for case in cases),
+        hounsfield=False,  # Modality says it; mixed folders take percentiles
+        foreground=float(np.median(inside)) if inside else None,
+    )
