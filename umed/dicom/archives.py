@@ -110,9 +110,9 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, li
 
 
 def printable(text: str, most: int = 300) -> str:
-    """A name that was found, safe to print on one line: no control characters, no lone surrogates, not endless.
+    r"""A name that was found, safe to print on one line: no control characters, no lone surrogates, not endless.
 
-    >>> printable("a\\nb")
+    >>> printable("a\nb")
     'a?b'
     """
     clean = "".join(c if c.isprintable() else "?" for c in text.encode("utf-8", "replace").decode("utf-8"))
