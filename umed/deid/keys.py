@@ -19,7 +19,7 @@ from pathlib import Path
 
 from umed.errors import InputError
 
-HEADER = "# umed de-identification key 1. Keep it secret: with it, output can be linked to patients. Losing it ends that."
+HEADER = "# umed de-identification key, version 1. Keep it secret: it links the output to the patients."
 KEY_BYTES = 32
 SHIFT_DAYS = 3650  # at most ten years, always into the past, so that no date lies in the future
 

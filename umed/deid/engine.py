@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pass over one data set: every attribute at every depth, in place, by the policy of a profile (PS3.15 Annex E).
+
+Two steps. The walk applies the action of each attribute and remembers the values that it took away and the text that it
+left. The scrub then takes the remembered values out of that text, which closes the leak through descriptions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydicom import charset
+from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.sequence import Sequence
+
+from umed.deid import values
+from umed.deid.finish import clean_meta, record
+from umed.deid.keys import Key, is_standard_uid
+from umed.deid.policy import (
+    BINARY_VRS,
+    ESSENTIAL,
+    ESSENTIAL_GROUP,
+    NUMBER_VRS,
+    PATIENT_ID,
+    PATIENT_NAME,
+    Act,
+    Decision,
+    Policy,
+    make_policy,
+    place,
+)
+from umed.deid.private import safe_tags
+from umed.deid.profile import Profile
+from umed.errors import InputError
+
+MAX_DEPTH = 64
+CHARACTER_SET = 0x00080005
+CODING_SCHEME_UID = 0x0008010C
+
+_NUMBER = re.compile(rb"[-+0-9.eE\\ \0]*\Z")
+# Public code systems (SNOMED, LOINC, UCUM, ICD, HL7 tables ...): an OID of a system, not of an instance.
+_CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,4})\Z", re.ASCII)
+# Removed text of these says what was done, not who it was done to; taking its words out of other text would cost much.
+_ABOUT_TECHNIQUE = re.compile(
+    r"Descri|Protocol|Comment|Label|Agent|Notes|Reason|Diagnos|Indicat|Technique|TimeZone|Timezone|Status|Text|Neutered"
+)
+
+REFUSED_CLASSES: Mapping[str, str] = {  # by the start of the SOP class
+    "1.2.840.10008.5.1.4.1.1.88.": "a structured report, whose text cannot be cleaned by rule",
+    "1.2.840.10008.5.1.4.1.1.104.": "an encapsulated document, whose content cannot be cleaned by rule",
+    "1.2.840.10008.5.1.4.1.1.9.": "a waveform, whose content cannot be judged by rule",
+    "1.2.840.10008.5.1.4.1.1.66": "raw data of a vendor",
+    "1.2.840.10008.1.3.10": "a DICOMDIR, which lists patients and file names",
+}
+_ALLOWED_66 = "1.2.840.10008.5.1.4.1.1.66."  # registrations, segmentations, ... are well defined, only 66 itself is not
+
+
+class Quarantine(InputError):
+    """A data set that the profile cannot clean; it is put aside, never copied."""
+
+
+@dataclass
+class Audit:
+    """What was done, never to which value.
+
+    Args:
+        counts: how often each action letter was applied, by ``("(gggg,eeee)", letter)``; private tags and unknown ones
+            are counted as ``"(gggg,eeee)"`` too, their creators are not named.
+    """
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, tag: int, letter: str) -> None:
+        """Count one action."""
+        self.counts[f"({tag >> 16:04X},{tag & 0xFFFF:04X})", letter] += 1
+
+
+@dataclass
+class _Walk:
+    """State of the pass over one file."""
+
+    patient_key: str
+    patient_id: str
+    column: int
+    audit: Audit = field(default_factory=Audit)
+    removed: set[str] = field(default_factory=set)
+    text: list[tuple[Dataset, int]] = field(default_factory=list)
+
+
+class Deidentifier:
+    """De-identifies data sets with one key and one profile; the same input gives the same output, in any process.
+
+    Args:
+        key: secret of the project.
+        profile: what to do; see :func:`umed.deid.profile.load_profile`.
+    """
+
+    def __init__(self, key: Key, profile: Profile) -> None:
+        self.key = key
+        self.profile = profile
+        self._policy: Policy = make_policy(profile)
+        self._moves_dates = "retain_long_modified_dates" in profile.options
+
+    def __call__(self, dataset: FileDataset | Dataset, patient_key: str, *, blanked: bool = False) -> Audit:
+        """De-identify a data set in place, its file meta information and preamble included.
+
+        Pixel data are not touched; whether text is burned into them is asked by :mod:`umed.deid.burned`.
+
+        Args:
+            dataset: as read by pydicom.
+            patient_key: what tells patients apart (PatientID with its issuer); seeds pseudonym and date shift.
+            blanked: whether burned-in text was covered by the rectangles of the profile.
+
+        Raises:
+            Quarantine: when it is of a kind that cannot be cleaned by rule, or nested too deeply.
+        """
+        meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
+        sop_class = _text(dataset, 0x00080016) or _text(meta, 0x00020002)
+        reason = refuse(sop_class)
+        if reason:
+            raise Quarantine(f"{reason}; put aside. Handle it by hand, or leave it out.")
+        if not _text(dataset, 0x00080018) and _text(meta, 0x00020003):
+            dataset.SOPInstanceUID = _text(meta, 0x00020003)
+        if not _text(dataset, 0x00080016) and sop_class:
+            dataset.SOPClassUID = sop_class
+        walk = _Walk(patient_key, _text(dataset, PATIENT_ID), place(sop_class))
+        self._level(dataset, walk, walk.column, 0, False)
+        self._scrub(walk)
+        pseudonym = self.key.pseudonym(patient_key)
+        dataset[PATIENT_NAME] = _element(PATIENT_NAME, "PN", pseudonym)
+        dataset[PATIENT_ID] = _element(PATIENT_ID, "LO", pseudonym)
+        record(dataset, self.profile, blanked=blanked)
+        clean_meta(dataset, meta)
+        return walk.audit
+
+    def _level(self, dataset: Dataset, walk: _Walk, column: int, depth: int, cleaning: bool) -> None:
+        """One data set or item; ``cleaning`` says that it lies in a sequence whose text is to be cleaned."""
+        if depth > MAX_DEPTH:
+            raise Quarantine(f"sequences nested deeper than {MAX_DEPTH}; put aside. Check where the file comes from.")
+        safe = safe_tags(dataset, self.profile.safe_private)
+        for tag in list(dataset.keys()):
+            number = int(tag)
+            if number >> 16 & 1:
+                self._private(dataset, number, safe, walk)
+                continue
+            if number == CHARACTER_SET:
+                _check_character_set(dataset)
+                continue
+            decision = self._policy[number]
+            act: Act = decision.acts[column]
+            if cleaning and act == "text":
+                act = "C"
+            try:
+                self._apply(dataset, number, act, decision, walk, depth, cleaning)
+            except Quarantine:
+                raise
+            except Exception:  # a value that pydicom cannot make sense of: nobody can tell what is in it
+                if number in dataset:
+                    del dataset[number]
+                walk.audit.add(number, "X")
+
+    def _apply(
+        self, dataset: Dataset, tag: int, act: Act, decision: Decision, walk: _Walk, depth: int, cleaning: bool
+    ) -> None:
+        stored = dataset.get_item(tag)
+        vr = stored.VR if stored.VR not in (None, "UN") else ("" if len(decision.vrs) != 1 else min(decision.vrs))
+        if act in ("binary", "number") and _is_harmless(stored, vr, decision):
+            return
+        if stored.VR == "UN" or vr == "":
+            stored = dataset[tag]  # pydicom looks the VR up, and reads a sequence out of UN
+            vr = str(stored.VR)
+        if vr == "SQ" and act in ("sequence", "U", "C", "K"):
+            self._sequence(dataset, tag, walk, depth, cleaning or act == "C")
+            if act != "sequence":
+                walk.audit.add(tag, act)
+            return
+        if act in ("X", "Z", "D"):
+            self._take(dataset, tag, act, vr, decision, walk)
+        elif act == "U" or vr == "UI":
+            self._map(dataset, tag, vr, walk)
+        elif act in ("C", "K"):
+            self._clean(dataset, tag, act, vr, decision, walk)
+        elif act in ("text", "code") and (vr in values.TEXT_VRS or vr == "CS") and "SQ" not in decision.vrs:
+            if not (act == "code" and vr == "CS" and (tag >> 16 == ESSENTIAL_GROUP or tag in ESSENTIAL)):
+                walk.text.append((dataset, tag))
+        else:  # stored with a VR that the attribute cannot have
+            self._take(dataset, tag, "X", vr, decision, walk)
+
+    def _sequence(self, dataset: Dataset, tag: int, walk: _Walk, depth: int, cleaning: bool) -> None:
+        for item in dataset[tag].value:
+            self._level(item, walk, 2, depth + 1, cleaning)
+
+    def _private(self, dataset: Dataset, tag: int, safe: Mapping[int, str], walk: _Walk) -> None:
+        if tag in safe:
+            if safe[tag] in ("CS", "SH"):
+                walk.text.append((dataset, tag))
+            return
+        del dataset[tag]
+        walk.audit.add(tag, "X")
+
+    def _take(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: _Walk) -> None:
+        """Remove, empty, or replace by a dummy, and remember what was there."""
+        if vr in ("PN", "DA", "DT", "AE", "UR") or vr in values.TEXT_VRS:
+            _remember(walk, decision.keyword, vr, _strings(dataset, tag))
+        if tag in (PATIENT_NAME, PATIENT_ID) and act != "X":
+            own = _text(dataset, PATIENT_ID)
+            other = own and walk.patient_id and own != walk.patient_id
+            name = self.key.pseudonym(own if other else walk.patient_key)
+            dataset[tag] = _element(tag, "PN" if tag == PATIENT_NAME else "LO", name)
+        elif act == "Z" or (act == "D" and vr == "SQ" and decision.keyword.endswith("CodeSequence")):
+            dataset[tag] = _element(tag, vr, None if vr != "SQ" else Sequence([_dummy_code()] if act == "D" else []))
+        elif act == "D" and vr in values.DUMMIES:
+            dataset[tag] = _element(tag, vr, values.DUMMIES[vr])
+        else:
+            act = "X"  # also D of other sequences: no item says nothing and is still valid
+            del dataset[tag]
+        walk.audit.add(tag, act)
+
+    def _map(self, dataset: Dataset, tag: int, vr: str, walk: _Walk) -> None:
+        old = _strings(dataset, tag)
+        if tag == CODING_SCHEME_UID and all(_CODE_SYSTEM.match(uid.strip(values.BLANKS)) for uid in old):
+            return
+        new = [self.key.uid(uid) for uid in old]
+        if new != [uid.strip(values.BLANKS) for uid in old] or vr != "UI":
+            dataset[tag] = _element(tag, "UI", new if len(new) > 1 else "".join(new))
+            walk.audit.add(tag, "U")
+
+    def _clean(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: _Walk) -> None:
+        """Keep what an option keeps, as far as it is what it should be."""
+        if vr in BINARY_VRS and act == "K" and decision.vrs <= BINARY_VRS:
+            return walk.audit.add(tag, "K")
+        old = _strings(dataset, tag)
+        if vr in values.TEXT_VRS and act == "K":
+            walk.text.append((dataset, tag))
+            return walk.audit.add(tag, "K")
+        days = self.key.shift(walk.patient_key)
+        moved = act == "C" and self._moves_dates
+        if vr in values.TEXT_VRS or (vr == "CS" and act == "C"):
+            new = [values.keep_terms(one) for one in old]
+            if act == "C" and not decision.listed and not any(new) and any(old):
+                new = [values.DUMMY_TEXT]  # the object may need one, and this is valid either way
+        elif vr == "DA":
+            new = [values.move_date(one, days if moved else 0) for one in old]
+        elif vr == "DT":
+            new = [values.move_datetime(one, days if moved else 0) for one in old]
+        elif vr == "TM":
+            new = [one.strip(values.BLANKS) if values.is_time(one) else "" for one in old]
+        elif vr == "AS":
+            new = [values.cap_age(one) for one in old]
+        elif vr in NUMBER_VRS and act == "K" and decision.vrs <= NUMBER_VRS:
+            new = [one if _NUMBER.match(one.encode("utf-8", "replace")) else "" for one in old]
+        elif vr == "CS" and act == "K":
+            walk.text.append((dataset, tag))
+            return walk.audit.add(tag, "K")
+        else:
+            return self._take(dataset, tag, "X", vr, decision, walk)
+        if not moved and vr in ("DA", "DT", "TM") and act == "C":
+            return self._take(dataset, tag, "X", vr, decision, walk)
+        if vr in values.TEXT_VRS or vr in ("DA", "DT"):
+            _remember(walk, decision.keyword, vr, old if moved or vr in values.TEXT_VRS else [])
+        if new != old:
+            dataset[tag] = _element(tag, vr, new if len(new) > 1 else "".join(new))
+        return walk.audit.add(tag, act)
+
+    def _scrub(self, walk: _Walk) -> None:
+        """Take removed values out of the text that stays."""
+        words = frozenset(walk.removed)
+        for dataset, tag in walk.text:
+            if tag not in dataset:
+                continue
+            try:
+                old = _strings(dataset, tag)
+                new = [values.scrub(one, words) for one in old]
+                if new == old:
+                    continue
+                vr = str(dataset[tag].VR)
+                filled = [one or values.DUMMY_TEXT for one in new]
+                dataset[tag] = _element(tag, vr, filled if len(filled) > 1 else filled[0])
+                walk.audit.add(tag, "C")
+            except Exception:  # undecodable text
+                del dataset[tag]
+                walk.audit.add(tag, "X")
+
+
+def refuse(sop_class: str) -> str:
+    """Why objects of a SOP class cannot be de-identified by rule, or an empty string."""
+    if sop_class and not is_standard_uid(sop_class):
+        return "an object of a private SOP class, whose content nobody documents"
+    for start, reason in REFUSED_CLASSES.items():
+        if sop_class.startswith(start) and not sop_class.startswith(_ALLOWED_66):
+            return reason
+    return ""
+
+
+def _element(tag: int, vr: str, value: Any) -> DataElement:
+    return DataElement(tag, vr, value, validation_mode=IGNORE)
+
+
+def _dummy_code() -> Dataset:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "REMOVED", "99UMED", "Removed"
+    return code
+
+
+def _strings(dataset: Dataset, tag: int) -> list[str]:
+    """Values of an attribute as text, decoded; a value that was left in the file counts as none."""
+    stored = dataset.get_item(tag)
+    if isinstance(stored, RawDataElement):
+        raw = stored.value
+        if not raw:
+            return []
+        if raw.isascii() and b"\x1b" not in raw:
+            text = raw.decode("ascii")
+            whole = stored.VR in ("LT", "ST", "UR", "UT")
+            return [one.rstrip("\0 ") for one in ([text] if whole else text.split("\\"))]
+    value = dataset[tag].value
+    if value is None or isinstance(value, bytes | Sequence):
+        return [value.decode("latin-1")] if isinstance(value, bytes) else []
+    if isinstance(value, str) or not hasattr(value, "__iter__") or hasattr(value, "family_name"):
+        return [str(value)]
+    return [str(one) for one in value]
+
+
+def _text(dataset: Dataset, tag: int) -> str:
+    try:
+        return "\\".join(_strings(dataset, tag)).strip(values.BLANKS) if tag in dataset else ""
+    except Exception:  # undecodable: as good as absent
+        return ""
+
+
+def _remember(walk: _Walk, keyword: str, vr: str, found: list[str]) -> None:
+    for one in found:
+        text = one.strip(values.BLANKS)
+        if vr == "PN":
+            walk.removed.update(part for part in values.name_parts(text) if not values.is_ordinary(part))
+        elif vr in ("DA", "DT"):
+            walk.removed.update(values.spellings(text))
+        elif 4 <= len(text) <= 64 and not _ABOUT_TECHNIQUE.search(keyword) and not values.is_ordinary(text):
+            walk.removed.add(text)
+
+
+def _is_harmless(stored: DataElement | RawDataElement, vr: str, decision: Decision) -> bool:
+    """Whether a kept number or binary value is stored as one, so that no text hides in it."""
+    if vr in BINARY_VRS and decision.vrs <= BINARY_VRS:
+        return True
+    if vr in NUMBER_VRS and not decision.vrs.isdisjoint(NUMBER_VRS | BINARY_VRS):
+        value = stored.value
+        return not isinstance(value, bytes | str) or (
+            _NUMBER.match(value if isinstance(value, bytes) else value.encode("utf-8", "replace")) is not None
+        )
+    return vr in BINARY_VRS and not decision.vrs.isdisjoint(NUMBER_VRS)
+
+
+def _check_character_set(dataset: Dataset) -> None:
+    """Drop names of character sets that no reader knows, so that what stays can be decoded (PS3.3 C.12.1.1.2)."""
+    try:
+        names = _strings(dataset, CHARACTER_SET)
+        if all(not name.strip() or name.strip() in charset.python_encoding for name in names):
+            return
+    except Exception:  # not even text
+        names = []
+    dataset[CHARACTER_SET] = _element(CHARACTER_SET, "CS", "ISO_IR 192" if names else "")

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One decision for each attribute under a profile: the table first, then rules for whatever the table does not list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydicom.datadict import DicomDictionary
+
+from umed.deid.profile import Profile
+from umed.deid.table import CLASSIC, Row, resolve, rows
+from umed.deid.values import TEXT_VRS
+
+Act = Literal["X", "Z", "D", "U", "C", "K", "text", "code", "number", "binary", "sequence"]
+"""The letters of PS3.15, and for attributes that it leaves alone: how their values are looked after.
+
+``K`` listed and kept by an option, ``text`` kept but scrubbed, ``code`` likewise for CS, ``number`` DS and IS that must
+be numbers, ``binary`` anything that holds no text, ``sequence`` gone through item by item.
+"""
+
+BINARY_VRS = frozenset(("AT", "FD", "FL", "OB", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "UL", "US", "UV"))
+NUMBER_VRS = frozenset(("DS", "IS"))
+
+# Codes in these say how pixels are to be understood, or where they lie; a patient called Rgb must not change them.
+ESSENTIAL_GROUP = 0x0028
+ESSENTIAL = frozenset(
+    (0x00080005, 0x00080060, 0x00185100, 0x00541000, 0x00541001, 0x00541102, 0x00620001, 0x00620008, 0x00620010,
+     0x30060042, 0x300600A4, 0x30040002, 0x30040004, 0x3004000A)
+)  # fmt: skip
+PATIENT_NAME, PATIENT_ID = 0x00100010, 0x00100020
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What happens to one attribute.
+
+    Args:
+        acts: at the top of a classic single-frame image, at the top of anything else, in an item of a sequence.
+        vrs: VRs that the standard gives it; empty when it does not know the tag.
+        keyword: its keyword, or empty.
+        listed: whether Table E.1-1 lists it.
+    """
+
+    acts: tuple[Act, Act, Act]
+    vrs: frozenset[str]
+    keyword: str
+    listed: bool
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Decisions of a profile, made once for each tag."""
+
+    profile: Profile
+    cache: dict[int, Decision]
+
+    def __getitem__(self, tag: int) -> Decision:
+        found = self.cache.get(tag)
+        if found is None:
+            found = self.cache[tag] = _decide(tag, self.profile)
+        return found
+
+
+def make_policy(profile: Profile) -> Policy:
+    """Policy of a profile."""
+    return Policy(profile, {})
+
+
+def place(sop_class: str) -> Literal[0, 1]:
+    """Which of the two top-level columns of :attr:`Decision.acts` a SOP class uses."""
+    return 0 if sop_class in CLASSIC else 1
+
+
+def _decide(tag: int, profile: Profile) -> Decision:
+    entry = DicomDictionary.get(tag)
+    vrs = frozenset(entry[0].split(" or ")) if entry else frozenset()
+    keyword = entry[4] if entry else ""
+    row = rows().get(tag)
+    group = tag >> 16
+    # Group lengths are wrong afterwards; 0000 and 0004 belong to the network and to DICOMDIR, 0400 to signatures over
+    # originals (and encrypted originals); curves and overlays may hold drawn text (Table E.1-1, 50xx and 60xx).
+    if tag & 0xFFFF == 0 or group <= 0x0004 or group == 0x0400 or group & 0xFF00 in (0x5000, 0x6000):
+        return Decision(("X", "X", "X"), vrs, keyword, row is not None)
+    if tag in profile.remove:
+        return Decision(("X", "X", "X"), vrs, keyword, row is not None)
+    if row is not None:
+        acts = _listed(row, profile)
+        return Decision(acts, vrs, keyword, True)
+    act = _unlisted(tag, vrs, profile)
+    return Decision((act, act, act), vrs, keyword, False)
+
+
+def _listed(row: Row, profile: Profile) -> tuple[Act, Act, Act]:
+    # Of several options the more careful one decides: cleaned rather than kept.
+    asked = {row.options[name] for name in profile.options if name in row.options}
+    for letter in ("C", "K"):
+        if letter in asked:
+            act: Act = "C" if letter == "C" else ("U" if row.basic == "U" else "K")
+            return act, act, act
+    classic, other, nested = (resolve(row.basic, kind) for kind in row.types)
+    return classic, other, nested  # type: ignore[return-value]  # the table holds only these letters
+
+
+def _unlisted(tag: int, vrs: frozenset[str], profile: Profile) -> Act:
+    if not vrs or "UN" in vrs:
+        return "X"  # nobody knows what it holds
+    if "SQ" in vrs:
+        return "sequence"
+    if "UI" in vrs:
+        return "U"
+    if vrs <= BINARY_VRS:
+        return "binary"
+    if vrs <= NUMBER_VRS:
+        return "number"
+    if vrs == {"CS"}:
+        return "code"
+    if vrs & TEXT_VRS:
+        return "text" if tag in profile.technique else "C"
+    return "X"  # names, dates, times, ages, addresses that the table forgot
