@@ -14,9 +14,9 @@ import umed
 
 ROOT = Path(umed.__file__).parent
 CHAIN = """
-types errors registry config io facts planning progress regions budget metrics sample manifest verify
+types errors registry config io dicom deid facts planning progress regions budget metrics sample manifest series verify
 augmentation transformations priors networks training bilevel handlers methods samples records protect report
-benchmark transforms workflows bundle cli
+release benchmark transforms workflows bundle cli
 """.split()
 LEFT_OF_TORCH = CHAIN[: CHAIN.index("augmentation")]
 MODULES = sorted(

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Sequence
 
 from umed import __version__
-from umed.cli import benchmark, info, inspect, plan, protect, sample, verify
+from umed.cli import anonymize, benchmark, info, inspect, keygen, plan, protect, sample, verify
 from umed.cli.parsing import EXIT_CODES, Parser, join_negative
 from umed.errors import ConfigError, UmedError, did_you_mean
 
 COMMANDS = {
     "protect": protect,
+    "anonymize": anonymize,
+    "keygen": keygen,
     "verify": verify,
     "inspect": inspect,
     "plan": plan,

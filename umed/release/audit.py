@@ -18,7 +18,6 @@ from umed import __version__
 from umed.dicom.masks import Mask
 from umed.dicom.types import Limits, Scan, Series
 from umed.errors import UmedError
-from umed.io.files import RECORDS
 from umed.planning import Plan
 from umed.records import MANIFEST, REPORT, Store, write_json, write_text
 from umed.release.write import CATEGORIES
@@ -51,7 +50,6 @@ def finish(
     store: Store,
     scan: Scan,
     masks: Mapping[str, Mask],
-    folder: Path | None,
     limits: Limits,
     report: bool,
 ) -> Released:
@@ -63,7 +61,6 @@ def finish(
         store: records of the output.
         scan: the source, for the pictures.
         masks: by series id.
-        folder: where more masks came from.
         limits: bounds against hostile files.
         report: write ``report.html`` too.
 
@@ -93,6 +90,7 @@ def manifest(result: Released, identity: Identity) -> dict[str, Any]:
         "umed_version": __version__,
         "seed": 0 if result.plan is None else result.plan.seed,
         "identity": "anonymous" if identity.secret else "derived",
+        "derived": list(result.derived),
         "key": identity.key.digest() if isinstance(identity, Anonymous) else "",
         "plan": {} if result.plan is None else json.loads(result.plan.to_json()),
         "cases": [
@@ -197,11 +195,3 @@ def _draw(series: Series, mask: Mask, output: Path, identity: Identity, plan: Pl
         amplitude=plan.epsilon * (high - low),
         axis=0,
     )
-
-
-def private_note(path: Path | None) -> str:
-    """One line for the summary."""
-    return "" if path is None else f"what was quarantined, by name (private, do not release): {path}"
-
-
-__all__ = ["AUDIT", "RECORDS", "audit", "finish", "manifest", "private_note"]

@@ -29,7 +29,6 @@ from umed.facts import Facts
 from umed.io import files
 from umed.methods.base import Method, make_method
 from umed.planning import Plan, make_plan
-from umed.records import Record, Store
 from umed.release import training
 from umed.release.journal import Journal
 from umed.release.protecting import protect_series
@@ -67,6 +66,7 @@ class Released:
         actions: how often each tag met each action of the profile.
         plan: ``None`` when nothing was to be protected.
         left_out: series that could not be used for training.
+        derived: series whose images are new ones of the same patient, so that references to them follow.
         private: list of what was quarantined, with names; never to be released.
         report: the report, ``None`` when it was not wanted.
     """
@@ -77,6 +77,7 @@ class Released:
     actions: Mapping[tuple[str, str], int] | None = None
     plan: Plan | None = None
     left_out: tuple[tuple[str, str], ...] = ()
+    derived: tuple[str, ...] = ()
     private: Path | None = None
     report: Path | None = None
 
@@ -91,6 +92,19 @@ class Released:
         if not self.written:
             return 1
         return 3 if self.quarantine else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``--json``; names files of the source."""
+        return {
+            "output": str(self.output),
+            "report": None if self.report is None else str(self.report),
+            "private": None if self.private is None else str(self.private),
+            "exit_code": self.exit_code,
+            "files_written": self.written,
+            "outcomes": [asdict(outcome) for outcome in self.outcomes],
+            "quarantine": [asdict(entry) for entry in self.quarantine],
+            "left_out_of_training": [list(item) for item in self.left_out],
+        }
 
 
 @dataclass(frozen=True)
@@ -248,6 +262,7 @@ class _Run:
             self._find()
         chosen = [one for one in found.series if self._protected(one)]
         self.identity = identity or Derived([i.sop_uid for one in chosen for i in one.instances])
+        self.derived = () if identity is not None else tuple(one.id for one in chosen)
         self.journal = Journal(output, self.identity, found)
 
     def _find(self) -> None:
@@ -286,11 +301,11 @@ class _Run:
                 self.progress("release", done, total)
         result = Released(
             self.output, tuple(outcomes), tuple(sorted(self.quarantine, key=lambda q: q.name)), self.actions,
-            self.plan, left_out,
+            self.plan, left_out, self.derived,
         )  # fmt: skip
         from umed.release.audit import finish
 
-        return finish(result, self.identity, self.journal.store, self.scan, self.masks, self.request.masks, self.limits, report)
+        return finish(result, self.identity, self.journal.store, self.scan, self.masks, self.limits, report)
 
     def _settings(self) -> dict[str, Any]:
         plan = {} if self.plan is None else self.plan.decisive()

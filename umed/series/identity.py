@@ -19,8 +19,6 @@ from umed.deid.keys import Key
 from umed.deid.profile import Profile
 from umed.dicom.types import Instance
 
-Box = tuple[int, int, int, int]
-
 
 class Identity(Protocol):
     """What becomes of names, UIDs and identifying attributes."""
@@ -53,20 +51,30 @@ class Identity(Protocol):
         ...
 
 
-class Anonymous:
-    """De-identified by PS3.15 Annex E: every UID and name is keyed, files are named by their new UIDs.
+class Renamed:
+    """The names that a key gives: all that is needed to find the pairs of an anonymized output again.
 
     Args:
         key: secret of the project.
-        profile: what is removed, kept and changed.
-        accept_burned_in: release pictures that may hold burned-in text.
     """
 
     secret = True
 
-    def __init__(self, key: Key, profile: Profile, accept_burned_in: bool = False) -> None:
-        self.key, self.profile, self.accept_burned_in = key, profile, accept_burned_in
-        self._deidentify = Deidentifier(key, profile)
+    def __init__(self, key: Key) -> None:
+        self.key = key
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the key."""
+        return self.key.digest()
+
+    def apply(self, dataset: FileDataset, instance: Instance) -> Counter[tuple[str, str]]:
+        """Not here: nothing is written under names alone."""
+        raise NotImplementedError
+
+    def rectangles(self, dataset: FileDataset) -> tuple[burned.Rectangle, ...]:
+        """Not here, either."""
+        raise NotImplementedError
 
     def uid(self, text: str) -> str:
         """Keyed UID below 2.25."""
@@ -77,6 +85,25 @@ class Anonymous:
         parts = [self.key.uid(uid) for uid in (instance.study_uid, instance.series_uid, instance.sop_uid)]
         return Path(self.key.pseudonym(instance.patient_key), parts[0], parts[1], f"{parts[2]}.dcm")
 
+    def token(self, text: str) -> str:
+        """Keyed fingerprint."""
+        return self.key.mac("token", text).hex()[:32]
+
+
+class Anonymous(Renamed):
+    """De-identified by PS3.15 Annex E: every UID and name is keyed, files are named by their new UIDs.
+
+    Args:
+        key: secret of the project.
+        profile: what is removed, kept and changed.
+        accept_burned_in: release pictures that may hold burned-in text.
+    """
+
+    def __init__(self, key: Key, profile: Profile, accept_burned_in: bool = False) -> None:
+        super().__init__(key)
+        self.profile, self.accept_burned_in = profile, accept_burned_in
+        self._deidentify = Deidentifier(key, profile)
+
     def apply(self, dataset: FileDataset, instance: Instance) -> Counter[tuple[str, str]]:
         """Run the profile over the data set."""
         return Counter(self._deidentify(dataset, instance.patient_key).counts)
@@ -84,10 +111,6 @@ class Anonymous:
     def rectangles(self, dataset: FileDataset) -> tuple[burned.Rectangle, ...]:
         """The profile's rectangles for this device."""
         return burned.check(dataset, self.profile, self.accept_burned_in)
-
-    def token(self, text: str) -> str:
-        """Keyed fingerprint."""
-        return self.key.uid(f"token {text}")
 
     @property
     def fingerprint(self) -> str:

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""De-identify a folder of DICOM files, and protect its images too; or check an output for anything left.
+
+Torch is imported only with --protect.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from umed.cli import parsing
+from umed.cli.parsing import need_dicom
+from umed.errors import ConfigError
+from umed.progress import progress_bar
+
+if TYPE_CHECKING:
+    from umed.release.run import Released
+
+SYNTAXES = ("explicit-le", "jpeg2000-lossless", "jpegls", "rle", "deflated")
+SHOWN = 20
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("input", type=Path, nargs="?", metavar="INPUT", help="folder or zip of DICOM files; never changed")
+    parser.add_argument("output", type=Path, nargs="?", metavar="OUTPUT", help="new folder, outside INPUT")
+    parser.add_argument("--key-file", type=Path, metavar="KEY", help="secret from umed keygen; needed to write")
+    deid = parser.add_argument_group("de-identification (PS3.15 Annex E)")
+    deid.add_argument("--profile", default="basic", metavar="NAME|FILE", help="basic, or a YAML file")
+    deid.add_argument(
+        "--option", action="append", default=[], metavar="NAME", help="option of the profile, such as retain_long_modified_dates"
+    )
+    deid.add_argument(
+        "--accept-burned-in", action="store_true", help="release pictures that may hold burned-in text; look at them first"
+    )
+    deid.add_argument("--transfer-syntax", default="explicit-le", metavar="NAME", help=f"one of {', '.join(SYNTAXES)}")
+    protection = parser.add_argument_group("protection")
+    protection.add_argument("--protect", action="store_true", help="perturb every series with a mask, quarantine the others")
+    protection.add_argument("--masks", type=Path, metavar="DIR", help="more masks: SEG, RTSTRUCT, NIfTI or PNG")
+    protection.add_argument("--generators", type=Path, metavar="DIR", help="use these trained generators, train nothing")
+    parsing.add_settings(parser)
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on with a stopped run; same bytes in the end")
+    again.add_argument("--overwrite", action="store_true", help="first delete what umed wrote to OUTPUT, and only that")
+    check = parser.add_argument_group("check (writes nothing)")
+    check.add_argument("--check", type=Path, metavar="OUTPUT", help="search an output for anything that identifies")
+    check.add_argument("--original", type=Path, metavar="INPUT", help="with --check: search for every value of the originals")
+    parsing.add_json(parser)
+    parsing.add_quiet(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Anonymize, or check."""
+    need_dicom()
+    if args.check is not None:
+        return _check(args)
+    if args.input is None or args.output is None:
+        raise ConfigError("umed anonymize: expected INPUT and OUTPUT, or --check OUTPUT, got neither.")
+    if args.key_file is None:
+        raise ConfigError("--key-file: expected the secret key, got none. Make one with: umed keygen KEY")
+    if args.original is not None:
+        raise ConfigError("--original: expected --check beside it, got none.")
+    if not args.protect and (args.masks is not None or args.generators is not None):
+        raise ConfigError("--masks, --generators: expected --protect beside them, got none.")
+    from umed.config import make_settings
+    from umed.release.run import anonymize
+
+    with progress_bar(args.quiet) as progress:
+        result = anonymize(
+            args.input,
+            args.output,
+            key_file=args.key_file,
+            protect=args.protect,
+            masks=args.masks,
+            profile=args.profile,
+            options=args.option,
+            accept_burned_in=args.accept_burned_in,
+            transfer_syntax=args.transfer_syntax,
+            settings=make_settings(args.recipe, parsing.overrides(args)),
+            generators=args.generators,
+            resume=args.resume,
+            overwrite=args.overwrite,
+            progress=progress,
+        )
+    print(json.dumps(result.to_dict(), indent=2) if args.json else summary(result))
+    return result.exit_code
+
+
+def summary(result: Released) -> str:
+    """A few lines for people.
+
+    Args:
+        result: what came of a run.
+    """
+    lines = [f"{result.written} files written, {len(result.quarantine)} quarantined"]
+    lines += [f"{one.id}: {one.status}{f', {one.reason}' if one.reason else ''}" for one in result.outcomes][:SHOWN]
+    if len(result.outcomes) > SHOWN:
+        lines.append(f"... and {len(result.outcomes) - SHOWN} more series")
+    figures = [f for one in result.outcomes for f in one.measures.get("files", ())]
+    for name, title in (("psnr", "PSNR (dB)"), ("psnr_roi", "PSNR in ROI (dB)"), ("roi_share", "ROI share")):
+        values = [figure[name] for figure in figures if figure.get(name) is not None]
+        if values:
+            lines.append(f"{title}: mean {sum(values) / len(values):.4g}, {min(values):.4g} to {max(values):.4g}")
+    lines += [f"quarantined: {q.name}: {q.reason}" for q in result.quarantine[:SHOWN]]
+    if len(result.quarantine) > SHOWN:
+        lines.append(f"... and {len(result.quarantine) - SHOWN} more files")
+    lines += [f"left out of training: {name}: {reason}" for name, reason in result.left_out]
+    if result.private is not None:
+        lines.append(f"what was quarantined, by name (private, never release it): {result.private}")
+    if result.report is not None:
+        lines.append(f"report: {result.report}")
+    return "\n".join(lines)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from umed.deid.check import check
+
+    with progress_bar(args.quiet) as progress:
+        found = check(args.check, args.original, progress)
+    if args.json:
+        print(json.dumps({"ok": not found, "findings": [vars(one) for one in found]}, indent=2))
+    else:
+        lines = [f"{one.file}: {one.tag}: {one.kind}" for one in found]
+        print("\n".join(lines) if lines else "nothing was found that identifies")
+    return 1 if found else 0
