@@ -80,7 +80,7 @@ def changes(draw):
     name = draw(st.sampled_from(["u1", "<i2", ">i2", "<u2", "<i4", "<f4", ">f8"]))
     dtype, rng = np.dtype(name), np.random.default_rng(draw(st.integers(0, 99)))
     low, high = {"u1": (0, 255), "<f4": (-3.0, 900.0), ">f8": (-1.0, 1.0), "<u2": (0, 65535)}.get(name, (-1024, 3071))
-    before = rng.uniform(low, high, shape)
+    before = rng.choice([float(low), float(high)], shape) if draw(st.booleans()) else rng.uniform(low, high, shape)
     after = before.copy()
     for _ in range(draw(st.integers(0, 3))):
         corner = [draw(st.integers(0, size - 1)) for size in spatial]

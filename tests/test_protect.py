@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import importlib
 import json
 import signal
@@ -121,6 +122,60 @@ def test_an_unexpected_error_in_one_case_stops_nothing(
     assert protect(tmp_path / "pictures", tmp_path / "out", method="random", resume=True).exit_code == 0
     protect(tmp_path / "pictures", tmp_path / "whole", method="random")
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_checksums_are_those_of_the_bytes_that_were_read(
+    phantom: Path, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source that is replaced while its case is being done is told from what went into the output."""
+    for number, root in enumerate((phantom, pictures(empty=(0,)))):
+        before = {hashlib.sha256(content).hexdigest() for content in tree(root).values()}
+        original = module.plan_regions
+
+        def replaced(labels: Any, volume: Any, plan: Any, regions: Any = original) -> Any:
+            volume.source.write_bytes(volume.source.read_bytes() + b"later")
+            return regions(labels, volume, plan)
+
+        monkeypatch.setattr(module, "plan_regions", replaced)
+        protect(root, tmp_path / f"out{number}", method="random", report=False)
+        monkeypatch.undo()
+        manifest = json.loads((tmp_path / f"out{number}/umed/manifest.json").read_text())
+        written = {hashlib.sha256(content).hexdigest() for content in tree(tmp_path / f"out{number}").values()}
+        done = [record for case in manifest["cases"] for record in case.get("files", ())]
+        assert done and all(record["sha256_in"] in before and record["sha256_out"] in written for record in done)
+        assert not verify(root, tmp_path / f"out{number}").ok
+
+
+def test_a_copy_of_a_replaced_source_fails(
+    pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, original = pictures(empty=(1,)), module._unchanged
+
+    def replaced(volume: Any, *args: Any) -> Any:
+        volume.source.write_bytes((root / "images/case_2.png").read_bytes())
+        return original(volume, *args)
+
+    monkeypatch.setattr(module, "_unchanged", replaced)
+    result = protect(root, tmp_path / "out", method="random", report=False)
+    assert [o.status for o in result.outcomes] == ["protected", "failed", "protected", "protected"]
+    assert "expected a copy of the same bytes" in result.outcomes[1].reason
+    assert not (tmp_path / "out/images/case_1.png").exists()
+
+
+def test_every_image_is_hashed_from_the_bytes_that_were_read_and_read_back_once(
+    phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+    original = module.files.sha256
+    monkeypatch.setattr(module.files, "sha256", lambda path: hashed.append(path.name) or original(path))
+    read: list[str] = []
+    plain = module.io.read
+    monkeypatch.setattr(module.io, "read", lambda path: read.append(path.name) or plain(path))
+    protect(phantom, tmp_path / "out", method="checkerboard", report=False)
+    assert sorted(name for name in read if name.startswith(TEMPORARY)) == [
+        f"{TEMPORARY}phantom_00{i}.nii.gz" for i in range(5)
+    ]
+    assert len(hashed) == 10  # the labels, and their copies
 
 
 def test_nothing_released_is_a_failure(pictures: Callable[..., Path], tmp_path: Path) -> None:

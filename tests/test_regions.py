@@ -51,6 +51,13 @@ def test_same_as_the_definition(labels, radius, spacing):
     assert np.array_equal(regions.labels, labels[regions.box]) and regions.labels.dtype == np.int16
 
 
+def test_the_memory_order_of_the_file_is_kept_and_plays_no_part():
+    labels = np.random.default_rng(0).integers(0, 3, (9, 11, 7)).astype(np.uint8)
+    one, other = (make_regions(np.asarray(labels, order=order), radius=2) for order in "CF")
+    assert np.array_equal(one.contour, other.contour) and np.array_equal(one.interior, other.interior)
+    assert one.support.flags.c_contiguous and other.support.flags.f_contiguous
+
+
 def test_borders_between_classes_count():
     labels = np.zeros((30, 30), np.uint8)
     labels[:, :15], labels[:, 15:] = 1, 2

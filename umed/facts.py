@@ -139,8 +139,9 @@ def _look(dataset: Dataset, case: Case) -> CaseFacts:
     first, labels = opened.volumes[0], opened.labels
     assert labels is not None
     code = first.encoding
-    classes = tuple(int(value) for value in np.unique(labels))
-    inside = np.concatenate([volume.channels[:, labels > 0].ravel() for volume in opened.volumes])
+    classes = tuple(int(value) for value in np.unique(labels.ravel("K")))
+    marked = (labels > 0).T  # turned: a NIfTI file is walked along memory
+    inside = np.concatenate([channel.T[marked] for volume in opened.volumes for channel in volume.channels])
     lowest = code.slope * (first.stored.min() if code.slope > 0 else first.stored.max()) + code.inter
     empty = not any(value > 0 for value in classes)
     remarks = ["the label is empty"] if empty else []

@@ -246,8 +246,9 @@ def _process(method: Method, plan: Plan, dataset: Dataset, case: Case, store: St
     volumes = opened.volumes
     regions = plan_regions(opened.labels, volumes[0], plan)
     del opened
+    known = {name: volume.sha256 for volume, name in zip(volumes, case.images, strict=True)}
     names = (*case.images, case.label)
-    sources = {name.as_posix(): files.sha256(dataset.root / name) for name in names}
+    sources = {name.as_posix(): known.get(name) or files.sha256(dataset.root / name) for name in names}
     limits = [] if regions.empty else make_limits(volumes, plan)
     changed = None if regions.empty else method(volumes, regions, plan=plan, case_id=case.id, limits=limits)
     outputs, measures = {}, []
@@ -257,22 +258,20 @@ def _process(method: Method, plan: Plan, dataset: Dataset, case: Case, store: St
             if changed is not None:
                 io.write(volume, changed[i], temporary)
                 back = _read_back(volume, changed[i], temporary)
-                changed[i] = back  # one array less in memory
-                figures = measure(volume, back, regions, limits[i])
-                _check(volume, back, regions, limits[i], figures["largest_step"], name)
+                changed[i] = back.stored  # one array less in memory
+                digest = back.sha256 or files.sha256(temporary)
+                figures = measure(volume, back.stored, regions, limits[i])
+                _check(volume, back.stored, regions, limits[i], figures["largest_step"], name)
             else:
-                _copy_unchanged(volume, case.images[i] == name, temporary)
                 figures = {}
-            outputs[name.as_posix()] = files.sha256(temporary)
+                digest = _unchanged(volume, case.images[i] == name, temporary)
+            outputs[name.as_posix()] = digest
             measures.append(
                 {**figures, "sha256_in": sources[case.images[i].as_posix()], "sha256_out": outputs[name.as_posix()]}
             )
         label = stack.enter_context(files.atomic(store.output / case.label))
-        shutil.copyfile(dataset.root / case.label, label)
-        outputs[case.label.as_posix()] = files.sha256(label)
-        if outputs[case.label.as_posix()] != sources[case.label.as_posix()]:
-            raise VerificationError(f"{case.label}: expected a copy of the same bytes, got others. Check the disk.")
-    digest = sources[case.label.as_posix()]
+        digest = files.checked_copy(dataset.root / case.label, label, sources[case.label.as_posix()])
+        outputs[case.label.as_posix()] = digest
     if regions.empty:
         lossy = case.images != case.outputs
         reason = "the label is empty, so there is nothing to protect; the pixels are unchanged"
@@ -283,16 +282,15 @@ def _process(method: Method, plan: Plan, dataset: Dataset, case: Case, store: St
     return Record(asdict(outcome), run, sources, outputs)
 
 
-def _copy_unchanged(volume: Volume, same_format: bool, temporary: Path) -> None:
+def _unchanged(volume: Volume, same_format: bool, temporary: Path) -> str:
     if same_format:
-        shutil.copyfile(volume.source, temporary)
-    else:
-        io.write(volume, volume.stored, temporary)
-        _read_back(volume, volume.stored, temporary)
+        return files.checked_copy(volume.source, temporary, volume.sha256)
+    io.write(volume, volume.stored, temporary)
+    return _read_back(volume, volume.stored, temporary).sha256 or files.sha256(temporary)
 
 
-def _read_back(volume: Volume, stored: NDArray[Any], path: Path) -> NDArray[Any]:
-    """Read a written file and make sure that it says exactly what was meant."""
+def _read_back(volume: Volume, stored: NDArray[Any], path: Path) -> Volume:
+    """Read a written file, once, and make sure that it says exactly what was meant; it knows its bytes' checksum."""
     back = io.read(path)
     same = back.stored.shape == stored.shape and back.stored.dtype == stored.dtype
     if not same or different(back.stored, stored).any():
@@ -300,7 +298,7 @@ def _read_back(volume: Volume, stored: NDArray[Any], path: Path) -> NDArray[Any]
     difference = io.header_difference(volume, back)
     if difference:
         raise VerificationError(f"{path.name}: {difference}. Report this file's format as a bug.")
-    return back.stored
+    return back
 
 
 def _check(volume: Volume, stored: NDArray[Any], regions: Regions, limit: Budget, largest: float, name: Path) -> None:

@@ -60,7 +60,7 @@ def make_regions(
     crop = labels[box].astype(np.int16)
     np.maximum(crop, 0, out=crop)
     offsets = _ball(reach, steps, radius)
-    contour = np.zeros(crop.shape, bool)
+    contour = np.zeros_like(crop, bool)  # in the memory order of the file, as everything that is compared with it
     for value, part in _class_boxes(crop):
         grown = tuple(
             slice(max(0, p.start - grow - 1), min(size, p.stop + grow + 1))
@@ -142,6 +142,9 @@ def _band(mask: NDArray[np.bool_], offsets: NDArray[np.int64], reach: tuple[int,
     enough to dilate the two layers that face each other. Beyond the edge of the image there is neither mask nor
     background.
     """
+    if mask.flags.f_contiguous and not mask.flags.c_contiguous:  # NIfTI: walk along memory, not across it
+        turned: NDArray[np.bool_] = _band(mask.T, offsets[:, ::-1], reach[::-1]).T
+        return turned
     inner = np.zeros(mask.shape, bool)
     outer = np.zeros(mask.shape, bool)
     for axis, grow in enumerate(reach):

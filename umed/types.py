@@ -61,6 +61,7 @@ class Volume:
         alpha: whether the last channel is an alpha plane, which is never perturbed.
         source: the file it came from.
         header: what the reader of that format needs to write it back; opaque to everybody else.
+        sha256: checksum of the very bytes that were read, hexadecimal; empty where the reader does not give one.
     """
 
     stored: NDArray[Any]
@@ -71,6 +72,7 @@ class Volume:
     source: Path
     alpha: bool = False
     header: Any = None
+    sha256: str = ""
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from umed.errors import ConfigError, InputError
+from umed.errors import ConfigError, InputError, VerificationError
 from umed.io import files
 
 
@@ -31,6 +31,16 @@ def test_copy(tmp_path):
     (tmp_path / "a").write_bytes(b"\0\1")
     files.copy(tmp_path / "a", tmp_path / "x" / "b")
     assert (tmp_path / "x" / "b").read_bytes() == b"\0\1"
+
+
+def test_checked_copy(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    digest = hashlib.sha256(b"abc").hexdigest()
+    assert files.checked_copy(tmp_path / "a", tmp_path / "b", digest) == digest
+    assert files.checked_copy(tmp_path / "a", tmp_path / "b", "") == digest
+    assert (tmp_path / "b").read_bytes() == b"abc"
+    with pytest.raises(VerificationError, match="a: expected a copy of the same bytes"):
+        files.checked_copy(tmp_path / "a", tmp_path / "b", "0" * 64)
 
 
 def test_check_output(tmp_path):

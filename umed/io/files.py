@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from umed.errors import ConfigError, InputError
+from umed.errors import ConfigError, InputError, VerificationError
 
 RECORDS = "umed"
 """Folder in the output that holds manifest, plan, report and generators."""
@@ -62,6 +62,27 @@ def copy(source: Path, target: Path) -> None:
     """
     with atomic(target) as temporary:
         shutil.copyfile(source, temporary)
+
+
+def checked_copy(source: Path, target: Path, digest: str) -> str:
+    """Copy a file and read the copy again.
+
+    Args:
+        source: file to read.
+        target: file to write, under its temporary name.
+        digest: SHA-256 that the copy must have; any if empty.
+
+    Returns:
+        SHA-256 of the copy as it lies on the disk.
+
+    Raises:
+        VerificationError: when it is another one.
+    """
+    shutil.copyfile(source, target)
+    found = sha256(target)
+    if digest and found != digest:
+        raise VerificationError(f"{source.name}: expected a copy of the same bytes, got others. Check the disk.")
+    return found
 
 
 def check_output(source: Path, output: Path, *, resume: bool = False, overwrite: bool = False) -> None:

@@ -10,6 +10,7 @@ written differs from the source in the changed voxels only. Format: https://nift
 from __future__ import annotations
 
 import gzip
+import hashlib
 import math
 import zlib
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def read(path: Path) -> Volume:
     Raises:
         InputError: for anything that could not be written back exactly.
     """
-    raw, zipped = _load(path)
+    raw, zipped, digest = _load(path)
     header = _parse(path, raw)
     code = int(header["datatype"])
     colours = _COLOURS.get(code, 1)
@@ -102,6 +103,7 @@ def read(path: Path) -> Volume:
         source=path,
         alpha=colours == 4,
         header=NiftiHeader(raw[:offset], raw[needed:], zipped, colours, grid, affine, notes),
+        sha256=digest,
     )
 
 
@@ -139,12 +141,13 @@ def write(volume: Volume, stored: NDArray[Any], path: Path) -> None:
         file.write(packer.compress(header.tail) + packer.flush())
 
 
-def _load(path: Path) -> tuple[bytes, bool]:
-    """All bytes of the file, unpacked, and whether they were gzipped."""
+def _load(path: Path) -> tuple[bytes, bool, str]:
+    """All bytes of the file, unpacked, whether they were gzipped, and the checksum of the file as it lies."""
     try:
         packed = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions.") from error
+    digest = hashlib.sha256(packed).hexdigest()
     zipped = packed[:2] == b"\x1f\x8b"
     if zipped != path.name.lower().endswith(".gz"):
         raise InputError(
@@ -152,7 +155,7 @@ def _load(path: Path) -> tuple[bytes, bool]:
             f"{'gzipped' if zipped else 'plain'} bytes. Rename it so that it ends in {'.nii.gz' if zipped else '.nii'}."
         )
     if not zipped:
-        return packed, False
+        return packed, False, digest
     unpacker = zlib.decompressobj(31)
     try:
         raw = unpacker.decompress(packed)
@@ -162,7 +165,7 @@ def _load(path: Path) -> tuple[bytes, bool]:
         raise InputError(f"{path}: expected gzipped data, got a damaged stream ({error}). Fetch it again.") from error
     if not unpacker.eof:
         raise InputError(f"{path}: expected a whole gzip stream, got one cut short. Fetch the file again.")
-    return raw, True
+    return raw, True, digest
 
 
 def _parse(path: Path, raw: bytes) -> Nifti1Header:

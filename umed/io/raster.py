@@ -7,6 +7,7 @@ patient. JPEG is read and written as PNG, because a lossy file cannot hold a bou
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zlib
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ def read(path: Path) -> Volume:
         source=path,
         alpha=alpha,
         header=header,
+        sha256=hashlib.sha256(data).hexdigest(),
     )
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import ClassVar
 
 import numpy as np
@@ -28,6 +29,5 @@ class Checkerboard(Method):
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Make the pattern, in phase with the full grid wherever the crop lies."""
         spans = zip(regions.origin, image.shape[1:], strict=True)
-        axes = np.ogrid[tuple(slice(start, start + size) for start, size in spans)]
-        parity = sum(axes[1:], axes[0]) % 2
-        return torch.from_numpy((1 - 2 * parity).astype(np.float32)).expand(image.shape)
+        signs = [1 - 2 * (np.arange(start, start + size) % 2).astype(np.float32) for start, size in spans]
+        return torch.from_numpy(reduce(np.multiply.outer, signs)).expand(image.shape)
