@@ -8,10 +8,13 @@ series without a mask; so does one of several masks that is broken.
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
-from umed.dicom import files, named, rtstruct, seg
+import numpy as np
+
+from umed.dicom import files, grids, named, rtstruct, seg, seg_file
 from umed.dicom.layers import Mask, merge
 from umed.dicom.named import Found
 from umed.dicom.scan import scan as scan_folder
@@ -20,8 +23,8 @@ from umed.errors import GeometryError, InputError
 from umed.types import Progress
 
 __all__ = ["Mask", "find"]
-READERS: dict[str, ModuleType] = {"seg": seg, "rtstruct": rtstruct}
-"""Module for each kind of DICOM mask: ``references(ds)`` and ``read(ds, name, series, ...)``."""
+REFERENCES = {"seg": seg_file.references, "rtstruct": rtstruct.references}
+"""For each kind of DICOM mask: what gives the images, series and frames of reference that it names."""
 
 
 def find(
@@ -30,7 +33,8 @@ def find(
     """Find and read the masks of all image series.
 
     SEG and RTSTRUCT in the scan and in ``folder`` are matched by the images they refer to, else by the series, else by
-    frame of reference and geometry. NIfTI, PNG and TIFF in ``folder`` are matched by their name or that of a folder
+    frame of reference and geometry; a series without a mask takes that of another one with the same frame of reference
+    and grid. NIfTI, PNG and TIFF in ``folder`` are matched by their name or that of a folder
     above them: series id, SeriesInstanceUID, name of the series' folder (or only file), PatientID; without such a name
     by geometry, if just one series fits.
 
@@ -75,6 +79,7 @@ def find(
         named.match(labels, scan.root, images, found, limits)
         if progress is not None and labels:
             progress("masks", total, total)
+    _share(images, found)
     masks: dict[str, Mask] = {}
     for series in images:
         if series.id not in found.broken and series.id in found.masks:
@@ -88,48 +93,74 @@ def find(
 
 def _instances(scan: Scan) -> list[Instance]:
     """SEG and RTSTRUCT files of a scan, by name."""
-    found = [instance for series in scan.series if series.kind in READERS for instance in series.instances]
+    found = [instance for series in scan.series if series.kind in REFERENCES for instance in series.instances]
     return sorted(found, key=lambda instance: instance.name)
 
 
 def _dicom(instance: Instance, images: list[Series], found: Found, limits: Limits) -> None:
     """Match one SEG or RTSTRUCT and read it for each series that it is meant for."""
-    reader, meant = READERS[instance.kind], []
+    meant = [series for series in images if any(one.sop_uid in instance.references for one in series.instances)]
     try:
         with files.guard(instance.name):
             ds = files.read(instance.path, limits, pixels=instance.kind == "seg")
-            uids, series_uids, frames = reader.references(ds)
+            uids, series_uids, frames = REFERENCES[instance.kind](ds)
             meant = [series for series in images if any(one.sop_uid in uids for one in series.instances)]
             meant = meant or [series for series in images if series.uid in series_uids]
-            sure = bool(meant)
-            if not sure:
-                meant = [series for series in images if series.instances[0].frame_of_reference in frames]
-            failed: list[tuple[Series, InputError]] = []
-            for series in meant:
+            near = meant or [series for series in images if series.instances[0].frame_of_reference in frames]
+            failed: list[GeometryError] = []
+            for series in near:
                 try:
-                    mask = (
-                        seg.read(ds, instance.name, series, limits)
-                        if reader is seg
-                        else reader.read(ds, instance.name, series)
-                    )
-                    found.add(series, mask)
+                    found.add(series, _read(ds, instance, series, limits), dicom=True)
                 except GeometryError as error:
-                    failed.append((series, error))
-            if failed and len(failed) == len(meant) and sure:
-                for series, reason in failed:
+                    failed.append(error)
+            if failed and len(failed) == len(near):
+                for series, reason in zip(meant, failed, strict=False):
                     found.fail(series, reason)
-            elif len(failed) == len(meant):
-                why = (
-                    str(failed[0][1])
-                    if failed
-                    else (
-                        f"{instance.name}: expected a mask of one of the {len(images)} image series, got references to "
-                        f"{len(uids)} images that are not here. Add the images, or remove the mask."
-                    )
+                if not meant:
+                    raise failed[0]
+            if not near:
+                raise InputError(
+                    f"{instance.name}: expected a mask of one of the {len(images)} image series, got references to "
+                    f"{len(uids)} images that are not here. Add the images, or remove the mask."
                 )
-                found.problems.append((instance.name, why))
     except InputError as error:
-        named_here = [
-            series for series in images if any(one.sop_uid in instance.references for one in series.instances)
-        ]
-        found.lose(instance.name, meant or named_here, error)
+        found.lose(instance.name, meant, error)
+
+
+def _share(images: list[Series], found: Found) -> None:
+    """Give series without a mask the DICOM masks of a series in the same frame of reference and on the same grid.
+
+    Its voxels show the same places in the same patient (PS3.3 C.7.4.1), so whoever has the mask has one for it, too.
+    """
+    alone = [series for series in images if series.id not in found.masks and series.id not in found.broken]
+    for series in alone:
+        for other in images:
+            if other.id in found.dicom and _same_grid(series, other):
+                for mask in found.dicom[other.id]:
+                    note = (
+                        f"{mask.source}: refers to {other.id}, which has the grid and frame of reference of {series.id}"
+                    )
+                    found.add(series, replace(mask, notes=(*mask.notes, note)))
+                break
+
+
+def _same_grid(first: Series, second: Series) -> bool:
+    """Whether two series lie in one frame of reference, voxel on voxel."""
+    a, b = first.instances[0], second.instances[0]
+    one, other = first.geometry, second.geometry
+    if not a.frame_of_reference or (a.frame_of_reference, a.patient_key) != (b.frame_of_reference, b.patient_key):
+        return False
+    if one is None or other is None or one.shape != other.shape:
+        return False
+    near = grids.TOLERANCE * min(one.spacing[1:])
+    return bool(
+        np.allclose(one.spacing[1:], other.spacing[1:], rtol=grids.TOLERANCE / max(one.shape[1:]), atol=0)
+        and np.allclose(one.orientation, other.orientation, rtol=0, atol=1e-4)
+        and np.allclose(one.positions, other.positions, rtol=0, atol=near)
+    )
+
+
+def _read(ds: Any, instance: Instance, series: Series, limits: Limits) -> Mask:
+    if instance.kind == "rtstruct":
+        return rtstruct.read(ds, instance.name, series)
+    return seg.read(ds, instance.name, series, limits)

@@ -36,17 +36,21 @@ class Found:
 
     Args:
         masks: of each series id.
+        dicom: those of them that come from a SEG or RTSTRUCT.
         broken: why a series cannot be used, of each series id.
         problems: name and reason of each mask file that belongs to no series.
     """
 
     masks: dict[str, list[Mask]] = field(default_factory=dict)
+    dicom: dict[str, list[Mask]] = field(default_factory=dict)
     broken: dict[str, list[str]] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
-    def add(self, series: Series, mask: Mask) -> None:
+    def add(self, series: Series, mask: Mask, dicom: bool = False) -> None:
         """Keep a mask of a series."""
         self.masks.setdefault(series.id, []).append(mask)
+        if dicom:
+            self.dicom.setdefault(series.id, []).append(mask)
 
     def fail(self, series: Series, error: InputError) -> None:
         """Remember that a mask that is meant for a series cannot be used."""
