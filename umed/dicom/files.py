@@ -147,8 +147,7 @@ def guard(name: object) -> Iterator[None]:
         except UmedError:
             raise
         except (Exception, SystemError) as error:
-            what = printable(" ".join(str(error).split()) or type(error).__name__)
-            raise InputError(f"{name}: expected a sound DICOM file, got: {what}. It is left out.") from error
+            raise InputError(f"{name}: expected a sound DICOM file, got {_brief(error)}") from error
 
 
 def read(path: Path, limits: Limits | None = None, *, pixels: bool) -> FileDataset:
@@ -204,9 +203,14 @@ def _read(file: BinaryIO, size: int, limits: Limits, pixels: bool) -> FileDatase
             dataset = pydicom.dcmread(source, force=True)
             _complete(dataset, declared)
         except Exception as error:
-            what = printable(" ".join(str(error).split()) or type(error).__name__)
-            raise InputError(f"expected a sound DICOM file, got: {what}") from error
+            raise InputError(f"expected a sound DICOM file, got {_brief(error)}") from error
     return dataset
+
+
+def _brief(error: BaseException) -> str:
+    """Kind and first line of a foreign error, without the trace that pydicom puts into it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {printable(lines[0], 200)}" if lines else type(error).__name__
 
 
 def _inflate(file: BinaryIO, start: int, most: int) -> tuple[BinaryIO, int]:

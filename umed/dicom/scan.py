@@ -113,7 +113,7 @@ def _series(members: Sequence[_Member]) -> tuple[Series, ...]:
     for member in sorted(members, key=lambda member: member[0].sop_uid):
         groups[_key(*member[:2])].append(member)
     found: list[Series] = []
-    for key in sorted(groups):
+    for key in sorted(groups, key=lambda key: (min(member[0].study_uid for member in groups[key]), key)):
         if groups[key][0][1] is None:
             found.append(_unplaced([member for member in groups[key]]))
             continue
@@ -125,7 +125,7 @@ def _series(members: Sequence[_Member]) -> tuple[Series, ...]:
 
 def _key(instance: Instance, planes: _Planes) -> tuple[str, ...]:
     """What files of one series share, but for the orientation, which is compared with a tolerance."""
-    key = [instance.study_uid, instance.series_uid, instance.kind]
+    key = [instance.series_uid, instance.kind]
     if instance.kind != "image":
         return tuple(key)
     if planes is None or len(planes) > 1:  # a picture, or a volume in one file
