@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from umed import __version__, io
 from umed.budget import Budget
 from umed.config import Settings, make_settings
-from umed.errors import InputError, UmedError, VerificationError
+from umed.errors import ConfigError, InputError, UmedError, VerificationError
 from umed.facts import gather, open_case
 from umed.io import files, layouts
+from umed.io.dicom import is_dicom, require_dicom
 from umed.manifest import make_manifest, write_manifest
 from umed.methods.base import Method, make_limits, make_method
 from umed.metrics import different, measure
@@ -50,6 +51,7 @@ class Result:
         outcomes: one a case, sorted by id.
         left_out: training cases that could not be read, with the reason.
         report: the report, ``None`` when it was not wanted.
+        quarantine: DICOM files that are not in the output, with the reason.
     """
 
     output: Path
@@ -57,6 +59,7 @@ class Result:
     outcomes: tuple[Outcome, ...]
     left_out: tuple[tuple[str, str], ...] = ()
     report: Path | None = None
+    quarantine: tuple[tuple[str, str], ...] = ()
 
     @property
     def manifest(self) -> Path:
@@ -67,7 +70,7 @@ class Result:
     def counts(self) -> dict[str, int]:
         """Number of cases of each status."""
         found = Counter(outcome.status for outcome in self.outcomes)
-        return {status: found[status] for status in ("protected", "unchanged", "failed", "skipped")}
+        return {status: found[status] for status in ("protected", "unchanged", "carried", "failed", "skipped")}
 
     @property
     def exit_code(self) -> int:
@@ -75,7 +78,7 @@ class Result:
         counts = self.counts
         if not counts["protected"] + counts["unchanged"]:
             return 1
-        return 3 if counts["failed"] else 0
+        return 3 if counts["failed"] or self.quarantine else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -87,6 +90,7 @@ class Result:
             "counts": self.counts,
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
             "left_out_of_training": [list(item) for item in self.left_out],
+            "quarantine": [list(item) for item in self.quarantine],
         }
 
     def summary(self) -> str:
@@ -101,6 +105,7 @@ class Result:
                 lines.append(f"{title}: mean {mean:.4g}, {min(values):.4g} to {max(values):.4g}")
         lines += [f"{o.status}: {o.id}: {o.reason}" for o in self.outcomes if o.status in ("failed", "skipped")]
         lines += [f"left out of training: {case}: {reason}" for case, reason in self.left_out]
+        lines += [f"quarantined: {name}: {reason}" for name, reason in self.quarantine]
         lines.append(f"report: {self.report}" if self.report else f"manifest: {self.manifest}")
         return "\n".join(lines)
 
@@ -112,6 +117,7 @@ def protect(
     recipe: str | Path | Mapping[str, Any] = "default",
     settings: Settings | None = None,
     generators: str | Path | None = None,
+    masks: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     report: bool = True,
@@ -121,11 +127,12 @@ def protect(
     """Write a protected copy of a segmentation data set.
 
     Args:
-        input: data set in a known layout; never changed.
+        input: data set in a known layout, or a folder or zip of DICOM files; never changed.
         output: new folder outside ``input``.
         recipe: name, file or mapping of settings.
         settings: used as they are instead of the recipe.
         generators: folder of trained generators; nothing is trained then.
+        masks: for DICOM: folder with masks beside those in the input.
         resume: go on with a stopped run; the result has the same bytes as that of an unbroken one.
         overwrite: first delete what umed wrote to ``output``, and only that.
         report: write ``umed/report.html``.
@@ -141,8 +148,12 @@ def protect(
         BudgetError: never for a single case, whose failure is recorded in its outcome.
     """
     chosen = make_settings(recipe, overrides) if settings is None else settings
-    dataset = layouts.find_dataset(Path(input))
     target = Path(output)
+    if is_dicom(Path(input)):
+        return _protect_dicom(Path(input), target, chosen, masks, generators, resume, overwrite, report, progress)
+    if masks is not None:
+        raise ConfigError(f"--masks {masks}: expected DICOM files as input, got another layout. Leave the option out.")
+    dataset = layouts.find_dataset(Path(input))
     check_run(dataset, target, resume=resume, overwrite=overwrite)
     plan = make_plan(gather(dataset), chosen)
     method = make_method(plan)
@@ -155,6 +166,36 @@ def protect(
         if progress is not None:
             progress("protect", done + 1, len(dataset.cases))
     return _finish(Result(target, plan, tuple(outcomes), left_out), method, dataset, store, report)
+
+
+def _protect_dicom(
+    source: Path,
+    output: Path,
+    settings: Settings,
+    masks: str | Path | None,
+    generators: str | Path | None,
+    resume: bool,
+    overwrite: bool,
+    report: bool,
+    progress: Progress | None,
+) -> Result:
+    """Derived DICOM images of the same patients; ``umed anonymize --protect`` makes them nobody's."""
+    require_dicom()
+    from umed.release.run import Request, release
+
+    request = Request(
+        protect=True,
+        masks=None if masks is None else Path(masks),
+        syntax="explicit-le",
+        settings=settings,
+        generators=None if generators is None else Path(generators),
+    )
+    done = release(
+        source, output, None, request, resume=resume, overwrite=overwrite, report=report, progress=progress
+    )  # fmt: skip
+    assert done.plan is not None
+    aside = tuple((entry.name, entry.reason) for entry in done.quarantine)
+    return Result(output, done.plan, done.outcomes, done.left_out, done.report, aside)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

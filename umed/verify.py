@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from umed import io
 from umed.budget import Budget, in_range, make_budget
-from umed.errors import InputError, UmedError
+from umed.errors import ConfigError, InputError, UmedError
 from umed.io import files, layouts
 from umed.io.masks import check_channels, read_label
 from umed.manifest import read_manifest
@@ -69,7 +69,7 @@ class Verification:
     @property
     def unprotected(self) -> tuple[CaseCheck, ...]:
         """Cases without protection: unchanged (empty label), failed, or skipped."""
-        return tuple(case for case in self.cases if case.status != "protected")
+        return tuple(case for case in self.cases if case.status not in ("protected", "carried"))
 
     def to_json(self) -> str:
         """JSON for ``umed verify --json``."""
@@ -101,7 +101,14 @@ class Verification:
         return "\n".join(lines)
 
 
-def verify(input: str | Path, output: str | Path, *, progress: Progress | None = None) -> Verification:
+def verify(
+    input: str | Path,
+    output: str | Path,
+    *,
+    key_file: str | Path | None = None,
+    masks: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Verification:
     """Check an output folder against its input, file by file and voxel by voxel.
 
     Checked: bound in stored steps, voxels outside the support and outside the range bit-identical, NIfTI header bytes
@@ -111,16 +118,24 @@ def verify(input: str | Path, output: str | Path, *, progress: Progress | None =
     Args:
         input: the data set that was protected.
         output: what was written.
+        key_file: for DICOM: key of an anonymized output; the pairs are found again through the UID map.
+        masks: for DICOM: folder with masks that the run was given.
         progress: called with ``"verify"``, cases done and cases in all.
 
     Returns:
         What holds and what does not.
 
     Raises:
+        ConfigError: if the key is missing or another one.
         InputError: if one of the folders cannot be read at all.
     """
-    dataset, root = layouts.find_dataset(Path(input)), Path(output)
+    root = Path(output)
     manifest = read_manifest(root)
+    if manifest["layout"] == "dicom":
+        return _verify_dicom(Path(input), root, manifest, key_file, masks, progress)
+    if key_file is not None or masks is not None:
+        raise ConfigError("key_file, masks: expected a DICOM output for them, got another. Leave them out.")
+    dataset = layouts.find_dataset(Path(input))
     plan = Plan.from_json(json.dumps(manifest["plan"]))
     entries: dict[str, Mapping[str, Any]] = {str(entry["id"]): entry for entry in manifest["cases"]}
     checks = []
@@ -135,6 +150,28 @@ def verify(input: str | Path, output: str | Path, *, progress: Progress | None =
     released = {name for name, entry in entries.items() if entry["status"] in ("protected", "unchanged")}
     problems += _check_folder(dataset, root, released)
     return Verification(tuple(checks), tuple(sorted(problems)))
+
+
+def _verify_dicom(
+    source: Path,
+    output: Path,
+    manifest: Mapping[str, Any],
+    key_file: str | Path | None,
+    masks: str | Path | None,
+    progress: Progress | None,
+) -> Verification:
+    """The same for DICOM, whose libraries are an extra."""
+    from umed.series.check import check_release
+
+    checks, problems = check_release(
+        source,
+        output,
+        manifest,
+        key_file=None if key_file is None else Path(key_file),
+        masks=None if masks is None else Path(masks),
+        progress=progress,
+    )
+    return Verification(tuple(CaseCheck(*check) for check in checks), tuple(sorted(problems)))
 
 
 def check_file(

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from umed.cli import parsing
-from umed.cli.parsing import need_dicom
 from umed.errors import ConfigError
+from umed.io.dicom import require_dicom
 from umed.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -25,36 +25,48 @@ SHOWN = 20
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("input", type=Path, nargs="?", metavar="INPUT", help="folder or zip of DICOM files; never changed")
+    parser.add_argument(
+        "input", type=Path, nargs="?", metavar="INPUT", help="folder or zip of DICOM files; never changed"
+    )
     parser.add_argument("output", type=Path, nargs="?", metavar="OUTPUT", help="new folder, outside INPUT")
     parser.add_argument("--key-file", type=Path, metavar="KEY", help="secret from umed keygen; needed to write")
     deid = parser.add_argument_group("de-identification (PS3.15 Annex E)")
-    deid.add_argument("--profile", default="basic", metavar="NAME|FILE", help="basic, or a YAML file")
     deid.add_argument(
-        "--option", action="append", default=[], metavar="NAME", help="option of the profile, such as retain_long_modified_dates"
+        "--profile",
+        default="basic",
+        metavar="NAME|FILE",
+        help="such as basic or longitudinal+device_identity, or a YAML file",
     )
     deid.add_argument(
-        "--accept-burned-in", action="store_true", help="release pictures that may hold burned-in text; look at them first"
+        "--accept-burned-in",
+        action="store_true",
+        help="release pictures that may hold burned-in text; look at them first",
     )
     deid.add_argument("--transfer-syntax", default="explicit-le", metavar="NAME", help=f"one of {', '.join(SYNTAXES)}")
     protection = parser.add_argument_group("protection")
-    protection.add_argument("--protect", action="store_true", help="perturb every series with a mask, quarantine the others")
+    protection.add_argument(
+        "--protect", action="store_true", help="perturb every series with a mask, quarantine the others"
+    )
     protection.add_argument("--masks", type=Path, metavar="DIR", help="more masks: SEG, RTSTRUCT, NIfTI or PNG")
-    protection.add_argument("--generators", type=Path, metavar="DIR", help="use these trained generators, train nothing")
+    protection.add_argument(
+        "--generators", type=Path, metavar="DIR", help="use these trained generators, train nothing"
+    )
     parsing.add_settings(parser)
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with a stopped run; same bytes in the end")
     again.add_argument("--overwrite", action="store_true", help="first delete what umed wrote to OUTPUT, and only that")
     check = parser.add_argument_group("check (writes nothing)")
     check.add_argument("--check", type=Path, metavar="OUTPUT", help="search an output for anything that identifies")
-    check.add_argument("--original", type=Path, metavar="INPUT", help="with --check: search for every value of the originals")
+    check.add_argument(
+        "--original", type=Path, metavar="INPUT", help="with --check: search for every value of the originals"
+    )
     parsing.add_json(parser)
     parsing.add_quiet(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Anonymize, or check."""
-    need_dicom()
+    require_dicom()
     if args.check is not None:
         return _check(args)
     if args.input is None or args.output is None:
@@ -76,7 +88,6 @@ def run(args: argparse.Namespace) -> int:
             protect=args.protect,
             masks=args.masks,
             profile=args.profile,
-            options=args.option,
             accept_burned_in=args.accept_burned_in,
             transfer_syntax=args.transfer_syntax,
             settings=make_settings(args.recipe, parsing.overrides(args)),

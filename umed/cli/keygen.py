@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from umed.cli.parsing import need_dicom
+from umed.io.dicom import require_dicom
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +20,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the key."""
-    need_dicom()
+    require_dicom()
     from umed.deid.keys import Key
 
     key = Key.create(args.file)
-    print(f"{args.file}: new key, fingerprint {key.digest()}. Keep it secret, and keep a copy: it is the only link back.")
+    print(
+        f"{args.file}: new key, fingerprint {key.digest()}. Keep it secret, and keep a copy: it is the only link back."
+    )
     return 0

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from umed.config import RANGES, merge, parse_number, parse_overrides, recipe_names
-from umed.errors import ConfigError, InputError, did_you_mean
+from umed.errors import ConfigError, did_you_mean
 from umed.registry import METHODS
 
 EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage or setting, 3 some cases failed and the others were released"
@@ -142,13 +141,3 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """Add ``--quiet``."""
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr (off anyway without a terminal)")
-
-
-def need_dicom() -> None:
-    """Make sure that the DICOM libraries are there.
-
-    Raises:
-        InputError: naming what to install.
-    """
-    if importlib.util.find_spec("pydicom") is None or importlib.util.find_spec("highdicom") is None:
-        raise InputError("DICOM: expected pydicom and highdicom, got neither or one. Run: pip install 'umed[dicom]'")

@@ -20,6 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="new folder, outside INPUT")
     parsing.add_settings(parser)
     parser.add_argument("--generators", type=Path, metavar="DIR", help="use these trained generators, train nothing")
+    parser.add_argument("--masks", type=Path, metavar="DIR", help="for DICOM: more masks (SEG, RTSTRUCT, NIfTI, PNG)")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with a stopped run; same bytes in the end")
     again.add_argument("--overwrite", action="store_true", help="first delete what umed wrote to OUTPUT, and only that")
@@ -44,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
             args.output,
             settings=settings,
             generators=args.generators,
+            masks=args.masks,
             resume=args.resume,
             overwrite=args.overwrite,
             progress=progress,

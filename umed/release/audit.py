@@ -15,6 +15,7 @@ import numpy as np
 from pydicom.datadict import keyword_for_tag
 
 from umed import __version__
+from umed.deid.table import edition
 from umed.dicom.masks import Mask
 from umed.dicom.types import Limits, Scan, Series
 from umed.errors import UmedError
@@ -120,7 +121,11 @@ def audit(result: Released, identity: Identity) -> dict[str, Any]:
         "tags": dict(sorted(tags.items())),
     }
     if isinstance(identity, Anonymous):
-        content["profile"] = identity.profile.describe()
+        content["profile"] = {
+            "profile": identity.profile.name,
+            "options": ", ".join(identity.profile.options) or "none",
+            "table": edition(),
+        }
         content["key"] = identity.key.digest()
     else:
         content["quarantine"] = [asdict(entry) for entry in result.quarantine]
@@ -147,7 +152,9 @@ def _tools() -> dict[str, str]:
 def _private(result: Released) -> Path:
     """The list with names lies beside the output, never in it."""
     path = result.output.with_name(f"{result.output.name}-private") / "quarantine.json"
-    write_json(path, {"note": "Names files of the source. Do not release.", "files": [asdict(q) for q in result.quarantine]})
+    write_json(
+        path, {"note": "Names files of the source. Do not release.", "files": [asdict(q) for q in result.quarantine]}
+    )
     return path
 
 

@@ -13,12 +13,12 @@ from umed.dicom import files, pixels
 from umed.dicom.masks import Mask
 from umed.dicom.types import Instance, Limits, Series
 from umed.errors import InputError, VerificationError
-from umed.metrics import different
 from umed.methods.base import Method
+from umed.metrics import different
 from umed.planning import Plan
 from umed.release.figures import Figures
 from umed.series.spans import Slices, spans, value_range
-from umed.series.units import Unit, open_unit
+from umed.series.units import Unit, any_channel, open_unit
 
 Sink = Callable[[Instance, NDArray[Any], bool], None]
 """Takes an instance, all its new stored values, and whether any of them changed."""
@@ -63,7 +63,9 @@ def protect_series(
         for place, (old, new) in enumerate(zip(before, after, strict=True)):
             done.put(span.kept[0] + place, new, bool((old != new).any()))
     if len(slices.broken) == len(series.instances):
-        raise InputError(f"{series.id}: expected at least one readable file, got none: {next(iter(slices.broken.values()))}")
+        raise InputError(
+            f"{series.id}: expected at least one readable file, got none: {next(iter(slices.broken.values()))}"
+        )
     return figures, slices.broken
 
 
@@ -81,10 +83,10 @@ def check_unit(unit: Unit, before: NDArray[Any], after: NDArray[Any]) -> None:
     found = Figures()
     found.add(unit, before, after)
     if found.largest > unit.budget.bound_stored:
-        raise VerificationError(f"expected steps up to {unit.budget.bound_stored:g}, got {found.largest:g}. Report a bug.")
-    moved = different(before, after)
-    moved = moved.any(axis=-1) if moved.ndim == 4 else moved
-    if (moved & ~unit.kept_support()).any():
+        raise VerificationError(
+            f"expected steps up to {unit.budget.bound_stored:g}, got {found.largest:g}. Report a bug."
+        )
+    if (any_channel(different(before, after)) & ~unit.kept_support()).any():
         raise VerificationError("expected changes inside ROI and contour only, got others. Report a bug.")
 
 

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -88,10 +87,10 @@ class Released:
 
     @property
     def exit_code(self) -> int:
-        """0 when every file was released, 3 when some were quarantined, 1 when all were."""
+        """0 when every DICOM file was released, 3 when some were quarantined, 1 when all were."""
         if not self.written:
             return 1
-        return 3 if self.quarantine else 0
+        return 3 if any(entry.category != "no-dicom" for entry in self.quarantine) else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``; names files of the source."""
@@ -133,8 +132,7 @@ def anonymize(
     key_file: str | Path,
     protect: bool = False,
     masks: str | Path | None = None,
-    profile: str | Path | Mapping[str, Any] = "basic",
-    options: Sequence[str] = (),
+    profile: str | Path = "basic",
     accept_burned_in: bool = False,
     transfer_syntax: str = "explicit-le",
     recipe: str | Path | Mapping[str, Any] = "default",
@@ -155,8 +153,7 @@ def anonymize(
         key_file: secret from ``umed keygen``; the same key gives the same UIDs next year.
         protect: perturb every image series that has a mask; those without are quarantined.
         masks: folder with masks (SEG, RTSTRUCT, NIfTI, PNG) beside those in the input.
-        profile: name in ``configs/deid``, file or mapping.
-        options: of the profile, such as ``"retain_long_modified_dates"``.
+        profile: shipped name, several joined by ``+`` (``"longitudinal+device_identity"``), or a YAML file.
         accept_burned_in: release pictures that may hold burned-in text. Look at them first.
         transfer_syntax: of written images, always lossless.
         recipe: of the protection, as in :func:`umed.protect`.
@@ -179,11 +176,11 @@ def anonymize(
     key = Key.load(Path(key_file))
     if Path(output).resolve() in Path(key_file).resolve().parents:
         raise ConfigError(f"--key-file {key_file}: expected a key outside the output, got one inside. Move it away.")
-    identity = Anonymous(key, load_profile(profile, options), accept_burned_in)
+    identity = Anonymous(key, load_profile(profile), accept_burned_in)
     chosen = make_settings(recipe, overrides) if settings is None else settings
     request = Request(protect, _path(masks), transfer_syntax, chosen, _path(generators))
     return release(
-        Path(input), Path(output), identity, request, limits or Limits(), resume=resume, overwrite=overwrite,
+        Path(input), Path(output), identity, request, limits=limits, resume=resume, overwrite=overwrite,
         report=report, progress=progress,
     )  # fmt: skip
 
@@ -193,8 +190,8 @@ def release(
     output: Path,
     identity: Identity | None,
     request: Request,
-    limits: Limits,
     *,
+    limits: Limits | None = None,
     resume: bool = False,
     overwrite: bool = False,
     report: bool = True,
@@ -227,11 +224,12 @@ def release(
         raise InputError(f"{source}: expected a folder or zip of DICOM files, got nothing. Check the path.")
     files.check_output(source, output, resume=resume or overwrite)
     with tempfile.TemporaryDirectory(prefix="umed-") as work:
-        found = scan(source, Path(work) / "input", limits, progress)
+        bounds = limits or Limits()
+        found = scan(source, Path(work) / "input", bounds, progress)
         if not found.series:
             first = "; ".join(f"{name}: {reason}" for name, reason in found.refused[:3]) or "no file was found"
             raise InputError(f"{source}: expected DICOM files, got none that can be released ({first}).")
-        return _Run(found, output, identity, request, limits, Path(work), progress).go(resume, overwrite, report)
+        return _Run(found, output, identity, request, bounds, Path(work), progress).go(resume, overwrite, report)
 
 
 def _path(value: str | Path | None) -> Path | None:
@@ -253,7 +251,7 @@ class _Run:
     ) -> None:
         self.scan, self.output, self.request, self.limits = found, output, request, limits
         self.work, self.progress = work, progress
-        self.quarantine = [Quarantined(name, "file", reason) for name, reason in found.refused]
+        self.quarantine = [Quarantined(name, _kind(reason), reason) for name, reason in found.refused]
         self.actions: Counter[tuple[str, str]] = Counter()
         self.masks: dict[str, Mask] = {}
         self.plan: Plan | None = None
@@ -267,9 +265,9 @@ class _Run:
 
     def _find(self) -> None:
         """Masks, facts and the plan."""
-        self.masks, problems = finding.find(self.scan, self.request.masks)
+        self.masks, problems = finding.find(self.scan, self.request.masks, limits=self.limits)
         self.problems = dict(problems)
-        rows, facts = look(self.scan, self.masks, self.limits)
+        rows, facts = look(self.scan, self.masks, self.problems, self.limits)
         self.refusals = {row.id: row.why for row in rows if row.action == "refuse"}
         if not facts.cases:
             why = "; ".join(f"{name}: {reason}" for name, reason in [*problems, *self.refusals.items()][:3])
@@ -382,9 +380,7 @@ class _Run:
         if protect:
             assert method is not None and self.plan is not None
             seed = f"{self.identity.uid(series.uid)}/{series.id}"
-            figures, broken = protect_series(
-                series, self.masks[series.id], method, self.plan, seed, self.limits, sink
-            )
+            figures, broken = protect_series(series, self.masks[series.id], method, self.plan, seed, self.limits, sink)
             for file, reason in sorted(broken.items()):
                 self.quarantine.append(Quarantined(series.instances[file].name, "pixels", reason))
             measures["files"] = [figures.to_dict()]
@@ -417,6 +413,10 @@ def slice_plan(facts: Facts, settings: Settings) -> Plan:
     if plan.spatial_dims == 2 and plan.slice_axis != 0:
         plan = make_plan(facts, replace(settings, spatial_dims=2, slice_axis=0))
     return plan
+
+
+def _kind(reason: str) -> str:
+    return "no-dicom" if reason.startswith("is not a DICOM file") else "file"
 
 
 def _category(error: BaseException) -> str:

@@ -66,11 +66,13 @@ class SeriesSamples(Sequence[Sample]):
         unit = open_unit(series, self.masks[series.id], span, self.plan, Slices(series, self.limits), shared)
         if unit.regions.empty or not unit.regions.support.any():
             return None
-        crop = unit.volume.channels[(slice(None), *unit.regions.box)]
+        box = (slice(None), *unit.regions.box)
+        crop = unit.volume.channels[box]
         image = np.ascontiguousarray(to_unit(crop, span.encoding, unit.budget))
         sample = Sample(image, unit.regions, f"{series.id}/{span.kept[0]}", (unit.budget.steps,) * len(image))
         self._cache[index] = sample
-        while len(self._cache) > 1 and sum(s.image.nbytes for s in self._cache.values()) > self.plan.training.cache_mb * MIB:
+        most = self.plan.training.cache_mb * MIB
+        while len(self._cache) > 1 and sum(kept.image.nbytes for kept in self._cache.values()) > most:
             self._cache.popitem(last=False)
         return sample
 

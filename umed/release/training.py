@@ -50,7 +50,8 @@ def prepare(
         if given is not None:
             raise InputError(f"--generators {given}: the method {method.name} learns nothing. Leave the option out.")
         return ()
-    kept, left_out = store.path(GENERATORS), ()
+    kept = store.path(GENERATORS)
+    left_out: tuple[tuple[str, str], ...] = ()
     if given is not None:
         names = sorted(path.name for path in given.iterdir() if path.is_file()) if given.is_dir() else []
         if not names:

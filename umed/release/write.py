@@ -20,6 +20,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from umed import __version__
 from umed.deid import burned
+from umed.deid.profile import Rectangle
 from umed.dicom import files, pixels
 from umed.dicom.types import Instance, Limits
 from umed.errors import UmedError, VerificationError
@@ -27,7 +28,8 @@ from umed.io.files import atomic
 from umed.series.identity import Identity
 
 CATEGORIES: Mapping[str, str] = {
-    "file": "no DICOM file that can be read, or of a kind that is never released (report, document, directory, double)",
+    "no-dicom": "no DICOM file",
+    "file": "a file that cannot be read, or of a kind that is never released (report, document, directory, double)",
     "burned-in": "text may be burned into the pixels, and no rule of the profile covers it",
     "profile": "the profile cannot clean it",
     "pixels": "its pixels cannot be read, or not be written without loss",
@@ -72,7 +74,7 @@ class Written:
 
     digest: str
     counts: Counter[tuple[str, str]]
-    rectangles: tuple[burned.Rectangle, ...] = ()
+    rectangles: tuple[Rectangle, ...] = ()
 
 
 def write_instance(
@@ -150,16 +152,16 @@ def _refusing(category: str) -> Iterator[None]:
 def _pixels(
     dataset: FileDataset,
     values: NDArray[Any] | None,
-    rectangles: tuple[burned.Rectangle, ...],
+    rectangles: tuple[Rectangle, ...],
     syntax: str,
     limits: Limits,
 ) -> NDArray[Any] | None:
     """Set the pixel data; gives the values that the written file must hold, ``None`` where its bytes were kept."""
     kept = values is None and not rectangles
-    if kept and syntax == "explicit-le" and dataset.file_meta.TransferSyntaxUID in PLAIN:
+    plain = syntax == "explicit-le" and dataset.file_meta.TransferSyntaxUID in PLAIN
+    if kept and (plain or "PixelData" not in dataset):  # float pixels have no encapsulated form
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         return None
-    if kept and "PixelData" not in dataset:
-        return None  # float pixels have no encapsulated form
     if values is None:
         values = pixels.decode(dataset, limits)
     if rectangles:

@@ -106,7 +106,9 @@ def render(page: Page) -> str:
     if page.chart:
         parts.append(f'<section><h2>How far each case moved</h2><div class="panel">{page.chart}</div></section>')
     parts.append(f"<section><h2>Cases</h2>{_table(page.rows)}</section>")
-    parts += [f"<section><h2>{escape(title)}</h2>{_plain(names, lines)}</section>" for title, names, lines in page.tables]
+    parts += [
+        f"<section><h2>{escape(title)}</h2>{_plain(names, lines)}</section>" for title, names, lines in page.tables
+    ]
     reasons = f"<h3>Why</h3><ul>{why}</ul>" if why else ""
     parts.append(f'<section><h2>Plan</h2><div class="panel"><dl>{facts}</dl>{reasons}</div></section>')
     parts.append(
@@ -167,7 +169,9 @@ def _plain(names: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A table of texts; figures stand to the right."""
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     body = "".join(
-        "<tr>" + "".join(f'<td class="{"number" if cell.isdigit() else "text"}">{escape(cell)}</td>' for cell in line) + "</tr>"
+        "<tr>"
+        + "".join(f'<td class="{"number" if cell.isdigit() else "text"}">{escape(cell)}</td>' for cell in line)
+        + "</tr>"
         for line in lines
     )
     return f'<div class="panel scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'

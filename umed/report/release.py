@@ -40,7 +40,11 @@ def make_page(
     what = ["anonymized"] if "profile" in audit else []
     what += ["protected"] if plan is not None else []
     cards = [
-        ("files released", str(audit["files_written"]), ", ".join(f"{n} series {name}" for name, n in counts.items() if n)),
+        (
+            "files released",
+            str(audit["files_written"]),
+            ", ".join(f"{n} series {name}" for name, n in counts.items() if n),
+        ),
         ("files quarantined", str(held_back), "not in the output; the table says why"),
     ]
     if plan is not None:
@@ -50,7 +54,7 @@ def make_page(
     if "profile" in audit:
         facts += [(str(name), str(value)) for name, value in audit["profile"].items()]
         facts.append(("fingerprint of the key", str(audit["key"])))
-    tables = [
+    tables: list[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = [
         (
             "Quarantined",
             ("files", "why"),
@@ -88,6 +92,10 @@ STATUSES = ("protected", "unchanged", "carried", "failed")
 
 def _tags(tags: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [
-        (tag, str(entry["keyword"]) or "private or unknown", ", ".join(f"{a} {n}" for a, n in sorted(entry["actions"].items())))
+        (
+            tag,
+            str(entry["keyword"]) or "private or unknown",
+            ", ".join(f"{a} {n}" for a, n in sorted(entry["actions"].items())),
+        )
         for tag, entry in tags.items()
     ]

@@ -27,7 +27,7 @@ from umed.metrics import different
 from umed.planning import Plan
 from umed.series.identity import Derived, Identity, Renamed
 from umed.series.spans import Slices, spans, value_range
-from umed.series.units import open_unit
+from umed.series.units import any_channel, open_unit
 from umed.types import Progress
 
 UNCHANGED = (
@@ -198,7 +198,9 @@ def _check_protected(
     names = {instance.sop_uid: name for name, instance in there.items()}
     after = replace(
         series,
-        instances=tuple(replace(i, path=output / identity.target(i), name=names.get(i.sop_uid, "")) for i in series.instances),
+        instances=tuple(
+            replace(i, path=output / identity.target(i), name=names.get(i.sop_uid, "")) for i in series.instances
+        ),
     )
     source, written = Slices(series, limits), Slices(after, limits)
     shared = value_range(series, plan, source)
@@ -207,8 +209,7 @@ def _check_protected(
         stack, _ = written.read(*span.kept)
         present = np.array([series.instances[series.slices[k][0]].sop_uid in names for k in range(*span.kept)])
         old, new = unit.volume.stored[unit.inner][present], np.stack(stack)[present]
-        moved = different(old, new)
-        moved = moved.any(axis=-1) if moved.ndim == 4 else moved
+        moved = any_channel(different(old, new))
         if not moved.any():
             continue
         yield None
@@ -239,8 +240,8 @@ def _check_same(instance: Instance, written: Path, boxes: Any, limits: Limits) -
         yield f"expected pixels {before.shape} {before.dtype}, got {after.shape} {after.dtype}"
         return
     differing = before != after
-    for top, bottom, left, right in boxes:
-        differing[:, top:bottom, left:right] = False
+    for top, left, height, width in boxes:
+        differing[:, top : top + height, left : left + width] = False
     if differing.any():
         yield f"expected the pixels of the source, got {int(differing.sum())} others"
 
@@ -269,4 +270,3 @@ def _check_folder(output: Path, entries: Mapping[str, Mapping[str, Any]], known:
         if relative.parts[0] != RECORDS and relative.as_posix() not in expected:
             problems.append(f"{relative.as_posix()}: expected files of the manifest only, got another; remove it")
     return problems
-

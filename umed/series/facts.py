@@ -43,12 +43,15 @@ class SeriesFacts:
     why: str
 
 
-def look(scan: Scan, masks: Mapping[str, Mask], limits: Limits) -> tuple[tuple[SeriesFacts, ...], Facts]:
+def look(
+    scan: Scan, masks: Mapping[str, Mask], problems: Mapping[str, str], limits: Limits
+) -> tuple[tuple[SeriesFacts, ...], Facts]:
     """Describe every series and draw up the facts for a plan.
 
     Args:
         scan: what was found.
         masks: by series id, from :func:`umed.dicom.masks.find`.
+        problems: masks that do not fit, by series id or file name, from the same.
         limits: bounds against hostile files.
 
     Returns:
@@ -56,7 +59,7 @@ def look(scan: Scan, masks: Mapping[str, Mask], limits: Limits) -> tuple[tuple[S
     """
     rows, cases = [], []
     for series in scan.series:
-        row = _row(series, masks.get(series.id))
+        row = _row(series, masks.get(series.id), problems.get(series.id))
         rows.append(row)
         if row.action == "protect":
             try:
@@ -66,7 +69,7 @@ def look(scan: Scan, masks: Mapping[str, Mask], limits: Limits) -> tuple[tuple[S
     return tuple(rows), _facts(scan, cases, [s for s in scan.series if s.id in {case.id for case in cases}])
 
 
-def _row(series: Series, mask: Mask | None) -> SeriesFacts:
+def _row(series: Series, mask: Mask | None, problem: str | None) -> SeriesFacts:
     first = series.instances[0]
     syntaxes = sorted({UID(instance.syntax).name for instance in series.instances})
     shape = (len(series.slices) or len(series.instances), first.shape[1], first.shape[2])
@@ -86,6 +89,8 @@ def _row(series: Series, mask: Mask | None) -> SeriesFacts:
     reasons = list(dict.fromkeys(one.unprotectable for one in series.instances if one.encoding is None))
     if reasons:
         return _replace(row, "refuse", reasons[0] or "its pixels cannot be perturbed")
+    if problem is not None:
+        return _replace(row, "refuse", problem)
     if mask is None:
         return _replace(row, "refuse", "no mask was found, so there is no telling what to protect")
     if mask.extent[0] >= mask.extent[1]:

@@ -16,7 +16,7 @@ from pydicom.multival import MultiValue
 from umed.deid import burned
 from umed.deid.engine import Deidentifier
 from umed.deid.keys import Key
-from umed.deid.profile import Profile
+from umed.deid.profile import Profile, Rectangle
 from umed.dicom.types import Instance
 
 
@@ -37,7 +37,7 @@ class Identity(Protocol):
         """Change a data set in place; gives how often each tag met each action."""
         ...
 
-    def rectangles(self, dataset: FileDataset) -> tuple[burned.Rectangle, ...]:
+    def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
         """Parts of the picture to blank out; raises where burned-in text may remain."""
         ...
 
@@ -72,7 +72,7 @@ class Renamed:
         """Not here: nothing is written under names alone."""
         raise NotImplementedError
 
-    def rectangles(self, dataset: FileDataset) -> tuple[burned.Rectangle, ...]:
+    def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
         """Not here, either."""
         raise NotImplementedError
 
@@ -108,7 +108,7 @@ class Anonymous(Renamed):
         """Run the profile over the data set."""
         return Counter(self._deidentify(dataset, instance.patient_key).counts)
 
-    def rectangles(self, dataset: FileDataset) -> tuple[burned.Rectangle, ...]:
+    def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
         """The profile's rectangles for this device."""
         return burned.check(dataset, self.profile, self.accept_burned_in)
 
@@ -154,7 +154,7 @@ class Derived:
         _map_uids(dataset.file_meta, self.uid, counts)
         return counts
 
-    def rectangles(self, dataset: FileDataset) -> tuple[burned.Rectangle, ...]:
+    def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
         """None: nothing is blanked."""
         return ()
 

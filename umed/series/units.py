@@ -121,6 +121,11 @@ def make_volume(series: Series, stored: NDArray[Any], encoding: Encoding) -> Vol
     )
 
 
+def any_channel(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels of ``(slices, rows, columns[, 3])`` where any channel is true."""
+    return np.asarray(mask.any(axis=-1)) if mask.ndim == 4 else mask
+
+
 def _express(stored: NDArray[Any], mine: Encoding, wanted: Encoding) -> NDArray[Any]:
     """Stored values of a neighbour in another slice's encoding; only ever context, never written."""
     if mine == wanted:

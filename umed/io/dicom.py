@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tells a folder of DICOM files from other data sets, without reading DICOM."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import zipfile
+from pathlib import Path
+
+from umed.errors import InputError
+
+LOOKED_AT = 1000
+"""Files that are looked at before a folder counts as something else."""
+ENDINGS = (".dcm", ".dicom", ".ima")
+
+
+def is_dicom(root: Path) -> bool:
+    """Whether a folder or a zip holds DICOM files.
+
+    Args:
+        root: folder or zip.
+
+    Returns:
+        True for a folder without ``dataset.json`` in which a file has the DICOM prefix (PS3.10 section 7.1) or a usual
+        ending, and for a zip.
+    """
+    if root.is_file():
+        return zipfile.is_zipfile(root)
+    if not root.is_dir() or (root / "dataset.json").exists():
+        return False
+    looked = 0
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            if name.lower().endswith(ENDINGS) or _has_prefix(Path(folder, name)):
+                return True
+            looked += 1
+            if looked >= LOOKED_AT:
+                return False
+    return False
+
+
+def require_dicom() -> None:
+    """Make sure that the DICOM libraries, which are an extra, are there.
+
+    Raises:
+        InputError: naming what to install.
+    """
+    missing = [name for name in ("pydicom", "highdicom") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"DICOM: expected pydicom and highdicom, got no {missing[0]}. Run: pip install 'umed[dicom]'")
+
+
+def _has_prefix(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
