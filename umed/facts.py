@@ -33,10 +33,14 @@ class CaseFacts:
         dtype: stored type.
         channels: channels that would be perturbed.
         classes: label values that occur.
-        action: ``"protect"``, ``"copy"`` (empty label), ``"skip"`` (no label) or ``"refuse"``.
+        action: ``"protect"``, ``"copy"`` (empty label), ``"skip"`` (no label), ``"carry"`` (a DICOM object that refers
+            to images) or ``"refuse"``.
         why: reason of every action but ``"protect"``, and what else is worth knowing about the files.
         lowest: smallest physical value, of integer data only.
         foreground: median physical value inside the label.
+        modality: of a DICOM series; its shape is slices, rows, columns.
+        syntax: of a DICOM series: names of its transfer syntaxes.
+        masks: of a DICOM series: where its mask comes from.
     """
 
     id: str
@@ -50,6 +54,9 @@ class CaseFacts:
     why: str = ""
     lowest: float | None = None
     foreground: float | None = None
+    modality: str = ""
+    syntax: str = ""
+    masks: str = ""
 
 
 @dataclass(frozen=True)

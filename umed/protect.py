@@ -194,7 +194,7 @@ def _protect_dicom(
         source, output, None, request, resume=resume, overwrite=overwrite, report=report, progress=progress
     )  # fmt: skip
     assert done.plan is not None
-    aside = tuple((entry.name, entry.reason) for entry in done.quarantine)
+    aside = tuple((entry.name, entry.reason) for entry in done.quarantine if entry.category != "no-dicom")
     return Result(output, done.plan, done.outcomes, done.left_out, done.report, aside)
 
 

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from umed.cli import parsing
 from umed.cli.output import table
+from umed.errors import ConfigError
 from umed.facts import CaseFacts, Facts, inspect
+from umed.io.dicom import is_dicom, require_dicom
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("input", type=Path, metavar="INPUT", help="data set")
+    parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
+    parser.add_argument("--masks", type=Path, metavar="DIR", help="for DICOM: more masks (SEG, RTSTRUCT, NIfTI, PNG)")
     parsing.add_json(parser)
 
 
@@ -46,13 +49,41 @@ def case_table(facts: Facts) -> str:
         f"{n} to {action}" for action, n in sorted(counts.items())
     )
     header = ["case", "shape", "spacing", "dtype", "channels", "classes", "action", "why"]
-    lines = [head, table(header, [_row(case) for case in facts.cases])]
+    rows = [_row(case) for case in facts.cases]
+    if facts.layout == "dicom":
+        header[1:1], header[-2:-2] = ["modality"], ["syntax", "masks"]
+        for case, row in zip(facts.cases, rows, strict=True):
+            row[1:1], row[-2:-2] = [case.modality], [case.syntax, case.masks]
+    lines = [head, table(header, rows)]
     lines += [f"no case: {path}: {reason}" for path, reason in facts.problems]
     return "\n".join(lines)
 
 
+def look(source: Path, masks: Path | None = None) -> Facts:
+    """Look at a data set of any kind.
+
+    Args:
+        source: data set, or a folder or zip of DICOM files.
+        masks: for DICOM: folder with masks beside those in it.
+
+    Returns:
+        What was found.
+
+    Raises:
+        ConfigError: when masks are given for another kind.
+    """
+    if is_dicom(source):
+        require_dicom()
+        from umed.series.facts import inspect as inspect_dicom
+
+        return inspect_dicom(source, masks)
+    if masks is not None:
+        raise ConfigError(f"--masks {masks}: expected DICOM files as input, got another layout. Leave the option out.")
+    return inspect(source)
+
+
 def run(args: argparse.Namespace) -> int:
     """Print the facts."""
-    facts = inspect(args.input)
+    facts = look(args.input, args.masks)
     print(facts.to_json() if args.json else case_table(facts), end="" if args.json else "\n")
     return 0

@@ -3,49 +3,26 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import UID
 
-from umed.dicom.masks import Mask
+from umed.dicom.masks import Mask, find
+from umed.dicom.scan import scan
 from umed.dicom.types import Limits, Scan, Series
-from umed.errors import UmedError
+from umed.errors import InputError, UmedError
 from umed.facts import CaseFacts, Facts
 from umed.series.spans import Slices, slice_encoding, spacing
 
 
-@dataclass(frozen=True)
-class SeriesFacts:
-    """One series as ``umed inspect`` shows it.
-
-    Args:
-        id: short name, the same for the same files.
-        modality: Modality.
-        shape: slices, rows, columns; files, 0, 0 for what is no image.
-        spacing: of slices, rows and columns in mm, empty where unknown.
-        syntax: name of the transfer syntax.
-        masks: where its mask comes from, empty if it has none.
-        action: ``"protect"``, ``"copy"`` (empty mask), ``"carry"`` (a mask or another object that refers to images) or
-            ``"refuse"``.
-        why: reason of every action but ``"protect"``, and what is odd about the files.
-    """
-
-    id: str
-    modality: str
-    shape: tuple[int, int, int]
-    spacing: tuple[float, ...]
-    syntax: str
-    masks: str
-    action: str
-    why: str
-
-
 def look(
     scan: Scan, masks: Mapping[str, Mask], problems: Mapping[str, str], limits: Limits
-) -> tuple[tuple[SeriesFacts, ...], Facts]:
+) -> tuple[tuple[CaseFacts, ...], Facts]:
     """Describe every series and draw up the facts for a plan.
 
     Args:
@@ -65,42 +42,69 @@ def look(
             try:
                 cases.append(_case(series, masks[series.id], limits))
             except UmedError as error:
-                rows[-1] = _replace(row, "refuse", " ".join(str(error).split()))
+                rows[-1] = _as(row, "refuse", " ".join(str(error).split()))
     return tuple(rows), _facts(scan, cases, [s for s in scan.series if s.id in {case.id for case in cases}])
 
 
-def _row(series: Series, mask: Mask | None, problem: str | None) -> SeriesFacts:
+def inspect(root: Path, masks: Path | None = None, limits: Limits | None = None) -> Facts:
+    """Look at every series of a folder or zip, and say what ``umed protect`` would do with it, and why.
+
+    Args:
+        root: folder or zip of DICOM files.
+        masks: folder with masks beside those in it.
+        limits: bounds against hostile files.
+
+    Returns:
+        The facts, one case a series; ``problems`` names files and masks that cannot be used.
+
+    Raises:
+        InputError: when nothing can be read.
+    """
+    bounds = limits or Limits()
+    if not root.exists():
+        raise InputError(f"{root}: expected a folder or zip of DICOM files, got nothing. Check the path.")
+    with tempfile.TemporaryDirectory(prefix="umed-") as work:
+        found = scan(root, Path(work), bounds)
+        chosen, problems = find(found, masks, limits=bounds)
+        rows, facts = look(found, chosen, dict(problems), bounds)
+    known = {series.id for series in found.series}
+    unused = tuple((name, reason) for name, reason in problems if name not in known)
+    return replace(facts, cases=rows, count=len(rows), problems=(*found.refused, *unused))
+
+
+def _row(series: Series, mask: Mask | None, problem: str | None) -> CaseFacts:
     first = series.instances[0]
     syntaxes = sorted({UID(instance.syntax).name for instance in series.instances})
-    shape = (len(series.slices) or len(series.instances), first.shape[1], first.shape[2])
-    known = series.geometry is not None
-    row = SeriesFacts(
+    encoding = first.encoding
+    row = CaseFacts(
         id=series.id,
+        shape=(len(series.slices) or len(series.instances), first.shape[1], first.shape[2]),
+        spacing=tuple(round(float(value), 4) for value in spacing(series)) if series.geometry is not None else (),
+        unit="mm" if series.geometry is not None else "",
+        dtype="" if encoding is None else np.dtype(encoding.dtype).name,
+        channels=first.samples if series.kind == "image" else 0,
+        classes=() if mask is None else (0, *sorted(mask.classes)),
+        why="; ".join(series.problems),
         modality=series.modality,
-        shape=shape,
-        spacing=tuple(round(float(value), 4) for value in spacing(series)) if known else (),
         syntax=", ".join(syntaxes),
         masks="" if mask is None else mask.source,
-        action="protect",
-        why="; ".join(series.problems),
     )
     if series.kind != "image":
-        return _replace(row, "carry", f"{series.kind}: its references are kept")
+        return _as(row, "carry", f"{series.kind}: its references are kept")
     reasons = list(dict.fromkeys(one.unprotectable for one in series.instances if one.encoding is None))
     if reasons:
-        return _replace(row, "refuse", reasons[0] or "its pixels cannot be perturbed")
+        return _as(row, "refuse", reasons[0] or "its pixels cannot be perturbed")
     if problem is not None:
-        return _replace(row, "refuse", problem)
+        return _as(row, "refuse", problem)
     if mask is None:
-        return _replace(row, "refuse", "no mask was found, so there is no telling what to protect")
+        return _as(row, "refuse", "no mask was found, so there is no telling what to protect")
     if mask.extent[0] >= mask.extent[1]:
-        return _replace(row, "copy", "the mask is empty, so there is nothing to protect")
+        return _as(row, "copy", "the mask is empty, so there is nothing to protect")
     return row
 
 
-def _replace(row: SeriesFacts, action: str, why: str) -> SeriesFacts:
-    text = "; ".join(part for part in (why, row.why) if part)
-    return SeriesFacts(row.id, row.modality, row.shape, row.spacing, row.syntax, row.masks, action, text)
+def _as(row: CaseFacts, action: str, why: str) -> CaseFacts:
+    return replace(row, action=action, why="; ".join(part for part in (why, row.why) if part))
 
 
 def _case(series: Series, mask: Mask, limits: Limits) -> CaseFacts:
