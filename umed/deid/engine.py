@@ -40,16 +40,13 @@ from umed.deid.profile import Profile
 from umed.errors import InputError
 
 MAX_DEPTH = 64
+SECRET_DIGITS = 5  # a number that repeats an identifier of so many digits does not do so by chance
 CHARACTER_SET = 0x00080005
 CODING_SCHEME_UID = 0x0008010C
 
 _NUMBER = re.compile(rb"[-+0-9.eE\\ \0]*\Z")
 # Public code systems (SNOMED, LOINC, UCUM, ICD, HL7 tables ...): an OID of a system, not of an instance.
-_CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,4})\Z", re.ASCII)
-# Removed text of these says what was done, not who it was done to; taking its words out of other text would cost much.
-_ABOUT_TECHNIQUE = re.compile(
-    r"Descri|Protocol|Comment|Label|Agent|Notes|Reason|Diagnos|Indicat|Technique|TimeZone|Timezone|Status|Text|Neutered"
-)
+CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,4})\Z", re.ASCII)
 
 REFUSED_CLASSES: Mapping[str, str] = {  # by the start of the SOP class
     "1.2.840.10008.5.1.4.1.1.88.": "a structured report, whose text cannot be cleaned by rule",
@@ -91,6 +88,7 @@ class _Walk:
     audit: Audit = field(default_factory=Audit)
     removed: set[str] = field(default_factory=set)
     text: list[tuple[Dataset, int]] = field(default_factory=list)
+    numbers: list[tuple[Dataset, int]] = field(default_factory=list)
 
 
 class Deidentifier:
@@ -171,6 +169,8 @@ class Deidentifier:
         stored = dataset.get_item(tag)
         vr = stored.VR if stored.VR not in (None, "UN") else ("" if len(decision.vrs) != 1 else min(decision.vrs))
         if act in ("binary", "number") and _is_harmless(stored, vr, decision):
+            if vr in NUMBER_VRS and tag >> 16 != ESSENTIAL_GROUP:
+                walk.numbers.append((dataset, tag))
             return
         if stored.VR == "UN" or vr == "":
             stored = dataset[tag]  # pydicom looks the VR up, and reads a sequence out of UN
@@ -207,7 +207,7 @@ class Deidentifier:
     def _take(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: _Walk) -> None:
         """Remove, empty, or replace by a dummy, and remember what was there."""
         if vr in ("PN", "DA", "DT", "AE", "UR") or vr in values.TEXT_VRS:
-            _remember(walk, decision.keyword, vr, _strings(dataset, tag))
+            walk.removed.update(values.identifying(decision.keyword, vr, strings(dataset, tag)))
         if tag in (PATIENT_NAME, PATIENT_ID) and act != "X":
             own = _text(dataset, PATIENT_ID)
             other = own and walk.patient_id and own != walk.patient_id
@@ -223,8 +223,8 @@ class Deidentifier:
         walk.audit.add(tag, act)
 
     def _map(self, dataset: Dataset, tag: int, vr: str, walk: _Walk) -> None:
-        old = _strings(dataset, tag)
-        if tag == CODING_SCHEME_UID and all(_CODE_SYSTEM.match(uid.strip(values.BLANKS)) for uid in old):
+        old = strings(dataset, tag)
+        if tag == CODING_SCHEME_UID and all(CODE_SYSTEM.match(uid.strip(values.BLANKS)) for uid in old):
             return
         new = [self.key.uid(uid) for uid in old]
         if new != [uid.strip(values.BLANKS) for uid in old] or vr != "UI":
@@ -235,7 +235,7 @@ class Deidentifier:
         """Keep what an option keeps, as far as it is what it should be."""
         if vr in BINARY_VRS and act == "K" and decision.vrs <= BINARY_VRS:
             return walk.audit.add(tag, "K")
-        old = _strings(dataset, tag)
+        old = strings(dataset, tag)
         if vr in values.TEXT_VRS and act == "K":
             walk.text.append((dataset, tag))
             return walk.audit.add(tag, "K")
@@ -262,20 +262,27 @@ class Deidentifier:
             return self._take(dataset, tag, "X", vr, decision, walk)
         if not moved and vr in ("DA", "DT", "TM") and act == "C":
             return self._take(dataset, tag, "X", vr, decision, walk)
-        if vr in values.TEXT_VRS or vr in ("DA", "DT"):
-            _remember(walk, decision.keyword, vr, old if moved or vr in values.TEXT_VRS else [])
+        if vr in values.TEXT_VRS or (vr in ("DA", "DT") and moved):
+            walk.removed.update(values.identifying(decision.keyword, vr, old))
         if new != old:
             dataset[tag] = _element(tag, vr, new if len(new) > 1 else "".join(new))
         return walk.audit.add(tag, act)
 
     def _scrub(self, walk: _Walk) -> None:
-        """Take removed values out of the text that stays."""
+        """Take removed values out of the text that stays, and identifiers out of numbers (SeriesNumber may be one)."""
         words = frozenset(walk.removed)
+        secret = {word for word in words if word.isdigit() and len(word) >= SECRET_DIGITS}
+        for dataset, tag in walk.numbers if secret else ():
+            old = strings(dataset, tag)
+            new = ["0" if one.strip().lstrip("+") in secret else one for one in old]
+            if new != old:
+                dataset[tag] = _element(tag, str(dataset[tag].VR), new if len(new) > 1 else new[0])
+                walk.audit.add(tag, "D")
         for dataset, tag in walk.text:
             if tag not in dataset:
                 continue
             try:
-                old = _strings(dataset, tag)
+                old = strings(dataset, tag)
                 new = [values.scrub(one, words) for one in old]
                 if new == old:
                     continue
@@ -308,20 +315,22 @@ def _dummy_code() -> Dataset:
     return code
 
 
-def _strings(dataset: Dataset, tag: int) -> list[str]:
+def strings(dataset: Dataset, tag: int) -> list[str]:
     """Values of an attribute as text, decoded; a value that was left in the file counts as none."""
     stored = dataset.get_item(tag)
     if isinstance(stored, RawDataElement):
-        raw = stored.value
+        raw: Any = stored.value
         if not raw:
             return []
         if raw.isascii() and b"\x1b" not in raw:
             text = raw.decode("ascii")
             whole = stored.VR in ("LT", "ST", "UR", "UT")
             return [one.rstrip("\0 ") for one in ([text] if whole else text.split("\\"))]
-    value = dataset[tag].value
-    if value is None or isinstance(value, bytes | Sequence):
-        return [value.decode("latin-1")] if isinstance(value, bytes) else []
+    value: Any = dataset[tag].value
+    if isinstance(value, bytes):
+        return [value.decode("latin-1")]
+    if value is None or isinstance(value, Sequence):
+        return []
     if isinstance(value, str) or not hasattr(value, "__iter__") or hasattr(value, "family_name"):
         return [str(value)]
     return [str(one) for one in value]
@@ -329,20 +338,9 @@ def _strings(dataset: Dataset, tag: int) -> list[str]:
 
 def _text(dataset: Dataset, tag: int) -> str:
     try:
-        return "\\".join(_strings(dataset, tag)).strip(values.BLANKS) if tag in dataset else ""
+        return "\\".join(strings(dataset, tag)).strip(values.BLANKS) if tag in dataset else ""
     except Exception:  # undecodable: as good as absent
         return ""
-
-
-def _remember(walk: _Walk, keyword: str, vr: str, found: list[str]) -> None:
-    for one in found:
-        text = one.strip(values.BLANKS)
-        if vr == "PN":
-            walk.removed.update(part for part in values.name_parts(text) if not values.is_ordinary(part))
-        elif vr in ("DA", "DT"):
-            walk.removed.update(values.spellings(text))
-        elif 4 <= len(text) <= 64 and not _ABOUT_TECHNIQUE.search(keyword) and not values.is_ordinary(text):
-            walk.removed.add(text)
 
 
 def _is_harmless(stored: DataElement | RawDataElement, vr: str, decision: Decision) -> bool:
@@ -360,7 +358,7 @@ def _is_harmless(stored: DataElement | RawDataElement, vr: str, decision: Decisi
 def _check_character_set(dataset: Dataset) -> None:
     """Drop names of character sets that no reader knows, so that what stays can be decoded (PS3.3 C.12.1.1.2)."""
     try:
-        names = _strings(dataset, CHARACTER_SET)
+        names = strings(dataset, CHARACTER_SET)
         if all(not name.strip() or name.strip() in charset.python_encoding for name in names):
             return
     except Exception:  # not even text

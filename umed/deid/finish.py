@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
+from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from umed.deid.keys import is_standard_uid
 from umed.deid.profile import Profile
@@ -50,12 +52,23 @@ def clean_meta(dataset: Dataset, meta: FileMetaDataset) -> None:
     for tag in list(meta.keys()):
         if int(tag) not in _KEPT_META:
             del meta[tag]
-    for tag in (0x00020002, 0x00020010):
-        if tag in meta and not is_standard_uid(str(meta[tag].value or "").strip("\0 ")):
-            del meta[tag]
+    for keyword in ("MediaStorageSOPClassUID", "TransferSyntaxUID"):
+        if keyword in meta and not is_standard_uid(str(meta.get(keyword) or "").strip("\0 ")):
+            delattr(meta, keyword)
     meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", meta.get("MediaStorageSOPClassUID", ""))
     meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "")
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION
     dataset.file_meta = meta
+    _settle_encoding(dataset, str(meta.get("TransferSyntaxUID", "") or ""))
     dataset.preamble = bytes(128)
+
+
+def _settle_encoding(dataset: Dataset, syntax: str) -> None:
+    """Convert what was read as implicit VR though the transfer syntax says explicit; pydicom would write it wrongly."""
+    if not syntax or syntax == ImplicitVRLittleEndian:
+        return
+    stored = (dataset.get_item(tag) for tag in dataset.keys())
+    if any(isinstance(element, RawDataElement) and element.VR is None for element in stored):
+        for _ in dataset.iterall():
+            pass

@@ -203,7 +203,9 @@ def _rule(where: str, rule: Any) -> BurnedRule:
         if any(len(box) != 4 or min(box) < 0 or box[2] < 1 or box[3] < 1 for box in boxes):
             raise ValueError
         made = BurnedRule(
-            *(str(rule.get(key, "")) for key in ("modality", "manufacturer", "model")),
+            str(rule.get("modality", "")),
+            str(rule.get("manufacturer", "")),
+            str(rule.get("model", "")),
             int(rule.get("rows", 0)),
             int(rule.get("columns", 0)),
             tuple((box[0], box[1], box[2], box[3]) for box in boxes),

@@ -80,7 +80,7 @@ def rows() -> Mapping[int, Row]:
     ('Z', 'U')
     """
     found: dict[int, Row] = {}
-    with resources.files("umed.deid").joinpath(FILE).open(encoding="ascii", newline="") as file:
+    with resources.files("umed.deid").joinpath(FILE).open(encoding="ascii") as file:
         file.readline()
         for record in csv.DictReader(file, delimiter=";"):
             text = record["tag"].strip("()").replace(",", "")

@@ -33,6 +33,9 @@ _AGE = re.compile(r"(\d{3})([DWMY])\Z", re.ASCII)
 _WORD = re.compile(r"[^\W_]+")
 _SHORT_NUMBER = re.compile(r"\d{1,3}(?:[.,]\d{1,3})?\Z", re.ASCII)
 _TOKEN = re.compile(r"[^\s_\-/,;:()\[\]+=*\\^&|<>#\"']+|.", re.DOTALL)
+_ABOUT_TECHNIQUE = re.compile(
+    r"Descri|Protocol|Comment|Label|Agent|Notes|Reason|Diagnos|Indicat|Technique|Time[Zz]one|Status|Text|Neutered"
+)
 # Things that identify whatever text they stand in: UIDs, calendar dates in usual spellings, mail and web addresses.
 _PATTERNS = re.compile(
     r"(?<![\d.])\d+(?:\.\d+){5,}(?![\d.])"
@@ -145,6 +148,29 @@ def spellings(text: str) -> list[str]:
     y, m, d = match["y"], match["m"], match["d"]
     found = [f"{y}{s}{m}{s}{d}" for s in ("", "-", ".", "/")]
     return found + [f"{a}{s}{b}{s}{y}" for a, b in ((d, m), (m, d)) for s in ("-", ".", "/")]
+
+
+def identifying(keyword: str, vr: str, found: Iterable[str]) -> set[str]:
+    """What of the values of a removed attribute must not stand anywhere else.
+
+    Args:
+        keyword: of the attribute; text about the technique counts for nothing, since its words are everywhere.
+        vr: its VR; PN gives the parts of the name, DA and DT the usual spellings of the date.
+        found: its values.
+
+    >>> identifying("InstitutionName", "LO", ["St. Mary", "CT"]), identifying("StudyDescription", "LO", ["Mary"])
+    ({'St. Mary'}, set())
+    """
+    words: set[str] = set()
+    for one in found:
+        text = one.strip(BLANKS)
+        if vr == "PN":
+            words.update(part for part in name_parts(text) if not is_ordinary(part))
+        elif vr in ("DA", "DT"):
+            words.update(spellings(text))
+        elif 4 <= len(text) <= 64 and not _ABOUT_TECHNIQUE.search(keyword) and not is_ordinary(text):
+            words.add(text)
+    return words
 
 
 @lru_cache(maxsize=256)
