@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect as inspection
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from umed.config import CT_WINDOWS, Settings
+from umed import registry
+from umed.config import CT_WINDOWS, Settings, make_settings
 from umed.errors import ConfigError, InputError
 from umed.facts import Facts, gather, inspect
 from umed.planning import Plan, make_plan, plan
@@ -39,6 +42,27 @@ def test_options_of_umed_follow_the_kind_of_image(pictures: Callable[..., Path],
     asked = plan(root, overrides={"method_options": {"outside": 0.25}}).method_options
     assert (asked["outside"], asked["carriers"], asked["amplitude_floor"]) == (0.25, ["2c"], 0.9)
     assert plan(root, overrides={"method": "checkerboard"}).method_options == {}
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("umed", {"outsid": 0.3}, "method_options.outsid: umed takes carriers, .* Did you mean 'outside'?"),
+        ("umed", {"outsid": "auto"}, "Did you mean 'outside'?"),
+        ("random", {"distribuion": "sign"}, "random takes distribution. Did you mean 'distribution'?"),
+        ("checkerboard", {"period": 2}, "checkerboard takes no options"),
+    ],
+)
+def test_unknown_options_are_refused_by_the_plan(method: str, options: dict[str, Any], message: str) -> None:
+    settings = make_settings(overrides={"method": method, "method_options": options})
+    with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
+        make_plan(MR, settings)
+
+
+@pytest.mark.parametrize("name", sorted(registry.METHODS))
+def test_the_table_of_options_is_that_of_the_signatures(name: str) -> None:
+    parameters = inspection.signature(registry.resolve("method", name).__init__).parameters.values()
+    assert registry.METHODS[name].options == tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
 
 def test_json_round_trip_is_canonical(phantom: Path) -> None:

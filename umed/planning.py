@@ -18,6 +18,7 @@ from umed.config import CT_WINDOWS, Settings, from_mapping, make_settings
 from umed.errors import ConfigError, InputError
 from umed.facts import Facts, gather
 from umed.facts import inspect as inspect
+from umed.registry import check_options
 
 THICK = 3.0  # coarsest spacing over finest: above it a 3-D kernel would mix unrelated tissue
 FEW_SLICES = 16  # fewer than this along an axis leaves nothing for a 3-D network to pool
@@ -192,6 +193,7 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
         ConfigError: when a setting does not fit the data.
         InputError: when no case can be read.
     """
+    check_options(settings.method, settings.method_options)
     if not facts.shape:
         raise InputError(f"{facts.name}: expected at least one readable case with a label, got none. Run umed inspect.")
     chosen_range, why = _resolve_range(facts, settings)

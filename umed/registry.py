@@ -7,6 +7,7 @@ Nothing is imported until it is asked for, so that listing the names costs no to
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,16 +21,24 @@ class Entry:
     Args:
         target: where it lives, ``"package.module:attribute"``.
         summary: one line for people.
+        options: names of a method's options, as its signature has them; ``None`` where only the signature knows.
     """
 
     target: str
     summary: str
+    options: tuple[str, ...] | None = None
 
 
 METHODS: dict[str, Entry] = {
-    "umed": Entry("umed.methods.umed:UMed", "contour- and texture-aware learnt perturbation (arXiv 2403.14250)"),
-    "random": Entry("umed.methods.random:Random", "noise in the same support and budget (control)"),
-    "checkerboard": Entry("umed.methods.checkerboard:Checkerboard", "fixed +-1 pattern in the same support (control)"),
+    "umed": Entry(
+        "umed.methods.umed:UMed",
+        "contour- and texture-aware learnt perturbation (arXiv 2403.14250)",
+        ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside", "smoothing", "window"),
+    ),
+    "random": Entry("umed.methods.random:Random", "noise in the same support and budget (control)", ("distribution",)),
+    "checkerboard": Entry(
+        "umed.methods.checkerboard:Checkerboard", "fixed +-1 pattern in the same support (control)", ()
+    ),
 }
 SURROGATES: dict[str, Entry] = {
     "unet": Entry("umed.networks.surrogates:make_unet", "plain U-Net with instance norm"),
@@ -90,6 +99,25 @@ def check_name(kind: str, name: str) -> Entry:
         known = ", ".join(sorted(entries))
         raise ConfigError(f"{kind}: expected one of {known}, got {name!r}.{did_you_mean(name, entries)}")
     return entries[name]
+
+
+def check_options(method: str, given: Iterable[str], known: Sequence[str] | None = None) -> None:
+    """Refuse options that a method does not take, without importing it.
+
+    Args:
+        method: name of the method.
+        given: names of the options.
+        known: those that it takes, where its signature is at hand; else the registry's, which may not say.
+
+    Raises:
+        ConfigError: when the method or an option is unknown.
+    """
+    entry = check_name("method", method)
+    known = entry.options if known is None else known
+    for key in given:
+        if known is not None and key not in known:
+            takes = ", ".join(known) or "no options"
+            raise ConfigError(f"method_options.{key}: {method} takes {takes}.{did_you_mean(key, known)}")
 
 
 def resolve(kind: str, name: str) -> Any:

@@ -56,6 +56,18 @@ def test_inspect_and_plan(phantom: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "HU" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["plan", "protect"])
+def test_a_misspelt_option_of_the_method_is_wrong_usage(
+    command: str, phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [command, str(phantom), *([str(tmp_path / "out")] if command == "protect" else [])]
+    assert main([*words, "--set", "method_options.smothing=0.5"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1
+    assert "method_options.smothing" in captured.err and "Did you mean 'smoothing'?" in captured.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_sample_writes_the_phantom(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sample", str(tmp_path / "s"), "--cases", "2", "--size", "24", "24", "16"]) == 0
     assert len(list((tmp_path / "s/imagesTr").iterdir())) == 2

@@ -17,9 +17,8 @@ from torch import Tensor
 
 from umed import budget
 from umed.budget import Budget
-from umed.errors import ConfigError, did_you_mean
 from umed.planning import Plan
-from umed.registry import resolve
+from umed.registry import check_options, resolve
 from umed.types import Progress, Regions, Volume
 
 
@@ -194,10 +193,7 @@ def make_method(plan: Plan) -> Method:
     """
     cls = resolve("method", plan.method)
     known = [p.name for p in inspect.signature(cls.__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    for key in plan.method_options:
-        if key not in known:
-            takes = ", ".join(known) or "no options"
-            raise ConfigError(f"method_options.{key}: {plan.method} takes {takes}.{did_you_mean(key, known)}")
+    check_options(plan.method, plan.method_options, known)
     method: Method = cls(**plan.method_options)
     method.check(plan)
     return method
