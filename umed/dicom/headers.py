@@ -219,6 +219,8 @@ def _unprotectable(dataset: Dataset) -> str:
             return f"its colours are {photometric or 'unknown'} with {samples} samples, which is not supported"
         if not turns_to_rgb(photometric, syntax):
             return f"its colours are {photometric}, which cannot be turned to RGB without loss"
+    if syntax == "1.2.840.10008.1.2.4.51" and stored > 8:
+        return f"it is lossy JPEG of {stored} bits, which no free codec decodes"
     if _mosaic(dataset):
         return "it is a mosaic of slices"
     if "TotalPixelMatrixRows" in dataset:

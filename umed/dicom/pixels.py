@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
-from umed.dicom import codestream, files, headers, stream
+from umed.dicom import codecs, files, headers, stream
 from umed.dicom.archives import printable
 from umed.dicom.headers import integer, text
 from umed.dicom.types import Instance, Limits, Series
@@ -31,17 +30,6 @@ SYNTAXES = {
 _MOST_BITS = {"rle": 16, "jpeg2000-lossless": 16, "jpegls": 16}
 _LEAST_SIDE = {"jpeg2000-lossless": 32}  # five wavelet levels, which openjpeg does not lower
 _MOST_SIDE = {"jpegls": 65535, "jpeg2000-lossless": 65535}
-_INSTALL = "Install the codecs: pip install 'umed[dicom]'"
-_PLUGINS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("1.2.840.10008.1.2.4.9", ("pylibjpeg", "pillow")),
-    ("1.2.840.10008.1.2.4.20", ("pylibjpeg",)),
-    ("1.2.840.10008.1.2.4.8", ("pyjpegls",)),
-    ("1.2.840.10008.1.2.5", ("pylibjpeg", "pydicom")),
-    ("1.2.840.10008.1.2.4.50", ("pillow", "gdcm")),
-    ("1.2.840.10008.1.2.4.51", ("pillow", "gdcm")),
-    ("1.2.840.10008.1.2.4.", ("gdcm",)),
-)
-"""Codecs by the start of the syntax, in order; gdcm last, as it can end the process on a broken stream."""
 
 
 def decode(
@@ -86,14 +74,12 @@ def _decode(dataset: Dataset, limits: Limits, frame: int | None, drop_high_bits:
     photometric = text(dataset, "PhotometricInterpretation")
     if photometric.startswith("YBR") and not headers.turns_to_rgb(photometric, syntax):
         raise InputError(f"its colours are {photometric}, which cannot be turned to RGB without loss")
-    options: dict[str, Any] = {"raw": not photometric.startswith("YBR"), "index": frame}
     native = not UID(syntax).is_encapsulated
     if native:
-        options["correct_unused_bits"] = False
-    elif syntax.startswith("1.2.840.10008.1.2.4."):
-        _check_streams(dataset, shape, frame)
-    values = _with_plugins(dataset, syntax, options)
-    values = np.asarray(values).reshape(count, *shape[1:])
+        values = _native(dataset, frame)
+    else:
+        values = np.stack(list(codecs.frames(dataset, shape, frame)))
+    values = values.reshape(count, *shape[1:])
     if values.dtype.itemsize != dtype.itemsize or values.dtype.kind not in "iu":
         raise InputError(f"expected pixels of {dtype}, got {values.dtype} from the decoder")
     values = values.astype(values.dtype.newbyteorder("="), copy=False).view(dtype)
@@ -119,42 +105,16 @@ def _expected(dataset: Dataset) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, np.dtype(f"{'i' if signed else 'u'}{bits // 8}")
 
 
-def _check_streams(dataset: Dataset, shape: tuple[int, ...], frame: int | None) -> None:
-    """Compare the size that each compressed frame announces with the header, before a decoder sees it."""
-    samples = shape[3] if len(shape) == 4 else 1
-    offsets: Any = None
-    if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
-        offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
-    for index in range(shape[0]) if frame is None else (frame,):
-        found = codestream.size(
-            get_frame(dataset.PixelData, index, number_of_frames=shape[0], extended_offsets=offsets)
-        )
-        if found is not None and found != (shape[1], shape[2], samples):
-            size = " x ".join(str(part) for part in found)
-            raise InputError(f"expected frames of {shape[1]} x {shape[2]} x {samples}, got a stream of {size}")
-
-
-def _with_plugins(dataset: Dataset, syntax: str, options: dict[str, Any]) -> NDArray[Any]:
-    """Decode with the plugin that is preferred, then with any."""
+def _native(dataset: Dataset, frame: int | None) -> NDArray[Any]:
+    """Values that are not compressed, with all bits as they are."""
+    if dataset["PixelData"].is_undefined_length:
+        raise InputError("its pixel data are compressed, but its transfer syntax says they are not")
+    options: dict[str, Any] = {"raw": True, "index": frame, "correct_unused_bits": False}
     try:
-        decoder = get_decoder(UID(syntax))
-    except NotImplementedError as error:
-        raise InputError(f"its transfer syntax {UID(syntax).name} is not supported") from error
-    if not decoder.is_available:
-        raise InputError(f"no codec for {UID(syntax).name}. {_INSTALL}")
-    errors = []
-    for plugin in _codecs(syntax, decoder.available_plugins):
-        try:
-            return np.asarray(decoder.as_array(dataset, decoding_plugin=plugin, **options)[0])
-        except Exception as error:
-            errors.append(_last_line(error))
-    raise InputError(f"the pixel data are broken ({'; '.join(errors)})")
-
-
-def _codecs(syntax: str, available: tuple[str, ...]) -> list[str]:
-    """Names of pydicom's plugins in the order to try; ``""`` where none is needed."""
-    wanted = next((plugins for start, plugins in _PLUGINS if syntax.startswith(start)), ())
-    return [plugin for plugin in wanted if plugin in available] or [""]
+        decoder = get_decoder(UID(dataset.file_meta.TransferSyntaxUID))
+        return np.asarray(decoder.as_array(dataset, **options)[0])
+    except Exception as error:
+        raise InputError(f"the pixel data are broken ({_last_line(error)})") from error
 
 
 def _last_line(error: BaseException) -> str:
@@ -249,7 +209,7 @@ def _encode(dataset: FileDataset, values: NDArray[Any], syntax: str, name: str) 
         dataset.compress(uid, encoding_plugin=plugin, generate_instance_uid=False)
     except Exception as error:
         missing = "plugin" in str(error) and "available" in str(error) and "exception" not in str(error)
-        reason = f"no codec for {syntax}. {_INSTALL}" if missing else f"{syntax} failed: {_last_line(error)}"
+        reason = f"no codec for {syntax}. {codecs.INSTALL}" if missing else f"{syntax} failed: {_last_line(error)}"
         raise InputError(f"{name}: {reason}") from error
     again = _decode(dataset, Limits(pixels_bytes=max(values.nbytes, 1)), None, False)
     if not np.array_equal(again, values):
