@@ -159,7 +159,7 @@ def _in_elements(
         element = elements[bisect_right(starts, at) - 1]
         kind, tags = needles.found[word]
         seen[word] += 1
-        if _is_public(element, word, needles):
+        if (element.tag not in rows() or _kept_by(element.tag, options)) and _is_public(element, word, needles):
             continue
         if word.isdigit() and len(word) < SHORTEST_DIGITS and element.vr not in _WHERE_NUMBERS_COUNT:
             continue

@@ -89,6 +89,7 @@ class _Walk:
     removed: set[str] = field(default_factory=set)
     text: list[tuple[Dataset, int]] = field(default_factory=list)
     numbers: list[tuple[Dataset, int]] = field(default_factory=list)
+    dates: list[tuple[Dataset, int]] = field(default_factory=list)
 
 
 class Deidentifier:
@@ -260,8 +261,10 @@ class Deidentifier:
             return walk.audit.add(tag, "K")
         else:
             return self._take(dataset, tag, "X", vr, decision, walk)
-        if not moved and vr in ("DA", "DT", "TM") and act == "C":
-            return self._take(dataset, tag, "X", vr, decision, walk)
+        if not moved and vr in ("DA", "DT", "TM"):
+            if act == "C":
+                return self._take(dataset, tag, "X", vr, decision, walk)
+            walk.dates.append((dataset, tag))
         if vr in values.TEXT_VRS or (vr in ("DA", "DT") and moved):
             walk.removed.update(values.identifying(decision.keyword, vr, old))
         if new != old:
@@ -277,6 +280,11 @@ class Deidentifier:
             new = ["0" if one.strip().lstrip("+") in secret else one for one in old]
             if new != old:
                 dataset[tag] = _element(tag, str(dataset[tag].VR), new if len(new) > 1 else new[0])
+                walk.audit.add(tag, "D")
+        for dataset, tag in walk.dates:  # a kept calibration date may be that of the study, which is not kept
+            if tag in dataset and any(one[:8] in words for one in strings(dataset, tag)):
+                vr = str(dataset[tag].VR)
+                dataset[tag] = _element(tag, vr, values.DUMMIES[vr])
                 walk.audit.add(tag, "D")
         for dataset, tag in walk.text:
             if tag not in dataset:
@@ -317,9 +325,9 @@ def _dummy_code() -> Dataset:
 
 def strings(dataset: Dataset, tag: int) -> list[str]:
     """Values of an attribute as text, decoded; a value that was left in the file counts as none."""
-    stored = dataset.get_item(tag)
+    stored: Any = dataset.get_item(tag)
     if isinstance(stored, RawDataElement):
-        raw: Any = stored.value
+        raw = stored.value
         if not raw:
             return []
         if raw.isascii() and b"\x1b" not in raw:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
@@ -68,7 +70,7 @@ def _settle_encoding(dataset: Dataset, syntax: str) -> None:
     """Convert what was read as implicit VR though the transfer syntax says explicit; pydicom would write it wrongly."""
     if not syntax or syntax == ImplicitVRLittleEndian:
         return
-    stored = (dataset.get_item(tag) for tag in dataset.keys())
+    stored: list[Any] = [dataset.get_item(tag) for tag in dataset.keys()]
     if any(isinstance(element, RawDataElement) and element.VR is None for element in stored):
         for _ in dataset.iterall():
             pass

@@ -30,7 +30,8 @@ class Needles:
 
     Args:
         found: kind and tags by value.
-        public: tag and whole value of kept text that held nothing removed from its own data set.
+        public: tag and whole value of text and dates that held no secret of another attribute of its own data set:
+            it counts only where the attribute is one that is kept, by the table or by an option.
     """
 
     found: dict[str, tuple[Kind, set[int]]] = field(default_factory=dict)
@@ -48,13 +49,12 @@ class Needles:
         """Take the identifying values of one original, at every depth."""
         own = Needles()
         own._level(dataset)
-        secrets = frozenset(word for word, (kind, _) in own.found.items() if kind != "private")
-        pattern = values.finder(secrets)
+        secrets = [(word, tags) for word, (kind, tags) in own.found.items() if kind != "private"]
         for word, (kind, tags) in own.found.items():
             for tag in tags:
                 self.add(kind, tag, [word])
         for tag, text in own.public:
-            if pattern is None or not pattern.search(text):
+            if not any(word in text and tags != {tag} for word, tags in secrets):
                 self.public |= {(tag, text), (tag, values.scrub(text, ()))}
 
     def _level(self, dataset: Dataset) -> None:
@@ -85,6 +85,7 @@ class Needles:
                 kept = values.identifying("", vr, texts)
                 self.add("private", tag, (word for word in kept if len(word) >= SHORTEST_DIGITS))
         elif tag in rows():
+            self.public.update((tag, text.strip(values.BLANKS).lower()) for text in texts)
             if vr in ("DA", "DT"):
                 self.add("date", tag, values.identifying(keyword, vr, texts))
             elif vr in values.TEXT_VRS or vr in ("AE", "UR"):
@@ -94,7 +95,7 @@ class Needles:
 
     def settle(self) -> Needles:
         """Without private text that kept public attributes repeat (devices write their model everywhere)."""
-        public = "\n".join(sorted(text for _, text in self.public))
+        public = "\n".join(sorted(text for tag, text in self.public if tag not in rows()))
         kept = {w: entry for w, entry in self.found.items() if entry[0] != "private" or w not in public}
         return Needles(kept, self.public)
 
@@ -152,4 +153,12 @@ def _is_whole(data: bytes, start: int, stop: int, form: bytes) -> bool:
         if (before.isdigit() or before == b".") or after.isdigit():
             return False
         return not (after == b"." and data[stop + 1 : stop + 2].isdigit())
-    return len(form) >= SHORTEST_IN_PIXELS or not (before.isalnum() or after.isalnum())
+    if not (before.isalnum() or after.isalnum()):
+        return True
+    if len(form) < SHORTEST_IN_PIXELS:
+        return False
+    while start and data[start - 1 : start].isalnum():  # "anonymou" within "anonymous" is no secret
+        start -= 1
+    while data[stop : stop + 1].isalnum():
+        stop += 1
+    return not values.is_ordinary(data[start:stop].decode("latin-1"))

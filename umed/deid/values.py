@@ -23,6 +23,7 @@ DUMMIES: dict[str, str | int | float | bytes] = {  # a value of each VR that say
     **dict.fromkeys(("OB", "OD", "OF", "OL", "OV", "OW"), bytes(8)),
 }
 TEXT_VRS = frozenset(("LO", "LT", "SH", "ST", "UC", "UT"))
+_ANYWHERE = 6  # a removed value of so many characters is taken out of the middle of words, too
 BLANKS = "\0 \t\r\n\f"
 
 _DATE = re.compile(r"(?P<y>\d{4})(?P<dot>\.?)(?P<m>\d\d)(?P=dot)(?P<d>\d\d)\Z", re.ASCII)  # ACR-NEMA wrote dots
@@ -175,12 +176,19 @@ def identifying(keyword: str, vr: str, found: Iterable[str]) -> set[str]:
 
 @lru_cache(maxsize=256)
 def finder(words: frozenset[str]) -> re.Pattern[str] | None:
-    """Pattern that finds any of some removed values as whole words, in any case; blanks match any separator."""
+    """Pattern that finds removed values in any case: long ones anywhere, short ones as whole words only.
+
+    Blanks in them match any separator.
+    """
     if not words:
         return None
     longest_first = sorted(words, key=lambda word: (-len(word), word))
     escaped = (r"[\W_]*".join(re.escape(part) for part in word.split()) for word in longest_first)
-    return re.compile(rf"(?<![^\W_])(?:{'|'.join(escaped)})(?![^\W_])", re.IGNORECASE)
+    forms = [
+        form if len(word) >= _ANYWHERE and not word.isdigit() else rf"(?<![^\W_]){form}(?![^\W_])"
+        for word, form in zip(longest_first, escaped, strict=True)
+    ]
+    return re.compile("|".join(forms), re.IGNORECASE)
 
 
 def scrub(text: str, words: Iterable[str]) -> str:
