@@ -21,6 +21,16 @@ def test_round_trip_and_order(tmp_path):
     assert path.read_bytes() == first
 
 
+def test_cases_left_out_of_training_are_listed_only_where_there_are_any(tmp_path):
+    assert "left_out_of_training" not in make_manifest(Plan(), "pairs", [], "1")
+    manifest = make_manifest(Plan(), "pairs", [], "1", [("b", "no"), ("a", "not either")])
+    assert manifest["left_out_of_training"] == [{"id": "a", "reason": "not either"}, {"id": "b", "reason": "no"}]
+    write_manifest(tmp_path, manifest)
+    assert read_manifest(tmp_path) == manifest
+    with pytest.raises(ValueError, match="expected no path"):
+        write_manifest(tmp_path, make_manifest(Plan(), "pairs", [], "1", [("a", "/home/jane/scan.nii: bad")]))
+
+
 @pytest.mark.parametrize("leak", ["/home/jane/scan.nii: bad", "read C:\\data\\scan.nii", "got '/mnt/x/y'"])
 def test_no_absolute_path_goes_out(tmp_path, leak):
     manifest = make_manifest(Plan(), "pairs", [Outcome("a", "failed", leak)], "1")

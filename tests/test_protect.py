@@ -37,7 +37,7 @@ def test_a_volume_data_set_is_protected_and_verifies(method: str, phantom: Path,
     before = tree(phantom)
     result = protect(phantom, tmp_path / "out", method=method)
     assert result.exit_code == 0
-    assert result.counts == {"protected": 5, "unchanged": 0, "failed": 0, "skipped": 0}
+    assert result.counts == {"protected": 5, "unchanged": 0, "failed": 0, "skipped": 0, "carried": 0}
     assert verify(phantom, tmp_path / "out").ok
     assert tree(phantom) == before
     after = tree(tmp_path / "out")
@@ -298,7 +298,7 @@ class Learnt(Method):
 
     def fit(self, samples: Any, plan: Any, workdir: Path, progress: Any = None) -> None:
         type(self).fits += 1
-        workdir.mkdir(parents=True)
+        workdir.mkdir(parents=True, exist_ok=True)
         (workdir / "checkpoint").write_text("big")
         assert all(sample.image.shape[1:] == sample.regions.labels.shape for sample in samples)
         assert all(0 <= sample.image.min() and sample.image.max() <= 1 for sample in samples)
@@ -328,6 +328,68 @@ def run_learnt(root: Path, out: Path, **kwargs: Any) -> Result:
     return protect(root, out, method="learnt", training={"cache_mb": 0}, **kwargs)
 
 
+class Stopped(Exception):
+    """What a killed run looks like from inside."""
+
+
+@pytest.mark.parametrize("stage", ["train", "protect"])
+def test_cases_left_out_of_training_are_told_whether_the_run_was_stopped_or_not(
+    learnt: type[Learnt], stage: str, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = pictures(count=4, ending=".jpg")
+    (root / "images" / "case_2.jpg").write_bytes(b"no picture")
+
+    def stop(*args: Any) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        if stage == "train":  # between the list and the generators
+            patch.setattr(learnt, "save", stop)
+        run_learnt(root, tmp_path / "out", progress=stop)
+    assert not (tmp_path / "out/umed/manifest.json").exists()
+    result = run_learnt(root, tmp_path / "out", resume=True)
+    assert learnt.fits == (2 if stage == "train" else 1)
+    run_learnt(root, tmp_path / "whole")
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+    manifest = json.loads((tmp_path / "out/umed/manifest.json").read_text())
+    reason = "images/case_2.jpg: expected a readable .jpg image, got bytes of another kind. Check the file."
+    assert manifest["left_out_of_training"] == [{"id": "case_2", "reason": reason}]
+    assert result.left_out == (("case_2", reason),) and f"left out of training: case_2: {reason}" in result.summary()
+    page = (tmp_path / "out/umed/report.html").read_text()
+    assert f"Left out of training: 1 case. case_2: {reason}" in page
+    assert verify(root, tmp_path / "out").ok
+
+
+def test_a_case_that_is_repaired_before_the_training_is_done_again_is_not_left_out(
+    learnt: type[Learnt], pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, trained = pictures(), tmp_path / "trained"
+    whole = (root / "images/case_2.png").read_bytes()
+    run_learnt(root, trained)
+    for generators in (None, trained / "umed/generators"):
+        out = tmp_path / f"out{generators is None}"
+        (root / "images/case_2.png").write_bytes(b"no picture")
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="stopped"):
+            patch.setattr(learnt, "save", lambda *args: (_ for _ in ()).throw(OSError("stopped")))
+            run_learnt(root, out)
+        assert (out / "umed/left_out.json").is_file()
+        (root / "images/case_2.png").write_bytes(whole)
+        assert run_learnt(root, out, resume=True, generators=generators).left_out == ()
+        manifest = json.loads((out / "umed/manifest.json").read_text())
+        assert "left_out_of_training" not in manifest and verify(root, out).ok
+        run_learnt(root, out, overwrite=True)
+        assert tree(out)["umed/manifest.json"] == tree(trained)["umed/manifest.json"]
+
+
+def test_a_damaged_list_of_cases_left_out_is_named(
+    learnt: type[Learnt], pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    run_learnt(pictures(), tmp_path / "out")
+    (tmp_path / "out/umed/left_out.json").write_text("[3]")
+    with pytest.raises(InputError, match=r"left_out.json: expected the cases left out of training"):
+        run_learnt(tmp_path / "pictures", tmp_path / "out", resume=True)
+
+
 def test_a_learnt_method_is_trained_once_and_its_generators_can_be_used_again(
     learnt: type[Learnt], pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -339,14 +401,17 @@ def test_a_learnt_method_is_trained_once_and_its_generators_can_be_used_again(
     assert not (tmp_path / "out/umed/work").exists()
     assert [case for case, _ in result.left_out] == ["case_2"]
     whole = tree(tmp_path / "out")
-    run_learnt(root, tmp_path / "out", resume=True)
+    assert run_learnt(root, tmp_path / "out", resume=True).left_out == result.left_out
     assert learnt.fits == 1
     assert tree(tmp_path / "out") == whole
     run_learnt(root, tmp_path / "again", generators=tmp_path / "out/umed/generators")
     assert learnt.fits == 1
     again = tree(tmp_path / "again")
     assert again["images/case_0.png"] == whole["images/case_0.png"]
-    assert again["umed/manifest.json"] == whole["umed/manifest.json"]
+    mine, theirs = (json.loads(files["umed/manifest.json"]) for files in (whole, again))
+    assert (
+        mine.pop("left_out_of_training")[0]["id"] == "case_2" and mine == theirs
+    )  # others' training is theirs to tell
     with pytest.raises(InputError, match="expected trained generators, got none"):
         run_learnt(root, tmp_path / "third", generators=tmp_path / "nowhere")
     with pytest.raises(InputError, match="learns nothing"):

@@ -11,7 +11,8 @@ Format 1, canonical JSON (sorted keys, no time stamps), the same for every run o
                 "label_sha256": "...",           # protected and unchanged cases only, like files
                 "files": [{"sha256_in": "...", "sha256_out": "...",   # one a channel file, in channel order
                            "epsilon_steps": 4, "bound_stored": 4.0, "psnr": 50.1, "psnr_roi": 38.2, "ssim": 0.99,
-                           "roi_share": 0.05, "voxels_changed": 1234, "largest_step": 4.0}]}]}
+                           "roi_share": 0.05, "voxels_changed": 1234, "largest_step": 4.0}]}],
+     "left_out_of_training": [{"id": "hippocampus_007", "reason": "..."}]}  # only where there are any
 
 It names no path: which files belong to a case follows from the layout and the case id. Absolute paths are refused.
 """
@@ -34,7 +35,9 @@ NAME = "manifest.json"
 _ABSOLUTE = re.compile(r"(^|[\s'\"(=])(/[^\s/]+/|[A-Za-z]:[\\/]|\\\\)")
 
 
-def make_manifest(plan: Plan, layout: str, outcomes: Iterable[Outcome], version: str) -> dict[str, Any]:
+def make_manifest(
+    plan: Plan, layout: str, outcomes: Iterable[Outcome], version: str, left_out: Iterable[tuple[str, str]] = ()
+) -> dict[str, Any]:
     """Put a manifest together.
 
     Args:
@@ -42,10 +45,12 @@ def make_manifest(plan: Plan, layout: str, outcomes: Iterable[Outcome], version:
         layout: ``Dataset.layout``.
         outcomes: one a case; ``measures`` holds ``label_sha256`` and ``files``, see :func:`file_record`.
         version: of umed.
+        left_out: id and reason of each case that the training had to do without.
 
     Returns:
         The manifest as plain data.
     """
+    unused = [{"id": case, "reason": reason} for case, reason in sorted(left_out)]
     return {
         "format": VERSION,
         "umed_version": version,
@@ -56,6 +61,7 @@ def make_manifest(plan: Plan, layout: str, outcomes: Iterable[Outcome], version:
             {"id": one.id, "status": one.status, "reason": one.reason, **one.measures}
             for one in sorted(outcomes, key=lambda outcome: outcome.id)
         ],
+        **({"left_out_of_training": unused} if unused else {}),
     }
 
 

@@ -32,7 +32,7 @@ from umed.manifest import make_manifest, write_manifest
 from umed.methods.base import Method, make_limits, make_method
 from umed.metrics import different, measure
 from umed.planning import Plan, make_plan
-from umed.records import GENERATORS, MANIFEST, REPORT, WORK, Record, Store, check_run, hash_of, start_run
+from umed.records import GENERATORS, LEFT_OUT, MANIFEST, REPORT, WORK, Record, Store, check_run, hash_of, start_run
 from umed.regions import plan_regions
 from umed.registry import resolve
 from umed.types import Case, Dataset, Outcome, Progress, Regions, Volume
@@ -213,13 +213,14 @@ def _prepare(
             raise InputError(f"--generators {given}: the method {method.name} learns nothing. Leave the option out.")
         return ()
     kept = store.path(GENERATORS)
-    left_out: tuple[tuple[str, str], ...] = ()
     if given is not None:
         wanted = _hashes(given)
         if not wanted:
             raise InputError(f"{given}: expected trained generators, got none. Give OUTPUT/umed/generators of a run.")
         if kept.is_dir() and _hashes(kept) != wanted:
             raise InputError(f"{given}: expected the generators of the resumed run, got others. Give --overwrite.")
+        if not kept.is_dir():
+            store.path(LEFT_OUT).unlink(missing_ok=True)  # of a training that was stopped, and is of no use now
         for name in wanted:
             files.copy(given / name, kept / name)
     elif not kept.is_dir():
@@ -227,7 +228,7 @@ def _prepare(
 
         samples = FileSamples(dataset, plan)
         method.fit(samples, plan, store.path(WORK), progress)
-        left_out = tuple(samples.left_out)
+        store.write_left_out((case, _no_paths(why, dataset, store.output)) for case, why in samples.left_out)
         fresh = store.path(WORK) / GENERATORS
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
@@ -237,7 +238,7 @@ def _prepare(
     method.to(plan.device)
     if store.path(WORK).is_dir():
         shutil.rmtree(store.path(WORK))  # checkpoints and logs are of no use to whoever gets the release
-    return left_out
+    return store.left_out()
 
 
 def _case(method: Method, plan: Plan, dataset: Dataset, case: Case, store: Store, run: str) -> Outcome:
@@ -268,6 +269,12 @@ def _reason(error: Exception, dataset: Dataset, output: Path) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if not isinstance(error, UmedError):
         text = f"{type(error).__name__}: {text}"
+    return _no_paths(text, dataset, output)
+
+
+def _no_paths(text: str, dataset: Dataset, output: Path) -> str:
+    """A message without the machine's folders and memory addresses; the data set's own names stay."""
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", text)
     for root in (dataset.root, dataset.root.resolve(), output, output.resolve()):
         text = text.replace(f"{root}/", "")
     return re.sub(r"(?<![\w.])(?:[A-Za-z]:)?[\\/](?:[^\s'\":,;]*[\\/])?", "", text)
@@ -356,7 +363,7 @@ def _finish(result: Result, method: Method, dataset: Dataset, store: Store, repo
     """Write what covers all cases: index, sidecars, manifest, report."""
     released = {outcome.id for outcome in result.outcomes if outcome.status in ("protected", "unchanged")}
     layouts.write_index(dataset, released, store.output)
-    manifest = make_manifest(result.plan, dataset.layout, result.outcomes, __version__)
+    manifest = make_manifest(result.plan, dataset.layout, result.outcomes, __version__, result.left_out)
     manifest |= {"method": repr(method), "generators": _hashes(store.path(GENERATORS))}
     write_manifest(store.output, manifest)
     if not report:

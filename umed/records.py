@@ -19,7 +19,7 @@ from umed.planning import Plan
 from umed.types import Dataset, Outcome
 
 PLAN, TARGETS, CASES, GENERATORS, WORK = "plan.json", "targets.json", "cases", "generators", "work"
-MANIFEST, REPORT = "manifest.json", "report.html"
+MANIFEST, REPORT, LEFT_OUT = "manifest.json", "report.html", "left_out.json"
 INDEX = "dataset.json"
 
 
@@ -109,6 +109,30 @@ class Store:
         """Write a case's record."""
         write_json(self.folder / CASES / f"{case_id}.json", dataclasses.asdict(record))
 
+    def write_left_out(self, cases: Iterable[tuple[str, str]]) -> None:
+        """Keep which cases the training had to do without; an empty list replaces that of a stopped training.
+
+        Args:
+            cases: case id and reason, without paths.
+        """
+        write_json(self.path(LEFT_OUT), [{"id": case, "reason": reason} for case, reason in cases])
+
+    def left_out(self) -> tuple[tuple[str, str], ...]:
+        """The cases that the training of the kept generators had to do without; none where nothing was trained.
+
+        Raises:
+            InputError: when the file is damaged.
+        """
+        path = self.path(LEFT_OUT)
+        if not path.is_file():
+            return ()
+        try:
+            return tuple((str(one["id"]), str(one["reason"])) for one in json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path}: expected the cases left out of training, got: {error!r}. Overwrite it."
+            ) from error
+
     def targets(self) -> list[str]:
         """Names, relative to the output, of all files outside ``umed/`` that the earlier run may have written.
 
@@ -148,7 +172,7 @@ class Store:
             for path in (self.output / name, (self.output / name).with_name(TEMPORARY + Path(name).name)):
                 if path.is_file() or path.is_symlink():
                     path.unlink()
-        for name in (PLAN, TARGETS, MANIFEST, REPORT):
+        for name in (PLAN, TARGETS, MANIFEST, REPORT, LEFT_OUT):
             for path in (self.path(name), self.path(TEMPORARY + name)):
                 path.unlink(missing_ok=True)
         for name in (CASES, GENERATORS, WORK):

@@ -148,7 +148,9 @@ def _read_png_mask(path: Path) -> NDArray[Any]:
         data = path.read_bytes()
         with Image.open(streams.BytesIO(data)) as image:
             pixels = np.array(image)
-    except (UnidentifiedImageError, OSError, ValueError) as error:
+    except UnidentifiedImageError as error:  # whose own message names an address in memory
+        raise InputError(f"{path}: expected a PNG mask, got bytes of another kind. Check the file.") from error
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: expected a PNG mask, got: {error}. Check the file.") from error
     depth, colour = data[24], data[25]
     if colour == 0 and depth in (2, 4):  # Pillow spreads low bit depths over 0..255

@@ -14,6 +14,7 @@ from umed.report.pictures import Picture
 from umed.report.plots import histogram
 
 NAN = float("nan")
+SHOWN = 5  # cases left out of training that the page names
 
 
 def make_page(
@@ -44,6 +45,9 @@ def make_page(
     notes = []
     if counts["failed"]:
         notes.append(f"Failed: {_cases(counts['failed'])}, not in the released folder. The table says why.")
+    if unused := [f"{one['id']}: {one['reason']}" for one in manifest.get("left_out_of_training", ())]:
+        more = f"; and {len(unused) - SHOWN} more, see manifest.json" if len(unused) > SHOWN else ""
+        notes.append(f"Left out of training: {_cases(len(unused))}. {'; '.join(unused[:SHOWN])}{more}")
     if not counts["protected"]:
         notes.append("No case was protected.")
     return Page(
