@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import errno
+import json
+
+import numpy as np
+import pydicom
+import pytest
+from highdicom.seg import segread
+
+import umed
+from tests.dicom_files import enhanced, image, save, write_series
+from tests.release_files import SHAPE, all_bytes, hospital, labels, make_key, released, volume, write_seg
+from umed.deid.keys import Key
+from umed.errors import ConfigError, InputError, UmedError
+from umed.release import run as running
+from umed.release.run import anonymize
+from umed.verify import verify
+
+SECRETS = (b"Muster", b"Erika", b"4711", b"ACC-77", b"Gregor", b"19640812", b"20240229", b"1.2.826.0.1.3680043")
+OPTIONS = {"protect": True, "method": "checkerboard", "report": False}
+
+
+@pytest.fixture
+def source(tmp_path):
+    return hospital(tmp_path / "in")
+
+
+@pytest.fixture
+def key(tmp_path):
+    return make_key(tmp_path)
+
+
+def images(output):
+    return {uid: ds for uid, ds in released(output).items() if ds.Modality == "CT"}
+
+
+def test_images_are_protected_within_the_bound_and_the_segmentation_still_points_to_them(source, key, tmp_path):
+    output = tmp_path / "out"
+    done = anonymize(source, output, key_file=key, **{**OPTIONS, "report": True})
+    assert done.exit_code == 3  # the report and the cut file are put aside
+    assert {entry.name for entry in done.quarantine} == {"notes.txt", "report.dcm", "cut.dcm"}
+    found = images(output)
+    secret = Key.load(key)
+    old = {secret.uid(str(ds.SOPInstanceUID)): ds for ds in map(pydicom.dcmread, (source / "ct of Erika").iterdir())}
+    assert found.keys() == old.keys()
+    steps = [int(np.abs(ds.pixel_array.astype(int) - old[uid].pixel_array).max()) for uid, ds in found.items()]
+    assert max(steps) == 6 and min(steps) == 0  # 4/255 of 400 HU is 6.27; the ends have no ROI
+    seg = segread(next(path for path in output.rglob("*.dcm") if pydicom.dcmread(path).Modality == "SEG"))
+    assert {str(uid) for _, _, uid in seg.get_source_image_uids()} == found.keys()
+    order = sorted(found.values(), key=lambda ds: float(ds.ImagePositionPatient[2]))
+    pixels = seg.get_pixels_by_source_instance([ds.SOPInstanceUID for ds in order], combine_segments=True)
+    assert np.array_equal(pixels, labels())
+    assert verify(source, output, key_file=key).ok
+
+
+def test_nothing_of_the_patient_is_left_in_any_byte_of_the_output(source, key, tmp_path):
+    output = tmp_path / "out"
+    anonymize(source, output, key_file=key, **{**OPTIONS, "report": True})
+    for name, content in all_bytes(output).items():
+        assert not [secret for secret in SECRETS if secret in content or secret in name.encode()], name
+    kept = json.loads((tmp_path / "out-private" / "quarantine.json").read_text())["files"]
+    assert {entry["name"] for entry in kept} == {"notes.txt", "report.dcm", "cut.dcm"}
+
+
+def test_what_was_done_is_said_in_the_file(source, key, tmp_path):
+    output = tmp_path / "out"
+    anonymize(source, output, key_file=key, **OPTIONS)
+    one = max(images(output).values(), key=lambda ds: "DERIVED" in str(ds.get("ImageType")))
+    assert one.PatientIdentityRemoved == "YES"
+    assert one.DeidentificationMethodCodeSequence[0].CodeValue == "113100"
+    assert one.ImageType[0] == "DERIVED" and "umed" in one.DerivationDescription
+    assert one.DerivationCodeSequence[0].CodeValue == "113042"
+    assert {item.PurposeOfReferenceCodeSequence[0].CodeValue for item in one.ContributingEquipmentSequence} == {
+        "109103",
+        "109104",
+    }
+    assert one.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+    assert (one.RescaleSlope, one.RescaleIntercept, list(one.PixelSpacing)) == (1, -1024, [0.8, 0.7])
+
+
+def test_a_resumed_run_ends_in_the_same_bytes(source, key, tmp_path, monkeypatch):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    anonymize(source, whole, key_file=key, **OPTIONS)
+    real, calls = running.write_instance, []
+
+    def killed(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(running, "write_instance", killed)
+    with pytest.raises(KeyboardInterrupt):
+        anonymize(source, broken, key_file=key, **OPTIONS)
+    monkeypatch.setattr(running, "write_instance", real)
+    done = anonymize(source, broken, key_file=key, resume=True, **OPTIONS)
+    assert done.exit_code == 3
+    assert all_bytes(broken) == all_bytes(whole)
+
+
+def test_a_resumed_run_does_not_write_again_what_stands(source, key, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    first = anonymize(source, output, key_file=key, **OPTIONS)
+    monkeypatch.setattr(running, "write_instance", lambda *a, **k: pytest.fail("written again"))
+    again = anonymize(source, output, key_file=key, resume=True, **OPTIONS)
+    assert [o.status for o in again.outcomes] == [o.status for o in first.outcomes]
+    assert again.actions == first.actions
+
+
+def test_resume_with_another_key_or_setting_names_what_differs(source, key, tmp_path):
+    output = tmp_path / "out"
+    anonymize(source, output, key_file=key, **OPTIONS)
+    (tmp_path / "other").mkdir()
+    other = make_key(tmp_path / "other")
+    with pytest.raises(ConfigError, match="identity"):
+        anonymize(source, output, key_file=other, resume=True, **OPTIONS)
+    with pytest.raises(ConfigError, match=r"plan\.epsilon"):
+        anonymize(source, output, key_file=key, resume=True, epsilon="8/255", **OPTIONS)
+
+
+def test_overwrite_deletes_only_what_umed_wrote(source, key, tmp_path):
+    output = tmp_path / "out"
+    anonymize(source, output, key_file=key, **OPTIONS)
+    before = all_bytes(output)
+    (output / "mine.txt").write_text("keep me")
+    with pytest.raises(InputError, match="--resume to go on or --overwrite"):
+        anonymize(source, output, key_file=key, **OPTIONS)
+    anonymize(source, output, key_file=key, overwrite=True, **OPTIONS)
+    assert (output / "mine.txt").read_text() == "keep me"
+    assert {name: data for name, data in all_bytes(output).items() if name != "mine.txt"} == before
+
+
+def test_a_series_without_mask_is_put_aside_when_protection_was_asked_for(source, key, tmp_path):
+    write_series(source / "second", volume(1), study=2, series=2, kind="MR")
+    done = anonymize(source, tmp_path / "out", key_file=key, **OPTIONS)
+    assert sum(entry.category == "mask" for entry in done.quarantine) == SHAPE[0]
+    assert {ds.Modality for ds in released(tmp_path / "out").values()} == {"CT", "SEG"}
+    plain = anonymize(source, tmp_path / "plain", key_file=key, report=False)
+    assert {ds.Modality for ds in released(tmp_path / "plain").values()} == {"CT", "SEG", "MR"}
+    assert plain.plan is None and verify(source, tmp_path / "plain", key_file=key).ok
+
+
+def test_a_broken_pixel_stream_costs_one_file(source, key, tmp_path):
+    paths = write_series(
+        source / "packed", volume(2, dtype=np.uint16), kind="MR", study=3, series=3, syntax="1.2.840.10008.1.2.5"
+    )
+    ds = pydicom.dcmread(paths[2])
+    ds.PixelData = pydicom.encaps.encapsulate([b"\x01\x00\x00\x00" + b"\xff" * 60])
+    ds.save_as(paths[2])
+    done = anonymize(source, tmp_path / "out", key_file=key, report=False)
+    bad = [entry for entry in done.quarantine if entry.category == "pixels"]
+    assert [entry.name for entry in bad] == [paths[2].relative_to(source).as_posix()]
+    assert len([d for d in released(tmp_path / "out").values() if d.Modality == "MR"]) == SHAPE[0] - 1
+    assert verify(source, tmp_path / "out", key_file=key).ok
+
+
+def test_a_broken_slice_of_a_protected_series_does_not_stop_its_neighbours(tmp_path, key):
+    source = tmp_path / "in"
+    paths = write_series(source / "ct", volume(2), syntax="1.2.840.10008.1.2.5")
+    write_seg(write_series(tmp_path / "plain", volume(2)), labels(), source / "seg.dcm")
+    ds = pydicom.dcmread(paths[2])
+    ds.PixelData = pydicom.encaps.encapsulate([b"\x01\x00\x00\x00" + b"\xff" * 60])
+    ds.save_as(paths[2])
+    done = anonymize(source, tmp_path / "out", key_file=key, **OPTIONS)
+    assert [entry.category for entry in done.quarantine] == ["pixels"]
+    assert len(images(tmp_path / "out")) == SHAPE[0] - 1
+    assert verify(source, tmp_path / "out", key_file=key).ok
+
+
+def test_a_full_disk_stops_with_one_line_and_leaves_nothing_half_written(source, key, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(running, "write_instance", full)
+    with pytest.raises(UmedError, match=r"No space left on device.*--resume") as stop:
+        anonymize(source, tmp_path / "out", key_file=key, **OPTIONS)
+    assert "\n" not in str(stop.value)
+    assert not released(tmp_path / "out")
+
+
+@pytest.mark.parametrize("syntax", ["jpeg2000-lossless", "jpegls", "rle", "deflated"])
+def test_other_syntaxes_hold_the_same_pixels(source, key, tmp_path, syntax):
+    anonymize(source, tmp_path / "plain", key_file=key, **OPTIONS)
+    anonymize(source, tmp_path / "out", key_file=key, transfer_syntax=syntax, **OPTIONS)
+    plain, packed = images(tmp_path / "plain"), images(tmp_path / "out")
+    assert {ds.file_meta.TransferSyntaxUID for ds in packed.values()} != {"1.2.840.10008.1.2.1"}
+    assert all(np.array_equal(ds.pixel_array, plain[uid].pixel_array) for uid, ds in packed.items())
+    assert verify(source, tmp_path / "out", key_file=key).ok
+
+
+def test_an_unknown_syntax_is_refused_before_anything_is_written(source, key, tmp_path):
+    with pytest.raises(ConfigError, match="Did you mean 'jpegls'"):
+        anonymize(source, tmp_path / "out", key_file=key, transfer_syntax="jpeg-ls", **OPTIONS)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_key_inside_the_output_is_refused(source, tmp_path):
+    (tmp_path / "out").mkdir()
+    key = make_key(tmp_path / "out")
+    with pytest.raises(ConfigError, match="outside the output"):
+        anonymize(source, tmp_path / "out", key_file=key, **OPTIONS)
+
+
+def test_slices_of_different_slopes_each_keep_their_own_bound(tmp_path, key):
+    source = tmp_path / "in"
+    slopes = [0.5, 1.0, 2.0, 2.0, 0.25, 1.0]
+    rng = np.random.default_rng(3)
+    for number, slope in enumerate(slopes):
+        physical = rng.normal(500, 60, SHAPE[1:])
+        ds = image(
+            np.rint(physical / slope).astype(np.int16), "MR", position=(0, 0, 3.0 * number), instance=number + 1,
+            RescaleSlope=slope, RescaleIntercept=0,
+        )  # fmt: skip
+        save(ds, source / f"{number}.dcm")
+    write_seg([source / f"{n}.dcm" for n in range(6)], labels(), source / "seg.dcm")
+    done = anonymize(source, tmp_path / "out", key_file=key, range=[300.0, 700.0], **OPTIONS)
+    assert not done.quarantine
+    secret = Key.load(key)
+    found = released(tmp_path / "out")
+    for number, slope in enumerate(slopes):
+        old = pydicom.dcmread(source / f"{number}.dcm")
+        new = found[secret.uid(str(old.SOPInstanceUID))]
+        steps = np.abs(new.pixel_array.astype(int) - old.pixel_array).max()
+        assert steps == (int(4 / 255 * 400 / slope) if 0 < number < 5 else 0)
+        assert new.RescaleSlope == slope
+    assert verify(source, tmp_path / "out", key_file=key).ok
+
+
+def test_padding_is_never_touched(tmp_path, key):
+    source = tmp_path / "in"
+    values = volume(4)
+    values[:, 15:20, 15:20] = 1000  # within the range, within the mask
+    paths = write_series(source / "ct", values, PixelPaddingValue=1000)
+    write_seg(paths, labels(), source / "seg.dcm")
+    anonymize(source, tmp_path / "out", key_file=key, **OPTIONS)
+    for ds in images(tmp_path / "out").values():
+        assert (ds.pixel_array[15:20, 15:20] == 1000).all()
+        assert ds.PixelPaddingValue == 1000
+    assert verify(source, tmp_path / "out", key_file=key).ok
+
+
+def test_frames_of_an_enhanced_image_go_back_into_one_file(tmp_path, key):
+    source = tmp_path / "in"
+    order = [3, 0, 5, 1, 4, 2]
+    values = (volume(5).astype(int) // 2).astype(np.int16)
+    save(enhanced(values, order=order), source / "e.dcm")
+    classic = write_series(tmp_path / "classic", values)
+    (tmp_path / "masks").mkdir()
+    write_seg(classic, labels(), tmp_path / "masks" / "seg.dcm")
+    done = anonymize(source, tmp_path / "out", key_file=key, masks=tmp_path / "masks", **OPTIONS)
+    assert [outcome.status for outcome in done.outcomes] == ["protected"], done.quarantine
+    [new] = released(tmp_path / "out").values()
+    moved = np.abs(new.pixel_array.astype(int) - values[order])
+    inside = labels()[order].astype(bool)
+    assert moved.max() == 3 and (moved[inside] > 0).mean() > 0.8  # slope 2: 6.27 HU are 3 steps
+    assert not moved[np.isin(order, [0, 5])].any()
+    assert verify(source, tmp_path / "out", key_file=key, masks=tmp_path / "masks").ok
+
+
+def test_verify_finds_what_was_changed_later(source, key, tmp_path):
+    output = tmp_path / "out"
+    anonymize(source, output, key_file=key, **OPTIONS)
+    path = next(path for path in sorted(output.rglob("*.dcm")) if pydicom.dcmread(path).Modality == "CT")
+    ds = pydicom.dcmread(path)
+    pixels = ds.pixel_array.copy()
+    pixels[0, 0] += 1
+    ds.PixelData = pixels.tobytes()
+    ds.RescaleIntercept = -1000
+    ds.save_as(path)
+    (output / "extra.dcm").write_bytes(b"x")
+    found = verify(source, output, key_file=key)
+    text = found.summary()
+    assert not found.ok
+    assert "checksum" in text and "RescaleIntercept" in text and "extra.dcm" in text and "changed pixels" in text
+
+
+def test_verify_needs_the_right_key(source, key, tmp_path):
+    output = tmp_path / "out"
+    anonymize(source, output, key_file=key, **OPTIONS)
+    with pytest.raises(ConfigError, match="expected the key"):
+        verify(source, output)
+    (tmp_path / "k").mkdir()
+    with pytest.raises(ConfigError, match="another one"):
+        verify(source, output, key_file=make_key(tmp_path / "k"))
+
+
+def test_protect_alone_derives_new_images_of_the_same_patient(source, tmp_path):
+    output = tmp_path / "out"
+    done = umed.protect(source, output, method="checkerboard")
+    assert done.counts["protected"] == 1 and done.counts["carried"] == 1
+    found = released_any(output)
+    assert {str(ds.PatientName) for ds in found} == {"Muster^Erika"}
+    seg = next(ds for ds in found if ds.Modality == "SEG")
+    new = {str(ds.SOPInstanceUID) for ds in found if ds.Modality == "CT"}
+    old = {str(pydicom.dcmread(p).SOPInstanceUID) for p in (source / "ct of Erika").iterdir()}
+    assert not new & old
+    named = {str(e.value) for e in seg.iterall() if e.keyword == "ReferencedSOPInstanceUID"}
+    assert named == new
+    assert {p.relative_to(output).as_posix() for p in (output / "ct of Erika").iterdir()} == {
+        p.relative_to(source).as_posix() for p in (source / "ct of Erika").iterdir()
+    }
+    assert verify(source, output).ok
+
+
+def released_any(output):
+    files = [path for path in sorted(output.rglob("*")) if path.is_file()]
+    return [pydicom.dcmread(path) for path in files if path.relative_to(output).parts[0] != "umed"]
+
+
+def test_a_trained_method_and_its_generators(source, key, tmp_path):
+    options = {"protect": True, "report": False, "training": {"iterations": 2}}
+    anonymize(source, tmp_path / "one", key_file=key, **options)
+    kept = tmp_path / "one" / "umed" / "generators"
+    assert any(kept.iterdir())
+    again = anonymize(source, tmp_path / "two", key_file=key, generators=kept, **options)
+    assert [outcome.status for outcome in again.outcomes] == ["carried", "protected"] or again.written == 7
+    one, two = images(tmp_path / "one"), images(tmp_path / "two")
+    assert all(np.array_equal(ds.pixel_array, two[uid].pixel_array) for uid, ds in one.items())
+    assert verify(source, tmp_path / "two", key_file=key).ok
