@@ -15,7 +15,8 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from umed.deid import values
-from umed.deid.engine import CODE_SYSTEM, CODING_SCHEME_UID, strings
+from umed.deid.elements import strings
+from umed.deid.engine import CODE_SYSTEM, CODING_SCHEME_UID
 from umed.deid.keys import is_standard_uid
 from umed.deid.needles import SHORTEST_DIGITS, SHORTEST_IN_PIXELS, Kind, Needles, Search
 from umed.deid.private import safe_tags

@@ -11,21 +11,25 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from pydicom import charset
-from pydicom.config import IGNORE
-from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
 from umed.deid import values
+from umed.deid.elements import (
+    CHARACTER_SET,
+    NUMBER,
+    check_character_set,
+    dummy_code,
+    element,
+    is_number,
+    strings,
+    text_of,
+)
 from umed.deid.finish import clean_meta, record
 from umed.deid.keys import Key, is_standard_uid
 from umed.deid.policy import (
     BINARY_VRS,
-    ESSENTIAL,
-    ESSENTIAL_GROUP,
     NUMBER_VRS,
     PATIENT_ID,
     PATIENT_NAME,
@@ -41,10 +45,8 @@ from umed.errors import InputError
 
 MAX_DEPTH = 64
 SECRET_DIGITS = 5  # a number that repeats an identifier of so many digits does not do so by chance
-CHARACTER_SET = 0x00080005
 CODING_SCHEME_UID = 0x0008010C
 
-_NUMBER = re.compile(rb"[-+0-9.eE\\ \0]*\Z")
 # Public code systems (SNOMED, LOINC, UCUM, ICD, HL7 tables ...): an OID of a system, not of an instance.
 CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,4})\Z", re.ASCII)
 
@@ -67,15 +69,19 @@ class Audit:
     """What was done, never to which value.
 
     Args:
-        counts: how often each action letter was applied, by ``("(gggg,eeee)", letter)``; private tags and unknown ones
-            are counted as ``"(gggg,eeee)"`` too, their creators are not named.
+        raw: how often each action letter was applied, by tag and letter.
     """
 
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    raw: Counter[tuple[int, str]] = field(default_factory=Counter)
 
     def add(self, tag: int, letter: str) -> None:
         """Count one action."""
-        self.counts[f"({tag >> 16:04X},{tag & 0xFFFF:04X})", letter] += 1
+        self.raw[tag, letter] += 1
+
+    @property
+    def counts(self) -> Counter[tuple[str, str]]:
+        """How often each action letter was applied, by ``("(gggg,eeee)", letter)``; private tags name no creator."""
+        return Counter({(f"({t >> 16:04X},{t & 0xFFFF:04X})", letter): n for (t, letter), n in self.raw.items()})
 
 
 @dataclass
@@ -120,20 +126,20 @@ class Deidentifier:
             Quarantine: when it is of a kind that cannot be cleaned by rule, or nested too deeply.
         """
         meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
-        sop_class = _text(dataset, 0x00080016) or _text(meta, 0x00020002)
+        sop_class = text_of(dataset, 0x00080016) or text_of(meta, 0x00020002)
         reason = refuse(sop_class)
         if reason:
             raise Quarantine(f"{reason}; put aside. Handle it by hand, or leave it out.")
-        if not _text(dataset, 0x00080018) and _text(meta, 0x00020003):
-            dataset.SOPInstanceUID = _text(meta, 0x00020003)
-        if not _text(dataset, 0x00080016) and sop_class:
+        if not text_of(dataset, 0x00080018) and text_of(meta, 0x00020003):
+            dataset.SOPInstanceUID = text_of(meta, 0x00020003)
+        if not text_of(dataset, 0x00080016) and sop_class:
             dataset.SOPClassUID = sop_class
-        walk = _Walk(patient_key, _text(dataset, PATIENT_ID), place(sop_class))
+        walk = _Walk(patient_key, text_of(dataset, PATIENT_ID), place(sop_class))
         self._level(dataset, walk, walk.column, 0, False)
         self._scrub(walk)
         pseudonym = self.key.pseudonym(patient_key)
-        dataset[PATIENT_NAME] = _element(PATIENT_NAME, "PN", pseudonym)
-        dataset[PATIENT_ID] = _element(PATIENT_ID, "LO", pseudonym)
+        dataset[PATIENT_NAME] = element(PATIENT_NAME, "PN", pseudonym)
+        dataset[PATIENT_ID] = element(PATIENT_ID, "LO", pseudonym)
         record(dataset, self.profile, blanked=blanked)
         clean_meta(dataset, meta)
         return walk.audit
@@ -146,31 +152,36 @@ class Deidentifier:
         for tag in list(dataset.keys()):
             number = int(tag)
             if number >> 16 & 1:
-                self._private(dataset, number, safe, walk)
+                self._private(dataset, tag, safe, walk)
                 continue
             if number == CHARACTER_SET:
-                _check_character_set(dataset)
+                check_character_set(dataset)
                 continue
             decision = self._policy[number]
             act: Act = decision.acts[column]
             if cleaning and act == "text":
                 act = "C"
             try:
-                self._apply(dataset, number, act, decision, walk, depth, cleaning)
+                # pydicom finds the very tag object of a data set much faster than an equal number
+                self._apply(dataset, tag, act, decision, walk, depth, cleaning)
             except Quarantine:
                 raise
             except Exception:  # a value that pydicom cannot make sense of: nobody can tell what is in it
-                if number in dataset:
-                    del dataset[number]
+                if tag in dataset:
+                    del dataset[tag]
                 walk.audit.add(number, "X")
 
     def _apply(
         self, dataset: Dataset, tag: int, act: Act, decision: Decision, walk: _Walk, depth: int, cleaning: bool
     ) -> None:
         stored = dataset.get_item(tag)
-        vr = stored.VR if stored.VR not in (None, "UN") else ("" if len(decision.vrs) != 1 else min(decision.vrs))
-        if act in ("binary", "number") and _is_harmless(stored, vr, decision):
-            if vr in NUMBER_VRS and tag >> 16 != ESSENTIAL_GROUP:
+        vr = stored.VR
+        if act == "binary" and (vr in BINARY_VRS or vr is None or vr == "UN" or " or " in vr):
+            return
+        if vr is None or vr == "UN":
+            vr = decision.vr
+        if act == "number" and is_number(stored, vr):
+            if vr in NUMBER_VRS and not decision.essential:
                 walk.numbers.append((dataset, tag))
             return
         if stored.VR == "UN" or vr == "":
@@ -181,14 +192,16 @@ class Deidentifier:
             if act != "sequence":
                 walk.audit.add(tag, act)
             return
+        if vr == "UI" and act not in ("X", "Z"):
+            act = "U"
         if act in ("X", "Z", "D"):
             self._take(dataset, tag, act, vr, decision, walk)
-        elif act == "U" or vr == "UI":
+        elif act == "U":
             self._map(dataset, tag, vr, walk)
         elif act in ("C", "K"):
             self._clean(dataset, tag, act, vr, decision, walk)
         elif act in ("text", "code") and (vr in values.TEXT_VRS or vr == "CS") and "SQ" not in decision.vrs:
-            if not (act == "code" and vr == "CS" and (tag >> 16 == ESSENTIAL_GROUP or tag in ESSENTIAL)):
+            if not (act == "code" and vr == "CS" and decision.essential):
                 walk.text.append((dataset, tag))
         else:  # stored with a VR that the attribute cannot have
             self._take(dataset, tag, "X", vr, decision, walk)
@@ -210,14 +223,14 @@ class Deidentifier:
         if vr in ("PN", "DA", "DT", "AE", "UR") or vr in values.TEXT_VRS:
             walk.removed.update(values.identifying(decision.keyword, vr, strings(dataset, tag)))
         if tag in (PATIENT_NAME, PATIENT_ID) and act != "X":
-            own = _text(dataset, PATIENT_ID)
+            own = text_of(dataset, PATIENT_ID)
             other = own and walk.patient_id and own != walk.patient_id
             name = self.key.pseudonym(own if other else walk.patient_key)
-            dataset[tag] = _element(tag, "PN" if tag == PATIENT_NAME else "LO", name)
+            dataset[tag] = element(tag, "PN" if tag == PATIENT_NAME else "LO", name)
         elif act == "Z" or (act == "D" and vr == "SQ" and decision.keyword.endswith("CodeSequence")):
-            dataset[tag] = _element(tag, vr, None if vr != "SQ" else Sequence([_dummy_code()] if act == "D" else []))
+            dataset[tag] = element(tag, vr, None if vr != "SQ" else Sequence([dummy_code()] if act == "D" else []))
         elif act == "D" and vr in values.DUMMIES:
-            dataset[tag] = _element(tag, vr, values.DUMMIES[vr])
+            dataset[tag] = element(tag, vr, values.DUMMIES[vr])
         else:
             act = "X"  # also D of other sequences: no item says nothing and is still valid
             del dataset[tag]
@@ -229,7 +242,7 @@ class Deidentifier:
             return
         new = [self.key.uid(uid) for uid in old]
         if new != [uid.strip(values.BLANKS) for uid in old] or vr != "UI":
-            dataset[tag] = _element(tag, "UI", new if len(new) > 1 else "".join(new))
+            dataset[tag] = element(tag, "UI", new if len(new) > 1 else "".join(new))
             walk.audit.add(tag, "U")
 
     def _clean(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: _Walk) -> None:
@@ -255,7 +268,7 @@ class Deidentifier:
         elif vr == "AS":
             new = [values.cap_age(one) for one in old]
         elif vr in NUMBER_VRS and act == "K" and decision.vrs <= NUMBER_VRS:
-            new = [one if _NUMBER.match(one.encode("utf-8", "replace")) else "" for one in old]
+            new = [one if NUMBER.match(one.encode("utf-8", "replace")) else "" for one in old]
         elif vr == "CS" and act == "K":
             walk.text.append((dataset, tag))
             return walk.audit.add(tag, "K")
@@ -268,7 +281,7 @@ class Deidentifier:
         if vr in values.TEXT_VRS or (vr in ("DA", "DT") and moved):
             walk.removed.update(values.identifying(decision.keyword, vr, old))
         if new != old:
-            dataset[tag] = _element(tag, vr, new if len(new) > 1 else "".join(new))
+            dataset[tag] = element(tag, vr, new if len(new) > 1 else "".join(new))
         return walk.audit.add(tag, act)
 
     def _scrub(self, walk: _Walk) -> None:
@@ -279,12 +292,12 @@ class Deidentifier:
             old = strings(dataset, tag)
             new = ["0" if one.strip().lstrip("+") in secret else one for one in old]
             if new != old:
-                dataset[tag] = _element(tag, str(dataset[tag].VR), new if len(new) > 1 else new[0])
+                dataset[tag] = element(tag, str(dataset[tag].VR), new if len(new) > 1 else new[0])
                 walk.audit.add(tag, "D")
         for dataset, tag in walk.dates:  # a kept calibration date may be that of the study, which is not kept
             if tag in dataset and any(one[:8] in words for one in strings(dataset, tag)):
                 vr = str(dataset[tag].VR)
-                dataset[tag] = _element(tag, vr, values.DUMMIES[vr])
+                dataset[tag] = element(tag, vr, values.DUMMIES[vr])
                 walk.audit.add(tag, "D")
         for dataset, tag in walk.text:
             if tag not in dataset:
@@ -296,7 +309,7 @@ class Deidentifier:
                     continue
                 vr = str(dataset[tag].VR)
                 filled = [one or values.DUMMY_TEXT for one in new]
-                dataset[tag] = _element(tag, vr, filled if len(filled) > 1 else filled[0])
+                dataset[tag] = element(tag, vr, filled if len(filled) > 1 else filled[0])
                 walk.audit.add(tag, "C")
             except Exception:  # undecodable text
                 del dataset[tag]
@@ -311,64 +324,3 @@ def refuse(sop_class: str) -> str:
         if sop_class.startswith(start) and not sop_class.startswith(_ALLOWED_66):
             return reason
     return ""
-
-
-def _element(tag: int, vr: str, value: Any) -> DataElement:
-    return DataElement(tag, vr, value, validation_mode=IGNORE)
-
-
-def _dummy_code() -> Dataset:
-    code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "REMOVED", "99UMED", "Removed"
-    return code
-
-
-def strings(dataset: Dataset, tag: int) -> list[str]:
-    """Values of an attribute as text, decoded; a value that was left in the file counts as none."""
-    stored: Any = dataset.get_item(tag)
-    if isinstance(stored, RawDataElement):
-        raw = stored.value
-        if not raw:
-            return []
-        if raw.isascii() and b"\x1b" not in raw:
-            text = raw.decode("ascii")
-            whole = stored.VR in ("LT", "ST", "UR", "UT")
-            return [one.rstrip("\0 ") for one in ([text] if whole else text.split("\\"))]
-    value: Any = dataset[tag].value
-    if isinstance(value, bytes):
-        return [value.decode("latin-1")]
-    if value is None or isinstance(value, Sequence):
-        return []
-    if isinstance(value, str) or not hasattr(value, "__iter__") or hasattr(value, "family_name"):
-        return [str(value)]
-    return [str(one) for one in value]
-
-
-def _text(dataset: Dataset, tag: int) -> str:
-    try:
-        return "\\".join(strings(dataset, tag)).strip(values.BLANKS) if tag in dataset else ""
-    except Exception:  # undecodable: as good as absent
-        return ""
-
-
-def _is_harmless(stored: DataElement | RawDataElement, vr: str, decision: Decision) -> bool:
-    """Whether a kept number or binary value is stored as one, so that no text hides in it."""
-    if vr in BINARY_VRS and decision.vrs <= BINARY_VRS:
-        return True
-    if vr in NUMBER_VRS and not decision.vrs.isdisjoint(NUMBER_VRS | BINARY_VRS):
-        value = stored.value
-        return not isinstance(value, bytes | str) or (
-            _NUMBER.match(value if isinstance(value, bytes) else value.encode("utf-8", "replace")) is not None
-        )
-    return vr in BINARY_VRS and not decision.vrs.isdisjoint(NUMBER_VRS)
-
-
-def _check_character_set(dataset: Dataset) -> None:
-    """Drop names of character sets that no reader knows, so that what stays can be decoded (PS3.3 C.12.1.1.2)."""
-    try:
-        names = strings(dataset, CHARACTER_SET)
-        if all(not name.strip() or name.strip() in charset.python_encoding for name in names):
-            return
-    except Exception:  # not even text
-        names = []
-    dataset[CHARACTER_SET] = _element(CHARACTER_SET, "CS", "ISO_IR 192" if names else "")

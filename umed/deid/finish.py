@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydicom.dataelem import RawDataElement
@@ -10,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
+from umed.deid.elements import element
 from umed.deid.keys import is_standard_uid
 from umed.deid.profile import Profile
 from umed.deid.table import MEANINGS, OPTIONS
@@ -17,13 +19,14 @@ from umed.deid.table import MEANINGS, OPTIONS
 IMPLEMENTATION_CLASS_UID = "2.25.190237814421879934127580436115243798637"
 IMPLEMENTATION_VERSION = "UMED"
 METHOD = "PS3.15 Annex E Basic Profile, keyed UIDs and pseudonyms"
-_KEPT_META = (0x00020001, 0x00020002, 0x00020010)
 
 
 def code(value: str, meaning: str) -> Dataset:
     """A code of the DICOM controlled terminology (PS3.16 Annex D)."""
     item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+    _set(item, 0x00080100, "SH", value)
+    _set(item, 0x00080102, "SH", "DCM")
+    _set(item, 0x00080104, "LO", meaning)
     return item
 
 
@@ -35,42 +38,46 @@ def record(dataset: Dataset, profile: Profile, *, blanked: bool) -> None:
     """
     burned = str(dataset.get("BurnedInAnnotation", "") or "").strip().upper()
     if blanked:
-        dataset.BurnedInAnnotation = "NO"
-    dataset.PatientIdentityRemoved = "NO" if burned == "YES" and not blanked else "YES"
-    dataset.DeidentificationMethod = METHOD
+        _set(dataset, 0x00280301, "CS", "NO")
+    _set(dataset, 0x00120062, "CS", "NO" if burned == "YES" and not blanked else "YES")
+    _set(dataset, 0x00120063, "LO", METHOD)
     names = ["basic", *(name for name in profile.options if name != "clean_pixel_data")]
     names += ["clean_pixel_data"] if blanked else []
-    dataset.DeidentificationMethodCodeSequence = Sequence(code(OPTIONS[name], MEANINGS[name]) for name in names)
+    _set(dataset, 0x00120064, "SQ", Sequence(code(OPTIONS[name], MEANINGS[name]) for name in names))
     if "retain_long_modified_dates" in profile.options:
-        dataset.LongitudinalTemporalInformationModified = "MODIFIED"
-    elif "retain_long_full_dates" in profile.options:
-        dataset.LongitudinalTemporalInformationModified = "UNMODIFIED"
+        modified = "MODIFIED"
     else:
-        dataset.LongitudinalTemporalInformationModified = "REMOVED"
+        modified = "UNMODIFIED" if "retain_long_full_dates" in profile.options else "REMOVED"
+    _set(dataset, 0x00280303, "CS", modified)
 
 
 def clean_meta(dataset: Dataset, meta: FileMetaDataset) -> None:
     """Empty preamble; of group 0002 only version, class, instance and transfer syntax, and who wrote the file."""
-    for tag in list(meta.keys()):
-        if int(tag) not in _KEPT_META:
-            del meta[tag]
-    for keyword in ("MediaStorageSOPClassUID", "TransferSyntaxUID"):
-        if keyword in meta and not is_standard_uid(str(meta.get(keyword) or "").strip("\0 ")):
-            delattr(meta, keyword)
-    meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", meta.get("MediaStorageSOPClassUID", ""))
-    meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "")
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
-    dataset.file_meta = meta
-    _settle_encoding(dataset, str(meta.get("TransferSyntaxUID", "") or ""))
+    sop_class = str(dataset.get("SOPClassUID", "") or "")
+    syntax = str(meta.get("TransferSyntaxUID", "") or "").strip("\0 ")
+    fresh = FileMetaDataset()
+    _set(fresh, 0x00020001, "OB", b"\0\1")
+    _set(fresh, 0x00020002, "UI", UID(sop_class if is_standard_uid(sop_class) else ""))
+    _set(fresh, 0x00020003, "UI", UID(str(dataset.get("SOPInstanceUID", "") or "")))
+    if is_standard_uid(syntax):
+        _set(fresh, 0x00020010, "UI", UID(syntax))
+    _set(fresh, 0x00020012, "UI", UID(IMPLEMENTATION_CLASS_UID))
+    _set(fresh, 0x00020013, "SH", IMPLEMENTATION_VERSION)
+    dataset.file_meta = fresh
+    _settle_encoding(dataset, syntax)
     dataset.preamble = bytes(128)
+
+
+def _set(dataset: Dataset, tag: int, vr: str, value: Any) -> None:
+    dataset[tag] = element(tag, vr, value)
 
 
 def _settle_encoding(dataset: Dataset, syntax: str) -> None:
     """Convert what was read as implicit VR though the transfer syntax says explicit; pydicom would write it wrongly."""
     if not syntax or syntax == ImplicitVRLittleEndian:
         return
-    stored: list[Any] = [dataset.get_item(tag) for tag in dataset.keys()]
-    if any(isinstance(element, RawDataElement) and element.VR is None for element in stored):
+    stored: Iterator[Any] = (dataset.get_item(tag) for tag in dataset.keys())
+    raw = next((one for one in stored if isinstance(one, RawDataElement)), None)
+    if raw is not None and raw.VR is None:
         for _ in dataset.iterall():
             pass

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from umed.deid import values
-from umed.deid.engine import CODE_SYSTEM, strings
+from umed.deid.elements import strings
+from umed.deid.engine import CODE_SYSTEM
 from umed.deid.keys import is_standard_uid
 from umed.deid.table import rows
 
@@ -49,7 +50,11 @@ class Needles:
         """Take the identifying values of one original, at every depth."""
         own = Needles()
         own._level(dataset)
-        secrets = [(word, tags) for word, (kind, tags) in own.found.items() if kind != "private"]
+        secrets = [
+            (word, {tag for tag in tags if not tag >> 16 & 1})
+            for word, (kind, tags) in own.found.items()
+            if kind != "private"
+        ]
         for word, (kind, tags) in own.found.items():
             for tag in tags:
                 self.add(kind, tag, [word])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from pydicom._dicom_dict import DicomDictionary
@@ -40,12 +41,19 @@ class Decision:
         vrs: VRs that the standard gives it; empty when it does not know the tag.
         keyword: its keyword, or empty.
         listed: whether Table E.1-1 lists it.
+        essential: whether it says how pixels are to be understood.
     """
 
     acts: tuple[Act, Act, Act]
     vrs: frozenset[str]
     keyword: str
     listed: bool
+    essential: bool
+
+    @cached_property
+    def vr(self) -> str:
+        """Its VR where the standard gives it just one, else empty."""
+        return min(self.vrs) if len(self.vrs) == 1 else ""
 
 
 @dataclass(frozen=True)
@@ -78,17 +86,18 @@ def _decide(tag: int, profile: Profile) -> Decision:
     keyword = entry[4] if entry else ""
     row = rows().get(tag)
     group = tag >> 16
+    essential = group == ESSENTIAL_GROUP or tag in ESSENTIAL
     # Group lengths are wrong afterwards; 0000 and 0004 belong to the network and to DICOMDIR, 0400 to signatures over
     # originals (and encrypted originals); curves and overlays may hold drawn text (Table E.1-1, 50xx and 60xx).
     if tag & 0xFFFF == 0 or group <= 0x0004 or group == 0x0400 or group & 0xFF00 in (0x5000, 0x6000):
-        return Decision(("X", "X", "X"), vrs, keyword, row is not None)
+        return Decision(("X", "X", "X"), vrs, keyword, row is not None, essential)
     if tag in profile.remove:
-        return Decision(("X", "X", "X"), vrs, keyword, row is not None)
+        return Decision(("X", "X", "X"), vrs, keyword, row is not None, essential)
     if row is not None:
         acts = _listed(row, profile)
-        return Decision(acts, vrs, keyword, True)
+        return Decision(acts, vrs, keyword, True, essential)
     act = _unlisted(tag, vrs, profile)
-    return Decision((act, act, act), vrs, keyword, False)
+    return Decision((act, act, act), vrs, keyword, False, essential)
 
 
 def _listed(row: Row, profile: Profile) -> tuple[Act, Act, Act]:

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading and making data elements without converting more than is needed: most of a header is never looked at."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydicom import charset
+from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from umed.deid import values
+from umed.deid.policy import BINARY_VRS, NUMBER_VRS
+
+CHARACTER_SET = 0x00080005
+NUMBER = re.compile(rb"[-+0-9.eE\\ \0]*\Z")
+
+
+def element(tag: int, vr: str, value: Any) -> DataElement:
+    """A data element as it is, without pydicom's warnings."""
+    return DataElement(tag, vr, value, validation_mode=IGNORE)
+
+
+def dummy_code() -> Dataset:
+    """Item of a code sequence that says nothing."""
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "REMOVED", "99UMED", "Removed"
+    return code
+
+
+def strings(dataset: Dataset, tag: int) -> list[str]:
+    """Values of an attribute as text, decoded; a value that was left in the file counts as none."""
+    stored: Any = dataset.get_item(tag)
+    if isinstance(stored, RawDataElement):
+        raw = stored.value
+        if not raw:
+            return []
+        if raw.isascii() and b"\x1b" not in raw:
+            text = raw.decode("ascii")
+            whole = stored.VR in ("LT", "ST", "UR", "UT")
+            return [one.rstrip("\0 ") for one in ([text] if whole else text.split("\\"))]
+    value: Any = dataset[tag].value
+    if isinstance(value, bytes):
+        return [value.decode("latin-1")]
+    if value is None or isinstance(value, Sequence):
+        return []
+    if isinstance(value, str) or not hasattr(value, "__iter__") or hasattr(value, "family_name"):
+        return [str(value)]
+    return [str(one) for one in value]
+
+
+def text_of(dataset: Dataset, tag: int) -> str:
+    """Value of an attribute as one text, empty when it is absent or cannot be decoded."""
+    try:
+        return "\\".join(strings(dataset, tag)).strip(values.BLANKS) if tag in dataset else ""
+    except Exception:  # undecodable: as good as absent
+        return ""
+
+
+def is_number(stored: DataElement | RawDataElement, vr: str) -> bool:
+    """Whether a kept number is stored as one, so that no text hides in it."""
+    if vr in NUMBER_VRS:
+        value = stored.value
+        return not isinstance(value, bytes | str) or (
+            NUMBER.match(value if isinstance(value, bytes) else value.encode("utf-8", "replace")) is not None
+        )
+    return vr in BINARY_VRS
+
+
+def check_character_set(dataset: Dataset) -> None:
+    """Drop names of character sets that no reader knows, so that what stays can be decoded (PS3.3 C.12.1.1.2)."""
+    try:
+        names = strings(dataset, CHARACTER_SET)
+        if all(not name.strip() or name.strip() in charset.python_encoding for name in names):
+            return
+    except Exception:  # not even text
+        names = []
+    dataset[CHARACTER_SET] = element(CHARACTER_SET, "CS", "ISO_IR 192" if names else "")
