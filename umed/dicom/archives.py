@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import stat
-import struct
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from umed.dicom.types import Limits
@@ -65,13 +63,15 @@ def unpack(path: Path, name: str, work: Path, limits: Limits) -> tuple[list[tupl
                     total += _extract(archive, member, target, limits, limits.zip_bytes - total)
                     if is_zip(target, named=False) and shown.lower().endswith(".zip"):
                         raise InputError("is a zip inside a zip; unpack it and give the folder")
-                except (InputError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as e:
+                except Exception as e:  # zipfile raises many kinds on damaged bytes
                     target.unlink(missing_ok=True)
                     reason = str(e) if isinstance(e, InputError) else f"cannot be unpacked ({printable(str(e))})"
                     refused.append((shown, reason))
                     continue
                 found.append((target, shown))
-    except (zipfile.BadZipFile, zlib.error, ValueError, struct.error, EOFError, OverflowError) as error:
+    except InputError:
+        raise
+    except Exception as error:
         raise InputError(f"expected a zip, got a broken one ({printable(str(error))}). Pack it again.") from error
     return found, refused
 

@@ -112,7 +112,7 @@ def _left_out(entry: os.DirEntry[str], path: Path, real_root: Path) -> str:
         return "is hidden"
     if entry.is_symlink():
         target = path.resolve(strict=True)
-        if real_root not in target.parents:
+        if real_root not in (target, *target.parents):
             return "is a link that leads out of the folder"
         if target.is_dir():
             return "is a link to a folder of the same input"
