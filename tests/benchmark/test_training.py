@@ -12,7 +12,6 @@ from umed.benchmark.training import (
     Batches,
     Recipe,
     crop,
-    is_flat,
     predict,
     score_cases,
     segmentation_loss,
@@ -102,9 +101,3 @@ def test_score_is_dice_and_leaves_out_absent_classes() -> None:
     data = Samples(("a",), (image,), (label,), 3)
     one, two = score_cases(Threshold(), data, torch.device("cpu"), (16, 16))
     assert one == pytest.approx(2 * 4 / (4 + 8)) and two != two
-
-
-def test_flat_means_flat() -> None:
-    assert is_flat([1 / (1 + step) for step in range(1000)])
-    assert not is_flat([1 - step / 1000 for step in range(1000)])
-    assert not is_flat([1.0] * 5)

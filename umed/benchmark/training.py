@@ -18,6 +18,7 @@ import torch.nn.functional as functional
 from monai.inferers.utils import sliding_window_inference
 
 from umed.benchmark.data import Samples
+from umed.benchmark.schedule import decay, is_flat
 from umed.benchmark.victims import DIVISOR, make_victim
 from umed.bilevel import segmentation_loss
 
@@ -62,7 +63,7 @@ class Curve:
 
     Args:
         loss: training loss of each step.
-        flat: whether the loss was flat at the end; see :func:`is_flat`.
+        flat: whether the loss was flat at the end; see :func:`umed.benchmark.schedule.is_flat`.
         validation: ``(step, mean DSC on the clean validation cases)`` of each checkpoint.
         last: DSC of each class on the clean test cases after the last step.
         best: the same at the checkpoint that was best on the clean validation cases; ``last`` without such cases.
@@ -78,33 +79,6 @@ class Curve:
     best_step: int
     seconds: float
     network: torch.nn.Module = field(repr=False)
-
-
-def is_flat(loss: Sequence[float], *, part: float = 0.2, tolerance: float = 0.05) -> bool:
-    """Say whether a training loss has stopped falling.
-
-    A least-squares line is laid through the last fifth of the steps; the loss is flat when that line falls by less than
-    5 % of what the loss fell over the whole training (first 2 % of the steps to the last fifth's mean).
-
-    Args:
-        loss: loss of each step.
-        part: the share of the steps at the end that is looked at.
-        tolerance: the share of the whole fall that may still happen there.
-
-    Returns:
-        Whether it is flat; never for fewer than 10 steps.
-
-    Example:
-        >>> is_flat([1 / (1 + step) for step in range(1000)]), is_flat([1 - step / 1000 for step in range(1000)])
-        (True, False)
-    """
-    values = np.asarray(loss, dtype=np.float64)
-    if values.size < 10:
-        return False
-    tail = values[-max(5, int(part * values.size)) :]
-    start = values[: max(1, values.size // 50)].mean()
-    slope = np.polyfit(np.arange(tail.size), tail, 1)[0]
-    return bool(-slope * tail.size < tolerance * max(start - tail.mean(), 1e-12))
 
 
 def train_victim(
@@ -142,7 +116,7 @@ def train_victim(
     layout = torch.channels_last if dims == 2 else torch.channels_last_3d
     network = network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 - step / recipe.steps) ** 0.9)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: decay(step, recipe.steps))
     scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
     batches = Batches(train, recipe, seed)
     checkpoints = {round(recipe.steps * (k + 1) / recipe.checkpoints) for k in range(recipe.checkpoints)}
@@ -181,7 +155,8 @@ def train_victim(
         network.load_state_dict(best[2])
         chosen, best_step = score_cases(network, test, device, batches.size, recipe.bfloat16), best[1]
         network.load_state_dict(final)
-    return Curve(tuple(losses), is_flat(losses), tuple(scores), last, chosen, best_step, seconds, network)
+    flat = is_flat(losses, [decay(step, recipe.steps) for step in range(recipe.steps)])
+    return Curve(tuple(losses), flat, tuple(scores), last, chosen, best_step, seconds, network)
 
 
 class Batches:
