@@ -16,7 +16,7 @@ ROOT = Path(umed.__file__).parent
 CHAIN = """
 types errors registry config io dicom deid facts planning progress regions budget metrics sample manifest series verify
 augmentation transformations priors networks training bilevel handlers methods samples records protect report
-release benchmark transforms workflows bundle cli
+release benchmark transforms workflows bundle runs cli
 """.split()
 LEFT_OF_TORCH = CHAIN[: CHAIN.index("augmentation")]
 MODULES = sorted(

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import umed
-from umed.bundle import check_command, check_keys, check_overrides, parse_command, run_protect, run_verify
+from umed.bundle import check_command, check_keys, check_overrides, parse_command
 from umed.errors import ConfigError, InputError
+from umed.runs import run_protect, run_verify
 
 CONFIG = {
     "epsilon": 4,

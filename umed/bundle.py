@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the configurations in ``monai_bundle/`` call: the workflows, and a check of overrides that monai.bundle lacks.
+"""A check of overrides that monai.bundle lacks, for the configurations in ``monai_bundle/``.
 
 ``python -m monai.bundle run`` accepts every ``--name value``: a misspelt one is stored beside the others and never
 read. Put ``$umed.bundle.check_overrides()`` first into ``initialize`` to reject it.
@@ -10,19 +10,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
-from umed.errors import ConfigError, InputError, UmedError, did_you_mean
-from umed.manifest import read_manifest
-from umed.progress import progress_bar
-from umed.registry import resolve
-from umed.types import Progress
-
-if TYPE_CHECKING:
-    from umed.protect import Result
+from umed.errors import ConfigError, UmedError, did_you_mean
 
 R = TypeVar("R")
 
@@ -122,7 +114,8 @@ def _suggest(word: str, node: Mapping[str, Any], done: Sequence[str]) -> str:
     return hint or f" Known {'in ' + '#'.join(done) if done else 'here'}: {', '.join(sorted(names))}."
 
 
-def _is_bundle_run(argv: Sequence[str]) -> bool:
+def is_bundle_run(argv: Sequence[str]) -> bool:
+    """Whether these are the words of ``python -m monai.bundle run``."""
     words = Path(argv[0]).parts[-3:] if argv else ()
     return words[-3:] == ("monai", "bundle", "__main__.py") and len(argv) > 1 and argv[1] in ("run", "run_workflow")
 
@@ -146,9 +139,9 @@ def check_overrides(overrides: Iterable[str] | None = None, files: Sequence[str 
     if overrides is not None:
         check_keys(_load(files), overrides)
         return True
-    if not _is_bundle_run(sys.argv):
+    if not is_bundle_run(sys.argv):
         return True
-    return _one_line(lambda: check_command(sys.argv[2:], files))
+    return one_line(lambda: check_command(sys.argv[2:], files))
 
 
 def check_command(argv: Sequence[str], files: Sequence[str | Path] = ()) -> bool:
@@ -188,122 +181,12 @@ def check_command(argv: Sequence[str], files: Sequence[str | Path] = ()) -> bool
     return True
 
 
-def _one_line(work: Callable[[], R]) -> R:
+def one_line(work: Callable[[], R]) -> R:
     """Run from monai.bundle's command line: end with one line and the exit code of ``umed`` instead of a traceback."""
     try:
         return work()
     except UmedError as error:
-        if not _is_bundle_run(sys.argv):
+        if not is_bundle_run(sys.argv):
             raise
         print(f"umed: {error}", file=sys.stderr)
         raise SystemExit(2 if isinstance(error, ConfigError) else 1) from error
-
-
-def run_protect(
-    input: str | Path,
-    output: str | Path,
-    *,
-    recipe: str | Path = "default",
-    generators: str | Path | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    probe: bool = False,
-    probe_steps: int | None = None,
-    quiet: bool = False,
-    **settings: Any,
-) -> Any:
-    """Protect a data set and print the summary; the same code as ``umed protect``.
-
-    Args:
-        input: data set.
-        output: new folder.
-        recipe: name or file.
-        generators: folder of trained generators; nothing is trained then.
-        resume: go on with a stopped run.
-        overwrite: replace an earlier run.
-        probe: also train two small victims, on the originals and on the protected images, and report their DSC.
-        probe_steps: training steps of each.
-        quiet: no progress bar.
-        settings: any setting, laid over the recipe; ``None`` leaves the recipe's.
-
-    Returns:
-        The :class:`umed.protect.Result`.
-
-    Raises:
-        UmedError: when nothing could be protected; one line and an exit code on monai.bundle's command line.
-    """
-    from umed.protect import protect
-
-    def work() -> Any:
-        given = {key: value for key, value in settings.items() if value is not None}
-        with progress_bar(quiet) as progress:
-            result = protect(
-                input,
-                output,
-                recipe=recipe,
-                generators=generators,
-                resume=resume,
-                overwrite=overwrite,
-                progress=progress,
-                **given,
-            )
-            line = add_probe(result, input, probe_steps, progress) if probe and not result.exit_code % 3 else ""
-        print(*filter(None, [line, result.summary()]), sep="\n")
-        if result.exit_code and _is_bundle_run(sys.argv):
-            raise SystemExit(result.exit_code)
-        return result
-
-    return _one_line(work)
-
-
-def add_probe(result: Result, source: str | Path, steps: int | None = None, progress: Progress | None = None) -> str:
-    """Measure a finished run with a quick probe victim, and write the report again with what was found.
-
-    Args:
-        result: the run.
-        source: data set that was protected.
-        steps: training steps of each victim.
-        progress: called with stage, done, total.
-
-    Returns:
-        One line for people; it says so when there are too few cases.
-    """
-    from umed.benchmark.quick import probe
-
-    try:
-        found = probe(source, result.output, steps=steps, device=result.plan.device, progress=progress)
-    except InputError as error:
-        return f"no probe: {error}"
-    if result.report is not None:
-        means = {"clean": fmean(found.before), "protected": fmean(found.after)}
-        write_report = resolve("report", "html")
-        write_report(read_manifest(result.output), Path(source), result.output, result.report, probe=means)
-    return found.summary()
-
-
-def run_verify(input: str | Path, output: str | Path, *, quiet: bool = False) -> Any:
-    """Verify a protected data set and print what was found; the same code as ``umed verify``.
-
-    Args:
-        input: data set that was protected.
-        output: what was written.
-        quiet: no progress bar.
-
-    Returns:
-        The :class:`umed.verify.Verification`.
-
-    Raises:
-        UmedError: when it cannot be checked; one line and exit code 1 on monai.bundle's command line, where a broken
-            promise also gives 1.
-    """
-    from umed.verify import verify
-
-    def work() -> Any:
-        with progress_bar(quiet) as progress:
-            found = verify(Path(input), Path(output), progress=progress)
-        print(found.summary())
-        if not found.ok and _is_bundle_run(sys.argv):
-            raise SystemExit(1)
-        return found
-
-    return _one_line(work)

@@ -181,7 +181,8 @@ def _protect_dicom(
 ) -> Result:
     """Derived DICOM images of the same patients; ``umed anonymize --protect`` makes them nobody's."""
     require_dicom()
-    from umed.release.run import Request, release
+    from umed.release.job import Request
+    from umed.release.run import release
 
     request = Request(
         protect=True,

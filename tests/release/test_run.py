@@ -14,7 +14,7 @@ from tests.dicom_files import enhanced, image, save, write_series
 from tests.release_files import SHAPE, all_bytes, hospital, labels, make_key, released, volume, write_seg
 from umed.deid.keys import Key
 from umed.errors import ConfigError, InputError, UmedError
-from umed.release import run as running
+from umed.release import job as running
 from umed.release.run import anonymize
 from umed.verify import verify
 
@@ -107,6 +107,25 @@ def test_a_resumed_run_does_not_write_again_what_stands(source, key, tmp_path, m
     again = anonymize(source, output, key_file=key, resume=True, **OPTIONS)
     assert [o.status for o in again.outcomes] == [o.status for o in first.outcomes]
     assert again.actions == first.actions
+
+
+def test_a_resumed_run_keeps_the_reasons_in_the_private_list(source, key, tmp_path):
+    write_series(source / "second", volume(1), study=2, series=2, kind="MR")
+    private = tmp_path / "out-private" / "quarantine.json"
+    anonymize(source, tmp_path / "out", key_file=key, **OPTIONS)
+    before = private.read_bytes()
+    assert b"no mask" in before
+    anonymize(source, tmp_path / "out", key_file=key, resume=True, **OPTIONS)
+    assert private.read_bytes() == before
+
+
+def test_another_mask_is_done_again(source, key, tmp_path):
+    output = tmp_path / "out"
+    anonymize(source, output, key_file=key, **OPTIONS)
+    other = np.roll(labels(), 5, axis=1)
+    write_seg(sorted((source / "ct of Erika").iterdir()), other, source / "seg.dcm")
+    anonymize(source, output, key_file=key, resume=True, **OPTIONS)
+    assert verify(source, output, key_file=key).ok
 
 
 def test_resume_with_another_key_or_setting_names_what_differs(source, key, tmp_path):

@@ -9,18 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from umed.cli import parsing
 from umed.errors import ConfigError
 from umed.io.dicom import require_dicom
 from umed.progress import progress_bar
 
-if TYPE_CHECKING:
-    from umed.release.run import Released
-
 SYNTAXES = ("explicit-le", "jpeg2000-lossless", "jpegls", "rle", "deflated")
-SHOWN = 20
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -78,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.protect and (args.masks is not None or args.generators is not None):
         raise ConfigError("--masks, --generators: expected --protect beside them, got none.")
     from umed.config import make_settings
+    from umed.release.result import summary
     from umed.release.run import anonymize
 
     with progress_bar(args.quiet) as progress:
@@ -98,32 +94,6 @@ def run(args: argparse.Namespace) -> int:
         )
     print(json.dumps(result.to_dict(), indent=2) if args.json else summary(result))
     return result.exit_code
-
-
-def summary(result: Released) -> str:
-    """A few lines for people.
-
-    Args:
-        result: what came of a run.
-    """
-    lines = [f"{result.written} files written, {len(result.quarantine)} quarantined"]
-    lines += [f"{one.id}: {one.status}{f', {one.reason}' if one.reason else ''}" for one in result.outcomes][:SHOWN]
-    if len(result.outcomes) > SHOWN:
-        lines.append(f"... and {len(result.outcomes) - SHOWN} more series")
-    figures = [f for one in result.outcomes for f in one.measures.get("files", ())]
-    for name, title in (("psnr", "PSNR (dB)"), ("psnr_roi", "PSNR in ROI (dB)"), ("roi_share", "ROI share")):
-        values = [figure[name] for figure in figures if figure.get(name) is not None]
-        if values:
-            lines.append(f"{title}: mean {sum(values) / len(values):.4g}, {min(values):.4g} to {max(values):.4g}")
-    lines += [f"quarantined: {q.name}: {q.reason}" for q in result.quarantine[:SHOWN]]
-    if len(result.quarantine) > SHOWN:
-        lines.append(f"... and {len(result.quarantine) - SHOWN} more files")
-    lines += [f"left out of training: {name}: {reason}" for name, reason in result.left_out]
-    if result.private is not None:
-        lines.append(f"what was quarantined, by name (private, never release it): {result.private}")
-    if result.report is not None:
-        lines.append(f"report: {result.report}")
-    return "\n".join(lines)
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         )
         line = ""
         if args.probe and not result.exit_code % 3:
-            from umed.bundle import add_probe
+            from umed.runs import add_probe
 
             line = add_probe(result, args.input, progress=progress)
     found = {**result.to_dict(), **({"probe": line} if args.probe else {})}

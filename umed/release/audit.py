@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydicom.datadict import keyword_for_tag
@@ -21,6 +21,8 @@ from umed.dicom.types import Limits, Scan, Series
 from umed.errors import UmedError
 from umed.planning import Plan
 from umed.records import MANIFEST, REPORT, Store, write_json, write_text
+from umed.release.journal import AGAIN
+from umed.release.result import Released
 from umed.release.write import CATEGORIES
 from umed.report.html import render
 from umed.report.pictures import Picture, draw_case
@@ -28,9 +30,6 @@ from umed.report.release import make_page
 from umed.series.identity import Anonymous, Identity
 from umed.series.spans import Slices, spans, value_range
 from umed.series.units import make_volume, open_unit
-
-if TYPE_CHECKING:
-    from umed.release.run import Released
 
 FORMAT = 1
 TOOLS = ("pydicom", "highdicom", "numpy", "torch", "monai")
@@ -134,6 +133,8 @@ def audit(result: Released, identity: Identity) -> dict[str, Any]:
 
 def _keyword(tag: str) -> str:
     try:
+        if tag.endswith("0000)"):
+            return "length of the group"
         return keyword_for_tag(int(tag.strip("()").replace(",", ""), 16)) or ""
     except ValueError:
         return ""
@@ -150,11 +151,17 @@ def _tools() -> dict[str, str]:
 
 
 def _private(result: Released) -> Path:
-    """The list with names lies beside the output, never in it."""
+    """The list with names lies beside the output, never in it; a resumed run keeps the reasons of the earlier one."""
     path = result.output.with_name(f"{result.output.name}-private") / "quarantine.json"
-    write_json(
-        path, {"note": "Names files of the source. Do not release.", "files": [asdict(q) for q in result.quarantine]}
-    )
+    try:
+        before = {entry["name"]: entry["reason"] for entry in json.loads(path.read_text(encoding="utf-8"))["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        before = {}
+    listed = [
+        {**asdict(entry), "reason": before.get(entry.name, AGAIN) if entry.reason == AGAIN else entry.reason}
+        for entry in result.quarantine
+    ]
+    write_json(path, {"note": "Names files of the source. Do not release.", "files": listed})
     return path
 
 

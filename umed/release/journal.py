@@ -17,7 +17,8 @@ from umed.records import GENERATORS, PLAN, TARGETS, Record, Store, blank, hash_o
 from umed.series.identity import Identity
 from umed.types import Outcome
 
-AGAIN = "as in the earlier run, which has the reason in its private list"
+AGAIN = "as in the earlier run"
+"""Reason of what a resumed run finds in its records, which hold no reason: it might name somebody."""
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,6 @@ def _equipment(dataset: Dataset, purpose: str) -> None:
     item.Manufacturer = "umed"
     item.ManufacturerModelName = "umed"
     item.SoftwareVersions = __version__
-    item.ContributionDescription = DESCRIPTION if purpose == "protect" else f"umed {__version__}: de-identification"
     earlier = list(dataset.get("ContributingEquipmentSequence") or ())
     dataset.ContributingEquipmentSequence = [*earlier, item]
 

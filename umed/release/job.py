@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of the DICOM step: masks, plan, then one series at a time; each file is written or quarantined."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from umed import __version__
+from umed.config import Settings
+from umed.dicom import masks as finding
+from umed.dicom.masks import Mask
+from umed.dicom.types import Instance, Limits, Scan, Series
+from umed.errors import BudgetError, ConfigError, InputError, UmedError, VerificationError
+from umed.facts import Facts
+from umed.methods.base import Method, make_method
+from umed.planning import Plan, make_plan
+from umed.release import training
+from umed.release.audit import finish
+from umed.release.journal import Journal
+from umed.release.protecting import protect_series
+from umed.release.result import Quarantined, Released
+from umed.release.write import CATEGORIES, DISK, Refused, write_instance
+from umed.series.facts import look
+from umed.series.identity import Derived, Identity
+from umed.series.spans import MOST_SLICES
+from umed.types import Outcome, Progress
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted; every field that decides a byte of the output is compared when a run is resumed.
+
+    Args:
+        protect: perturb the images; series without a mask are quarantined then.
+        masks: folder with masks, beside those in the input.
+        syntax: key of :data:`umed.dicom.pixels.SYNTAXES`.
+        settings: of the protection.
+        generators: folder of trained generators.
+    """
+
+    protect: bool
+    masks: Path | None
+    syntax: str
+    settings: Settings
+    generators: Path | None = None
+
+
+class Job:
+    """One run: everything that its steps share."""
+
+    def __init__(
+        self,
+        found: Scan,
+        output: Path,
+        identity: Identity | None,
+        request: Request,
+        limits: Limits,
+        work: Path,
+        progress: Progress | None,
+    ) -> None:
+        self.scan, self.output, self.request, self.limits = found, output, request, limits
+        self.work, self.progress = work, progress
+        self.quarantine = [Quarantined(name, _kind(reason), reason) for name, reason in found.refused]
+        self.actions: Counter[tuple[str, str]] = Counter()
+        self.masks: dict[str, Mask] = {}
+        self.plan: Plan | None = None
+        self.refusals: dict[str, str] = {}
+        if request.protect:
+            self._find()
+        chosen = [one for one in found.series if self._protected(one)]
+        self.identity = identity or Derived([i.sop_uid for one in chosen for i in one.instances])
+        self.derived = () if identity is not None else tuple(one.id for one in chosen)
+        self.journal = Journal(output, self.identity, found)
+
+    def _find(self) -> None:
+        """Masks, facts and the plan."""
+        self.masks, problems = finding.find(self.scan, self.request.masks, limits=self.limits)
+        self.problems = dict(problems)
+        rows, facts = look(self.scan, self.masks, self.problems, self.limits)
+        self.refusals = {row.id: row.why for row in rows if row.action == "refuse"}
+        if not facts.cases:
+            why = "; ".join(f"{name}: {reason}" for name, reason in [*problems, *self.refusals.items()][:3])
+            raise InputError(
+                f"{self.scan.root}: expected at least one image series with a mask that fits, got none ({why}). "
+                "Give --masks DIR, and see umed inspect."
+            )
+        self.plan = slice_plan(facts, self.request.settings)
+
+    def _protected(self, series: Series) -> bool:
+        return self.request.protect and series.kind == "image" and series.id not in self.refusals
+
+    def go(self, resume: bool, overwrite: bool, report: bool) -> Released:
+        """Do it.
+
+        Args:
+            resume: go on with an earlier run.
+            overwrite: replace an earlier run.
+            report: write ``report.html`` too.
+
+        Returns:
+            What came of it.
+        """
+        method = make_method(self.plan) if self.plan is not None else None
+        run = self.journal.start(self._settings(), resume=resume, overwrite=overwrite)
+        left_out: tuple[tuple[str, str], ...] = ()
+        if method is not None and self.plan is not None:
+            chosen = [one for one in self.scan.series if self._protected(one) and self._extent(one)]
+            left_out = training.prepare(
+                method, self.plan, chosen, self.masks, self.journal.store, self.request.generators, self.limits,
+                self.progress,
+            )  # fmt: skip
+            run = f"{run} {self.journal.generators()}"
+        total, done, outcomes = sum(len(one.instances) for one in self.scan.series), 0, []
+        for series in self.scan.series:
+            outcomes.append(self._series(series, method, run))
+            done += len(series.instances)
+            if self.progress is not None:
+                self.progress("release", done, total)
+        result = Released(
+            self.output, tuple(outcomes), tuple(sorted(self.quarantine, key=lambda q: q.name)), self.actions,
+            self.plan, left_out, self.derived,
+        )  # fmt: skip
+        return finish(result, self.identity, self.journal.store, self.scan, self.masks, self.limits, report)
+
+    def _settings(self) -> dict[str, Any]:
+        plan = {} if self.plan is None else self.plan.decisive()
+        return {
+            "version": __version__,
+            "identity": self.identity.fingerprint,
+            "syntax": self.request.syntax,
+            "protect": self.request.protect,
+            **{f"plan.{key}": value for key, value in plan.items()},
+        }
+
+    def _extent(self, series: Series) -> bool:
+        mask = self.masks.get(series.id)
+        return mask is not None and mask.extent[0] < mask.extent[1]
+
+    def _series(self, series: Series, method: Method | None, run: str) -> Outcome:
+        """Do one series, or find that it was done."""
+        run = f"{run} {self._mask_digest(series)}"
+        kept = self.journal.standing(series, run)
+        if kept is not None:
+            self.quarantine += [Quarantined(*entry) for entry in kept.quarantine]
+            self.actions += kept.actions
+            return kept.outcome
+        before = len(self.quarantine), self.actions.copy()
+        try:
+            outcome = self._release(series, method)
+        except OSError as error:
+            self.journal.discard(series)
+            if error.errno in DISK:
+                raise UmedError(
+                    f"{self.output}: cannot be written ({error.strerror}). Make room and give --resume to go on."
+                ) from error
+            outcome = self._failed(series, "file", f"{type(error).__name__}: {error.strerror}")
+        except (UmedError, MemoryError) as error:
+            self.journal.discard(series)
+            outcome = self._failed(series, _category(error), " ".join(str(error).split()) or type(error).__name__)
+        except Exception as error:  # one bad series never stops the batch
+            self.journal.discard(series)
+            logger.warning("series %s failed unexpectedly", series.id, exc_info=True)
+            outcome = self._failed(series, "protection", f"{type(error).__name__}: {error}")
+        self.journal.write(
+            series, run, outcome,
+            [(q.name, q.category, q.reason) for q in self.quarantine[before[0]:]], self.actions - before[1],
+        )  # fmt: skip
+        return outcome
+
+    def _mask_digest(self, series: Series) -> str:
+        """Hash of the classes of every voxel: another mask is another result."""
+        mask, digest = self.masks.get(series.id), hashlib.sha256()
+        if mask is None:
+            return ""
+        for start in range(mask.extent[0], mask.extent[1], MOST_SLICES):
+            part = np.ascontiguousarray(mask.slices(start, min(start + MOST_SLICES, mask.extent[1])))
+            digest.update(f"{start}".encode() + part.tobytes())
+        return digest.hexdigest()[:16]
+
+    def _failed(self, series: Series, category: str, reason: str) -> Outcome:
+        known = {entry.name for entry in self.quarantine}
+        self.quarantine += [Quarantined(i.name, category, reason) for i in series.instances if i.name not in known]
+        return Outcome(series.id, "failed", CATEGORIES[category])
+
+    def _release(self, series: Series, method: Method | None) -> Outcome:
+        if self.request.protect and series.kind == "image" and series.id in self.refusals:
+            return self._failed(series, "mask", self.refusals[series.id])
+        protect = method is not None and self._protected(series) and self._extent(series)
+        digests: dict[str, str] = {}
+        rectangles: dict[str, list[tuple[int, ...]]] = {}
+
+        def sink(instance: Instance, values: NDArray[np.generic] | None, changed: bool) -> None:
+            try:
+                written = write_instance(
+                    instance, values, self.identity, self.output,
+                    syntax=self.request.syntax, protected=changed, limits=self.limits,
+                )  # fmt: skip
+            except Refused as error:
+                self.quarantine.append(Quarantined(instance.name, error.category, str(error)))
+                return
+            name = self.identity.target(instance).as_posix()
+            digests[name] = written.digest
+            self.actions.update(written.counts)
+            if written.rectangles:
+                rectangles[name] = [tuple(int(n) for n in box) for box in written.rectangles]
+
+        measures: dict[str, Any] = {}
+        if protect:
+            assert method is not None and self.plan is not None
+            seed = f"{self.identity.uid(series.uid)}/{series.id}"
+            figures, broken = protect_series(series, self.masks[series.id], method, self.plan, seed, self.limits, sink)
+            for file, reason in sorted(broken.items()):
+                self.quarantine.append(Quarantined(series.instances[file].name, "pixels", reason))
+            measures["files"] = [figures.to_dict()]
+        else:
+            for instance in series.instances:
+                sink(instance, None, False)
+        if not digests:
+            return Outcome(series.id, "failed", "every file of it was quarantined")
+        measures |= {"sha256": digests, "modality": series.modality, "kind": series.kind}
+        if rectangles:
+            measures["rectangles"] = rectangles
+        status = "protected" if protect else "unchanged" if series.kind == "image" else "carried"
+        reason = "" if protect else "its pixels are unchanged" if series.kind == "image" else "its references follow"
+        if status == "unchanged" and self.request.protect:
+            reason = "the mask is empty, so there is nothing to protect; the pixels are unchanged"
+        return Outcome(series.id, status, reason, measures)  # type: ignore[arg-type]
+
+
+def slice_plan(facts: Facts, settings: Settings) -> Plan:
+    """Make the plan of a scan: slice-wise methods always go through the slices as they were taken.
+
+    Args:
+        facts: from :func:`umed.series.facts.look`.
+        settings: what the user chose.
+
+    Returns:
+        The plan.
+    """
+    plan = make_plan(facts, settings)
+    if plan.spatial_dims == 2 and plan.slice_axis != 0:
+        plan = make_plan(facts, replace(settings, spatial_dims=2, slice_axis=0))
+    return plan
+
+
+def _kind(reason: str) -> str:
+    return "no-dicom" if reason.startswith("is not a DICOM file") else "file"
+
+
+def _category(error: BaseException) -> str:
+    if isinstance(error, Refused):
+        return error.category
+    if isinstance(error, VerificationError):
+        return "write"
+    return "protection" if isinstance(error, BudgetError | ConfigError | MemoryError) else "pixels"

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The workflows that the configurations in ``monai_bundle/`` run; the same code as the commands of ``umed``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from umed.bundle import is_bundle_run, one_line
+from umed.errors import ConfigError, InputError
+from umed.io.dicom import require_dicom
+from umed.manifest import read_manifest
+from umed.progress import progress_bar
+from umed.registry import resolve
+from umed.types import Progress
+
+if TYPE_CHECKING:
+    from umed.protect import Result
+
+
+def run_protect(
+    input: str | Path,
+    output: str | Path,
+    *,
+    recipe: str | Path = "default",
+    generators: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    probe: bool = False,
+    probe_steps: int | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> Any:
+    """Protect a data set and print the summary; the same code as ``umed protect``.
+
+    Args:
+        input: data set.
+        output: new folder.
+        recipe: name or file.
+        generators: folder of trained generators; nothing is trained then.
+        resume: go on with a stopped run.
+        overwrite: replace an earlier run.
+        probe: also train two small victims, on the originals and on the protected images, and report their DSC.
+        probe_steps: training steps of each.
+        quiet: no progress bar.
+        settings: any setting, laid over the recipe; ``None`` leaves the recipe's.
+
+    Returns:
+        The :class:`umed.protect.Result`.
+
+    Raises:
+        UmedError: when nothing could be protected; one line and an exit code on monai.bundle's command line.
+    """
+    from umed.protect import protect
+
+    def work() -> Any:
+        given = {key: value for key, value in settings.items() if value is not None}
+        with progress_bar(quiet) as progress:
+            result = protect(
+                input,
+                output,
+                recipe=recipe,
+                generators=generators,
+                resume=resume,
+                overwrite=overwrite,
+                progress=progress,
+                **given,
+            )
+            line = add_probe(result, input, probe_steps, progress) if probe and not result.exit_code % 3 else ""
+        print(*filter(None, [line, result.summary()]), sep="\n")
+        if result.exit_code and is_bundle_run(sys.argv):
+            raise SystemExit(result.exit_code)
+        return result
+
+    return one_line(work)
+
+
+def add_probe(result: Result, source: str | Path, steps: int | None = None, progress: Progress | None = None) -> str:
+    """Measure a finished run with a quick probe victim, and write the report again with what was found.
+
+    Args:
+        result: the run.
+        source: data set that was protected.
+        steps: training steps of each victim.
+        progress: called with stage, done, total.
+
+    Returns:
+        One line for people; it says so when there are too few cases.
+    """
+    from umed.benchmark.quick import probe
+
+    try:
+        found = probe(source, result.output, steps=steps, device=result.plan.device, progress=progress)
+    except InputError as error:
+        return f"no probe: {error}"
+    if result.report is not None:
+        means = {"clean": fmean(found.before), "protected": fmean(found.after)}
+        write_report = resolve("report", "html")
+        write_report(read_manifest(result.output), Path(source), result.output, result.report, probe=means)
+    return found.summary()
+
+
+def run_anonymize(
+    input: str | Path,
+    output: str | Path,
+    *,
+    key_file: str | Path,
+    protect: bool = True,
+    masks: str | Path | None = None,
+    profile: str | Path = "basic",
+    accept_burned_in: bool = False,
+    transfer_syntax: str = "explicit-le",
+    recipe: str | Path = "default",
+    generators: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+    **settings: Any,
+) -> Any:
+    """De-identify and protect a folder of DICOM files and print the summary; the same code as ``umed anonymize``.
+
+    Args:
+        input: folder or zip.
+        output: new folder.
+        key_file: secret from ``umed keygen``.
+        protect: perturb the images too.
+        masks: folder with masks beside those in the input.
+        profile: of the de-identification.
+        accept_burned_in: release pictures that may hold burned-in text.
+        transfer_syntax: of written images.
+        recipe: of the protection.
+        generators: folder of trained generators; nothing is trained then.
+        resume: go on with a stopped run.
+        overwrite: replace an earlier run.
+        quiet: no progress bar.
+        settings: any setting of the protection, laid over the recipe; ``None`` leaves the recipe's.
+
+    Returns:
+        The :class:`umed.release.run.Released`.
+
+    Raises:
+        UmedError: when nothing could be released; one line and an exit code on monai.bundle's command line.
+    """
+
+    def work() -> Any:
+        if not (input and output and key_file):
+            raise ConfigError("expected dataset_dir, output_dir and key_file, got less. umed keygen KEY makes a key.")
+        require_dicom()
+        from umed.release.result import summary
+        from umed.release.run import anonymize
+
+        given = {key: value for key, value in settings.items() if value is not None}
+        with progress_bar(quiet) as progress:
+            result = anonymize(
+                input,
+                output,
+                key_file=key_file,
+                protect=protect,
+                masks=masks,
+                profile=profile,
+                accept_burned_in=accept_burned_in,
+                transfer_syntax=transfer_syntax,
+                recipe=recipe,
+                generators=generators,
+                resume=resume,
+                overwrite=overwrite,
+                progress=progress,
+                **given,
+            )
+        print(summary(result))
+        if result.exit_code and is_bundle_run(sys.argv):
+            raise SystemExit(result.exit_code)
+        return result
+
+    return one_line(work)
+
+
+def run_verify(
+    input: str | Path,
+    output: str | Path,
+    *,
+    key_file: str | Path | None = None,
+    masks: str | Path | None = None,
+    quiet: bool = False,
+) -> Any:
+    """Verify a protected data set and print what was found; the same code as ``umed verify``.
+
+    Args:
+        input: data set that was protected.
+        output: what was written.
+        key_file: for DICOM: key of an anonymized output.
+        masks: for DICOM: masks that the run was given.
+        quiet: no progress bar.
+
+    Returns:
+        The :class:`umed.verify.Verification`.
+
+    Raises:
+        UmedError: when it cannot be checked; one line and exit code 1 on monai.bundle's command line, where a broken
+            promise also gives 1.
+    """
+    from umed.verify import verify
+
+    def work() -> Any:
+        with progress_bar(quiet) as progress:
+            found = verify(Path(input), Path(output), key_file=key_file, masks=masks, progress=progress)
+        print(found.summary())
+        if not found.ok and is_bundle_run(sys.argv):
+            raise SystemExit(1)
+        return found
+
+    return one_line(work)
