@@ -8,7 +8,7 @@ import re
 import tempfile
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from umed.deid.engine import CODE_SYSTEM, CODING_SCHEME_UID
 from umed.deid.keys import is_standard_uid
 from umed.deid.needles import SHORTEST_DIGITS, SHORTEST_IN_PIXELS, Kind, Needles, Search
 from umed.deid.private import safe_tags
-from umed.deid.profile import load_profile
+from umed.deid.profile import Profile, load_profile
 from umed.deid.table import OPTIONS, rows
 from umed.dicom import files, stream
 from umed.dicom.types import Limits
@@ -56,10 +56,15 @@ class _Element:
     vr: str
     keyword: str
     texts: list[str]
+    safe: bool = False
 
 
 def check(
-    output: Path, original: Path | None = None, progress: Progress | None = None, limits: Limits | None = None
+    output: Path,
+    original: Path | None = None,
+    progress: Progress | None = None,
+    limits: Limits | None = None,
+    profile: Profile | None = None,
 ) -> list[Finding]:
     """Scan all files of an output, whatever they are, for identifying information.
 
@@ -69,6 +74,7 @@ def check(
             in there is looked for in all bytes: names of files, meta information, nested and private attributes.
         progress: called for each file.
         limits: bounds on what is read.
+        profile: the one that was used, where it lists safe private attributes of its own.
 
     Returns:
         Findings, sorted; empty when nothing was found. Without originals only what an output must not hold can be
@@ -82,11 +88,12 @@ def check(
         raise InputError(f"{output}: expected a folder that umed wrote, got none. Check the path.")
     needles = collect(original, progress, limits).settle() if original is not None else Needles()
     search = Search(needles.found)
+    safe = (profile or load_profile("safe_private")).safe_private
     # Hidden files too: nothing in an output is without meaning.
     paths = sorted(Path(folder) / name for folder, _, names in os.walk(output) for name in names)
     found: set[Finding] = set()
     for done, path in enumerate(paths, 1):
-        found.update(_file(path, path.relative_to(output).as_posix(), search, needles, limits))
+        found.update(_file(path, path.relative_to(output).as_posix(), search, needles, safe, limits))
         if progress is not None:
             progress("check", done, len(paths))
     return sorted(found, key=lambda finding: (finding.file, finding.tag, finding.kind, finding.hint))
@@ -111,7 +118,9 @@ def collect(original: Path, progress: Progress | None = None, limits: Limits | N
     return needles
 
 
-def _file(path: Path, name: str, search: Search, needles: Needles, limits: Limits) -> Iterator[Finding]:
+def _file(
+    path: Path, name: str, search: Search, needles: Needles, safe: Mapping[tuple[str, int, int], str], limits: Limits
+) -> Iterator[Finding]:
     for _, word in search(name.encode("utf-8", "surrogateescape")):
         yield Finding("(its name holds it)", "name", needles.found[word][0], _hint(word))
     data = path.read_bytes()
@@ -126,7 +135,8 @@ def _file(path: Path, name: str, search: Search, needles: Needles, limits: Limit
         return
     with files.guard(name):
         options = _options(dataset)
-        elements = [*_walk(dataset), *_walk(dataset.file_meta)]
+        listed = safe if "retain_safe_private" in options else {}
+        elements = [*_walk(dataset, listed), *_walk(dataset.file_meta, {})]
         yield from _rules(name, dataset, elements, options)
     seen: Counter[str] = Counter()  # hits in elements were judged there; only more than those count
     yield from _in_elements(name, elements, search, needles, options, seen)
@@ -173,12 +183,11 @@ def _rules(name: str, dataset: Dataset, elements: list[_Element], options: set[s
     """What no output may hold, whatever its originals were."""
     if str(dataset.get("PatientIdentityRemoved", "")) != "YES":
         yield Finding(name, "(0012,0062)", "PatientIdentityRemoved is not YES")
-    safe = set(safe_tags(dataset, _safe_list() if "retain_safe_private" in options else {}))
     for element in elements:
         tag, vr = element.tag, element.vr
         filled = [text for text in element.texts if text.strip(values.BLANKS)]
         if tag >> 16 & 1:
-            if tag not in safe and "retain_safe_private" not in options:
+            if not element.safe:
                 yield Finding(name, _tag(tag), "private attribute")
         elif vr == "UI":
             for uid in filled:
@@ -202,15 +211,16 @@ def _rules(name: str, dataset: Dataset, elements: list[_Element], options: set[s
                         yield Finding(name, _tag(tag), "attribute that is to be removed", _hint(text))
 
 
-def _walk(dataset: Dataset) -> Iterator[_Element]:
+def _walk(dataset: Dataset, listed: Mapping[tuple[str, int, int], str]) -> Iterator[_Element]:
+    safe = safe_tags(dataset, listed)
     for tag in list(dataset.keys()):
         element = dataset[tag]
         if element.VR == "SQ":
             for item in element.value:
-                yield from _walk(item)
+                yield from _walk(item, listed)
             if not int(tag) >> 16 & 1:
                 continue
-        yield _Element(int(tag), str(element.VR), str(element.keyword), strings(dataset, int(tag)))
+        yield _Element(int(tag), str(element.VR), str(element.keyword), strings(dataset, int(tag)), int(tag) in safe)
 
 
 def _is_public(element: _Element, word: str, needles: Needles) -> bool:
@@ -234,10 +244,6 @@ def _kept_by(tag: int, options: set[str]) -> bool:
 def _is_kept(kind: Kind, tags: set[int], options: set[str]) -> bool:
     """Whether the options that a file states allow the value of all attributes that it came from."""
     return kind != "uid" and bool(tags) and all(_kept_by(tag, options - set(_DATES)) for tag in tags)
-
-
-def _safe_list() -> dict[tuple[str, int, int], str]:
-    return dict(load_profile("safe_private").safe_private)
 
 
 def _hint(text: str) -> str:

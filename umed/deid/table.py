@@ -88,7 +88,7 @@ def rows() -> Mapping[int, Row]:
                 continue
             tag = int(text, 16)
             types = (record["type_classic"], record["type_other"], record["type_nested"])
-            options = {name: record[name] for name in OPTIONS if record.get(name)}
+            options = {name: record[name] for name in OPTIONS if name != "basic" and record.get(name)}
             found[tag] = Row(tag, record["keyword"], record["basic"], types, options)
     return found
 
