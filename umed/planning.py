@@ -121,7 +121,8 @@ def _resolve_range(facts: Facts, settings: Settings) -> tuple[str | tuple[float,
     seen = facts.foreground
     name = ct_window(seen)
     low, high = CT_WINDOWS[name]
-    sign = "dataset.json says CT" if is_ct else "integers below -500 look like Hounsfield units"
+    says = "Modality" if facts.layout == "dicom" else "dataset.json"
+    sign = f"{says} says CT" if is_ct else "integers below -500 look like Hounsfield units"
     found = "" if seen is None else f", median inside the labels {seen:.0f} HU"
     return (low, high), [f"range [{low:g}, {high:g}] HU: ct:{name}, because {sign}{found}"]
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
+import zipfile
 
 import numpy as np
 import pydicom
@@ -338,3 +340,20 @@ def test_a_trained_method_and_its_generators(source, key, tmp_path):
     one, two = images(tmp_path / "one"), images(tmp_path / "two")
     assert all(np.array_equal(ds.pixel_array, two[uid].pixel_array) for uid, ds in one.items())
     assert verify(source, tmp_path / "two", key_file=key).ok
+
+
+def test_a_zip_is_protected_under_uid_names(source, tmp_path):
+    archive = tmp_path / "in.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in source.rglob("*"):
+            packed.write(path, f"../../{path.relative_to(source)}" if path.name == "seg.dcm" else path.relative_to(source))
+    with zipfile.ZipFile(archive) as packed:
+        assert "../../seg.dcm" in packed.namelist()
+    shutil.copytree(source, tmp_path / "masks")
+    output = tmp_path / "out"
+    umed.protect(archive, output, method="checkerboard", masks=tmp_path / "masks")
+    found = released_any(output)
+    assert len(found) == SHAPE[0]  # the member that wants to leave the archive is refused
+    assert {path.stem for path in output.rglob("*.dcm")} == {str(ds.SOPInstanceUID) for ds in found}
+    assert verify(archive, output, masks=tmp_path / "masks").ok
+    assert not (tmp_path.parent / "seg.dcm").exists() and not (tmp_path / "seg.dcm").exists()

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from umed.cli import parsing
 from umed.cli.output import table
+from umed.config import Settings
 from umed.errors import ConfigError
-from umed.facts import CaseFacts, Facts, inspect
+from umed.facts import CaseFacts, Facts, gather
 from umed.io.dicom import is_dicom, require_dicom
+from umed.planning import Plan, make_plan
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -59,12 +61,13 @@ def case_table(facts: Facts) -> str:
     return "\n".join(lines)
 
 
-def look(source: Path, masks: Path | None = None) -> Facts:
+def look(source: Path, masks: Path | None = None, *, every: bool = True) -> Facts:
     """Look at a data set of any kind.
 
     Args:
         source: data set, or a folder or zip of DICOM files.
         masks: for DICOM: folder with masks beside those in it.
+        every: read every case, not only as many as a plan needs.
 
     Returns:
         What was found.
@@ -79,7 +82,24 @@ def look(source: Path, masks: Path | None = None) -> Facts:
         return inspect_dicom(source, masks)
     if masks is not None:
         raise ConfigError(f"--masks {masks}: expected DICOM files as input, got another layout. Leave the option out.")
-    return inspect(source)
+    return gather(source, every=every)
+
+
+def plan_for(facts: Facts, settings: Settings) -> Plan:
+    """Make the plan that protect would use.
+
+    Args:
+        facts: from :func:`look`.
+        settings: what the user chose.
+
+    Returns:
+        The plan.
+    """
+    if facts.layout == "dicom":
+        from umed.series.facts import slice_plan
+
+        return slice_plan(facts, settings)
+    return make_plan(facts, settings)
 
 
 def run(args: argparse.Namespace) -> int:

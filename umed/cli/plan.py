@@ -8,21 +8,23 @@ import dataclasses
 from pathlib import Path
 
 from umed.cli import parsing
+from umed.cli.inspect import look, plan_for
 from umed.cli.output import table
 from umed.config import make_settings
-from umed.planning import plan
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("input", type=Path, metavar="INPUT", help="data set")
+    parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
+    parser.add_argument("--masks", type=Path, metavar="DIR", help="for DICOM: more masks (SEG, RTSTRUCT, NIfTI, PNG)")
     parsing.add_settings(parser)
     parsing.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
-    resolved = plan(args.input, settings=make_settings(args.recipe, parsing.overrides(args)))
+    settings = make_settings(args.recipe, parsing.overrides(args))
+    resolved = plan_for(look(args.input, args.masks, every=False), settings)
     if args.json:
         print(resolved.to_json(), end="")
         return 0

@@ -11,7 +11,12 @@ import json
 from pathlib import Path
 
 from umed.cli import parsing
+from umed.cli.inspect import case_table, look, plan_for
+from umed.config import Settings, make_settings
+from umed.io.files import check_output
+from umed.io.layouts import find_dataset
 from umed.progress import progress_bar
+from umed.records import check_run
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +37,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Protect the data set."""
-    from umed.config import make_settings
-
     settings = make_settings(args.recipe, parsing.overrides(args))
     if args.dry_run:
         return _dry_run(args, settings)
@@ -60,18 +63,13 @@ def run(args: argparse.Namespace) -> int:
     return result.exit_code
 
 
-def _dry_run(args: argparse.Namespace, settings: object) -> int:
-    from umed.cli.inspect import case_table
-    from umed.config import Settings
-    from umed.facts import inspect
-    from umed.io.layouts import find_dataset
-    from umed.planning import make_plan
-    from umed.records import check_run
-
-    assert isinstance(settings, Settings)
-    check_run(find_dataset(args.input), args.output, resume=args.resume, overwrite=args.overwrite)
-    facts = inspect(args.input)
-    plan = make_plan(facts, settings)
+def _dry_run(args: argparse.Namespace, settings: Settings) -> int:
+    facts = look(args.input, args.masks)
+    if facts.layout == "dicom":
+        check_output(args.input, args.output, resume=args.resume or args.overwrite)
+    else:
+        check_run(find_dataset(args.input), args.output, resume=args.resume, overwrite=args.overwrite)
+    plan = plan_for(facts, settings)
     if args.json:
         print(json.dumps({"plan": json.loads(plan.to_json()), "facts": json.loads(facts.to_json())}, indent=2))
     else:

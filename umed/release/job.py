@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,15 @@ from umed.dicom import masks as finding
 from umed.dicom.masks import Mask
 from umed.dicom.types import Instance, Limits, Scan, Series
 from umed.errors import BudgetError, ConfigError, InputError, UmedError, VerificationError
-from umed.facts import Facts
 from umed.methods.base import Method, make_method
-from umed.planning import Plan, make_plan
+from umed.planning import Plan
 from umed.release import training
 from umed.release.audit import finish
 from umed.release.journal import Journal
 from umed.release.protecting import protect_series
 from umed.release.result import Quarantined, Released
 from umed.release.write import CATEGORIES, DISK, Refused, write_instance
-from umed.series.facts import look
+from umed.series.facts import look, slice_plan
 from umed.series.identity import Derived, Identity
 from umed.series.spans import MOST_SLICES
 from umed.types import Outcome, Progress
@@ -235,22 +234,6 @@ class Job:
         if status == "unchanged" and self.request.protect:
             reason = "the mask is empty, so there is nothing to protect; the pixels are unchanged"
         return Outcome(series.id, status, reason, measures)  # type: ignore[arg-type]
-
-
-def slice_plan(facts: Facts, settings: Settings) -> Plan:
-    """Make the plan of a scan: slice-wise methods always go through the slices as they were taken.
-
-    Args:
-        facts: from :func:`umed.series.facts.look`.
-        settings: what the user chose.
-
-    Returns:
-        The plan.
-    """
-    plan = make_plan(facts, settings)
-    if plan.spatial_dims == 2 and plan.slice_axis != 0:
-        plan = make_plan(facts, replace(settings, spatial_dims=2, slice_axis=0))
-    return plan
 
 
 def _kind(reason: str) -> str:

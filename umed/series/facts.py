@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import UID
 
+from umed.config import Settings
 from umed.dicom.masks import Mask, find
 from umed.dicom.scan import scan
 from umed.dicom.types import Limits, Scan, Series
 from umed.errors import InputError, UmedError
 from umed.facts import CaseFacts, Facts
+from umed.planning import Plan, make_plan
 from umed.series.spans import Slices, slice_encoding, spacing
 
 
@@ -70,6 +72,22 @@ def inspect(root: Path, masks: Path | None = None, limits: Limits | None = None)
     known = {series.id for series in found.series}
     unused = tuple((name, reason) for name, reason in problems if name not in known)
     return replace(facts, cases=rows, count=len(rows), problems=(*found.refused, *unused))
+
+
+def slice_plan(facts: Facts, settings: Settings) -> Plan:
+    """Make the plan of a scan: slice-wise methods always go through the slices as they were taken.
+
+    Args:
+        facts: from :func:`look` or :func:`inspect`.
+        settings: what the user chose.
+
+    Returns:
+        The plan.
+    """
+    plan = make_plan(facts, settings)
+    if plan.spatial_dims == 2 and plan.slice_axis != 0:
+        plan = make_plan(facts, replace(settings, spatial_dims=2, slice_axis=0))
+    return plan
 
 
 def _row(series: Series, mask: Mask | None, problem: str | None) -> CaseFacts:

@@ -145,7 +145,8 @@ class Derived:
         if plain and "!" not in instance.name:
             return Path(pure)
         parts = [instance.study_uid, instance.series_uid, self.uid(instance.sop_uid)]
-        return Path(*[re.sub(r"[^0-9.]", "_", part).strip(".") or "unknown" for part in parts]).with_suffix(".dcm")
+        study, series, name = (re.sub(r"[^0-9.]", "_", part).strip(".") or "unknown" for part in parts)
+        return Path(study, series, f"{name}.dcm")
 
     def apply(self, dataset: FileDataset, instance: Instance) -> Counter[tuple[str, str]]:
         """Map the UIDs of changed images wherever they are named."""
