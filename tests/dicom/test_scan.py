@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from tests.dicom_files import dataset, enhanced, image, save, uid, write_series
 from umed.dicom import pixels
 from umed.dicom.scan import scan
+from umed.errors import InputError
 
 
 def volume(slices=4, rows=5, columns=6, start=0):
@@ -155,6 +156,21 @@ def test_ultrasound_regions_give_the_spacing_in_millimetres(tmp_path):
     ds = image(np.zeros((4, 5), np.uint8), "US", position=None, SequenceOfUltrasoundRegions=[region])
     save(ds, tmp_path / "in" / "us")
     assert look(tmp_path / "in", tmp_path).series[0].spacing == pytest.approx((0.3, 0.2))
+
+
+def test_a_number_of_frames_does_not_become_as_many_objects(tmp_path):
+    save(image(np.zeros((4, 5), np.uint8), "US", position=None, NumberOfFrames=2**31 - 1), tmp_path / "in" / "us")
+    assert dict(look(tmp_path / "in", tmp_path).refused) == {"us": "expected at most 200000 frames, got 2147483647"}
+
+
+def test_an_unknown_syntax_can_be_scanned_and_ends_in_one_line(tmp_path):
+    ds = image(np.zeros((2, 4, 5), np.int16), position=None)
+    ds.file_meta.TransferSyntaxUID = "1.2.840.113619.5.2.99"
+    (tmp_path / "in").mkdir()
+    ds.save_as(tmp_path / "in" / "x", implicit_vr=True, little_endian=True)
+    (series,) = look(tmp_path / "in", tmp_path).series
+    with pytest.raises(InputError, match="in/x"):
+        pixels.read_slices(series, 0, 1)
 
 
 def test_progress_is_called_for_each_file(tmp_path):

@@ -7,8 +7,10 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID
 
@@ -270,10 +272,13 @@ def _frame_scales(dataset: Dataset) -> Iterator[tuple[float, float]]:
 
 
 def _references(dataset: Dataset) -> Iterator[str]:
-    """ReferencedSOPInstanceUID values at any depth, in file order."""
-    for element in dataset:
-        if element.tag == 0x00081155:
-            yield str(element.value).strip("\0 ")
-        elif element.VR == "SQ":
-            for item in element.value or []:
+    """ReferencedSOPInstanceUID values at any depth, in file order; converts no other value, contours are long."""
+    for tag in sorted(dataset.keys()):
+        vr: Any = dataset.get_item(tag).VR
+        if vr is None:
+            vr = dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
+        if tag == 0x00081155:
+            yield str(dataset[tag].value).strip("\0 ")
+        elif vr == "SQ":
+            for item in dataset[tag].value or []:
                 yield from _references(item)

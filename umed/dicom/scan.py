@@ -60,6 +60,9 @@ def _look(path: Path, name: str, limits: Limits) -> _Member:
     """One file."""
     dataset = files.read(path, limits, pixels=False)
     with files.guard(path):
+        frames = headers.integer(dataset, "NumberOfFrames", 1)
+        if frames > limits.frames:  # a number in a header must not become as many objects
+            raise InputError(f"expected at most {limits.frames} frames, got {frames}")
         instance, planes = headers.describe(dataset, path, name)
         return instance, planes, _picture_spacing(dataset)
 

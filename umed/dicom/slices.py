@@ -78,7 +78,9 @@ def _one(instance: Instance, frame: int, limits: Limits) -> NDArray[Any]:
 def _open(instance: Instance, limits: Limits) -> _Open:
     """A multi-frame file; the pixels stay on disk where each frame has its place there."""
     start = files.pixels_at(instance.path, limits)
-    if start is None or UID(instance.syntax).is_encapsulated or instance.syntax == stream.BIG:
+    with files.guard(instance.path):
+        compressed = UID(instance.syntax).is_encapsulated
+    if start is None or compressed or instance.syntax == stream.BIG:
         return files.read(instance.path, limits, pixels=True), None
     return files.read(instance.path, limits, pixels=False), start
 

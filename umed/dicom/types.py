@@ -26,6 +26,7 @@ class Limits:
         depth: nesting of sequences.
         elements: data elements of one file, nested ones too.
         header_bytes: size of everything in a file but its pixel data, also after it was inflated.
+        frames: frames of one file.
         pixels_bytes: size of the decoded pixel data of one file.
         zip_members: files in one zip.
         zip_bytes: size of all files of one zip, unpacked.
@@ -36,6 +37,7 @@ class Limits:
     depth: int = 32
     elements: int = 2_000_000
     header_bytes: int = 512 * MiB
+    frames: int = 200_000
     pixels_bytes: int = 4 * GiB
     zip_members: int = 200_000
     zip_bytes: int = 256 * GiB
