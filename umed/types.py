@@ -178,8 +178,8 @@ class Outcome:
 
     Args:
         id: case id.
-        status: ``"protected"``, ``"unchanged"`` (empty mask, copied), ``"carried"`` (DICOM objects that refer to images),
-            ``"failed"`` or ``"skipped"`` (never copied).
+        status: ``"protected"``, ``"unchanged"`` (empty mask, copied), ``"carried"`` (DICOM objects that refer to
+            images), ``"failed"`` or ``"skipped"`` (never copied).
         reason: why, for every status but ``"protected"``.
         measures: one record a file and one for the case; see :mod:`umed.metrics`.
     """

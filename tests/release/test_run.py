@@ -346,7 +346,8 @@ def test_a_zip_is_protected_under_uid_names(source, tmp_path):
     archive = tmp_path / "in.zip"
     with zipfile.ZipFile(archive, "w") as packed:
         for path in source.rglob("*"):
-            packed.write(path, f"../../{path.relative_to(source)}" if path.name == "seg.dcm" else path.relative_to(source))
+            name = path.relative_to(source).as_posix()
+            packed.write(path, f"../../{name}" if name == "seg.dcm" else name)
     with zipfile.ZipFile(archive) as packed:
         assert "../../seg.dcm" in packed.namelist()
     shutil.copytree(source, tmp_path / "masks")
