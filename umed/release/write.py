@@ -160,7 +160,7 @@ def _pixels(
     kept = values is None and not rectangles
     plain = syntax == "explicit-le" and dataset.file_meta.TransferSyntaxUID in PLAIN
     if kept and (plain or "PixelData" not in dataset):  # float pixels have no encapsulated form
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        _plain_syntax(dataset, "explicit-le")
         return None
     if values is None:
         values = pixels.decode(dataset, limits)
@@ -172,6 +172,7 @@ def _pixels(
 
 def _plain_syntax(dataset: FileDataset, syntax: str) -> None:
     """A file without pixels is written as Explicit VR Little Endian, or deflated where that was asked for."""
+    pixels.swap_words(dataset)
     wanted = pixels.SYNTAXES["deflated"] if syntax == "deflated" else ExplicitVRLittleEndian
     dataset.file_meta.TransferSyntaxUID = UID(wanted)
 
