@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import BinaryIO
 
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
 from umed.dicom.types import Limits
 from umed.errors import InputError
@@ -23,12 +24,8 @@ UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 """Float Pixel Data, Double Float Pixel Data, Pixel Data."""
-IMPLICIT, EXPLICIT, BIG, DEFLATED = (
-    "1.2.840.10008.1.2",
-    "1.2.840.10008.1.2.1",
-    "1.2.840.10008.1.2.2",
-    "1.2.840.10008.1.2.1.99",
-)
+IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
+BIG, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OW", b"OV", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _SHORT = frozenset(
     (b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS")
@@ -74,8 +71,7 @@ class _Walk:
         """
         read, seek = self.file.read, self.file.seek
         order = "<" if little else ">"
-        tags, longs = struct.Struct(order + "HH"), struct.Struct(order + "I")
-        short = struct.Struct(order + "H")
+        tags, longs, short = (struct.Struct(order + kind) for kind in ("HH", "I", "H"))
         at = start
         while at + 8 <= end:
             seek(at)
@@ -108,6 +104,9 @@ class _Walk:
             self.elements += 1
             if self.elements > self.limits.elements:
                 raise InputError(f"expected at most {self.limits.elements} data elements, got more")
+            if vr in _SHORT and value + length <= end:  # most elements: nothing to look into
+                at = value + length
+                continue
             if depth == 0 and tag in PIXELS and self.pixels is None:
                 self.pixels = at
             at = self.value(tag, vr, length, value, end, implicit, little, depth)
@@ -135,10 +134,7 @@ class _Walk:
 
     def maybe_items(self, tag: int, start: int, stop: int, implicit: bool, little: bool, depth: int) -> None:
         """Walk a value of unknown kind if it is a sequence by the dictionary or looks like one."""
-        try:
-            known = dictionary_VR(tag)
-        except KeyError:
-            known = None
+        known = _known_vr(tag)
         self.file.seek(start)
         looks = self.file.read(4) == (b"\xfe\xff\x00\xe0" if little else b"\xff\xfe\xe0\x00")
         if known != "SQ" and not (looks and known is None):
@@ -183,8 +179,7 @@ class _Walk:
         if stop - start < 8:
             return False
         self.file.seek(start + 4)
-        letters = self.file.read(2)
-        return len(letters) == 2 and not all(0x40 < letter < 0x5B for letter in letters)
+        return not _letters(self.file.read(2))
 
     def fragments(self, start: int, end: int, little: bool) -> int:
         """Walk the fragments of encapsulated pixel data (PS3.5 A.4); returns where they end."""
@@ -209,6 +204,12 @@ class _Walk:
     def broken(self, at: int, what: str) -> InputError:
         """Error of the structure at an offset."""
         return _Structure(f"broken DICOM at byte {at}: {what}")
+
+
+@lru_cache(maxsize=8192)
+def _known_vr(tag: int) -> str | None:
+    """VR of the standard's dictionary."""
+    return dictionary_VR(tag) if dictionary_has_tag(tag) else None
 
 
 class _Structure(InputError):
