@@ -164,9 +164,11 @@ class Job:
                 ) from error
             outcome = self._failed(series, "file", f"{type(error).__name__}: {error.strerror}")
         except (UmedError, MemoryError) as error:
+            self.actions = before[1].copy()  # of files that are gone again
             self.journal.discard(series)
             outcome = self._failed(series, _category(error), " ".join(str(error).split()) or type(error).__name__)
         except Exception as error:  # one bad series never stops the batch
+            self.actions = before[1].copy()
             self.journal.discard(series)
             logger.warning("series %s failed unexpectedly", series.id, exc_info=True)
             outcome = self._failed(series, "protection", f"{type(error).__name__}: {error}")
@@ -193,7 +195,8 @@ class Job:
 
     def _release(self, series: Series, method: Method | None) -> Outcome:
         if self.request.protect and series.kind == "image" and series.id in self.refusals:
-            return self._failed(series, "mask", self.refusals[series.id])
+            unfit = any(instance.encoding is None for instance in series.instances)
+            return self._failed(series, "protection" if unfit else "mask", self.refusals[series.id])
         protect = method is not None and self._protected(series) and self._extent(series)
         digests: dict[str, str] = {}
         rectangles: dict[str, list[tuple[int, ...]]] = {}
