@@ -29,7 +29,7 @@ READERS: dict[str, ModuleType] = {
 """Module for each ending, longest ending first."""
 
 KNOWN_BUT_REFUSED = {
-    ".dcm": "DICOM is not supported yet; convert the series with dcm2niix",
+    ".dcm": "give a folder of DICOM files itself as INPUT, without dataset.json, images/ and masks/ of other files",
     ".mgz": "convert it with mri_convert in.mgz out.nii.gz",
     ".mgh": "convert it with mri_convert in.mgh out.nii.gz",
     ".mnc": "convert it with mnc2nii",

@@ -55,8 +55,8 @@ def find_dataset(root: Path) -> Dataset:
         return dataset
     raise InputError(
         f"{root}: expected a data set, got none of: dataset.json with 'channel_names' and imagesTr/ (nnU-Net v2 raw), "
-        "dataset.json with 'training' (Decathlon), images/ beside masks/ or labels/ (pairs). Arrange the files in one "
-        "of these ways."
+        "dataset.json with 'training' (Decathlon), images/ beside masks/ or labels/ (pairs), a folder of DICOM files. "
+        "Arrange the files in one of these ways."
     )
 
 
