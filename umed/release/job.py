@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run of the DICOM step: masks, plan, then one series at a time; each file is written or quarantined."""
+"""One run of the DICOM step: masks, plan, then one series at a time; each file is written or quarantined.
+
+Torch is imported only where something is to be protected.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import logging
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +22,7 @@ from umed.dicom import masks as finding
 from umed.dicom.masks import Mask
 from umed.dicom.types import Instance, Limits, Scan, Series
 from umed.errors import BudgetError, ConfigError, InputError, UmedError, VerificationError
-from umed.methods.base import Method, make_method
 from umed.planning import Plan
-from umed.release import training
 from umed.release.audit import finish
 from umed.release.journal import Journal
 from umed.release.protecting import protect_series
@@ -31,6 +32,9 @@ from umed.series.facts import look, slice_plan
 from umed.series.identity import Derived, Identity
 from umed.series.spans import MOST_SLICES
 from umed.types import Outcome, Progress
+
+if TYPE_CHECKING:
+    from umed.methods.base import Method
 
 logger = logging.getLogger(__name__)
 
@@ -109,15 +113,11 @@ class Job:
         Returns:
             What came of it.
         """
-        method = make_method(self.plan) if self.plan is not None else None
+        method = self._method()
         run = self.journal.start(self._settings(), resume=resume, overwrite=overwrite)
         left_out: tuple[tuple[str, str], ...] = ()
-        if method is not None and self.plan is not None:
-            chosen = [one for one in self.scan.series if self._protected(one) and self._extent(one)]
-            left_out = training.prepare(
-                method, self.plan, chosen, self.masks, self.journal.store, self.request.generators, self.limits,
-                self.progress,
-            )  # fmt: skip
+        if method is not None:
+            left_out = self._prepare(method)
             run = f"{run} {self.journal.generators()}"
         total, done, outcomes = sum(len(one.instances) for one in self.scan.series), 0, []
         for series in self.scan.series:
@@ -130,6 +130,24 @@ class Job:
             self.plan, left_out, self.derived,
         )  # fmt: skip
         return finish(result, self.identity, self.journal.store, self.scan, self.masks, self.limits, report)
+
+    def _method(self) -> Method | None:
+        if self.plan is None:
+            return None
+        from umed.methods.base import make_method
+
+        return make_method(self.plan)
+
+    def _prepare(self, method: Method) -> tuple[tuple[str, str], ...]:
+        """Train or load the method; gives the series that were left out."""
+        from umed.release import training
+
+        assert self.plan is not None
+        chosen = [one for one in self.scan.series if self._protected(one) and self._extent(one)]
+        return training.prepare(
+            method, self.plan, chosen, self.masks, self.journal.store, self.request.generators, self.limits,
+            self.progress,
+        )  # fmt: skip
 
     def _settings(self) -> dict[str, Any]:
         plan = {} if self.plan is None else self.plan.decisive()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,14 @@ from umed.dicom import files, pixels
 from umed.dicom.masks import Mask
 from umed.dicom.types import Instance, Limits, Series
 from umed.errors import InputError, VerificationError
-from umed.methods.base import Method
 from umed.metrics import different
 from umed.planning import Plan
 from umed.release.figures import Figures
 from umed.series.spans import Slices, spans, value_range
 from umed.series.units import Unit, any_channel, open_unit
+
+if TYPE_CHECKING:
+    from umed.methods.base import Method
 
 Sink = Callable[[Instance, NDArray[Any], bool], None]
 """Takes an instance, all its new stored values, and whether any of them changed."""
