@@ -129,6 +129,29 @@ def test_multi_frame_in_slice_order(tmp_path):
     assert np.array_equal(pixels.read_slices(series, 0, 4), expected)
 
 
+def test_multi_frame_with_time_points_passes_the_stack_once_each(tmp_path):
+    expected = volume()
+    ds = enhanced(expected, order=[0, 0, 1, 1, 2, 2, 3, 3])
+    for number, frame in enumerate(ds.PerFrameFunctionalGroupsSequence):
+        content = Dataset()
+        content.TemporalPositionIndex = 2 - number % 2  # the later time point comes first in the file
+        frame.FrameContentSequence = [content]
+    save(ds, tmp_path / "in" / "mf")
+    (series,) = look(tmp_path / "in", tmp_path).series
+    assert [frame for _, frame in series.slices] == [1, 3, 5, 7, 0, 2, 4, 6]
+    assert not series.geometry.uniform and "passed 2 times" in series.problems[0]
+    assert np.array_equal(pixels.read_slices(series, 4, 8), expected)
+    assert series.geometry.spacing[0] == pytest.approx(2.5)
+
+
+def test_slices_with_their_own_slopes_stay_one_series(tmp_path):
+    for number in range(3):
+        ds = image(volume(1)[0], position=(0, 0, number), instance=number + 1, RescaleSlope=0.1 * (number + 1))
+        save(ds, tmp_path / "in" / str(number))
+    (series,) = look(tmp_path / "in", tmp_path).series
+    assert [instance.encoding.slope for instance in series.instances] == pytest.approx([0.1, 0.2, 0.3])
+
+
 def test_multi_frame_with_two_orientations_has_no_geometry(tmp_path):
     ds = enhanced(volume())
     turned = Dataset()
