@@ -16,7 +16,7 @@ from umed.cli.output import table
 from umed.config import CT_WINDOWS, recipe_names
 from umed.registry import KINDS
 
-PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "nibabel", "pillow", "tifffile")
+PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "nibabel", "pillow", "tifffile", "pydicom", "highdicom")
 
 
 def add(parser: argparse.ArgumentParser) -> None:

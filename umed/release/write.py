@@ -21,7 +21,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from umed import __version__
 from umed.deid import burned
 from umed.deid.profile import Rectangle
-from umed.dicom import files, pixels
+from umed.dicom import files, headers, pixels
 from umed.dicom.types import Instance, Limits
 from umed.errors import UmedError, VerificationError
 from umed.io.files import atomic
@@ -107,6 +107,7 @@ def write_instance(
     """
     with _refusing("file"):
         dataset = files.read(instance.path, limits, pixels=True)
+        headers.fill(dataset, instance)
     has_pixels = any(keyword in dataset for keyword in PIXEL_KEYWORDS)
     with _refusing("burned-in"):
         rectangles = identity.rectangles(dataset) if has_pixels else ()
