@@ -358,3 +358,27 @@ def test_a_zip_is_protected_under_uid_names(source, tmp_path):
     assert {path.stem for path in output.rglob("*.dcm")} == {str(ds.SOPInstanceUID) for ds in found}
     assert verify(archive, output, masks=tmp_path / "masks").ok
     assert not (tmp_path.parent / "seg.dcm").exists() and not (tmp_path / "seg.dcm").exists()
+
+
+def test_nothing_hides_behind_the_last_pixel_or_in_its_spare_bits(tmp_path, key):
+    source = tmp_path / "in"
+    values = volume(6)[0]
+    one = image(values, instance=1)
+    one.PixelData += b"Muster^Erika" * 3
+    save(one, source / "behind.dcm")
+    two = image(np.clip(values, 0, 4095).astype(np.uint16), instance=2, position=(0, 0, 3), bits=12)
+    two.PixelData = (two.pixel_array | 0x8000).astype("<u2").tobytes()  # an old overlay in bit 15
+    two.add_new(0x60000010, "US", two.Rows)
+    two.add_new(0x60000011, "US", two.Columns)
+    two.add_new(0x60000100, "US", 16)
+    two.add_new(0x60000102, "US", 15)
+    save(two, source / "bits.dcm")
+    short = image(values, instance=3, position=(0, 0, 6))
+    short.PixelData = short.PixelData[:100]
+    save(short, source / "short.dcm")
+    done = anonymize(source, tmp_path / "out", key_file=key, report=False)
+    assert [(entry.name, entry.category) for entry in done.quarantine] == [("short.dcm", "pixels")]
+    found = sorted(released(tmp_path / "out").values(), key=lambda ds: ds.InstanceNumber)
+    assert len(found[0].PixelData) == values.nbytes and np.array_equal(found[0].pixel_array, values)
+    assert int(found[1].pixel_array.max()) < 4096
+    assert not any(b"Muster" in content for content in all_bytes(tmp_path / "out").values())

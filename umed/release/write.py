@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from umed.deid import burned
 from umed.deid.profile import Rectangle
 from umed.dicom import files, headers, pixels
 from umed.dicom.types import Instance, Limits
-from umed.errors import UmedError, VerificationError
+from umed.errors import InputError, UmedError, VerificationError
 from umed.io.files import atomic
 from umed.series.identity import Identity
 
@@ -158,9 +159,8 @@ def _pixels(
     limits: Limits,
 ) -> NDArray[Any] | None:
     """Set the pixel data; gives the values that the written file must hold, ``None`` where its bytes were kept."""
-    kept = values is None and not rectangles
-    plain = syntax == "explicit-le" and dataset.file_meta.TransferSyntaxUID in PLAIN
-    if kept and (plain or "PixelData" not in dataset):  # float pixels have no encapsulated form
+    if values is None and not rectangles and _as_they_are(dataset, syntax):
+        trim(dataset)
         _plain_syntax(dataset, "explicit-le")
         return None
     if values is None:
@@ -169,6 +169,38 @@ def _pixels(
         values = burned.blank(values, rectangles)
     pixels.encode(dataset, values, syntax)
     return values
+
+
+def _as_they_are(dataset: FileDataset, syntax: str) -> bool:
+    """Whether the bytes of the pixels can be kept: nothing is packed, and no bit can hide anything."""
+    if "PixelData" not in dataset:
+        return True  # float pixels have no encapsulated form
+    plain = syntax == "explicit-le" and dataset.file_meta.TransferSyntaxUID in PLAIN
+    return plain and dataset.get("BitsStored") == dataset.get("BitsAllocated")
+
+
+def trim(dataset: Dataset) -> None:
+    """Cut off what stands behind the last pixel, where anything may hide.
+
+    Args:
+        dataset: with native pixels, changed in place.
+
+    Raises:
+        InputError: when there are fewer bytes than pixels.
+    """
+    keyword = next(name for name in PIXEL_KEYWORDS if name in dataset)
+    bits = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(keyword, int(dataset.get("BitsAllocated") or 0))
+    samples = int(dataset.get("SamplesPerPixel") or 1)
+    pixel = {"YBR_FULL_422": 2.0, "YBR_PARTIAL_422": 2.0, "YBR_PARTIAL_420": 1.5}.get(
+        str(dataset.get("PhotometricInterpretation", "")), samples
+    )
+    count = int(dataset.get("NumberOfFrames") or 1) * int(dataset.Rows) * int(dataset.Columns)
+    length = math.ceil(count * pixel * bits / 8)
+    element = dataset[keyword]
+    if len(element.value) < length:
+        raise InputError(f"expected {length} bytes of pixels, got {len(element.value)}; the file is cut short")
+    if len(element.value) > length + length % 2:
+        element.value = element.value[:length] + b"\0" * (length % 2)
 
 
 def _plain_syntax(dataset: FileDataset, syntax: str) -> None:
