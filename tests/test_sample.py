@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from umed.errors import ConfigError
+from umed.errors import ConfigError, InputError
 from umed.sample import LABELS, make_case, make_phantom
 
 SIZE = (32, 32, 24)
@@ -34,6 +34,31 @@ def test_other_seed_other_images(tmp_path: Path) -> None:
 def test_first_cases_do_not_depend_on_how_many_follow(tmp_path: Path) -> None:
     few, many = (digests(make_phantom(tmp_path / str(n), cases=n, size=SIZE)) for n in (1, 3))
     assert few["imagesTr/phantom_000.nii.gz"] == many["imagesTr/phantom_000.nii.gz"]
+
+
+def test_an_earlier_phantom_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    make_phantom(tmp_path / "a", cases=3, size=SIZE)
+    assert digests(make_phantom(tmp_path / "a", cases=1, size=SIZE)) == digests(
+        make_phantom(tmp_path / "b", cases=1, size=SIZE)
+    )
+    (tmp_path / "a" / "dataset.json").unlink()  # as a killed run leaves it
+    assert digests(make_phantom(tmp_path / "a", cases=1, size=SIZE)) == digests(tmp_path / "b")
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "imagesTr/mine.nii.gz", "notes.txt"])
+def test_other_data_are_never_written_over(name: str, tmp_path: Path) -> None:
+    make_phantom(tmp_path, cases=1, size=SIZE)
+    (tmp_path / name).write_text('{"name": "Task04_Hippocampus"}')
+    before = digests(tmp_path)
+    with pytest.raises(InputError, match=rf"got '{Path(name).name}'. Pick another folder"):
+        make_phantom(tmp_path, cases=1, seed=1, size=SIZE)
+    assert digests(tmp_path) == before
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("mine")
+    with pytest.raises(InputError, match="expected a new folder"):
+        make_phantom(tmp_path / "a", cases=1, size=SIZE)
 
 
 def test_is_a_decathlon_data_set_of_ct(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_name("method", self.method)
-        _require(0 < self.epsilon <= 1, "epsilon", "a share of the range in (0, 1]", self.epsilon)
+        _require(0 < self.epsilon <= 1, "epsilon", "a share of the range in (0, 1], such as 4/255", self.epsilon)
         _require(self.radius >= 0, "radius", "0 or more", self.radius)
         _require(self.spatial_dims in (None, 2, 3), "spatial_dims", "2, 3 or null", self.spatial_dims)
         _require(self.slice_axis in (None, 0, 1, 2), "slice_axis", "0, 1, 2 or null", self.slice_axis)

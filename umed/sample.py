@@ -18,10 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from umed.errors import ConfigError
+from umed.errors import ConfigError, InputError
 
 LABELS = {"0": "background", "1": "liver", "2": "kidney", "3": "lesion"}
 """Classes of the phantom as ``dataset.json`` names them."""
+
+NAME = "umed phantom"
+INDEX, FOLDERS = "dataset.json", ("imagesTr", "labelsTr")
 
 Floats = NDArray[np.float64]
 
@@ -32,7 +35,7 @@ def make_phantom(
     """Write the phantom as a data set in Decathlon layout; the same arguments give the same bytes.
 
     Args:
-        root: folder to make; an existing phantom in it is overwritten.
+        root: folder to make; an earlier phantom in it is replaced.
         cases: number of volumes.
         seed: seeds every case together with the case's number, so that a case does not depend on how many follow.
         size: voxels along each axis, at least 16 each.
@@ -42,6 +45,7 @@ def make_phantom(
 
     Raises:
         ConfigError: when there is no case, or an axis is too short to hold the organs.
+        InputError: when the folder holds anything but an earlier phantom.
 
     Example:
         >>> import tempfile
@@ -57,18 +61,19 @@ def make_phantom(
             f"make_phantom: expected size of three axes >= 16, got {tuple(size)}. Use (48, 48, 32) or larger."
         )
     root = Path(root)
-    for folder in ("imagesTr", "labelsTr"):
+    _clear(root)
+    for folder in FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
     names = [f"phantom_{number:03d}.nii.gz" for number in range(cases)]
     for number, name in enumerate(names):
         image, label, spacing = make_case(np.random.default_rng((seed, number)), size)
         affine = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
-        for folder, array in (("imagesTr", image), ("labelsTr", label)):
+        for folder, array in zip(FOLDERS, (image, label), strict=True):
             file = nib.Nifti1Image(array, affine)
             file.header.set_xyzt_units("mm")
             file.to_filename(root / folder / name)
     index: dict[str, Any] = {
-        "name": "umed phantom",
+        "name": NAME,
         "description": f"Computed by umed.sample.make_phantom, seed {seed}; no patient",
         "reference": "umed",
         "licence": "CC0-1.0",
@@ -80,8 +85,28 @@ def make_phantom(
         "training": [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in names],
         "test": [],
     }
-    (root / "dataset.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    (root / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     return root
+
+
+def _clear(root: Path) -> None:
+    """Delete the cases of an earlier phantom; a folder with anybody else's data is refused, not written over."""
+    earlier = [path for folder in FOLDERS for path in sorted((root / folder).glob("phantom_*.nii.gz"))]
+    known = {root, root / INDEX, *(root / folder for folder in FOLDERS), *earlier}
+    others = sorted(set(root.rglob("*")) - known) if root.exists() else []
+    if not others and (root / INDEX).is_file():
+        try:
+            ours = json.loads((root / INDEX).read_text(encoding="utf-8"))["name"] == NAME
+        except (OSError, ValueError, KeyError, TypeError):
+            ours = False
+        others = [] if ours else [root / INDEX]
+    if root.exists() and not root.is_dir():
+        others = [root]
+    if others:
+        got = f"got {others[0].name!r}. Pick another folder."
+        raise InputError(f"{root}: expected a new folder or an earlier phantom, {got}")
+    for path in earlier:
+        path.unlink()
 
 
 def make_case(

@@ -160,6 +160,18 @@ def test_cut_gzip_is_refused(tmp_path):
         io.read(path)
 
 
+def test_bytes_that_are_not_gzipped_are_named_for_what_they_are(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    for content, words in ((b"<html>not found", "got other bytes. Fetch it again"), (b"", "got an empty file")):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=f"expected gzipped data, {words}"):
+            io.read(path)
+    for endian in "<>":
+        save(tmp_path / "b.nii", np.ones((3, 3, 3), np.int16), endian=endian).replace(path)
+        with pytest.raises(InputError, match=r"got plain bytes. Rename it so that it ends in \.nii\."):
+            io.read(path)
+
+
 def test_several_gzip_members(tmp_path):
     path = save(tmp_path / "a.nii.gz", np.arange(27, dtype=np.int16).reshape(3, 3, 3))
     raw = unpack(path)

@@ -44,7 +44,8 @@ def find_dataset(root: Path) -> Dataset:
         InputError: if it is no folder, of no known layout, or holds no case.
     """
     if not root.is_dir():
-        raise InputError(f"{root}: expected the folder of a data set, got {'a file' if root.exists() else 'nothing'}.")
+        found = "a file" if root.exists() else "nothing"
+        raise InputError(f"{root}: expected the folder of a data set, got {found}. Check the path.")
     for finder in FINDERS.values():
         dataset = finder(root)
         if dataset is None:

@@ -31,6 +31,7 @@ LEVEL = 1
 """zlib level of written ``.nii.gz``: nibabel's own default, several times faster than 6 for a few per cent of size."""
 _BLOCK = 1 << 24
 _COLOURS = {128: 3, 2304: 4}  # NIfTI datatype codes RGB24 and RGBA32: bytes a voxel
+_SIZES = [size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big")]  # how a header begins
 _MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 
 
@@ -149,7 +150,12 @@ def _load(path: Path) -> tuple[bytes, bool, str]:
         raise InputError(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions.") from error
     digest = hashlib.sha256(packed).hexdigest()
     zipped = packed[:2] == b"\x1f\x8b"
-    if zipped != path.name.lower().endswith(".gz"):
+    named = path.name.lower().endswith(".gz")
+    if named and not zipped and packed[:4] not in _SIZES:
+        raise InputError(
+            f"{path}: expected gzipped data, got {'other bytes' if packed else 'an empty file'}. Fetch it again."
+        )
+    if zipped != named:
         raise InputError(
             f"{path}: expected {'a plain' if zipped else 'a gzipped'} file from its name, got "
             f"{'gzipped' if zipped else 'plain'} bytes. Rename it so that it ends in {'.nii.gz' if zipped else '.nii'}."

@@ -65,7 +65,9 @@ def read(path: Path) -> Volume:
         else:
             stored, header, alpha = _read_png(path, data)
     except UnidentifiedImageError as error:  # whose own message names an address in memory
-        raise InputError(f"{path}: expected a readable {ending} image, got bytes of another kind. Check the file.") from error
+        raise InputError(
+            f"{path}: expected a readable {ending} image, got bytes of another kind. Check the file."
+        ) from error
     except (OSError, ValueError, zlib.error, tifffile.TiffFileError) as error:
         raise InputError(
             f"{path}: expected a readable {ending} image, got: {error}. Check it, or save it again as PNG."
