@@ -72,7 +72,8 @@ def test_what_the_scan_knows_counts_as_much() -> None:
 def test_a_rule_of_the_device_covers_pictures_of_that_size_only(tmp_path) -> None:
     path = tmp_path / "site.yaml"
     path.write_text(
-        "burned_in: [{modality: US, manufacturer: 'acme*', rows: 6, columns: 8, rectangles: [[0, 0, 2, 8], [5, 6, 1, 2]]}]\n"
+        "burned_in: [{modality: US, manufacturer: 'acme*', rows: 6, columns: 8, "
+        "rectangles: [[0, 0, 2, 8], [5, 6, 1, 2]]}]\n"
     )
     profile = load_profile(path)
     ds = image(PIXELS, Modality="US", Manufacturer="ACME Medical")

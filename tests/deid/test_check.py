@@ -51,7 +51,7 @@ def test_what_was_left_is_found_with_its_tag_and_not_quoted(tmp_path, keyword: s
     setattr(ds, keyword, value)
     ds.save_as(output / "1.dcm", enforce_file_format=True)
     found = [finding for finding in check(output, original) if finding.kind == kind]
-    assert [finding.tag for finding in found] == [str(ds[keyword].tag).replace(" ", "").upper()]
+    assert {finding.tag for finding in found} == {str(ds[keyword].tag).replace(" ", "").upper()}
     assert all(
         secret.lower() not in str(found).lower() for secret in ("erika", "muster", "zauberberg", "9988776", "29.02")
     )

@@ -96,6 +96,19 @@ def test_kept_text_loses_what_was_removed_elsewhere() -> None:
     assert b"778899" not in raw
 
 
+def test_a_patient_who_is_called_like_an_imaging_term_is_taken_out_too() -> None:
+    ds = dataset(PatientName="White^Ray", SegmentLabel="white of ray", StudyDescription="Brain White 3D", Modality="MR")
+    Deidentifier(KEY, load_profile("clean_descriptors"))(ds, "x")
+    assert (ds.SegmentLabel, ds.StudyDescription, ds.Modality) == ("of", "Brain 3D", "MR")
+
+
+def test_a_flood_of_names_takes_little_time_and_hides_nothing() -> None:
+    ds = dataset(SoftwareVersions="syngo of Person4711x")
+    ds.ReferencedSeriesSequence = [item(OperatorsName=f"Person{number}x^Given{number}y") for number in range(3000)]
+    BASIC(ds, "x")
+    assert ds.SoftwareVersions == "syngo of"
+
+
 def test_file_meta_preamble_curves_overlays_and_strange_groups_are_emptied() -> None:
     ds = image(np.zeros((4, 4), np.uint8), preamble=b"Muster Erika".ljust(128, b" "))
     ds.preamble = b"Muster Erika".ljust(128, b" ")
@@ -156,6 +169,9 @@ def test_a_known_sequence_hidden_in_un_is_cleaned_like_any_other() -> None:
         (0x00181160, "DS", "12"),
         (0x00200013, "LO", "Zauberberg 12"),  # InstanceNumber as text
         (0x00281053, "UT", "Zauberberg"),
+        (0x00281053, "OB", b"Zauberberg"),
+        (0x00280011, "OB", b"Zauberberg"),
+        (0x00280101, "OW", b"Zauberberg"),
     ],
 )
 def test_a_value_stored_with_a_wrong_vr_hides_nothing(tag: int, vr: str, value: str) -> None:

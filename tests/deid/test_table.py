@@ -7,12 +7,15 @@ from pydicom.datadict import keyword_for_tag
 from umed.deid.table import MEANINGS, OPTIONS, edition, resolve, rows
 
 ACTIONS = {"X", "Z", "D", "U", "Z/D", "X/Z", "X/D", "X/Z/D", "X/Z/U*"}
-NEEDED = """Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation SamplesPerPixel PhotometricInterpretation
-PlanarConfiguration NumberOfFrames PixelData RescaleSlope RescaleIntercept RescaleType WindowCenter WindowWidth
-PixelSpacing ImagePositionPatient ImageOrientationPatient SliceThickness SpacingBetweenSlices GantryDetectorTilt
-PatientPosition PixelPaddingValue SmallestImagePixelValue SharedFunctionalGroupsSequence
-PerFrameFunctionalGroupsSequence SegmentSequence ROIContourSequence ContourData ReferencedSeriesSequence ReferencedFrameOfReferenceSequence SOPClassUID
-Modality ImageType InstanceNumber SpecificCharacterSet DimensionIndexSequence""".split()
+NEEDED = """
+Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation SamplesPerPixel PhotometricInterpretation
+PlanarConfiguration NumberOfFrames PixelData RescaleSlope RescaleIntercept RescaleType WindowCenter
+WindowWidth PixelSpacing ImagePositionPatient ImageOrientationPatient SliceThickness SpacingBetweenSlices
+GantryDetectorTilt PatientPosition PixelPaddingValue SmallestImagePixelValue SharedFunctionalGroupsSequence
+PerFrameFunctionalGroupsSequence SegmentSequence ROIContourSequence ContourData ReferencedSeriesSequence
+ReferencedFrameOfReferenceSequence SOPClassUID Modality ImageType InstanceNumber SpecificCharacterSet
+DimensionIndexSequence
+""".split()
 
 
 def test_the_table_names_its_edition_and_is_complete() -> None:

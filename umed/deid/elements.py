@@ -16,7 +16,8 @@ from umed.deid import values
 from umed.deid.policy import BINARY_VRS, NUMBER_VRS
 
 CHARACTER_SET = 0x00080005
-NUMBER = re.compile(rb"[-+0-9.eE\\ \0]*\Z")
+# Numbers as DS and IS write them, and nothing that only looks like some, such as a UID (PS3.5 6.2).
+NUMBER = re.compile(rb"(?: {0,16}(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)?[ \0]{0,16}(?:\\|\Z))*\Z")
 
 
 def element(tag: int, vr: str, value: Any) -> DataElement:
@@ -67,7 +68,16 @@ def is_number(stored: DataElement | RawDataElement, vr: str) -> bool:
         return not isinstance(value, bytes | str) or (
             NUMBER.match(value if isinstance(value, bytes) else value.encode("utf-8", "replace")) is not None
         )
-    return vr in BINARY_VRS
+    return vr in BINARY_VRS and not is_text_in_disguise(stored, vr)
+
+
+def is_text_in_disguise(stored: DataElement | RawDataElement, vr: str | None) -> bool:
+    """Whether an attribute that should hold binary numbers is stored as plain bytes, and these are text."""
+    value = stored.value
+    if not isinstance(value, bytes) or not (vr is None or vr == "UN" or vr.startswith("O")):
+        return False
+    bare = value.strip(b"\0 ")
+    return len(bare) > 4 and bare.isascii() and bare.decode("ascii").isprintable()
 
 
 def check_character_set(dataset: Dataset) -> None:

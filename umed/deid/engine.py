@@ -23,11 +23,12 @@ from umed.deid.elements import (
     dummy_code,
     element,
     is_number,
+    is_text_in_disguise,
     strings,
     text_of,
 )
 from umed.deid.finish import clean_meta, record
-from umed.deid.keys import Key, is_standard_uid
+from umed.deid.keys import Key
 from umed.deid.policy import (
     BINARY_VRS,
     NUMBER_VRS,
@@ -41,27 +42,19 @@ from umed.deid.policy import (
 )
 from umed.deid.private import safe_tags
 from umed.deid.profile import Profile
-from umed.errors import InputError
+from umed.deid.refusals import Quarantine, refuse
+
+__all__ = ["Audit", "Deidentifier", "Quarantine", "refuse"]
 
 MAX_DEPTH = 64
+MOST_WORDS = 1000  # with more removed values than any real file has, only imaging terms stay
+LONG_WORD = 4
 SECRET_DIGITS = 5  # a number that repeats an identifier of so many digits does not do so by chance
+LONG_DIGITS = 8  # ... not even where it says how pixels are to be understood
 CODING_SCHEME_UID = 0x0008010C
 
 # Public code systems (SNOMED, LOINC, UCUM, ICD, HL7 tables ...): an OID of a system, not of an instance.
 CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,4})\Z", re.ASCII)
-
-REFUSED_CLASSES: Mapping[str, str] = {  # by the start of the SOP class
-    "1.2.840.10008.5.1.4.1.1.88.": "a structured report, whose text cannot be cleaned by rule",
-    "1.2.840.10008.5.1.4.1.1.104.": "an encapsulated document, whose content cannot be cleaned by rule",
-    "1.2.840.10008.5.1.4.1.1.9.": "a waveform, whose content cannot be judged by rule",
-    "1.2.840.10008.5.1.4.1.1.66": "raw data of a vendor",
-    "1.2.840.10008.1.3.10": "a DICOMDIR, which lists patients and file names",
-}
-_ALLOWED_66 = "1.2.840.10008.5.1.4.1.1.66."  # registrations, segmentations, ... are well defined, only 66 itself is not
-
-
-class Quarantine(InputError):
-    """A data set that the profile cannot clean; it is put aside, never copied."""
 
 
 @dataclass
@@ -177,11 +170,13 @@ class Deidentifier:
         stored = dataset.get_item(tag)
         vr = stored.VR
         if act == "binary" and (vr in BINARY_VRS or vr is None or vr == "UN" or " or " in vr):
-            return
+            if decision.bulk or not is_text_in_disguise(stored, vr):
+                return
+            return self._take(dataset, tag, "X", "", decision, walk)
         if vr is None or vr == "UN":
             vr = decision.vr
         if act == "number" and is_number(stored, vr):
-            if vr in NUMBER_VRS and not decision.essential:
+            if vr in NUMBER_VRS:
                 walk.numbers.append((dataset, tag))
             return
         if stored.VR == "UN" or vr == "":
@@ -201,8 +196,7 @@ class Deidentifier:
         elif act in ("C", "K"):
             self._clean(dataset, tag, act, vr, decision, walk)
         elif act in ("text", "code") and (vr in values.TEXT_VRS or vr == "CS") and "SQ" not in decision.vrs:
-            if not (act == "code" and vr == "CS" and decision.essential):
-                walk.text.append((dataset, tag))
+            walk.text.append((dataset, tag))
         else:  # stored with a VR that the attribute cannot have
             self._take(dataset, tag, "X", vr, decision, walk)
 
@@ -282,6 +276,8 @@ class Deidentifier:
             walk.removed.update(values.identifying(decision.keyword, vr, old))
         if new != old:
             dataset[tag] = element(tag, vr, new if len(new) > 1 else "".join(new))
+        if any(new) and (vr in values.TEXT_VRS or vr == "CS"):
+            walk.text.append((dataset, tag))  # an imaging term may be the patient's name, too
         return walk.audit.add(tag, act)
 
     def _scrub(self, walk: _Walk) -> None:
@@ -290,7 +286,8 @@ class Deidentifier:
         secret = {word for word in words if word.isdigit() and len(word) >= SECRET_DIGITS}
         for dataset, tag in walk.numbers if secret else ():
             old = strings(dataset, tag)
-            new = ["0" if one.strip().lstrip("+") in secret else one for one in old]
+            least = LONG_DIGITS if self._policy[int(tag)].essential else SECRET_DIGITS
+            new = ["0" if len(one.strip()) >= least and one.strip().lstrip("+") in secret else one for one in old]
             if new != old:
                 dataset[tag] = element(tag, str(dataset[tag].VR), new if len(new) > 1 else new[0])
                 walk.audit.add(tag, "D")
@@ -299,12 +296,17 @@ class Deidentifier:
                 vr = str(dataset[tag].VR)
                 dataset[tag] = element(tag, vr, values.DUMMIES[vr])
                 walk.audit.add(tag, "D")
+        long = frozenset(word for word in words if len(word) >= LONG_WORD)  # a patient called Rgb changes no colours
         for dataset, tag in walk.text:
             if tag not in dataset:
                 continue
             try:
                 old = strings(dataset, tag)
-                new = [values.scrub(one, words) for one in old]
+                essential = self._policy[int(tag)].essential
+                if len(words) <= MOST_WORDS:
+                    new = [values.scrub(one, long if essential else words) for one in old]
+                else:
+                    new = [values.keep_terms(one) for one in old]
                 if new == old:
                     continue
                 vr = str(dataset[tag].VR)
@@ -314,13 +316,3 @@ class Deidentifier:
             except Exception:  # undecodable text
                 del dataset[tag]
                 walk.audit.add(tag, "X")
-
-
-def refuse(sop_class: str) -> str:
-    """Why objects of a SOP class cannot be de-identified by rule, or an empty string."""
-    if sop_class and not is_standard_uid(sop_class):
-        return "an object of a private SOP class, whose content nobody documents"
-    for start, reason in REFUSED_CLASSES.items():
-        if sop_class.startswith(start) and not sop_class.startswith(_ALLOWED_66):
-            return reason
-    return ""

@@ -83,7 +83,8 @@ class Needles:
                 "uid", tag, (u for u in bare if len(u) >= 8 and not is_standard_uid(u) and not CODE_SYSTEM.match(u))
             )
         elif vr == "PN":
-            self.add("name", tag, values.identifying(keyword, vr, texts))
+            parts = values.identifying(keyword, vr, texts)
+            self.add("name", tag, (part for part in parts if not values.is_ordinary(part)))
             self.add("name", tag, (text for text in texts if not values.is_ordinary(text)))
         elif private:
             if vr in values.TEXT_VRS and tag & 0xFFFF >= 0x1000:

@@ -55,6 +55,11 @@ class Decision:
         """Its VR where the standard gives it just one, else empty."""
         return min(self.vrs) if len(self.vrs) == 1 else ""
 
+    @cached_property
+    def bulk(self) -> bool:
+        """Whether it may hold plain bytes or words, as pixels and lookup tables do."""
+        return any(vr.startswith("O") for vr in self.vrs)
+
 
 @dataclass(frozen=True)
 class Policy:

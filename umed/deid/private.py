@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from pydicom.dataset import Dataset
 
+from umed.deid.elements import NUMBER
+
 _CREATOR_LIMIT = 64
-_NUMBER = re.compile(rb"[-+0-9.eE\\ \0]*\Z")
 _CODE = re.compile(rb"[A-Z0-9_ \\\0]{0,128}\Z")
 _SIZES = {"FD": 8, "FL": 4, "SL": 4, "SS": 2, "UL": 4, "US": 2}
 
@@ -58,7 +59,7 @@ def _fits(dataset: Dataset, tag: int, vr: str) -> bool:
         values = value if isinstance(value, list | tuple) or hasattr(value, "append") else [value]
         if vr in ("CS", "SH"):
             return all(isinstance(one, str) and _CODE.match(one.encode("utf-8")) is not None for one in values)
-        return all(isinstance(one, int | float) or _NUMBER.match(str(one).encode()) is not None for one in values)
+        return all(isinstance(one, int | float) or NUMBER.match(str(one).encode()) is not None for one in values)
     if vr in _SIZES:
         return len(value) <= 16 * _SIZES[vr] and len(value) % _SIZES[vr] == 0
-    return len(value) <= 256 and (_NUMBER if vr in ("DS", "IS") else _CODE).match(value) is not None
+    return len(value) <= 256 and (NUMBER if vr in ("DS", "IS") else _CODE).match(value) is not None

@@ -23,6 +23,13 @@ DUMMIES: dict[str, str | int | float | bytes] = {  # a value of each VR that say
     **dict.fromkeys(("OB", "OD", "OF", "OL", "OV", "OW"), bytes(8)),
 }
 TEXT_VRS = frozenset(("LO", "LT", "SH", "ST", "UC", "UT"))
+_LONGEST = 1024  # of a hostile value no more is remembered
+# Imaging terms that many people are called; of those who are, the term is taken out of all text.
+_ALSO_NAMES = frozenset(
+    "arm art beam block body bone brilliance case cross drive early edge fast fellow field fields foot force frame "
+    "frames general grant gray grey hand hard head long low may page part ray rose sharp short side sola stone stress "
+    "trio vida white wood young".split()
+)
 _ANYWHERE = 6  # a removed value of so many characters is taken out of the middle of words, too
 BLANKS = "\0 \t\r\n\f"
 
@@ -36,6 +43,10 @@ _SHORT_NUMBER = re.compile(r"\d{1,3}(?:[.,]\d{1,3})?\Z", re.ASCII)
 _TOKEN = re.compile(r"[^\s_\-/,;:()\[\]+=*\\^&|<>#\"']+|.", re.DOTALL)
 _ABOUT_TECHNIQUE = re.compile(
     r"Descri|Protocol|Comment|Label|Agent|Notes|Reason|Diagnos|Indicat|Technique|Time[Zz]one|Status|Text|Neutered"
+)
+# "Sanatorium Zauberberg" is also told by "Zauberberg"
+_ABOUT_PLACES = re.compile(
+    r"Institut|Address|Hospital|Department|Physician|Request|Issuer|Location|Residence|Site|Center"
 )
 # Things that identify whatever text they stand in: UIDs, calendar dates in usual spellings, mail and web addresses.
 _PATTERNS = re.compile(
@@ -164,13 +175,15 @@ def identifying(keyword: str, vr: str, found: Iterable[str]) -> set[str]:
     """
     words: set[str] = set()
     for one in found:
-        text = one.strip(BLANKS)
+        text = one.strip(BLANKS)[:_LONGEST]
         if vr == "PN":
-            words.update(part for part in name_parts(text) if not is_ordinary(part))
+            words.update(part for part in name_parts(text) if part.lower() in _ALSO_NAMES or not is_ordinary(part))
         elif vr in ("DA", "DT"):
             words.update(spellings(text))
-        elif 4 <= len(text) <= 64 and not _ABOUT_TECHNIQUE.search(keyword) and not is_ordinary(text):
-            words.add(text)
+        elif 4 <= len(text) and not _ABOUT_TECHNIQUE.search(keyword) and not is_ordinary(text):
+            words.update([text] if len(text) <= 64 else [])
+            if _ABOUT_PLACES.search(keyword):
+                words.update(part for part in _WORD.findall(text) if len(part) >= _ANYWHERE and not is_ordinary(part))
     return words
 
 
