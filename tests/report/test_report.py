@@ -92,6 +92,16 @@ def test_escapes_and_shows_what_failed(run: tuple[Path, Path, dict[str, Any]], t
     assert "0.81 → 0.05" in text
 
 
+def test_names_a_few_of_the_cases_that_were_left_out_of_training(
+    run: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    unused = [{"id": f"case_{i}", "reason": "expected <a>, got b. Fetch it."} for i in range(7)]
+    page = write_report({**run[2], "left_out_of_training": unused}, run[0], run[1], tmp_path / "r.html")
+    text = page.read_text(encoding="utf-8")
+    first = "; ".join(f"case_{i}: expected &lt;a&gt;, got b. Fetch it" for i in range(5))
+    assert f"Left out of training: 7 cases. {first}; and 2 more, see manifest.json." in text
+
+
 def test_a_picture_that_cannot_be_drawn_does_not_cost_the_report(
     run: tuple[Path, Path, dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -45,9 +45,9 @@ def make_page(
     notes = []
     if counts["failed"]:
         notes.append(f"Failed: {_cases(counts['failed'])}, not in the released folder. The table says why.")
-    if unused := [f"{one['id']}: {one['reason']}" for one in manifest.get("left_out_of_training", ())]:
+    if unused := [f"{one['id']}: {one['reason'].rstrip('.')}" for one in manifest.get("left_out_of_training", ())]:
         more = f"; and {len(unused) - SHOWN} more, see manifest.json" if len(unused) > SHOWN else ""
-        notes.append(f"Left out of training: {_cases(len(unused))}. {'; '.join(unused[:SHOWN])}{more}")
+        notes.append(f"Left out of training: {_cases(len(unused))}. {'; '.join(unused[:SHOWN])}{more}.")
     if not counts["protected"]:
         notes.append("No case was protected.")
     return Page(
