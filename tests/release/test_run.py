@@ -208,6 +208,7 @@ def test_other_syntaxes_hold_the_same_pixels(source, key, tmp_path, syntax):
     plain, packed = images(tmp_path / "plain"), images(tmp_path / "out")
     assert {ds.file_meta.TransferSyntaxUID for ds in packed.values()} != {"1.2.840.10008.1.2.1"}
     assert all(np.array_equal(ds.pixel_array, plain[uid].pixel_array) for uid, ds in packed.items())
+    assert {ds.Modality for ds in released(tmp_path / "out").values()} == {"CT", "SEG"}  # its bits are never packed
     assert verify(source, tmp_path / "out", key_file=key).ok
 
 
@@ -382,3 +383,20 @@ def test_nothing_hides_behind_the_last_pixel_or_in_its_spare_bits(tmp_path, key)
     assert len(found[0].PixelData) == values.nbytes and np.array_equal(found[0].pixel_array, values)
     assert int(found[1].pixel_array.max()) < 4096
     assert not any(b"Muster" in content for content in all_bytes(tmp_path / "out").values())
+
+
+def test_a_rectangle_of_the_profile_is_blanked_and_the_rest_of_the_picture_kept(tmp_path, key):
+    source = tmp_path / "in"
+    picture = np.random.default_rng(7).integers(30, 255, (48, 64), dtype=np.uint8)
+    save(image(picture, "US", position=None, photometric="MONOCHROME1"), source / "us.dcm")
+    site = tmp_path / "site.yaml"
+    rule = "{manufacturer: Maker, model: Model 1, rows: 48, columns: 64, rectangles: [[0, 0, 8, 64]]}"
+    site.write_text(f"profile: basic\nburned_in:\n  - {rule}\n")
+    done = anonymize(source, tmp_path / "none", key_file=key, report=False)
+    assert [entry.category for entry in done.quarantine] == ["burned-in"] and done.exit_code == 1
+    anonymize(source, tmp_path / "out", key_file=key, profile=site, report=False)
+    [new] = released(tmp_path / "out").values()
+    assert (new.pixel_array[:8] == picture.max()).all()  # dark in MONOCHROME1
+    assert np.array_equal(new.pixel_array[8:], picture[8:])
+    assert new.BurnedInAnnotation == "NO" and new.PatientIdentityRemoved == "YES"
+    assert verify(source, tmp_path / "out", key_file=key).ok

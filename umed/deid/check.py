@@ -32,6 +32,8 @@ _NAMES = {code: name for name, code in OPTIONS.items()}
 _DATES = ("retain_long_full_dates", "retain_long_modified_dates")
 _WHERE_NUMBERS_COUNT = values.TEXT_VRS | {"PN", "AE", "CS", "UR", ""}
 
+DERIVATION_DESCRIPTION = 0x00082111
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -207,7 +209,8 @@ def _rules(name: str, dataset: Dataset, elements: list[_Element], options: set[s
         elif tag in rows() and vr in values.TEXT_VRS | {"AE", "UR"}:
             for text in filled:
                 if text not in (values.DUMMY_TEXT, values.DUMMIES["UR"]) and not _PSEUDONYM.match(text):
-                    if not _kept_by(tag, options) and not values.is_ordinary(text):
+                    ours = tag == DERIVATION_DESCRIPTION and text.startswith("umed ")
+                    if not ours and not _kept_by(tag, options) and not values.is_ordinary(text):
                         yield Finding(name, _tag(tag), "attribute that is to be removed", _hint(text))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from umed import __version__
 from umed.deid import burned
@@ -118,7 +118,7 @@ def write_instance(
         else:
             _plain_syntax(dataset, syntax)
     with _refusing("profile"):
-        counts = identity.apply(dataset, instance)
+        counts = identity.apply(dataset, instance, bool(rectangles))
     if protected:
         mark_derived(dataset)
     if identity.secret:
@@ -161,22 +161,30 @@ def _pixels(
     """Set the pixel data; gives the values that the written file must hold, ``None`` where its bytes were kept."""
     if values is None and not rectangles and _as_they_are(dataset, syntax):
         trim(dataset)
-        _plain_syntax(dataset, "explicit-le")
+        _plain_syntax(dataset, syntax)
         return None
     if values is None:
         values = pixels.decode(dataset, limits)
     if rectangles:
-        values = burned.blank(values, rectangles)
+        values = burned.blank(values, rectangles, dark(dataset, values))
     pixels.encode(dataset, values, syntax)
     return values
+
+
+def dark(dataset: Dataset, values: NDArray[Any]) -> int:
+    """A stored value that is shown dark: the least one that occurs, the largest of MONOCHROME1."""
+    inverted = str(dataset.get("PhotometricInterpretation", "")) == "MONOCHROME1"
+    return int(values.max() if inverted else values.min())
 
 
 def _as_they_are(dataset: FileDataset, syntax: str) -> bool:
     """Whether the bytes of the pixels can be kept: nothing is packed, and no bit can hide anything."""
     if "PixelData" not in dataset:
         return True  # float pixels have no encapsulated form
-    plain = syntax == "explicit-le" and dataset.file_meta.TransferSyntaxUID in PLAIN
-    return plain and dataset.get("BitsStored") == dataset.get("BitsAllocated")
+    native = dataset.file_meta.TransferSyntaxUID in PLAIN
+    if dataset.get("BitsAllocated") == 1:  # a segmentation: no syntax packs its bits, and without it the mask is lost
+        return native or dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
+    return native and syntax == "explicit-le" and dataset.get("BitsStored") == dataset.get("BitsAllocated")
 
 
 def trim(dataset: Dataset) -> None:
@@ -204,7 +212,7 @@ def trim(dataset: Dataset) -> None:
 
 
 def _plain_syntax(dataset: FileDataset, syntax: str) -> None:
-    """A file without pixels is written as Explicit VR Little Endian, or deflated where that was asked for."""
+    """Files without packed pixels become Explicit VR Little Endian, or deflated where that was asked for."""
     pixels.swap_words(dataset)
     wanted = pixels.SYNTAXES["deflated"] if syntax == "deflated" else ExplicitVRLittleEndian
     dataset.file_meta.TransferSyntaxUID = UID(wanted)

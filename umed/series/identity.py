@@ -33,8 +33,8 @@ class Identity(Protocol):
         """Where an instance is written, relative to the output root."""
         ...
 
-    def apply(self, dataset: FileDataset, instance: Instance) -> Counter[tuple[str, str]]:
-        """Change a data set in place; gives how often each tag met each action."""
+    def apply(self, dataset: FileDataset, instance: Instance, blanked: bool = False) -> Counter[tuple[str, str]]:
+        """Change a data set in place, whose burned-in text is blanked out or not; counts tags and actions."""
         ...
 
     def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
@@ -68,7 +68,7 @@ class Renamed:
         """Fingerprint of the key."""
         return self.key.digest()
 
-    def apply(self, dataset: FileDataset, instance: Instance) -> Counter[tuple[str, str]]:
+    def apply(self, dataset: FileDataset, instance: Instance, blanked: bool = False) -> Counter[tuple[str, str]]:
         """Not here: nothing is written under names alone."""
         raise NotImplementedError
 
@@ -104,9 +104,9 @@ class Anonymous(Renamed):
         self.profile, self.accept_burned_in = profile, accept_burned_in
         self._deidentify = Deidentifier(key, profile)
 
-    def apply(self, dataset: FileDataset, instance: Instance) -> Counter[tuple[str, str]]:
+    def apply(self, dataset: FileDataset, instance: Instance, blanked: bool = False) -> Counter[tuple[str, str]]:
         """Run the profile over the data set."""
-        return Counter(self._deidentify(dataset, instance.patient_key).counts)
+        return Counter(self._deidentify(dataset, instance.patient_key, blanked=blanked).counts)
 
     def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
         """The profile's rectangles for this device."""
@@ -148,7 +148,7 @@ class Derived:
         study, series, name = (re.sub(r"[^0-9.]", "_", part).strip(".") or "unknown" for part in parts)
         return Path(study, series, f"{name}.dcm")
 
-    def apply(self, dataset: FileDataset, instance: Instance) -> Counter[tuple[str, str]]:
+    def apply(self, dataset: FileDataset, instance: Instance, blanked: bool = False) -> Counter[tuple[str, str]]:
         """Map the UIDs of changed images wherever they are named."""
         counts: Counter[tuple[str, str]] = Counter()
         _map_uids(dataset, self.uid, counts)
