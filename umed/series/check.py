@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from umed.budget import in_range
 from umed.deid.keys import Key
@@ -38,6 +39,8 @@ UNCHANGED = (
 )  # fmt: skip
 """Attributes that say what pixels mean and where they lie; the same in source and output."""
 
+PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+"""Syntaxes whose pixel bytes are carried over as they are when there is nothing to change."""
 REFERRING = ("SEG", "RTSTRUCT", "PR", "KO")
 """Modalities of masks and presentation states, whose references to images are compared."""
 
@@ -256,7 +259,7 @@ def _check_same(instance: Instance, written: Path, boxes: Any, limits: Limits) -
 
 
 def _values(path: Path, limits: Limits) -> NDArray[Any] | None:
-    """Decoded pixels; raw bytes for kinds that are never decoded (float, 1-bit), nothing for files without pixels."""
+    """Decoded pixels; raw bytes for kinds that are never decoded (float, YBR), nothing for files without pixels."""
     dataset = files.read(path, limits, pixels=True)
     for keyword in ("FloatPixelData", "DoubleFloatPixelData"):
         if keyword in dataset:
@@ -266,7 +269,12 @@ def _values(path: Path, limits: Limits) -> NDArray[Any] | None:
     if dataset.get("BitsAllocated") == 1:
         with files.guard(path):
             return np.asarray(dataset.pixel_array)
-    return pixels.decode(dataset, limits)
+    try:
+        return pixels.decode(dataset, limits)
+    except UmedError:
+        if dataset.file_meta.TransferSyntaxUID not in PLAIN:
+            raise
+        return np.frombuffer(dataset.PixelData, np.uint8)[None]
 
 
 def _check_folder(output: Path, entries: Mapping[str, Mapping[str, Any]], known: set[str]) -> list[str]:
