@@ -20,6 +20,7 @@ from umed import io
 from umed.budget import Budget, in_range, make_budget
 from umed.errors import ConfigError, InputError, UmedError
 from umed.io import files, layouts
+from umed.io.dicom import require_dicom
 from umed.io.masks import check_channels, read_label
 from umed.manifest import read_manifest
 from umed.metrics import different
@@ -161,6 +162,7 @@ def _verify_dicom(
     progress: Progress | None,
 ) -> Verification:
     """The same for DICOM, whose libraries are an extra."""
+    require_dicom()
     from umed.series.check import check_release
 
     checks, problems = check_release(

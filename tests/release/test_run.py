@@ -20,7 +20,17 @@ from umed.release import job as running
 from umed.release.run import anonymize
 from umed.verify import verify
 
-SECRETS = (b"Muster", b"Erika", b"4711", b"ACC-77", b"Gregor", b"19640812", b"20240229", b"1.2.826.0.1.3680043")
+SECRETS = (
+    b"Muster",
+    b"Erika",
+    b"4711-X",
+    b"SN-4711",
+    b"ACC-77",
+    b"Gregor",
+    b"19640812",
+    b"20240229",
+    b"1.2.826.0.1.3680043",
+)
 OPTIONS = {"protect": True, "method": "checkerboard", "report": False}
 
 

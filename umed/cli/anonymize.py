@@ -62,16 +62,22 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Anonymize, or check."""
     require_dicom()
+    given = parsing.overrides(args)
     if args.check is not None:
+        refused = (args.input, args.output, args.key_file, args.masks, args.generators)
+        if given or args.protect or args.resume or args.overwrite or any(value is not None for value in refused):
+            raise ConfigError("--check: expected no more than --original INPUT and --profile, got other arguments.")
         return _check(args)
     if args.input is None or args.output is None:
-        raise ConfigError("umed anonymize: expected INPUT and OUTPUT, or --check OUTPUT, got neither.")
+        raise ConfigError(
+            f"{'OUTPUT' if args.input else 'INPUT'}: expected INPUT and OUTPUT, or --check OUTPUT, got none."
+        )
     if args.key_file is None:
         raise ConfigError("--key-file: expected the secret key, got none. Make one with: umed keygen KEY")
     if args.original is not None:
         raise ConfigError("--original: expected --check beside it, got none.")
-    if not args.protect and (args.masks is not None or args.generators is not None):
-        raise ConfigError("--masks, --generators: expected --protect beside them, got none.")
+    if not args.protect and (given or args.recipe != "default" or args.masks or args.generators):
+        raise ConfigError("--masks, --generators and settings: expected --protect beside them, got none. Add it.")
     from umed.config import make_settings
     from umed.release.result import summary
     from umed.release.run import anonymize
@@ -86,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
             profile=args.profile,
             accept_burned_in=args.accept_burned_in,
             transfer_syntax=args.transfer_syntax,
-            settings=make_settings(args.recipe, parsing.overrides(args)),
+            settings=make_settings(args.recipe, given),
             generators=args.generators,
             resume=args.resume,
             overwrite=args.overwrite,
@@ -98,9 +104,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from umed.deid.check import check
+    from umed.deid.profile import load_profile
 
+    profile = None if args.profile == "basic" else load_profile(args.profile)  # may list private attributes as safe
     with progress_bar(args.quiet) as progress:
-        found = check(args.check, args.original, progress)
+        found = check(args.check, args.original, progress, profile=profile)
     if args.json:
         print(json.dumps({"ok": not found, "findings": [vars(one) for one in found]}, indent=2))
     else:

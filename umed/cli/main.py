@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from umed import __version__
 from umed.cli import anonymize, benchmark, info, inspect, keygen, plan, protect, sample, verify
 from umed.cli.parsing import EXIT_CODES, Parser, join_negative
 from umed.errors import ConfigError, UmedError, did_you_mean
 
+HERE = Path(__file__).resolve().parents[1]
 COMMANDS = {
     "protect": protect,
     "anonymize": anonymize,
@@ -55,7 +58,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 ok, 1 failed, 2 usage, 3 some cases failed.
     """
-    words = join_negative(sys.argv[1:] if argv is None else argv)
+    with warnings.catch_warnings():
+        warnings.showwarning = _one_line(warnings.showwarning)
+        return _main(sys.argv[1:] if argv is None else argv)
+
+
+def _main(argv: Sequence[str]) -> int:
+    words = join_negative(argv)
     parser, commands = make_parser()
     try:
         if words and not words[0].startswith("-") and words[0] not in COMMANDS:
@@ -82,3 +91,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _one_line(otherwise: Callable[..., None]) -> Callable[..., None]:
+    """Warnings of umed for people, without the line of code that they come from; those of others as they are."""
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *rest: object) -> None:
+        if Path(filename).is_relative_to(HERE):
+            print(f"umed: {message}", file=sys.stderr)
+        else:
+            otherwise(message, category, filename, *rest)
+
+    return show

@@ -132,11 +132,15 @@ class Job:
         return finish(result, self.identity, self.journal.store, self.scan, self.masks, self.limits, report)
 
     def _method(self) -> Method | None:
+        """The method, untrained; what is wrong with it is said before anything is written."""
         if self.plan is None:
             return None
         from umed.methods.base import make_method
+        from umed.release import training
 
-        return make_method(self.plan)
+        method = make_method(self.plan)
+        training.given_files(method, self.request.generators)
+        return method
 
     def _prepare(self, method: Method) -> tuple[tuple[str, str], ...]:
         """Train or load the method; gives the series that were left out."""

@@ -18,6 +18,26 @@ from umed.release.samples import SeriesSamples
 from umed.types import Progress
 
 
+def given_files(method: Method, given: Path | None) -> list[str]:
+    """Names of the files of trained generators, before anything is written.
+
+    Args:
+        method: that is to use them.
+        given: folder of trained generators, ``None`` when they are to be trained.
+
+    Raises:
+        InputError: when there are none, or the method learns nothing.
+    """
+    if given is None:
+        return []
+    if not method.requires_training:
+        raise InputError(f"--generators {given}: the method {method.name} learns nothing. Leave the option out.")
+    names = sorted(path.name for path in given.iterdir() if path.is_file()) if given.is_dir() else []
+    if not names:
+        raise InputError(f"{given}: expected trained generators, got none. Give OUTPUT/umed/generators of a run.")
+    return names
+
+
 def prepare(
     method: Method,
     plan: Plan,
@@ -46,16 +66,12 @@ def prepare(
     Raises:
         InputError: when the generators are missing or do not fit.
     """
+    names = given_files(method, given)
     if not method.requires_training:
-        if given is not None:
-            raise InputError(f"--generators {given}: the method {method.name} learns nothing. Leave the option out.")
         return ()
     kept = store.path(GENERATORS)
     left_out: tuple[tuple[str, str], ...] = ()
     if given is not None:
-        names = sorted(path.name for path in given.iterdir() if path.is_file()) if given.is_dir() else []
-        if not names:
-            raise InputError(f"{given}: expected trained generators, got none. Give OUTPUT/umed/generators of a run.")
         for name in names:
             files.copy(given / name, kept / name)
     elif not kept.is_dir():
