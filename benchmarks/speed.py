@@ -104,6 +104,16 @@ def measure_protect(scratch: Path, cases: int, size: tuple[int, int, int]) -> li
     return [[name, f"{whole:.2f} s", parts, f"{whole / (files + forward):.2f}", "1.25"]]
 
 
+def measure_plain(scratch: Path, cases: int, size: tuple[int, int, int]) -> list[list[str]]:
+    """Time of protecting with a fixed pattern, against read + write: what plan, regions, checks and measures cost."""
+    root, out = make_phantom(scratch / "plain", cases=cases, size=size), scratch / "plain-out"
+    (scratch / "plain-copy").mkdir()
+    files = best_of(lambda: copy_with_nibabel(root, scratch / "plain-copy"))
+    whole = best_of(lambda: protect(root, out, method="checkerboard", report=False, overwrite=out.exists()))
+    name = f"protect without generators, {cases} x {'x'.join(map(str, size))}"
+    return [[name, f"{whole:.2f} s", f"nibabel read + write {files:.2f} s", f"{whole / files:.2f}", "-"]]
+
+
 MEMORY = """
 import ctypes, gc, sys
 from pathlib import Path
@@ -208,6 +218,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="torch threads")
     parser.add_argument("--cases", type=int, default=8)
     parser.add_argument("--size", type=int, nargs=3, default=[96, 96, 64], help="volumes that are timed")
+    parser.add_argument("--plain", type=int, nargs=3, default=[160, 160, 96], help="volumes timed without generators")
     parser.add_argument("--large", type=int, nargs=3, default=[256, 256, 160], help="volume whose memory is measured")
     parser.add_argument("--iterations", type=int, default=10)
     parser.add_argument("--json", action="store_true")
@@ -220,6 +231,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="umed-speed-") as folder:
         scratch = Path(folder)
         rows = measure_protect(scratch, args.cases, tuple(args.size))
+        rows += measure_plain(scratch, args.cases, tuple(args.plain))
         rows += measure_memory(scratch, tuple(args.large))
         rows += measure_bilevel(scratch, args.iterations)
         rows += measure_layout()
