@@ -71,13 +71,13 @@ def read_volume(volume: Volume, name: str, series: Series, label: str = "class")
             f"{name}: expected a 2-D or 3-D label map, got shape {volume.stored.shape}. Merge the classes."
         )
     axis, planes = grids.planes(affine, _grid(volume), geometry.normal)
-    stored = volume.stored.reshape(_grid(volume))
+    stored = np.moveaxis(volume.stored.reshape(_grid(volume)), axis, 0)  # a view: taking a plane copies only that plane
     step = float(abs(affine[:3, axis] @ geometry.normal))
     seen: set[int] = set()
 
     def laid() -> Iterator[tuple[int, NDArray[np.int16]]]:
         for index, plane in enumerate(planes):
-            classes = _whole(np.take(stored, index, axis), volume.encoding, name)
+            classes = _whole(stored[index], volume.encoding, name)
             seen.update(np.unique(classes).tolist())
             place = grids.locate(geometry, plane)
             if place is None:
