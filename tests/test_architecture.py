@@ -15,8 +15,8 @@ import umed
 ROOT = Path(umed.__file__).parent
 CHAIN = """
 types errors registry config io dicom deid facts planning progress regions budget metrics sample manifest series verify
-augmentation transformations priors networks training bilevel handlers methods samples records protect report
-release benchmark transforms workflows bundle runs cli
+augmentation transformations priors networks training bilevel handlers methods samples records result report
+release protect benchmark transforms workflows bundle runs cli
 """.split()
 LEFT_OF_TORCH = CHAIN[: CHAIN.index("augmentation")]
 MODULES = sorted(

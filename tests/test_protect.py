@@ -21,7 +21,8 @@ from umed import registry
 from umed.errors import ConfigError, InputError, UmedError
 from umed.io.files import TEMPORARY
 from umed.methods.base import Method
-from umed.protect import Result, protect
+from umed.protect import protect
+from umed.result import Result
 from umed.verify import verify
 
 module = importlib.import_module("umed.protect")

@@ -17,7 +17,7 @@ from umed.registry import resolve
 from umed.types import Progress
 
 if TYPE_CHECKING:
-    from umed.protect import Result
+    from umed.result import Result
 
 
 def run_protect(

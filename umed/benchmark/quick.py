@@ -170,7 +170,8 @@ class ProbeResult:
         first, second = (100 * float(np.nanmean(scores)) for scores in (self.before, self.after))
         rest = f"{self.steps} steps on {self.train} cases, tested on {self.test} clean ones"
         return (
-            f"probe victim: DSC {first:.1f} % after training on originals, {second:.1f} % on protected images ({rest})"
+            f"probe victim: DSC {first:.1f} % after training on originals, {second:.1f} % on protected images "
+            f"({rest}); a quick look, not a result: these victims have hardly learnt"
         )
 
 

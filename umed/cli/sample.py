@@ -26,5 +26,5 @@ def run(args: argparse.Namespace) -> int:
     if args.cases < 1:
         raise ConfigError(f"--cases: expected at least 1, got {args.cases}.")
     root = make_phantom(args.output, cases=args.cases, seed=args.seed, size=tuple(args.size))
-    print(root)
+    print(f"data: {args.cases} cases in {root}. Next: umed inspect {root}")
     return 0

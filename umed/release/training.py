@@ -17,6 +17,8 @@ from umed.records import GENERATORS, WORK, Store
 from umed.release.samples import SeriesSamples
 from umed.types import Progress
 
+UNUSABLE = "cannot be read, or has other channels than most series"
+
 
 def given_files(method: Method, given: Path | None) -> list[str]:
     """Names of the files of trained generators, before anything is written.
@@ -70,14 +72,13 @@ def prepare(
     if not method.requires_training:
         return ()
     kept = store.path(GENERATORS)
-    left_out: tuple[tuple[str, str], ...] = ()
     if given is not None:
         for name in names:
             files.copy(given / name, kept / name)
     elif not kept.is_dir():
         samples = SeriesSamples(series, masks, plan, limits)
         method.fit(samples, plan, store.path(WORK), progress)
-        left_out = tuple(samples.left_out)
+        store.write_left_out((name, UNUSABLE) for name, _ in samples.left_out)  # the reason may name a source
         fresh = store.path(WORK) / GENERATORS
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
@@ -87,4 +88,4 @@ def prepare(
     method.to(plan.device)
     if store.path(WORK).is_dir():
         shutil.rmtree(store.path(WORK))
-    return left_out
+    return store.left_out()
