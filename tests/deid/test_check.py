@@ -67,6 +67,19 @@ def test_a_uid_of_the_original_is_found_nested_and_in_the_meta_header(tmp_path) 
     assert "(0008,1155)" in {finding.tag for finding in check(output)}
 
 
+def test_a_report_may_name_attributes_and_hold_pictures_but_no_patient(tmp_path) -> None:
+    original, output, ds = release(tmp_path)
+    named = image(np.zeros((4, 4), np.uint16), PatientName="Physician^Station", instance=2, OtherPatientIDs="iVBO")
+    named.save_as(original / "b.dcm", enforce_file_format=True)
+    ds.save_as(output / "1.dcm", enforce_file_format=True)
+    picture = '<img src="data:image/png;base64,iVBO iVBO">'.replace(" ", "+")
+    (output / "report.html").write_text(f"<td>ReferringPhysicianName</td><td>StationName</td>{picture}")
+    assert check(output, original) == []
+    for text in ("Referring Physician", "MrPhysicianName", "data: iVBO"):
+        (output / "report.html").write_text(text)
+        assert [finding.file for finding in check(output, original)] == ["report.html"], text
+
+
 @pytest.mark.parametrize("place", ["preamble", "after", "name", "folder", "text file", "hidden", "pixels"])
 def test_places_outside_attributes_are_searched(tmp_path, place: str) -> None:
     original, output, ds = release(tmp_path)

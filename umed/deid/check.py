@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import tempfile
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 from umed.deid import values
@@ -33,6 +36,9 @@ _DATES = ("retain_long_full_dates", "retain_long_modified_dates")
 _WHERE_NUMBERS_COUNT = values.TEXT_VRS | {"PN", "AE", "CS", "UR", ""}
 
 DERIVATION_DESCRIPTION = 0x00082111
+
+_PICTURE = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=]+)")
+_WORD = re.compile(rb"[A-Z][A-Za-z0-9]{3,}")
 
 
 @dataclass(frozen=True)
@@ -131,9 +137,11 @@ def _file(
         with open(path, "rb") as file:
             pixels = stream.survey(file, len(data), limits).pixels or len(data)
     except InputError:
-        for _, word in search(data):
-            if not word.isdigit() or len(word) >= SHORTEST_DIGITS:
-                yield Finding(name, "bytes", needles.found[word][0], _hint(word))
+        text, pictures = _own_words(data)
+        hits = [word for _, word in search(text) if not word.isdigit() or len(word) >= SHORTEST_DIGITS]
+        for picture in pictures:
+            hits += [word for _, word in search(picture) if len(word) >= SHORTEST_IN_PIXELS]
+        yield from (Finding(name, "bytes", needles.found[word][0], _hint(word)) for word in hits)
         return
     with files.guard(name):
         options = _options(dataset)
@@ -152,6 +160,16 @@ def _file(
         # a moved date may equal the date of somebody else
         if (at >= pixels or seen[word] < 0) and not (kind == "date" and options & set(_DATES)):
             yield Finding(name, "bytes", kind, _hint(word))
+
+
+def _own_words(data: bytes) -> tuple[bytes, list[bytes]]:
+    """A report without keywords of attributes (somebody may be called Physician) and pictures; and the pictures."""
+    pictures = []
+    for match in _PICTURE.finditer(data):
+        with suppress(ValueError):
+            pictures.append(base64.b64decode(match[1]))
+    text = _PICTURE.sub(b" ", data)
+    return _WORD.sub(lambda match: b" " if tag_for_keyword(match[0].decode()) is not None else match[0], text), pictures
 
 
 def _in_elements(
