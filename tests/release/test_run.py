@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 from highdicom.seg import segread
+from PIL import Image
 
 import umed
 from tests.dicom_files import enhanced, image, save, write_series
@@ -271,6 +272,32 @@ def test_padding_is_never_touched(tmp_path, key):
         assert (ds.pixel_array[15:20, 15:20] == 1000).all()
         assert ds.PixelPaddingValue == 1000
     assert verify(source, tmp_path / "out", key_file=key).ok
+
+
+def test_parts_of_a_protected_picture_that_are_blanked_out_do_not_break_its_promises(tmp_path, key):
+    source, masks, profile = tmp_path / "in", tmp_path / "masks", tmp_path / "site.yaml"
+    pixels = np.random.default_rng(6).integers(60, 200, (40, 48, 3)).astype(np.uint8)
+    save(image(pixels, "US", position=None), source / "us.dcm")
+    masks.mkdir()
+    mask = np.zeros((40, 48), np.uint8)
+    mask[4:30, 8:40] = 255
+    Image.fromarray(mask).save(masks / "us.png")
+    profile.write_text(
+        "profile: clean_pixel_data\nburned_in: [{modality: US, rows: 40, columns: 48, rectangles: [[0, 0, 8, 48]]}]\n"
+    )
+    done = anonymize(source, tmp_path / "out", key_file=key, masks=masks, profile=profile, **OPTIONS)
+    assert [(one.status, one.reason) for one in done.outcomes] == [
+        ("protected", "parts of its pixels are blanked out, as the profile says")
+    ]
+    [new] = released(tmp_path / "out").values()
+    moved = new.pixel_array.astype(int) - pixels
+    assert len(np.unique(new.pixel_array[:8])) == 1 and np.abs(moved[8:]).max() == 4 and not moved[34:].any()
+    assert verify(source, tmp_path / "out", key_file=key, masks=masks).ok
+    changed = new.pixel_array.copy()
+    changed[39, 0] += 1
+    new.PixelData = changed.tobytes()
+    new.save_as(next((tmp_path / "out").rglob("*.dcm")))
+    assert "outside ROI" in verify(source, tmp_path / "out", key_file=key, masks=masks).summary()
 
 
 def test_frames_of_an_enhanced_image_go_back_into_one_file(tmp_path, key):

@@ -256,7 +256,9 @@ class Job:
             measures["rectangles"] = rectangles
         status = "protected" if protect else "unchanged" if series.kind == "image" else "carried"
         reason = "" if protect else "its pixels are unchanged" if series.kind == "image" else "its references follow"
-        if status == "unchanged" and self.request.protect:
+        if rectangles:
+            reason = "parts of its pixels are blanked out, as the profile says"
+        elif status == "unchanged" and self.request.protect:
             reason = "the mask is empty, so there is nothing to protect; the pixels are unchanged"
         return Outcome(series.id, status, reason, measures)  # type: ignore[arg-type]
 

@@ -151,7 +151,8 @@ def _check_series(
             yield "expected the mask of a protected series, got none; give --masks as in the run"
             return
         changed = False
-        for text in _check_protected(series, mask, plan, there, output, identity, limits):
+        boxes = entry.get("rectangles", {})
+        for text in _check_protected(series, mask, plan, there, boxes, output, identity, limits):
             changed |= text is None
             if text is not None:
                 yield text
@@ -202,11 +203,12 @@ def _check_protected(
     mask: Mask,
     plan: Plan,
     there: Mapping[str, Instance],
+    boxes: Mapping[str, Any],
     output: Path,
     identity: Identity,
     limits: Limits,
 ) -> Iterator[str | None]:
-    """Broken promises of the pixels; ``None`` for every span in which something changed."""
+    """Broken promises of the pixels that were not blanked out; ``None`` for every span in which something changed."""
     names = {instance.sop_uid: name for name, instance in there.items()}
     after = replace(
         series,
@@ -222,6 +224,12 @@ def _check_protected(
         present = np.array([series.instances[series.slices[k][0]].sop_uid in names for k in range(*span.kept)])
         old, new = unit.volume.stored[unit.inner][present], np.stack(stack)[present]
         moved = any_channel(different(old, new))
+        shown = [
+            names[uid] for k in range(*span.kept) if (uid := series.instances[series.slices[k][0]].sop_uid) in names
+        ]
+        for place, name in enumerate(shown):
+            for top, left, height, width in boxes.get(name, ()):
+                moved[place, top : top + height, left : left + width] = False
         if not moved.any():
             continue
         yield None
