@@ -92,7 +92,8 @@ class Job:
         rows, facts = look(self.scan, self.masks, self.problems, self.limits)
         self.refusals = {row.id: row.why for row in rows if row.action == "refuse"}
         if not facts.cases:
-            why = "; ".join(f"{name}: {reason}" for name, reason in [*problems, *self.refusals.items()][:3])
+            reasons = dict.fromkeys([*problems, *self.refusals.items()])
+            why = "; ".join(f"{name}: {reason}" for name, reason in list(reasons)[:3])
             raise InputError(
                 f"{self.scan.root}: expected at least one image series with a mask that fits, got none ({why}). "
                 "Give --masks DIR, and see umed inspect."
