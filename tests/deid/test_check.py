@@ -67,15 +67,25 @@ def test_a_uid_of_the_original_is_found_nested_and_in_the_meta_header(tmp_path) 
     assert "(0008,1155)" in {finding.tag for finding in check(output)}
 
 
+def test_a_smooth_edge_in_pixels_spells_no_number(tmp_path) -> None:
+    original, output, ds = release(tmp_path)
+    named = image(np.zeros((4, 4), np.uint16), PatientID="12345678", instance=2, OtherPatientIDs="12345687")
+    named.save_as(original / "b.dcm", enforce_file_format=True)
+    for text, found in (("..12345678..", 0), ("..12345687..", 1)):
+        ds.Rows, ds.Columns, ds.PixelData = 1, 12, text.encode("utf-16-le")
+        ds.save_as(output / "1.dcm", enforce_file_format=True)
+        assert len(check(output, original)) == found
+
+
 def test_a_report_may_name_attributes_and_hold_pictures_but_no_patient(tmp_path) -> None:
     original, output, ds = release(tmp_path)
-    named = image(np.zeros((4, 4), np.uint16), PatientName="Physician^Station", instance=2, OtherPatientIDs="iVBO")
+    named = image(np.zeros((4, 4), np.uint16), PatientName="Physician^Stroke", instance=2, OtherPatientIDs="iVBO")
     named.save_as(original / "b.dcm", enforce_file_format=True)
     ds.save_as(output / "1.dcm", enforce_file_format=True)
     picture = '<img src="data:image/png;base64,iVBO iVBO">'.replace(" ", "+")
-    (output / "report.html").write_text(f"<td>ReferringPhysicianName</td><td>StationName</td>{picture}")
+    (output / "report.html").write_text(f'<td>ReferringPhysicianName</td><path stroke="red">{picture}')
     assert check(output, original) == []
-    for text in ("Referring Physician", "MrPhysicianName", "data: iVBO"):
+    for text in ("Referring Physician", "MrPhysicianName", "data: iVBO", '<td title="Stroke">', "<td>Stroke</td>"):
         (output / "report.html").write_text(text)
         assert [finding.file for finding in check(output, original)] == ["report.html"], text
 

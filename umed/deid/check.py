@@ -39,6 +39,7 @@ DERIVATION_DESCRIPTION = 0x00082111
 
 _PICTURE = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=]+)")
 _WORD = re.compile(rb"[A-Z][A-Za-z0-9]{3,}")
+_MARKUP = re.compile(rb"<style[^>]*>.*?</style>| style=\"[^\"]*\"|</?[a-z0-9]+|[a-z-]+=(?=\")", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,8 @@ def _file(
         short = SHORTEST_DIGITS if word.isdigit() else 0
         if len(word) < max(short, SHORTEST_IN_PIXELS if at >= pixels else 0) or _is_kept(kind, tags, options):
             continue
+        if at >= pixels and _is_ramp(word):
+            continue
         if at < pixels:
             seen[word] -= 1
         # a moved date may equal the date of somebody else
@@ -163,12 +166,12 @@ def _file(
 
 
 def _own_words(data: bytes) -> tuple[bytes, list[bytes]]:
-    """A report without keywords of attributes (somebody may be called Physician) and pictures; and the pictures."""
+    """A report without keywords, markup and pictures (patients are called Station and Stroke); and the pictures."""
     pictures = []
     for match in _PICTURE.finditer(data):
         with suppress(ValueError):
             pictures.append(base64.b64decode(match[1]))
-    text = _PICTURE.sub(b" ", data)
+    text = _MARKUP.sub(b" ", _PICTURE.sub(b" ", data))
     return _WORD.sub(lambda match: b" " if tag_for_keyword(match[0].decode()) is not None else match[0], text), pictures
 
 
@@ -248,6 +251,11 @@ def _is_public(element: _Element, word: str, needles: Needles) -> bool:
     """Whether all values of a kept attribute that hold a word stood there in an original that had no such secret."""
     holding = [text.strip(values.BLANKS).lower() for text in element.texts if word in text.lower()]
     return bool(holding) and all((element.tag, text) in needles.public for text in holding)
+
+
+def _is_ramp(word: str) -> bool:
+    """Whether a word is one that a smooth edge in 16-bit pixels spells by chance, such as "12345678" in UTF-16."""
+    return {ord(after) - ord(before) for before, after in zip(word, word[1:], strict=False)} in ({1}, {-1})
 
 
 def _options(dataset: Dataset) -> set[str]:

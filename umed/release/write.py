@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 from umed import __version__
 from umed.deid import burned
 from umed.deid.profile import Rectangle
-from umed.dicom import files, headers, pixels
+from umed.dicom import files, headers, pixels, writing
 from umed.dicom.types import Instance, Limits
 from umed.errors import InputError, UmedError, VerificationError
 from umed.io.files import atomic
@@ -124,14 +123,17 @@ def write_instance(
     if identity.secret:
         _equipment(dataset, "anonymize")
     with _refusing("write"):
-        raw = to_bytes(dataset)
+        digest = hashlib.sha256()
         with atomic(output / identity.target(instance)) as temporary:
-            temporary.write_bytes(raw)
+            with open(temporary, "wb", buffering=1 << 16) as file:
+                for chunk in writing.chunks(dataset):
+                    digest.update(chunk)
+                    file.write(chunk)
             if values is not None:
                 back = files.read(temporary, limits, pixels=True)
                 if not np.array_equal(pixels.decode(back, limits), values):
                     raise VerificationError("expected the pixels that were written, got others. Check the disk.")
-    return Written(hashlib.sha256(raw).hexdigest(), counts, rectangles)
+    return Written(digest.hexdigest(), counts, rectangles)
 
 
 @contextmanager
@@ -254,11 +256,3 @@ def _code(name: str) -> Dataset:
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "DCM", meaning
     return code
-
-
-def to_bytes(dataset: FileDataset) -> bytes:
-    """The file as bytes: with preamble, file meta and defined order, the same for the same content."""
-    buffer = io.BytesIO()
-    dataset.preamble = b"\0" * 128  # a preamble may hold a whole TIFF, with names in it
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A data set as the bytes of a file (PS3.10 7); what was read as it will be written is passed through untouched."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import Any
+
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import FileDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element, write_file_meta_info
+from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
+
+_LONG = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_32)
+_UNDEFINED = 0xFFFFFFFF
+_PIXELS = 0x7FE00010
+_PREAMBLE = b"\0" * 128  # a preamble may hold a whole TIFF, with names in it
+
+
+def chunks(dataset: FileDataset) -> list[bytes]:
+    """The file in pieces: with an empty preamble, file meta and defined order, the same for the same content.
+
+    The bytes are those of pydicom's ``save_as(enforce_file_format=True)``. Explicit VR Little Endian, by far the most
+    common, goes faster here, since values that nobody has looked at need not go through pydicom's writers.
+
+    Args:
+        dataset: as it is to be written, with the file meta information of its transfer syntax.
+
+    Raises:
+        Exception: whatever pydicom raises on values that cannot be written.
+    """
+    dataset.preamble = _PREAMBLE
+    if not _is_plain(dataset):
+        buffer = io.BytesIO()
+        dataset.save_as(buffer, enforce_file_format=True)
+        return [buffer.getvalue()]
+    return [_PREAMBLE + b"DICM", _meta(dataset), *_body(dataset)]
+
+
+def _is_plain(dataset: FileDataset) -> bool:
+    """Whether nothing has to be converted: neither byte order, VR, nor character set."""
+    return (
+        dataset.file_meta.get("TransferSyntaxUID") == ExplicitVRLittleEndian
+        and dataset.original_encoding == (False, True)
+        and dataset.original_character_set == dataset._character_set
+        and min(dataset.keys(), default=0) > 0x0002FFFF
+    )
+
+
+def _meta(dataset: FileDataset) -> bytes:
+    meta = dataset.file_meta
+    for ours, theirs in (
+        ("MediaStorageSOPClassUID", "SOPClassUID"),
+        ("MediaStorageSOPInstanceUID", "SOPInstanceUID"),
+    ):
+        value = dataset.get(theirs)
+        if value and value != meta.get(ours):
+            setattr(meta, ours, value)
+    buffer = DicomBytesIO()
+    write_file_meta_info(buffer, meta, enforce_standard=True)
+    return buffer.getvalue()
+
+
+def _body(dataset: FileDataset) -> list[bytes]:
+    encodings: Any = dataset.get("SpecificCharacterSet", "iso8859")
+    found: list[bytes] = []
+    for tag in sorted(dataset.keys()):
+        number = int(tag)
+        group, element = number >> 16, number & 0xFFFF
+        if element == 0 and group > 6:  # retired group lengths
+            continue
+        stored: Any = dataset.get_item(tag)
+        if number == _PIXELS and len(stored.value) % 2:
+            stored = dataset[tag]  # pydicom pads what it has looked at
+        head = _head(stored, group, element) if isinstance(stored, RawDataElement) else None
+        if head is not None:
+            found += (head, stored.value)
+            continue
+        buffer = DicomBytesIO()
+        buffer.is_little_endian, buffer.is_implicit_VR = True, False
+        write_data_element(buffer, stored, encodings)
+        found.append(buffer.getvalue())
+    return found
+
+
+def _head(stored: RawDataElement, group: int, element: int) -> bytes | None:
+    """Tag, VR and length of a value that is written as it was read; ``None`` where pydicom has to look at it."""
+    value, vr = stored.value, stored.VR
+    if type(value) is not bytes or vr is None or len(vr) != 2 or stored.length == _UNDEFINED:
+        return None
+    if vr in _LONG:
+        return struct.pack("<HH2s2xI", group, element, vr.encode("ascii"), len(value))
+    if len(value) > 0xFFFF:
+        return None
+    return struct.pack("<HH2sH", group, element, vr.encode("ascii"), len(value))
