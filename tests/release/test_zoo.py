@@ -6,13 +6,14 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 
-from tests.dicom_files import image, save
-from tests.release_files import all_bytes, make_key, released
+from tests.dicom_files import image, save, write_series
+from tests.release_files import all_bytes, labels, make_key, released, volume, write_seg
 from umed.deid.check import check
 from umed.dicom.scan import scan
 from umed.errors import InputError
@@ -189,3 +190,20 @@ def test_an_element_that_nobody_can_read_does_not_stop_the_proof(tmp_path):
     assert done.written + len(done.quarantine) == 1
     if done.written:
         assert verify(tmp_path / "in", tmp_path / "out", key_file=key).ok
+
+
+def test_a_series_in_which_nothing_can_change_is_put_aside_and_not_called_protected(tmp_path):
+    """Its values lie beyond the range: released as protected it would be as useful for training as before."""
+    source, output, key = tmp_path / "in", tmp_path / "out", make_key(tmp_path)
+    write_seg(write_series(source / "ct", volume() + 2500), labels(), source / "seg.dcm")
+    other = write_seg(write_series(source / "soft", volume(1), study=2, series=2), labels(), source / "soft.dcm")
+    ds = pydicom.dcmread(other)
+    ds.SOPInstanceUID, ds.SeriesInstanceUID = "1.2.826.0.1.3680043.8.498.79", "1.2.826.0.1.3680043.8.498.80"
+    save(ds, other)
+    done = anonymize(
+        source, output, key_file=key, protect=True, method="checkerboard", range=[-500, 1300], report=False
+    )
+    assert sorted(outcome.status for outcome in done.outcomes) == ["carried", "carried", "failed", "protected"]
+    assert {entry.category for entry in done.quarantine} == {"protection"} and len(done.quarantine) == 6
+    assert "expected pixels in its ROI that may change" in done.quarantine[0].reason
+    assert verify(source, output, key_file=key).ok

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from umed.dicom import files, pixels
 from umed.dicom.masks import Mask
 from umed.dicom.types import Instance, Limits, Series
-from umed.errors import InputError, VerificationError
+from umed.errors import BudgetError, InputError, VerificationError
 from umed.metrics import different
 from umed.planning import Plan
 from umed.release.figures import Figures
@@ -44,7 +44,7 @@ def protect_series(
         The figures, and the files that could not be read: index into ``series.instances`` and reason.
 
     Raises:
-        BudgetError: when a bound is below one stored step.
+        BudgetError: when a bound is below one stored step, or nothing can be changed.
         InputError: when no file can be read.
         VerificationError: when a promise is broken.
     """
@@ -67,6 +67,12 @@ def protect_series(
     if len(slices.broken) == len(series.instances):
         raise InputError(
             f"{series.id}: expected at least one readable file, got none: {next(iter(slices.broken.values()))}"
+        )
+    if not figures.changed:
+        name = "the range of each slice" if shared == "dtype" else f"the range {shared}"
+        raise BudgetError(
+            f"{series.id}: expected pixels in its ROI that may change, got none: all are padding or outside {name}. "
+            "Set range so that it holds the values of the ROI, or leave the series out."
         )
     return figures, slices.broken
 
