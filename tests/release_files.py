@@ -30,7 +30,7 @@ def labels(shape=SHAPE) -> np.ndarray:
     return found
 
 
-def write_seg(paths: list[Path], mask: np.ndarray, target: Path) -> Path:
+def write_seg(paths: list[Path], mask: np.ndarray, target: Path, number: int = 78) -> Path:
     """A binary SEG of a series written by ``write_series``."""
     sources = sorted((pydicom.dcmread(path) for path in paths), key=lambda ds: float(ds.ImagePositionPatient[2]))
     for source in sources:
@@ -49,9 +49,9 @@ def write_seg(paths: list[Path], mask: np.ndarray, target: Path) -> Path:
         pixel_array=mask.astype(bool),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[description],
-        series_instance_uid="1.2.826.0.1.3680043.8.498.77",
+        series_instance_uid=f"1.2.826.0.1.3680043.8.498.77.{number}",
         series_number=9,
-        sop_instance_uid="1.2.826.0.1.3680043.8.498.78",
+        sop_instance_uid=f"1.2.826.0.1.3680043.8.498.{number}",
         instance_number=1,
         manufacturer="Maker",
         manufacturer_model_name="Model",

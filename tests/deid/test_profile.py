@@ -31,7 +31,8 @@ def test_the_safe_list_counts_only_with_its_option(tmp_path) -> None:
     text = "safe_private: {ACME: {'0029,10': DS}}\n"
     (tmp_path / "off.yaml").write_text(text)
     (tmp_path / "on.yaml").write_text(text + "profile: safe_private\n")
-    assert load_profile(tmp_path / "off.yaml").safe_private == {}
+    with pytest.raises(ConfigError, match="expected the option retain_safe_private"):
+        load_profile(tmp_path / "off.yaml")
     safe = load_profile(tmp_path / "on.yaml").safe_private
     assert safe["ACME", 0x0029, 0x10] == "DS" and safe["SIEMENS MR HEADER", 0x0019, 0x0C] == "IS"
 

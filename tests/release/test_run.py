@@ -437,3 +437,25 @@ def test_a_rectangle_of_the_profile_is_blanked_and_the_rest_of_the_picture_kept(
     assert np.array_equal(new.pixel_array[8:], picture[8:])
     assert new.BurnedInAnnotation == "NO" and new.PatientIdentityRemoved == "YES"
     assert verify(source, tmp_path / "out", key_file=key).ok
+
+
+def test_ct_and_mr_in_one_folder_each_take_their_own_range(source, tmp_path, key):
+    paths = write_series(source / "mr", volume(8).astype(np.uint16), kind="MR", study=5, series=5)
+    (tmp_path / "masks").mkdir()
+    write_seg(paths, labels(), tmp_path / "masks" / "mr.dcm", 80)
+    done = anonymize(source, tmp_path / "out", key_file=key, masks=tmp_path / "masks", **OPTIONS)
+    assert done.plan is not None and done.plan.range == "auto" and "modalities differ" in done.plan.why[0]
+    protected = [outcome.measures for outcome in done.outcomes if outcome.status == "protected"]
+    bounds = {measures["modality"]: measures["files"][0]["epsilon_steps"] for measures in protected}
+    spread = np.subtract(*np.percentile(volume(8).astype(np.uint16), [99.5, 0.5], method="inverted_cdf"))
+    assert bounds == {"CT": 6, "MR": int(4 / 255 * spread)}
+    assert verify(source, tmp_path / "out", key_file=key, masks=tmp_path / "masks").ok
+
+
+def test_resume_refuses_other_generators(source, key, tmp_path):
+    options = {"protect": True, "report": False, "training": {"iterations": 1}}
+    anonymize(source, tmp_path / "one", key_file=key, **options)
+    anonymize(source, tmp_path / "two", key_file=key, **{**options, "training": {"iterations": 2}})
+    given = tmp_path / "two" / "umed" / "generators"
+    with pytest.raises(InputError, match="generators of the resumed run"):
+        anonymize(source, tmp_path / "one", key_file=key, generators=given, resume=True, **options)

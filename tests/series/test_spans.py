@@ -161,21 +161,21 @@ def test_percentiles_are_those_of_all_pixels_by_nearest_rank(seed, slopes, low, 
     expected = tuple(np.percentile(physical, [low, high], method="inverted_cdf"))
     if expected[0] == expected[1]:
         with pytest.raises(BudgetError, match="expected values that differ"):
-            value_range(series, plan, Memory(values, fixed))
+            value_range(series, plan, Memory(values, fixed), None)
     else:
-        assert value_range(series, plan, Memory(values, fixed)) == expected
+        assert value_range(series, plan, Memory(values, fixed), None) == expected
 
 
 def test_a_range_that_needs_no_pixels_reads_none():
     for name in [(-160.0, 240.0), "dtype", "ct:soft"]:
-        assert value_range(make_series([CT]), Plan(range=name), None) == name
-    picture = make_series([Encoding("|u1", 1.0, 0.0, 8)], placed=False)
-    assert value_range(picture, Plan(range="auto"), None) == "dtype"
+        assert value_range(make_series([CT]), Plan(range=name), None, None) == name
+    picture = replace(make_series([Encoding("|u1", 1.0, 0.0, 8)], placed=False), modality="US")
+    assert value_range(picture, Plan(range="auto"), None, None) == "dtype"
 
 
 def test_nothing_but_padding_or_one_value_is_an_error_that_says_what_to_do():
     series, values = make_series([CT] * 2), np.full((2, 8, 9), 5, np.int16)
     with pytest.raises(BudgetError, match="outside the padding"):
-        value_range(series, Plan(range="percentile"), Memory(values, np.ones(values.shape, bool)))
+        value_range(series, Plan(range="percentile"), Memory(values, np.ones(values.shape, bool)), None)
     with pytest.raises(BudgetError, match=r"both at -1019\. Set range to"):
-        value_range(series, Plan(range="percentile"), Memory(values))
+        value_range(series, Plan(range="percentile"), Memory(values), None)

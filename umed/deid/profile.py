@@ -108,6 +108,13 @@ def load_profile(name_or_path: str | Path = "basic") -> Profile:
         safe = _private("lists/safe_private.yaml", _shipped("lists/safe_private.yaml"))
         for part in parts:
             safe |= _private(part["where"], part["safe_private"])
+    else:
+        for part in parts:
+            if part["safe_private"]:
+                raise ConfigError(
+                    f"{part['where']}: safe_private: expected the option retain_safe_private beside it, got none, and "
+                    "without it all private attributes are removed. Add it to options, or drop the list."
+                )
     rules = tuple(_rule(part["where"], rule) for part in parts for rule in part["burned_in"])
     removed = {_tag("technique.yaml", word) for word in lists["remove"] if tag_for_keyword(word) is not None}
     removed |= {_tag(part["where"], word) for part in parts for word in part["remove"]}

@@ -23,7 +23,7 @@ def is_dicom(root: Path) -> bool:
 
     Returns:
         True for a folder without ``dataset.json`` in which a file has the DICOM prefix (PS3.10 section 7.1) or a usual
-        ending, and for a zip.
+        ending or is a zip, and for a zip.
     """
     if root.is_file():
         return zipfile.is_zipfile(root)
@@ -33,7 +33,9 @@ def is_dicom(root: Path) -> bool:
     for folder, folders, names in os.walk(root):
         folders.sort()
         for name in sorted(names):
-            if name.lower().endswith(ENDINGS) or _has_prefix(Path(folder, name)):
+            path = Path(folder, name)
+            packed = name.lower().endswith(".zip") and path.is_file() and zipfile.is_zipfile(path)
+            if packed or name.lower().endswith(ENDINGS) or _has_prefix(path):
                 return True
             looked += 1
             if looked >= LOOKED_AT:

@@ -17,6 +17,7 @@ from typing import Any
 from umed import io
 from umed.errors import InputError
 from umed.io import files
+from umed.io.dicom import is_dicom
 from umed.types import Case, Dataset
 
 INDEX = Path("dataset.json")
@@ -54,6 +55,11 @@ def find_dataset(root: Path) -> Dataset:
             first = "; ".join(f"{name}: {reason}" for name, reason in dataset.problems[:3]) or "no image was found"
             raise InputError(f"{root}: expected cases of a {dataset.layout} data set, got none ({first}).")
         return dataset
+    if is_dicom(root):
+        raise InputError(
+            f"{root}: expected a data set of NIfTI files or pictures, got DICOM files. umed protect, anonymize, "
+            "verify, inspect and plan take them; convert them for anything else."
+        )
     raise InputError(
         f"{root}: expected a data set, got none of: dataset.json with 'channel_names' and imagesTr/ (nnU-Net v2 raw), "
         "dataset.json with 'training' (Decathlon), images/ beside masks/ or labels/ (pairs), a folder of DICOM files. "

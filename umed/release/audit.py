@@ -186,7 +186,7 @@ def _pictures(
 
 def _draw(series: Series, mask: Mask, output: Path, identity: Identity, plan: Plan, limits: Limits) -> Picture:
     slices = Slices(series, limits)
-    shared = value_range(series, plan, slices)
+    shared = value_range(series, plan, slices, mask)
     best, most = None, -1
     for span in spans(series, plan):
         size = int((np.asarray(mask.slices(*span.kept)) > 0).sum(axis=(1, 2)).max(initial=0))

@@ -49,7 +49,7 @@ def protect_series(
         VerificationError: when a promise is broken.
     """
     slices = Slices(series, limits)
-    shared = value_range(series, plan, slices)
+    shared = value_range(series, plan, slices, mask)
     figures = Figures()
     done = _Files(series, limits, slices.broken, sink)
     for span in spans(series, plan):

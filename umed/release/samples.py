@@ -54,7 +54,7 @@ class SeriesSamples(Sequence[Sample]):
 
     def _add(self, series: Series) -> None:
         first, last = self.masks[series.id].extent
-        shared = value_range(series, self.plan, Slices(series, self.limits))
+        shared = value_range(series, self.plan, Slices(series, self.limits), self.masks[series.id])
         for span in spans(series, self.plan):
             if span.kept[0] < last and span.kept[1] > first:
                 self._places.append((series, span, shared))

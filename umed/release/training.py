@@ -73,6 +73,9 @@ def prepare(
         return ()
     kept = store.path(GENERATORS)
     if given is not None:
+        wanted = {name: files.sha256(given / name) for name in names}
+        if kept.is_dir() and {p.name: files.sha256(p) for p in kept.iterdir() if p.is_file()} != wanted:
+            raise InputError(f"{given}: expected the generators of the resumed run, got others. Give --overwrite.")
         for name in names:
             files.copy(given / name, kept / name)
     elif not kept.is_dir():

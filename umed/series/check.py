@@ -217,7 +217,7 @@ def _check_protected(
         ),
     )
     source, written = Slices(series, limits), Slices(after, limits)
-    shared = value_range(series, plan, source)
+    shared = value_range(series, plan, source, mask)
     for span in spans(series, plan):
         unit = open_unit(series, mask, span, plan, source, shared, margin=0)
         stack, _ = written.read(*span.kept)

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.uid import UID
 
 from umed.config import Settings
@@ -19,7 +18,7 @@ from umed.dicom.types import Limits, Scan, Series
 from umed.errors import InputError, UmedError
 from umed.facts import CaseFacts, Facts
 from umed.planning import Plan, make_plan
-from umed.series.spans import Slices, slice_encoding, spacing
+from umed.series.spans import Slices, masked_values, slice_encoding, spacing
 
 
 def look(
@@ -87,6 +86,11 @@ def slice_plan(facts: Facts, settings: Settings) -> Plan:
     plan = make_plan(facts, settings)
     if plan.spatial_dims == 2 and plan.slice_axis != 0:
         plan = make_plan(facts, replace(settings, spatial_dims=2, slice_axis=0))
+    if settings.range == "auto" and plan.range == "percentile" and not facts.modality:
+        why = "range auto: the modalities differ, so CT takes the window that suits its mask, others their percentiles"
+        plan = replace(
+            plan, range="auto", why=(why, *(reason for reason in plan.why if not reason.startswith("range ")))
+        )
     return plan
 
 
@@ -127,16 +131,8 @@ def _as(row: CaseFacts, action: str, why: str) -> CaseFacts:
 
 def _case(series: Series, mask: Mask, limits: Limits) -> CaseFacts:
     """Facts about a series from the middle of its mask."""
+    inside = masked_values(series, mask, Slices(series, limits))
     middle = (mask.extent[0] + mask.extent[1] - 1) // 2
-    slices = Slices(series, limits)
-    inside, lowest = np.zeros(0), 0.0
-    for index in dict.fromkeys((middle, mask.extent[0], mask.extent[1] - 1)):
-        encoding = slice_encoding(series, index)
-        [values], fixed = slices.read(index, index + 1)
-        physical = values.astype(np.float64) * encoding.slope + encoding.inter
-        lowest = min(lowest, float(physical.min()))
-        chosen: NDArray[np.bool_] = (np.asarray(mask.slices(index, index + 1))[0] > 0) & ~fixed[0]
-        inside = np.concatenate([inside, physical[chosen].ravel()])
     encoding = slice_encoding(series, middle)
     return CaseFacts(
         id=series.id,
@@ -146,7 +142,6 @@ def _case(series: Series, mask: Mask, limits: Limits) -> CaseFacts:
         dtype=np.dtype(encoding.dtype).name,
         channels=series.instances[0].samples,
         classes=(0, *sorted(mask.classes)),
-        lowest=lowest,
         foreground=float(np.median(inside)) if inside.size else None,
     )
 

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from umed.config import CT_WINDOWS
 from umed.dicom import files, pixels
+from umed.dicom.masks import Mask
 from umed.dicom.types import Instance, Limits, Series
 from umed.errors import BudgetError, InputError, UmedError
-from umed.planning import Plan
+from umed.planning import Plan, ct_window
 from umed.types import Encoding
 
 PIXELS_AT_ONCE = 1 << 23
@@ -184,14 +186,15 @@ def check_values(instance: Instance, values: NDArray[np.generic]) -> None:
         raise InputError(f"{instance.name}: expected pixels of shape {expected}, got {values.shape}. Repair the file.")
 
 
-def value_range(series: Series, plan: Plan, slices: Slices) -> str | tuple[float, float]:
+def value_range(series: Series, plan: Plan, slices: Slices, mask: Mask) -> str | tuple[float, float]:
     """The range that all slices of a series share.
 
     Args:
         series: image series.
-        plan: its range; ``"percentile"`` and ``"auto"`` are worked out over every slice without its padding, exactly,
-            by nearest rank.
+        plan: its range; ``"percentile"`` is worked out over every slice without its padding, exactly, by nearest rank;
+            ``"auto"``, for folders of several modalities, is the CT window that suits the mask, else percentiles.
         slices: reader.
+        mask: classes of the series.
 
     Returns:
         ``"dtype"``, or physical values (lo, hi).
@@ -202,6 +205,9 @@ def value_range(series: Series, plan: Plan, slices: Slices) -> str | tuple[float
     if isinstance(plan.range, tuple) or plan.range == "dtype" or plan.range.startswith("ct:"):
         return plan.range
     first = slice_encoding(series, 0)
+    if plan.range == "auto" and series.modality == "CT":
+        inside = masked_values(series, mask, slices)
+        return CT_WINDOWS[ct_window(float(np.median(inside)) if inside.size else None)]
     if plan.range == "auto" and series.geometry is None and np.dtype(first.dtype) == np.uint8:
         return "dtype"
     counts: dict[Encoding, dict[int, int]] = {}
@@ -225,3 +231,24 @@ def value_range(series: Series, plan: Plan, slices: Slices) -> str | tuple[float
             "Set range to [lo, hi] or widen percentiles."
         )
     return low, high
+
+
+def masked_values(series: Series, mask: Mask, slices: Slices) -> NDArray[np.float64]:
+    """Physical values inside the mask on its middle, first and last slice, which say what was labelled.
+
+    Args:
+        series: image series.
+        mask: its mask, not empty.
+        slices: reader.
+
+    Returns:
+        The values without padding, flat.
+    """
+    found = []
+    middle = (mask.extent[0] + mask.extent[1] - 1) // 2
+    for index in dict.fromkeys((middle, mask.extent[0], mask.extent[1] - 1)):
+        encoding = slice_encoding(series, index)
+        [values], fixed = slices.read(index, index + 1)
+        chosen = (np.asarray(mask.slices(index, index + 1))[0] > 0) & ~fixed[0]
+        found.append(values[chosen].astype(np.float64).ravel() * encoding.slope + encoding.inter)
+    return np.concatenate(found)
