@@ -38,6 +38,7 @@ _CONTENT = (
 LOSSY = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.(50|51|81|91|203)$")
 """JPEG baseline and extended, JPEG-LS near-lossless, JPEG 2000 and HTJ2K without the word lossless."""
 _VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.(10[0-8])(\.1)?$")
+_PLAIN = frozenset(("UI", "CS", "LO", "SH", "DA", "AE"))
 _RGB_FROM_YBR = ("YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 
@@ -100,6 +101,11 @@ def text(dataset: Dataset, keyword: str) -> str:
 
 def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     """All values of an attribute as text."""
+    plain = geometry.unread(dataset, keyword, _PLAIN)
+    if plain is not None:
+        return tuple(plain)
+    if geometry.tag_of(keyword) not in dataset:
+        return ()
     value = dataset.get(keyword)
     if value is None or value == "":
         return ()

@@ -7,16 +7,20 @@ import io
 import struct
 from typing import Any
 
-from pydicom.dataelem import RawDataElement
-from pydicom.dataset import FileDataset
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_file_meta_info
+from pydicom.multival import MultiValue
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 _LONG = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_32)
 _UNDEFINED = 0xFFFFFFFF
 _PIXELS = 0x7FE00010
+_META = {0x00020000 + number for number in (0x00, 0x01, 0x02, 0x03, 0x10, 0x12, 0x13)}
+_META_LENGTH = 0x00020000
+_SHORT_TEXT = frozenset(("AE", "AS", "CS", "DA", "LO", "SH", "UI"))
 _PREAMBLE = b"\0" * 128  # a preamble may hold a whole TIFF, with names in it
 
 
@@ -59,13 +63,47 @@ def _meta(dataset: FileDataset) -> bytes:
         value = dataset.get(theirs)
         if value and value != meta.get(ours):
             setattr(meta, ours, value)
+    if {*meta.keys(), _META_LENGTH} == _META:
+        try:
+            parts = [b"".join(_text(element) or _version(element) for element in meta if element.tag != _META_LENGTH)]
+            head = struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(parts[0]))
+            return head + parts[0]
+        except (TypeError, ValueError):  # not as usual: pydicom says why
+            pass
     buffer = DicomBytesIO()
     write_file_meta_info(buffer, meta, enforce_standard=True)
     return buffer.getvalue()
 
 
-def _body(dataset: FileDataset) -> list[bytes]:
-    encodings: Any = dataset.get("SpecificCharacterSet", "iso8859")
+def _version(element: DataElement) -> bytes:
+    """FileMetaInformationVersion, the one attribute there that is no text."""
+    if element.VR != "OB" or type(element.value) is not bytes or len(element.value) % 2:
+        raise TypeError(element.tag)
+    return struct.pack("<HH2s2xI", element.tag.group, element.tag.element, b"OB", len(element.value)) + element.value
+
+
+def _text(element: DataElement) -> bytes | None:
+    """An attribute of plain ASCII text as it is written; ``None`` where pydicom has to look at it."""
+    vr, value = element.VR, element.value
+    if vr not in _SHORT_TEXT:
+        return None
+    if isinstance(value, MultiValue):
+        if not all(isinstance(part, str) for part in value):
+            return None
+        value = "\\".join(value)
+    if value is None:
+        value = ""
+    if not isinstance(value, str) or not value.isascii():
+        return None
+    raw = value.encode("ascii")
+    raw += (b"\0" if vr == "UI" else b" ") * (len(raw) % 2)
+    if len(raw) > 0xFFFF:
+        return None
+    return struct.pack("<HH2sH", element.tag.group, element.tag.element, vr.encode("ascii"), len(raw)) + raw
+
+
+def _body(dataset: Dataset, encodings: Any = None) -> list[bytes]:
+    encodings = dataset.get("SpecificCharacterSet", "iso8859") if encodings is None else encodings
     found: list[bytes] = []
     for tag in sorted(dataset.keys()):
         number = int(tag)
@@ -75,15 +113,35 @@ def _body(dataset: FileDataset) -> list[bytes]:
         stored: Any = dataset.get_item(tag)
         if number == _PIXELS and len(stored.value) % 2:
             stored = dataset[tag]  # pydicom pads what it has looked at
-        head = _head(stored, group, element) if isinstance(stored, RawDataElement) else None
-        if head is not None:
-            found += (head, stored.value)
-            continue
+        if isinstance(stored, RawDataElement):
+            head = _head(stored, group, element)
+            if head is not None:
+                found += (head, stored.value or b"")
+                continue
+        else:
+            plain = _items(stored, encodings) if stored.VR == "SQ" else _text(stored)
+            if plain is not None:
+                found.append(plain)
+                continue
         buffer = DicomBytesIO()
         buffer.is_little_endian, buffer.is_implicit_VR = True, False
         write_data_element(buffer, stored, encodings)
         found.append(buffer.getvalue())
     return found
+
+
+def _items(element: DataElement, encodings: Any) -> bytes | None:
+    """A sequence with lengths; ``None`` where pydicom has to look at it."""
+    if element.is_undefined_length:
+        return None
+    parts: list[bytes] = []
+    for item in element.value:
+        if getattr(item, "is_undefined_length_sequence_item", False) or "SpecificCharacterSet" in item:
+            return None
+        raw = b"".join(_body(item, encodings))
+        parts += (struct.pack("<HHI", 0xFFFE, 0xE000, len(raw)), raw)
+    raw = b"".join(parts)
+    return struct.pack("<HH2s2xI", element.tag.group, element.tag.element, b"SQ", len(raw)) + raw
 
 
 def _head(stored: RawDataElement, group: int, element: int) -> bytes | None:

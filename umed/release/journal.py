@@ -135,5 +135,15 @@ class Journal:
             (self.store.output / self.identity.target(instance)).unlink(missing_ok=True)
 
     def _sources(self, series: Series) -> list[str]:
-        """Fingerprints of the source files: by content, so that a copied folder is still the same."""
-        return [self.identity.token(f"{instance.name} {sha256(instance.path)}") for instance in series.instances]
+        """Fingerprints of the source files: name, size and time of change; the content for members of a zip."""
+        return [
+            self.identity.token(f"{instance.name} {_state(instance.path, instance.name)}")
+            for instance in series.instances
+        ]
+
+
+def _state(path: Path, name: str) -> str:
+    if "!" in name:  # unpacked anew in every run
+        return sha256(path)
+    found = path.stat()
+    return f"{found.st_size} {found.st_mtime_ns}"
