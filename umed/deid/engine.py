@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
@@ -142,7 +143,7 @@ class Deidentifier:
         if depth > MAX_DEPTH:
             raise Quarantine(f"sequences nested deeper than {MAX_DEPTH}; put aside. Check where the file comes from.")
         safe = safe_tags(dataset, self.profile.safe_private)
-        for tag in list(dataset.keys()):
+        for tag, stored in list(dataset.items()):  # values that nobody has looked at stay bytes
             number = int(tag)
             if number >> 16 & 1:
                 self._private(dataset, tag, safe, walk)
@@ -156,7 +157,7 @@ class Deidentifier:
                 act = "C"
             try:
                 # pydicom finds the very tag object of a data set much faster than an equal number
-                self._apply(dataset, tag, act, decision, walk, depth, cleaning)
+                self._apply(dataset, tag, stored, act, decision, walk, depth, cleaning)
             except Quarantine:
                 raise
             except Exception:  # a value that pydicom cannot make sense of: nobody can tell what is in it
@@ -165,9 +166,16 @@ class Deidentifier:
                 walk.audit.add(number, "X")
 
     def _apply(
-        self, dataset: Dataset, tag: int, act: Act, decision: Decision, walk: _Walk, depth: int, cleaning: bool
+        self,
+        dataset: Dataset,
+        tag: int,
+        stored: DataElement | RawDataElement,
+        act: Act,
+        decision: Decision,
+        walk: _Walk,
+        depth: int,
+        cleaning: bool,
     ) -> None:
-        stored = dataset.get_item(tag)
         vr = stored.VR
         if act == "binary" and (vr in BINARY_VRS or vr is None or vr == "UN" or " or " in vr):
             if decision.bulk or not is_text_in_disguise(stored, vr):

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_file_meta_info
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
@@ -105,12 +106,13 @@ def _text(element: DataElement) -> bytes | None:
 def _body(dataset: Dataset, encodings: Any = None) -> list[bytes]:
     encodings = dataset.get("SpecificCharacterSet", "iso8859") if encodings is None else encodings
     found: list[bytes] = []
-    for tag in sorted(dataset.keys()):
+    elements: dict[BaseTag, Any] = dict(dataset.items())  # nobody looks at a value here
+    for tag in sorted(elements, key=int):
         number = int(tag)
         group, element = number >> 16, number & 0xFFFF
         if element == 0 and group > 6:  # retired group lengths
             continue
-        stored: Any = dataset.get_item(tag)
+        stored = elements[tag]
         if number == _PIXELS and len(stored.value) % 2:
             stored = dataset[tag]  # pydicom pads what it has looked at
         if isinstance(stored, RawDataElement):

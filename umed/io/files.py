@@ -32,11 +32,13 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Write a file so that it is either whole or not there.
 
     Args:
         path: final name; its folder is made.
+        durable: flush it to disk before it gets its name; without, a power failure may leave it empty, so something
+            else must be able to tell.
 
     Yields:
         A temporary name in the same folder with the same ending. On success it is flushed to disk and renamed, on any
@@ -46,8 +48,9 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = path.with_name(TEMPORARY + path.name)
     try:
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from umed import __version__
 from umed.deid import burned
 from umed.deid.profile import Rectangle
 from umed.dicom import files, headers, pixels, writing
+from umed.dicom.geometry import tag_of
 from umed.dicom.types import Instance, Limits
 from umed.errors import InputError, UmedError, VerificationError
 from umed.io.files import atomic
@@ -108,7 +109,7 @@ def write_instance(
     with _refusing("file"):
         dataset = files.read(instance.path, limits, pixels=True)
         headers.fill(dataset, instance)
-    has_pixels = any(keyword in dataset for keyword in PIXEL_KEYWORDS)
+    has_pixels = any(tag_of(keyword) in dataset for keyword in PIXEL_KEYWORDS)
     with _refusing("burned-in"):
         rectangles = identity.rectangles(dataset) if has_pixels else ()
     with _refusing("pixels"):
@@ -124,7 +125,8 @@ def write_instance(
         _equipment(dataset, "anonymize")
     with _refusing("write"):
         digest = hashlib.sha256()
-        with atomic(output / identity.target(instance)) as temporary:
+        # Not flushed one by one: the records hold digests, so --resume and verify find what a power failure emptied.
+        with atomic(output / identity.target(instance), durable=False) as temporary:
             with open(temporary, "wb", buffering=1 << 16) as file:
                 for chunk in writing.chunks(dataset):
                     digest.update(chunk)
@@ -198,18 +200,18 @@ def trim(dataset: Dataset) -> None:
     Raises:
         InputError: when there are fewer bytes than pixels.
     """
-    keyword = next(name for name in PIXEL_KEYWORDS if name in dataset)
-    bits = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(keyword, int(dataset.get("BitsAllocated") or 0))
-    samples = int(dataset.get("SamplesPerPixel") or 1)
-    pixel = {"YBR_FULL_422": 2.0, "YBR_PARTIAL_422": 2.0, "YBR_PARTIAL_420": 1.5}.get(
-        str(dataset.get("PhotometricInterpretation", "")), samples
-    )
-    count = int(dataset.get("NumberOfFrames") or 1) * int(dataset.Rows) * int(dataset.Columns)
-    length = math.ceil(count * pixel * bits / 8)
-    element = dataset[keyword]
-    if len(element.value) < length:
-        raise InputError(f"expected {length} bytes of pixels, got {len(element.value)}; the file is cut short")
-    if len(element.value) > length + length % 2:
+    keyword = next(name for name in PIXEL_KEYWORDS if tag_of(name) in dataset)
+    bits = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(keyword, headers.integer(dataset, "BitsAllocated"))
+    samples = headers.integer(dataset, "SamplesPerPixel", 1)
+    photometric = headers.text(dataset, "PhotometricInterpretation")
+    pixel = {"YBR_FULL_422": 2.0, "YBR_PARTIAL_422": 2.0, "YBR_PARTIAL_420": 1.5}.get(photometric, samples)
+    sides = headers.integer(dataset, "Rows") * headers.integer(dataset, "Columns")
+    length = math.ceil(max(1, headers.integer(dataset, "NumberOfFrames", 1)) * sides * pixel * bits / 8)
+    there = len(dataset.get_item(tag_of(keyword)).value or b"")  # bytes that nobody has looked at are not copied
+    if there < length:
+        raise InputError(f"expected {length} bytes of pixels, got {there}; the file is cut short")
+    if there > length + length % 2:
+        element = dataset[keyword]
         element.value = element.value[:length] + b"\0" * (length % 2)
 
 
