@@ -59,7 +59,7 @@ def test_a_codec_that_hangs_is_stopped(monkeypatch):
 
 def test_a_stream_that_lies_about_its_size_reaches_no_decoder(monkeypatch):
     monkeypatch.setattr(codecs._HELPER, "decode", lambda *_: pytest.fail("was decoded"))
-    with pytest.raises(InputError, match="expected frames of 40 x 49 x 1, got a stream of 40 x 50 x 1"):
+    with pytest.raises(InputError, match="of 40 x 49 x 1 as the header says, got a stream of 40 x 50 x 1"):
         list(codecs.frames(packed(), (1, 40, 49), None))
 
 

@@ -89,7 +89,10 @@ def frames(dataset: Dataset, shape: tuple[int, ...], frame: int | None) -> Itera
         announced = codestream.size(stream) if syntax.startswith("1.2.840.10008.1.2.4.") else None
         if announced is not None and announced != (shape[1], shape[2], samples):
             got = " x ".join(str(part) for part in announced)
-            raise InputError(f"expected frames of {shape[1]} x {shape[2]} x {samples}, got a stream of {got}")
+            raise InputError(
+                f"expected frames of {shape[1]} x {shape[2]} x {samples} as the header says, got a stream of {got} "
+                "(rows x columns x samples); the file is damaged"
+            )
         values = _HELPER.decode(request, stream)
         if values.size != size:
             raise InputError(f"expected {size} values a frame, got {values.size}")

@@ -87,7 +87,8 @@ def expected(dataset: Dataset) -> tuple[tuple[int, ...], np.dtype[Any]]:
     bits, stored = integer(dataset, "BitsAllocated"), integer(dataset, "BitsStored")
     signed, samples = integer(dataset, "PixelRepresentation"), integer(dataset, "SamplesPerPixel", 1)
     if bits not in (8, 16, 32) or not 1 <= stored <= bits or signed not in (0, 1) or samples not in (1, 3):
-        raise InputError(f"{stored} of {bits} bits and {samples} samples a pixel are not supported")
+        what = "packed single bits" if bits == 1 else f"{stored} of {bits} bits and {samples} samples a pixel"
+        raise InputError(f"expected pixels of 8, 16 or 32 bits and 1 or 3 samples, got {what}, which are not decoded")
     if integer(dataset, "HighBit", stored - 1) != stored - 1:
         raise InputError(f"expected the high bit {stored - 1}, got {integer(dataset, 'HighBit')}")
     frames = max(integer(dataset, "NumberOfFrames", 1), 1)
