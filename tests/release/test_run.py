@@ -146,7 +146,7 @@ def test_resume_with_another_key_or_setting_names_what_differs(source, key, tmp_
     anonymize(source, output, key_file=key, **OPTIONS)
     (tmp_path / "other").mkdir()
     other = make_key(tmp_path / "other")
-    with pytest.raises(ConfigError, match="identity"):
+    with pytest.raises(ConfigError, match="got another key"):
         anonymize(source, output, key_file=other, resume=True, **OPTIONS)
     with pytest.raises(ConfigError, match=r"plan\.epsilon"):
         anonymize(source, output, key_file=key, resume=True, epsilon="8/255", **OPTIONS)

@@ -161,7 +161,9 @@ def _private(result: Released) -> Path:
         {**asdict(entry), "reason": before.get(entry.name, AGAIN) if entry.reason == AGAIN else entry.reason}
         for entry in result.quarantine
     ]
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_json(path, {"note": "Names files of the source. Do not release.", "files": listed})
+    path.chmod(0o600)  # the names may be those of patients
     return path
 
 

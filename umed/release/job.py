@@ -158,7 +158,7 @@ class Job:
         plan = {} if self.plan is None else self.plan.decisive()
         return {
             "version": __version__,
-            "identity": self.identity.fingerprint,
+            **self.identity.settings(),
             "syntax": self.request.syntax,
             "protect": self.request.protect,
             **{f"plan.{key}": value for key, value in plan.items()},

@@ -97,7 +97,8 @@ def summary(result: Released) -> str:
         values = [figure[name] for figure in figures if figure.get(name) is not None]
         if values:
             lines.append(f"{title}: mean {sum(values) / len(values):.4g}, {min(values):.4g} to {max(values):.4g}")
-    lines += [f"quarantined: {q.name}: {q.reason}" for q in result.quarantine[:SHOWN]]
+    ordered = sorted(result.quarantine, key=lambda entry: (entry.category == "no-dicom", entry.name))
+    lines += [f"quarantined: {q.name}: {q.reason}" for q in ordered[:SHOWN]]
     if len(result.quarantine) > SHOWN:
         lines.append(f"... and {len(result.quarantine) - SHOWN} more files")
     lines += [f"left out of training: {name}: {reason}" for name, reason in result.left_out]

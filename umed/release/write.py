@@ -152,7 +152,10 @@ def _refusing(category: str) -> Iterator[None]:
     except UmedError as error:
         raise Refused(category, " ".join(str(error).split())) from error
     except (RecursionError, MemoryError, Exception) as error:  # hostile input must not stop the batch
-        raise Refused(category, f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]) from error
+        what = f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
+        raise Refused(
+            category, f"cannot be processed ({what}); it is damaged or odd: repair it, or leave it out"
+        ) from error
 
 
 def _pixels(

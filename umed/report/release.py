@@ -74,7 +74,7 @@ def make_page(
     return Page(
         title=" and ".join(what).capitalize() + " DICOM release" if what else "DICOM release",
         lead=f"{audit['files_written']} files in {len(outcomes) - counts['failed']} series were written, "
-        f"{held_back} were held back. Nothing unprocessed was copied.",
+        f"{held_back} held back. Nothing unprocessed was copied.",
         cards=cards,
         facts=facts + (content.plan_facts(plan) if plan is not None else []),
         why=plan.why if plan is not None else (),

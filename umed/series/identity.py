@@ -45,9 +45,8 @@ class Identity(Protocol):
         """A fingerprint of a source that tells nothing to who lacks the key."""
         ...
 
-    @property
-    def fingerprint(self) -> str:
-        """Tells one identity from another when a run is resumed."""
+    def settings(self) -> dict[str, object]:
+        """What tells one identity from another when a run is resumed; reveals nothing."""
         ...
 
 
@@ -63,10 +62,9 @@ class Renamed:
     def __init__(self, key: Key) -> None:
         self.key = key
 
-    @property
-    def fingerprint(self) -> str:
-        """Fingerprint of the key."""
-        return self.key.digest()
+    def settings(self) -> dict[str, object]:
+        """Fingerprint of the key, as ``umed keygen`` prints it."""
+        return {"key": self.key.digest()}
 
     def apply(self, dataset: FileDataset, instance: Instance, blanked: bool = False) -> Counter[tuple[str, str]]:
         """Not here: nothing is written under names alone."""
@@ -112,11 +110,14 @@ class Anonymous(Renamed):
         """The profile's rectangles for this device."""
         return burned.check(dataset, self.profile, self.accept_burned_in)
 
-    @property
-    def fingerprint(self) -> str:
-        """Key, profile and what was accepted, as one hash."""
-        text = f"{self.key.digest()} {self.profile!r} {self.accept_burned_in}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+    def settings(self) -> dict[str, object]:
+        """Fingerprint of the key, the profile, and what was accepted."""
+        profile = hashlib.sha256(repr(self.profile).encode()).hexdigest()[:8]
+        return {
+            **super().settings(),
+            "profile": f"{self.profile.name} ({profile})",
+            "accept_burned_in": self.accept_burned_in,
+        }
 
 
 class Derived:
@@ -127,10 +128,13 @@ class Derived:
     """
 
     secret = False
-    fingerprint = "derived"
 
     def __init__(self, changed: Collection[str]) -> None:
         self.changed = frozenset(changed)
+
+    def settings(self) -> dict[str, object]:
+        """Nothing to tell apart."""
+        return {"identity": "derived"}
 
     def uid(self, text: str) -> str:
         """A UID below 2.25. that follows from the old one, for changed images; all others stay."""
