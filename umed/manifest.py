@@ -118,8 +118,8 @@ def read_manifest(output: Path) -> dict[str, Any]:
         raise InputError(f"{output}: expected a folder that umed protect wrote, got none. Check the path.")
     if not path.is_file():
         raise InputError(
-            f"{path}: expected the manifest of a finished run, got nothing. Finish the run first: the same command with "
-            "--resume."
+            f"{path}: expected the manifest of a finished run, got nothing. Finish the run first: the same command "
+            "with --resume."
         )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
