@@ -15,6 +15,7 @@ from PIL import Image
 import umed
 from tests.dicom_files import enhanced, image, save, write_series
 from tests.release_files import SHAPE, all_bytes, hospital, labels, make_key, released, volume, write_seg
+from umed.deid.check import check
 from umed.deid.keys import Key
 from umed.errors import ConfigError, InputError, UmedError
 from umed.release import job as running
@@ -459,3 +460,12 @@ def test_resume_refuses_other_generators(source, key, tmp_path):
     given = tmp_path / "two" / "umed" / "generators"
     with pytest.raises(InputError, match="generators of the resumed run"):
         anonymize(source, tmp_path / "one", key_file=key, generators=given, resume=True, **options)
+
+
+def test_the_check_finds_a_person_of_one_file_in_a_trusted_attribute_of_another(tmp_path, key):
+    source = tmp_path / "in"
+    save(image(volume()[0], instance=1, OperatorsName="Oberhuber^Anna"), source / "one.dcm")
+    save(image(volume()[1], instance=2, position=(0, 0, 3), FilterType="OBERHUBER-F"), source / "two.dcm")
+    anonymize(source, tmp_path / "out", key_file=key, report=False)
+    found = check(tmp_path / "out", source)
+    assert {(one.tag, one.kind) for one in found} == {("(0018,1160)", "name")}

@@ -193,7 +193,9 @@ def _in_elements(
         element = elements[bisect_right(starts, at) - 1]
         kind, tags = needles.found[word]
         seen[word] += 1
-        if (element.tag not in rows() or _kept_by(element.tag, options)) and _is_public(element, word, needles):
+        trusted = element.tag not in rows() or _kept_by(element.tag, options)
+        # the name of a person is never excused by standing in a trusted attribute of another original
+        if trusted and (kind != "name" or values.is_ordinary(word)) and _is_public(element, word, needles):
             continue
         if word.isdigit() and len(word) < SHORTEST_DIGITS and element.vr not in _WHERE_NUMBERS_COUNT:
             continue
