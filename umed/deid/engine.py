@@ -271,6 +271,7 @@ class Deidentifier:
             new = [values.cap_age(one) for one in old]
         elif vr in NUMBER_VRS and act == "K" and decision.vrs <= NUMBER_VRS:
             new = [one if NUMBER.match(one.encode("utf-8", "replace")) else "" for one in old]
+            walk.numbers.append((dataset, tag))  # a weight that is somebody's date of birth
         elif vr == "CS" and act == "K":
             walk.text.append((dataset, tag))
             return walk.audit.add(tag, "K")
