@@ -215,7 +215,9 @@ def test_what_cannot_be_cleaned_is_put_aside(sop_class: str, reason: str) -> Non
 
 def test_segmentations_and_registrations_are_no_raw_data() -> None:
     for tail in ("66.1", "66.4", "66.7", "481.3", "11.1"):
-        BASIC(dataset(SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{tail}"), "x")
+        ds = dataset(SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{tail}")
+        BASIC(ds, "x")
+        assert ds.PatientIdentityRemoved == "YES"
 
 
 def test_too_deep_nesting_is_put_aside() -> None:

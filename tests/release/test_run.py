@@ -469,3 +469,27 @@ def test_the_check_finds_a_person_of_one_file_in_a_trusted_attribute_of_another(
     anonymize(source, tmp_path / "out", key_file=key, report=False)
     found = check(tmp_path / "out", source)
     assert {(one.tag, one.kind) for one in found} == {("(0018,1160)", "name")}
+
+
+def test_a_full_disk_at_the_very_end_is_one_line_too(source, key, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(running, "finish", full)
+    with pytest.raises(UmedError, match=r"No space left on device.*--resume"):
+        anonymize(source, tmp_path / "out", key_file=key, report=False)
+
+
+def test_a_resumed_run_leaves_nothing_of_sources_that_changed_or_went(tmp_path, key):
+    source = tmp_path / "in"
+    paths = write_series(source, volume())
+    anonymize(source, tmp_path / "out", key_file=key, report=False)
+    assert len(released(tmp_path / "out")) == SHAPE[0]
+    changed = pydicom.dcmread(paths[1])
+    changed.BurnedInAnnotation = "YES"
+    changed.save_as(paths[1])
+    paths[4].unlink()
+    done = anonymize(source, tmp_path / "out", key_file=key, resume=True, report=False)
+    assert [entry.category for entry in done.quarantine] == ["burned-in"]
+    assert len(released(tmp_path / "out")) == SHAPE[0] - 2
+    assert verify(source, tmp_path / "out", key_file=key).ok

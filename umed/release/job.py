@@ -21,7 +21,7 @@ from umed.config import Settings
 from umed.dicom import masks as finding
 from umed.dicom.masks import Mask
 from umed.dicom.types import Instance, Limits, Scan, Series
-from umed.errors import BudgetError, ConfigError, InputError, UmedError, VerificationError
+from umed.errors import InputError, UmedError, VerificationError
 from umed.planning import Plan
 from umed.release.audit import finish
 from umed.release.journal import Journal
@@ -68,11 +68,10 @@ class Job:
         identity: Identity | None,
         request: Request,
         limits: Limits,
-        work: Path,
         progress: Progress | None,
     ) -> None:
         self.scan, self.output, self.request, self.limits = found, output, request, limits
-        self.work, self.progress = work, progress
+        self.progress = progress
         self.quarantine = [Quarantined(name, _kind(reason), reason) for name, reason in found.refused]
         self.actions: Counter[tuple[str, str]] = Counter()
         self.masks: dict[str, Mask] = {}
@@ -88,8 +87,7 @@ class Job:
     def _find(self) -> None:
         """Masks, facts and the plan."""
         self.masks, problems = finding.find(self.scan, self.request.masks, limits=self.limits)
-        self.problems = dict(problems)
-        rows, facts = look(self.scan, self.masks, self.problems, self.limits)
+        rows, facts = look(self.scan, self.masks, dict(problems), self.limits)
         self.refusals = {row.id: row.why for row in rows if row.action == "refuse"}
         if not facts.cases:
             reasons = dict.fromkeys([*problems, *self.refusals.items()])
@@ -177,24 +175,17 @@ class Job:
             self.actions += kept.actions
             return kept.outcome
         before = len(self.quarantine), self.actions.copy()
+        self.journal.discard(series)  # what an earlier run made of other sources must not stay beside the new
         try:
             outcome = self._release(series, method)
-        except OSError as error:
-            self.journal.discard(series)
-            if error.errno in DISK:
-                raise UmedError(
-                    f"{self.output}: cannot be written ({error.strerror}). Make room and give --resume to go on."
-                ) from error
-            outcome = self._failed(series, "file", f"{type(error).__name__}: {error.strerror}")
-        except (UmedError, MemoryError) as error:
+        except Exception as error:  # one bad series never stops the batch
             self.actions = before[1].copy()  # of files that are gone again
             self.journal.discard(series)
+            if isinstance(error, OSError) and error.errno in DISK:
+                raise
+            if not isinstance(error, UmedError | OSError | MemoryError):
+                logger.warning("series %s failed unexpectedly", series.id, exc_info=True)
             outcome = self._failed(series, _category(error), " ".join(str(error).split()) or type(error).__name__)
-        except Exception as error:  # one bad series never stops the batch
-            self.actions = before[1].copy()
-            self.journal.discard(series)
-            logger.warning("series %s failed unexpectedly", series.id, exc_info=True)
-            outcome = self._failed(series, "protection", f"{type(error).__name__}: {error}")
         self.journal.write(
             series, run, outcome,
             [(q.name, q.category, q.reason) for q in self.quarantine[before[0]:]], self.actions - before[1],
@@ -273,4 +264,6 @@ def _category(error: BaseException) -> str:
         return error.category
     if isinstance(error, VerificationError):
         return "write"
-    return "protection" if isinstance(error, BudgetError | ConfigError | MemoryError) else "pixels"
+    if isinstance(error, OSError):
+        return "file"
+    return "pixels" if isinstance(error, InputError) else "protection"

@@ -78,9 +78,11 @@ class Journal:
                     f"now {wanted.get(key)!r}. Give the same settings, or --overwrite to start again."
                 )
             known = set(self.store.targets())
+            for name in known - set(self.targets):  # of sources that are no longer there
+                (output / name).unlink(missing_ok=True)
             for name in self.targets:
                 (output / name).with_name(TEMPORARY + Path(name).name).unlink(missing_ok=True)
-            write_json(self.store.path(TARGETS), {"files": sorted(known | set(self.targets))})
+            write_json(self.store.path(TARGETS), {"files": self.targets})
         else:
             write_json(self.store.path(TARGETS), {"files": self.targets})
             write_json(plan, wanted)

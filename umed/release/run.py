@@ -15,10 +15,11 @@ from umed.deid.profile import load_profile
 from umed.dicom.pixels import SYNTAXES
 from umed.dicom.scan import scan
 from umed.dicom.types import Limits
-from umed.errors import ConfigError, InputError, did_you_mean
+from umed.errors import ConfigError, InputError, UmedError, did_you_mean
 from umed.io import files
 from umed.release.job import Job, Request
 from umed.release.result import Released
+from umed.release.write import DISK
 from umed.series.identity import Anonymous, Identity
 from umed.types import Progress
 
@@ -129,7 +130,14 @@ def release(
         if not found.series:
             first = "; ".join(f"{name}: {reason}" for name, reason in found.refused[:3]) or "no file was found"
             raise InputError(f"{source}: expected DICOM files, got none that can be released ({first}).")
-        return Job(found, output, identity, request, bounds, Path(work), progress).go(resume, overwrite, report)
+        try:
+            return Job(found, output, identity, request, bounds, progress).go(resume, overwrite, report)
+        except OSError as error:
+            if error.errno not in DISK:
+                raise
+            raise UmedError(
+                f"{output}: cannot be written ({error.strerror}). Make room and give --resume to go on."
+            ) from error
 
 
 def _path(value: str | Path | None) -> Path | None:

@@ -119,11 +119,11 @@ def write_instance(
             _plain_syntax(dataset, syntax)
     with _refusing("profile"):
         counts = identity.apply(dataset, instance, bool(rectangles))
-    if protected:
-        mark_derived(dataset)
-    if identity.secret:
-        _equipment(dataset, "anonymize")
     with _refusing("write"):
+        if protected:
+            mark_derived(dataset)
+        if identity.secret:
+            _equipment(dataset, "anonymize")
         digest = hashlib.sha256()
         # Not flushed one by one: the records hold digests, so --resume and verify find what a power failure emptied.
         with atomic(output / identity.target(instance), durable=False) as temporary:

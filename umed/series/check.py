@@ -26,7 +26,7 @@ from umed.errors import ConfigError, UmedError
 from umed.io.files import RECORDS, sha256
 from umed.metrics import different
 from umed.planning import Plan
-from umed.series.identity import Derived, Identity, Renamed
+from umed.series.identity import Derived, Names, Renamed
 from umed.series.spans import Slices, spans, value_range
 from umed.series.units import any_channel, open_unit
 from umed.types import Progress
@@ -106,7 +106,7 @@ def check_release(
         return checks, _check_folder(output, entries, {one.id for one in found.series})
 
 
-def _identity(manifest: Mapping[str, Any], key_file: Path | None, found: Scan) -> Identity:
+def _identity(manifest: Mapping[str, Any], key_file: Path | None, found: Scan) -> Names:
     if manifest.get("identity") == "derived":
         done = set(manifest.get("derived", ()))
         return Derived([i.sop_uid for one in found.series if one.id in done for i in one.instances])
@@ -124,7 +124,7 @@ def _check_series(
     plan: Plan | None,
     entry: Mapping[str, Any],
     output: Path,
-    identity: Identity,
+    identity: Names,
     limits: Limits,
 ) -> Iterator[str]:
     """Broken promises of one series."""
@@ -164,7 +164,7 @@ def _check_series(
         yield from (f"{name}: {text}" for text in _check_same(instance, output / name, boxes, limits))
 
 
-def _check_header(instance: Instance, written: Path, identity: Identity, limits: Limits) -> Iterator[str]:
+def _check_header(instance: Instance, written: Path, identity: Names, limits: Limits) -> Iterator[str]:
     """Attributes that must not differ, and UIDs that must be those of the map."""
     old = files.read(instance.path, limits, pixels=False)
     new = files.read(written, limits, pixels=False)
@@ -205,7 +205,7 @@ def _check_protected(
     there: Mapping[str, Instance],
     boxes: Mapping[str, Any],
     output: Path,
-    identity: Identity,
+    identity: Names,
     limits: Limits,
 ) -> Iterator[str | None]:
     """Broken promises of the pixels that were not blanked out; ``None`` for every span in which something changed."""

@@ -20,8 +20,8 @@ from umed.deid.profile import Profile, Rectangle
 from umed.dicom.types import Instance
 
 
-class Identity(Protocol):
-    """What becomes of names, UIDs and identifying attributes."""
+class Names(Protocol):
+    """What becomes of names and UIDs: all that is needed to find the pairs of an output again."""
 
     secret: bool
 
@@ -33,20 +33,24 @@ class Identity(Protocol):
         """Where an instance is written, relative to the output root."""
         ...
 
-    def apply(self, dataset: FileDataset, instance: Instance, blanked: bool = False) -> Counter[tuple[str, str]]:
-        """Change a data set in place, whose burned-in text is blanked out or not; counts tags and actions."""
-        ...
-
-    def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
-        """Parts of the picture to blank out; raises where burned-in text may remain."""
-        ...
-
     def token(self, text: str) -> str:
         """A fingerprint of a source that tells nothing to who lacks the key."""
         ...
 
     def settings(self) -> dict[str, object]:
         """What tells one identity from another when a run is resumed; reveals nothing."""
+        ...
+
+
+class Identity(Names, Protocol):
+    """The same, and what becomes of identifying attributes and of the picture."""
+
+    def apply(self, dataset: FileDataset, instance: Instance, blanked: bool = False) -> Counter[tuple[str, str]]:
+        """Change a data set in place, whose burned-in text is blanked out or not; counts tags and actions."""
+        ...
+
+    def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
+        """Parts of the picture to blank out; raises where burned-in text may remain."""
         ...
 
 
@@ -65,14 +69,6 @@ class Renamed:
     def settings(self) -> dict[str, object]:
         """Fingerprint of the key, as ``umed keygen`` prints it."""
         return {"key": self.key.digest()}
-
-    def apply(self, dataset: FileDataset, instance: Instance, blanked: bool = False) -> Counter[tuple[str, str]]:
-        """Not here: nothing is written under names alone."""
-        raise NotImplementedError
-
-    def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
-        """Not here, either."""
-        raise NotImplementedError
 
     def uid(self, text: str) -> str:
         """Keyed UID below 2.25."""
