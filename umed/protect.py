@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import logging
 import re
-import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -23,15 +22,16 @@ from numpy.typing import NDArray
 from umed import __version__, io
 from umed.budget import Budget
 from umed.config import Settings, make_settings
-from umed.errors import ConfigError, InputError, UmedError, VerificationError
+from umed.errors import ConfigError, UmedError, VerificationError
 from umed.facts import gather, open_case
+from umed.generators import Samples, hashes, prepare
 from umed.io import files, layouts
 from umed.io.dicom import is_dicom, require_dicom
 from umed.manifest import make_manifest, write_manifest
 from umed.methods.base import Method, make_limits, make_method
 from umed.metrics import different, measure
 from umed.planning import Plan, make_plan
-from umed.records import GENERATORS, LEFT_OUT, REPORT, WORK, Record, Store, check_run, hash_of, start_run
+from umed.records import GENERATORS, REPORT, Record, Store, check_run, hash_of, start_run
 from umed.regions import plan_regions
 from umed.registry import resolve
 from umed.result import Result
@@ -89,8 +89,16 @@ def protect(
     plan = make_plan(gather(dataset), chosen)
     method = make_method(plan)
     store = start_run(dataset, target, plan, resume=resume, overwrite=overwrite)
-    left_out = _prepare(method, plan, dataset, store, None if generators is None else Path(generators), progress)
-    run = hash_of([plan.fingerprint, *sorted(_hashes(store.path(GENERATORS)).values())])
+
+    def samples() -> Samples:
+        from umed.samples import FileSamples
+
+        found = FileSamples(dataset, plan)
+        return found, [(case, _no_paths(why, dataset, target)) for case, why in found.left_out]
+
+    given = None if generators is None else Path(generators)
+    left_out = prepare(method, plan, store, given, samples, progress)
+    run = hash_of([plan.fingerprint, *sorted(hashes(store.path(GENERATORS)).values())])
     outcomes = []
     for done, case in enumerate(dataset.cases):
         outcomes.append(_case(method, plan, dataset, case, store, run))
@@ -128,49 +136,6 @@ def _protect_dicom(
     assert done.plan is not None
     aside = tuple((entry.name, entry.reason) for entry in done.quarantine if entry.category != "no-dicom")
     return Result(output, done.plan, done.outcomes, done.left_out, done.report, aside)
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file in a folder, by relative name."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
-    return {path.relative_to(folder).as_posix(): files.sha256(path) for path in found}
-
-
-def _prepare(
-    method: Method, plan: Plan, dataset: Dataset, store: Store, given: Path | None, progress: Progress | None
-) -> tuple[tuple[str, str], ...]:
-    """Make the method ready: load trained generators, or train them and keep them."""
-    if not method.requires_training:
-        if given is not None:
-            raise InputError(f"--generators {given}: the method {method.name} learns nothing. Leave the option out.")
-        return ()
-    kept = store.path(GENERATORS)
-    if given is not None:
-        wanted = _hashes(given)
-        if not wanted:
-            raise InputError(f"{given}: expected trained generators, got none. Give OUTPUT/umed/generators of a run.")
-        if kept.is_dir() and _hashes(kept) != wanted:
-            raise InputError(f"{given}: expected the generators of the resumed run, got others. Give --overwrite.")
-        if not kept.is_dir():
-            store.path(LEFT_OUT).unlink(missing_ok=True)  # of a training that was stopped, and is of no use now
-        for name in wanted:
-            files.copy(given / name, kept / name)
-    elif not kept.is_dir():
-        from umed.samples import FileSamples
-
-        samples = FileSamples(dataset, plan)
-        method.fit(samples, plan, store.path(WORK), progress)
-        store.write_left_out((case, _no_paths(why, dataset, store.output)) for case, why in samples.left_out)
-        fresh = store.path(WORK) / GENERATORS
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        method.save(fresh)
-        fresh.replace(kept)  # whole or not there
-    method.load(kept)
-    method.to(plan.device)
-    if store.path(WORK).is_dir():
-        shutil.rmtree(store.path(WORK))  # checkpoints and logs are of no use to whoever gets the release
-    return store.left_out()
 
 
 def _case(method: Method, plan: Plan, dataset: Dataset, case: Case, store: Store, run: str) -> Outcome:
@@ -296,7 +261,7 @@ def _finish(result: Result, method: Method, dataset: Dataset, store: Store, repo
     released = {outcome.id for outcome in result.outcomes if outcome.status in ("protected", "unchanged")}
     layouts.write_index(dataset, released, store.output)
     manifest = make_manifest(result.plan, dataset.layout, result.outcomes, __version__, result.left_out)
-    manifest |= {"method": repr(method), "generators": _hashes(store.path(GENERATORS))}
+    manifest |= {"method": repr(method), "generators": hashes(store.path(GENERATORS))}
     write_manifest(store.output, manifest)
     if not report:
         return result

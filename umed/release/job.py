@@ -134,23 +134,28 @@ class Job:
         """The method, untrained; what is wrong with it is said before anything is written."""
         if self.plan is None:
             return None
+        from umed.generators import check_given
         from umed.methods.base import make_method
-        from umed.release import training
 
         method = make_method(self.plan)
-        training.given_files(method, self.request.generators)
+        check_given(method, self.request.generators)
         return method
 
     def _prepare(self, method: Method) -> tuple[tuple[str, str], ...]:
         """Train or load the method; gives the series that were left out."""
-        from umed.release import training
+        from umed.generators import Samples, prepare
 
-        assert self.plan is not None
-        chosen = [one for one in self.scan.series if self._protected(one) and self._extent(one)]
-        return training.prepare(
-            method, self.plan, chosen, self.masks, self.journal.store, self.request.generators, self.limits,
-            self.progress,
-        )  # fmt: skip
+        plan = self.plan
+        assert plan is not None
+
+        def samples() -> Samples:
+            from umed.release.samples import UNUSABLE, SeriesSamples
+
+            chosen = [one for one in self.scan.series if self._protected(one) and self._extent(one)]
+            found = SeriesSamples(chosen, self.masks, plan, self.limits)
+            return found, [(name, UNUSABLE) for name, _ in found.left_out]  # the reason may name a source
+
+        return prepare(method, plan, self.journal.store, self.request.generators, samples, self.progress)
 
     def _settings(self) -> dict[str, Any]:
         plan = {} if self.plan is None else self.plan.decisive()

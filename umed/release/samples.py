@@ -21,6 +21,7 @@ from umed.training import Sample
 
 logger = logging.getLogger(__name__)
 MIB = 2**20
+UNUSABLE = "cannot be read, or has other channels than most series"
 
 
 class SeriesSamples(Sequence[Sample]):

@@ -1,53 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a method ready for DICOM series: loads trained generators, or trains them on the series at hand."""
+"""Makes a method ready: takes trained generators that are given, or trains them and keeps them in the output."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from umed.dicom.masks import Mask
-from umed.dicom.types import Limits, Series
 from umed.errors import InputError
 from umed.io import files
 from umed.methods.base import Method
 from umed.planning import Plan
-from umed.records import GENERATORS, WORK, Store
-from umed.release.samples import SeriesSamples
+from umed.records import GENERATORS, LEFT_OUT, WORK, Store
 from umed.types import Progress
 
-UNUSABLE = "cannot be read, or has other channels than most series"
+Samples = tuple[Sequence[Any], Sequence[tuple[str, str]]]
+"""Training cases, and id and reason of those that had to be left out."""
 
 
-def given_files(method: Method, given: Path | None) -> list[str]:
-    """Names of the files of trained generators, before anything is written.
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file in a folder, by relative name; none where there is no folder."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    return {path.relative_to(folder).as_posix(): files.sha256(path) for path in found}
+
+
+def check_given(method: Method, given: Path | None) -> dict[str, str]:
+    """Look at trained generators before anything is written.
 
     Args:
         method: that is to use them.
-        given: folder of trained generators, ``None`` when they are to be trained.
+        given: their folder, ``None`` when they are to be trained.
+
+    Returns:
+        SHA-256 of each file, by name.
 
     Raises:
         InputError: when there are none, or the method learns nothing.
     """
     if given is None:
-        return []
+        return {}
     if not method.requires_training:
         raise InputError(f"--generators {given}: the method {method.name} learns nothing. Leave the option out.")
-    names = sorted(path.name for path in given.iterdir() if path.is_file()) if given.is_dir() else []
-    if not names:
+    wanted = hashes(given)
+    if not wanted:
         raise InputError(f"{given}: expected trained generators, got none. Give OUTPUT/umed/generators of a run.")
-    return names
+    return wanted
 
 
 def prepare(
     method: Method,
     plan: Plan,
-    series: Sequence[Series],
-    masks: Mapping[str, Mask],
     store: Store,
     given: Path | None,
-    limits: Limits,
+    samples: Callable[[], Samples],
     progress: Progress | None,
 ) -> tuple[tuple[str, str], ...]:
     """Make a method ready.
@@ -55,33 +61,32 @@ def prepare(
     Args:
         method: untrained.
         plan: the resolved plan.
-        series: image series with a mask that is not empty.
-        masks: by series id.
         store: records of the output.
         given: folder of trained generators; ``None`` trains them.
-        limits: bounds against hostile files.
+        samples: makes the training cases, only where they are needed.
         progress: called with a stage, the steps done and the steps in all.
 
     Returns:
-        Series that were left out of the training, with the reason.
+        The cases that the training had to do without, with the reason.
 
     Raises:
-        InputError: when the generators are missing or do not fit.
+        InputError: when the generators are missing, or not those of the resumed run.
     """
-    names = given_files(method, given)
+    wanted = check_given(method, given)
     if not method.requires_training:
         return ()
     kept = store.path(GENERATORS)
     if given is not None:
-        wanted = {name: files.sha256(given / name) for name in names}
-        if kept.is_dir() and {p.name: files.sha256(p) for p in kept.iterdir() if p.is_file()} != wanted:
+        if kept.is_dir() and hashes(kept) != wanted:
             raise InputError(f"{given}: expected the generators of the resumed run, got others. Give --overwrite.")
-        for name in names:
+        if not kept.is_dir():
+            store.path(LEFT_OUT).unlink(missing_ok=True)  # of a training that was stopped, and is of no use now
+        for name in wanted:
             files.copy(given / name, kept / name)
     elif not kept.is_dir():
-        samples = SeriesSamples(series, masks, plan, limits)
-        method.fit(samples, plan, store.path(WORK), progress)
-        store.write_left_out((name, UNUSABLE) for name, _ in samples.left_out)  # the reason may name a source
+        cases, left_out = samples()
+        method.fit(cases, plan, store.path(WORK), progress)
+        store.write_left_out(left_out)
         fresh = store.path(WORK) / GENERATORS
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
@@ -90,5 +95,5 @@ def prepare(
     method.load(kept)
     method.to(plan.device)
     if store.path(WORK).is_dir():
-        shutil.rmtree(store.path(WORK))
+        shutil.rmtree(store.path(WORK))  # checkpoints and logs are of no use to whoever gets the release
     return store.left_out()
