@@ -32,6 +32,7 @@ __all__ = [
     "parse_number",
     "parse_overrides",
     "recipe_names",
+    "require",
 ]
 
 T = TypeVar("T")
@@ -86,11 +87,11 @@ class Training:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "checkpoint_every"):
-            _require(getattr(self, name) >= 1, f"training.{name}", "at least 1", getattr(self, name))
+            require(getattr(self, name) >= 1, f"training.{name}", "at least 1", getattr(self, name))
         for name in ("iterations", "generator_steps", "surrogate_steps", "restart_every", "cache_mb"):
-            _require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
+            require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
         for name in ("learning_rate", "surrogate_learning_rate"):
-            _require(getattr(self, name) > 0, f"training.{name}", "a positive number", getattr(self, name))
+            require(getattr(self, name) > 0, f"training.{name}", "a positive number", getattr(self, name))
         for name in self.surrogates:
             check_name("surrogate", name)
 
@@ -134,21 +135,22 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_name("method", self.method)
-        _require(0 < self.epsilon <= 1, "epsilon", "a share of the range in (0, 1], such as 4/255", self.epsilon)
-        _require(self.radius >= 0, "radius", "0 or more", self.radius)
-        _require(self.spatial_dims in (None, 2, 3), "spatial_dims", "2, 3 or null", self.spatial_dims)
-        _require(self.slice_axis in (None, 0, 1, 2), "slice_axis", "0, 1, 2 or null", self.slice_axis)
+        require(0 < self.epsilon <= 1, "epsilon", "a share of the range in (0, 1], such as 4/255", self.epsilon)
+        require(self.radius >= 0, "radius", "0 or more", self.radius)
+        require(self.spatial_dims in (None, 2, 3), "spatial_dims", "2, 3 or null", self.spatial_dims)
+        require(self.slice_axis in (None, 0, 1, 2), "slice_axis", "0, 1, 2 or null", self.slice_axis)
         low, high = self.percentiles
-        _require(0 <= low < high <= 100, "percentiles", "0 <= low < high <= 100", list(self.percentiles))
+        require(0 <= low < high <= 100, "percentiles", "0 <= low < high <= 100", list(self.percentiles))
         if isinstance(self.range, str):
             hint = f"one of {', '.join(RANGES)} or [low, high]"
             if self.range not in RANGES:
                 raise ConfigError(f"range: expected {hint}, got {self.range!r}.{did_you_mean(self.range, RANGES)}")
         else:
-            _require(self.range[0] < self.range[1], "range", "[low, high] with low < high", list(self.range))
+            require(self.range[0] < self.range[1], "range", "[low, high] with low < high", list(self.range))
 
 
-def _require(condition: bool, where: str, expected: str, got: object) -> None:
+def require(condition: bool, where: str, expected: str, got: object) -> None:
+    """Raise ConfigError unless a condition holds; it names the place, what was expected and what was got."""
     if not condition:
         raise ConfigError(f"{where}: expected {expected}, got {got!r}.")
 

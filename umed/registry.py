@@ -101,23 +101,24 @@ def check_name(kind: str, name: str) -> Entry:
     return entries[name]
 
 
-def check_options(method: str, given: Iterable[str], known: Sequence[str] | None = None) -> None:
-    """Refuse options that a method does not take, without importing it.
+def check_options(name: str, given: Iterable[str], known: Sequence[str] | None = None, *, kind: str = "method") -> None:
+    """Refuse options that a method or a countermeasure does not take, without importing it.
 
     Args:
-        method: name of the method.
+        name: its name.
         given: names of the options.
         known: those that it takes, where its signature is at hand; else the registry's, which may not say.
+        kind: one of :data:`KINDS`.
 
     Raises:
-        ConfigError: when the method or an option is unknown.
+        ConfigError: when the name or an option is unknown.
     """
-    entry = check_name("method", method)
+    entry = check_name(kind, name)
     known = entry.options if known is None else known
     for key in given:
         if known is not None and key not in known:
             takes = ", ".join(known) or "no options"
-            raise ConfigError(f"method_options.{key}: {method} takes {takes}.{did_you_mean(key, known)}")
+            raise ConfigError(f"{kind}_options.{key}: {name} takes {takes}.{did_you_mean(key, known)}")
 
 
 def resolve(kind: str, name: str) -> Any:

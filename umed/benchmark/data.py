@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,9 @@ class Samples:
         labels: one tensor a case, ``(*spatial)`` uint8, class of each voxel.
         classes: number of classes, background included.
         truths: labels on the grid that predictions are judged on, where that differs from ``labels``.
+        scales: full scale of each case in the units of its image (255 for 8-bit pictures), what epsilon is a share of.
+        spacings: size of a voxel of each case along each axis in ``unit``.
+        unit: ``"mm"``, or ``"px"`` where the files do not know their size.
     """
 
     ids: tuple[str, ...]
@@ -43,6 +46,31 @@ class Samples:
     labels: tuple[torch.Tensor, ...]
     classes: int
     truths: tuple[torch.Tensor, ...] | None = None
+    scales: tuple[float, ...] = ()
+    spacings: tuple[tuple[float, ...], ...] = ()
+    unit: str = "px"
+
+    def __post_init__(self) -> None:
+        if not self.scales:
+            object.__setattr__(self, "scales", tuple(float(image.max() - image.min()) for image in self.images))
+        if not self.spacings:
+            object.__setattr__(self, "spacings", tuple((1.0,) * label.ndim for label in self.labels))
+
+    def map(
+        self, image: Callable[[torch.Tensor, float], torch.Tensor], label: Callable[[torch.Tensor], torch.Tensor]
+    ) -> Samples:
+        """Change every image and label; the labels of before stay as truths.
+
+        Args:
+            image: of an image and its full scale.
+            label: of a label.
+
+        Returns:
+            New cases.
+        """
+        images = tuple(image(one, scale) for one, scale in zip(self.images, self.scales, strict=True))
+        truths = self.labels if self.truths is None else self.truths
+        return replace(self, images=images, labels=tuple(map(label, self.labels)), truths=truths)
 
     def pick(self, ids: Collection[str]) -> Samples:
         """Keep some of the cases, in the order of this record.
@@ -62,7 +90,15 @@ class Samples:
         rows = [row for row, name in enumerate(self.ids) if name in ids]
         truths = None if self.truths is None else tuple(self.truths[row] for row in rows)
         images, labels = (tuple(items[row] for row in rows) for items in (self.images, self.labels))
-        return Samples(tuple(self.ids[row] for row in rows), images, labels, self.classes, truths)
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in rows),
+            images=images,
+            labels=labels,
+            truths=truths,
+            scales=tuple(self.scales[row] for row in rows),
+            spacings=tuple(self.spacings[row] for row in rows),
+        )
 
 
 @dataclass(frozen=True)
