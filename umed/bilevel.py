@@ -52,12 +52,12 @@ def segmentation_loss(output: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         output: logits ``(B, classes, *spatial)``, or ``(B, heads, classes, *spatial)``.
-        labels: ``(B, 1, *spatial)``.
+        labels: ``(B, 1, *spatial)`` integers, or ``(B, classes, *spatial)`` float32 shares of mixed cases.
 
     Returns:
         A scalar; heads weigh 1, 1/2, 1/4 ... normalised (nnU-Net).
     """
-    loss = DiceCELoss(softmax=True, to_onehot_y=True)
+    loss = DiceCELoss(softmax=True, to_onehot_y=not labels.is_floating_point())
     heads = torch.unbind(output, 1) if output.ndim > labels.ndim else (output,)
     weights = [0.5**head for head in range(len(heads))]
     parts = [weight * loss(head, labels) for weight, head in zip(weights, heads, strict=True)]

@@ -89,7 +89,7 @@ def add_probe(result: Result, source: str | Path, steps: int | None = None, prog
     Returns:
         One line for people; it says so when there are too few cases.
     """
-    from umed.benchmark.quick import probe
+    from umed.benchmark.probe import probe
 
     try:
         found = probe(source, result.output, steps=steps, device=result.plan.device, progress=progress)

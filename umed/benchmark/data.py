@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Sequence
@@ -20,7 +21,7 @@ from umed.io.files import atomic
 from umed.io.layouts import find_dataset, write_index
 from umed.io.masks import read_label
 from umed.planning import ct_window
-from umed.types import Case
+from umed.types import Case, Volume
 
 AIR = -500.0
 """HU; only CT holds values below it."""
@@ -188,41 +189,72 @@ def load_samples(root: str | Path, ids: Collection[str] | None = None) -> Sample
     missing = sorted(wanted - {case.id for case in cases})
     if missing:
         raise InputError(f"{root}: expected a labelled case {missing[0]!r}, found none. Run umed inspect on it.")
-    images, labels = zip(*(_load(dataset.root, case) for case in cases), strict=True)
+    loaded = [_load(dataset.root, case) for case in cases]
+    images, labels = [one[0] for one in loaded], tuple(one[1] for one in loaded)
+    volumes = [one[2] for one in loaded]
+    scales = [full_scale(image, volume) for image, volume in zip(images, volumes, strict=True)]
     classes = max(int(label.max()) for label in labels) + 1
     if min(float(image.min()) for image in images) < AIR:
         inside = [image[:, label > 0].median() for image, label in zip(images, labels, strict=True) if label.any()]
         low, high = CT_WINDOWS[ct_window(float(np.median(inside)) if inside else None)]
-        images = tuple(image.clamp(low, high) for image in images)
-    return Samples(tuple(case.id for case in cases), images, labels, classes)
+        images, scales = [image.clamp(low, high) for image in images], [high - low] * len(images)
+    return Samples(
+        tuple(case.id for case in cases),
+        tuple(images),
+        labels,
+        classes,
+        scales=tuple(scales),
+        spacings=tuple(volume.spacing for volume in volumes),
+        unit=volumes[0].unit,
+    )
 
 
-def _load(root: Path, case: Case) -> tuple[torch.Tensor, torch.Tensor]:
-    """Read one case: channels of all its files stacked, and its label."""
+def full_scale(image: torch.Tensor, volume: Volume) -> float:
+    """What epsilon is a share of: the scale of the type for pictures, else the image's percentiles 0.5 to 99.5.
+
+    Args:
+        image: ``(C, *spatial)`` in physical units.
+        volume: where it came from.
+
+    Returns:
+        The width of the scale in physical units; the plan of ``umed protect`` has it the same way.
+    """
+    if volume.unit == "px" and volume.encoding.is_integer:
+        low, high = volume.encoding.stored_limits
+        return (high - low) * abs(volume.encoding.slope)
+    low, high = np.percentile(image.numpy(), (0.5, 99.5))
+    return float(max(high - low, 1e-12))
+
+
+def class_names(root: str | Path, classes: int) -> tuple[str, ...]:
+    """Names of the foreground classes: from ``dataset.json`` where there is one, else their numbers.
+
+    Args:
+        root: a data set.
+        classes: number of classes, background included.
+
+    Returns:
+        One name a foreground class.
+    """
+    names = {number: str(number) for number in range(1, classes)}
+    index = Path(root) / "dataset.json"
+    if index.is_file():
+        found = json.loads(index.read_text(encoding="utf-8")).get("labels", {})
+        for key, value in found.items() if isinstance(found, dict) else ():
+            number, name = (key, value) if str(key).isdigit() else (value, key)  # Decathlon, nnU-Net
+            if str(number).isdigit() and int(number) in names:
+                names[int(number)] = str(name)
+    return tuple(names.values())
+
+
+def _load(root: Path, case: Case) -> tuple[torch.Tensor, torch.Tensor, Volume]:
+    """Read one case: channels of all its files stacked, its label, and its first file without the pixels."""
     assert case.label is not None
     volumes = [read(root / path) for path in case.images]
     parts = [v.channels.astype(np.float32) * v.encoding.slope + v.encoding.inter for v in volumes]
-    image = np.concatenate(parts).astype(np.float32, copy=False)
-    label = read_label(root / case.label, volumes[0])
-    return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(label).astype(np.uint8))
-
-
-def normalise(samples: Samples) -> Samples:
-    """Shift and scale each channel of each image to mean 0 and standard deviation 1, as nnU-Net does for MR.
-
-    Args:
-        samples: any cases; they are left as they are.
-
-    Returns:
-        The same cases, normalised.
-    """
-    return Samples(samples.ids, tuple(map(_z_score, samples.images)), samples.labels, samples.classes, samples.truths)
-
-
-def _z_score(image: torch.Tensor) -> torch.Tensor:
-    axes = tuple(range(1, image.ndim))
-    spread, mean = torch.std_mean(image, dim=axes, keepdim=True, correction=0)
-    return (image - mean) / spread.clamp(min=1e-8)
+    image = torch.from_numpy(np.ascontiguousarray(np.concatenate(parts).astype(np.float32, copy=False)))
+    label = torch.from_numpy(np.ascontiguousarray(read_label(root / case.label, volumes[0])).astype(np.uint8))
+    return image, label, replace(volumes[0], stored=volumes[0].stored[:0], header=None)
 
 
 def subset_dataset(root: str | Path, ids: Collection[str], out: str | Path) -> Path:
@@ -261,7 +293,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def resized_pictures(root: str | Path, size: int, out: str | Path) -> Path:
+def resized_pictures(root: str | Path, size: int, out: str | Path, ids: Collection[str] | None = None) -> Path:
     """Write a copy of a data set of pictures at another size, as PNG pairs: the data that are then protected.
 
     A victim needs whole pictures to learn a lesion's outline, and whole pictures of 256 x 256 are slow on a CPU.
@@ -270,6 +302,7 @@ def resized_pictures(root: str | Path, size: int, out: str | Path) -> Path:
         root: data set of 2D pictures with one image file a case.
         size: height and width of the copy.
         out: folder to make, with ``images`` and ``masks``; what is there already is kept.
+        ids: which cases, ``None`` for all that have a label.
 
     Returns:
         ``out``.
@@ -280,7 +313,8 @@ def resized_pictures(root: str | Path, size: int, out: str | Path) -> Path:
     dataset, out = find_dataset(Path(root)), Path(out)
     for folder in ("images", "masks"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    for case in (case for case in dataset.cases if case.label is not None):
+    wanted = {case.id for case in dataset.cases} if ids is None else set(ids)
+    for case in (case for case in dataset.cases if case.label is not None and case.id in wanted):
         volume = read(dataset.root / case.images[0])
         if len(volume.spatial_shape) != 2 or volume.stored.dtype != np.uint8:
             raise InputError(f"{case.images[0]}: expected an 8-bit picture to resize, got {volume.stored.dtype}.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure the protection: the same fresh victim trained on clean and on protected data, tested on clean cases.
+"""Measure whether a protection holds: data sets x methods x victims x countermeasures x seeds.
 
 Torch is imported only when this command really runs.
 """
@@ -9,57 +9,95 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from umed.cli import parsing
+from umed.config import merge, parse_overrides
 from umed.errors import ConfigError
-from umed.progress import progress_bar
-from umed.registry import COUNTERMEASURES
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("input", type=Path, metavar="INPUT", help="data set, never changed")
-    parser.add_argument("--quick", action="store_true", help="a short run with one small victim")
+    parser.add_argument("grid", metavar="GRID", help="a YAML file, or a shipped grid: quick, standard, paper")
     parser.add_argument(
-        "--methods", default="clean,random,checkerboard,umed", help="comma-separated (default: %(default)s)"
+        "--out", type=Path, metavar="DIR", help="folder for cells and report; a stopped run goes on there (default: GRID's name in runs/)"
     )
     parser.add_argument(
-        "--countermeasures",
-        default="none",
-        help=f"what the thief tries, comma-separated, of {', '.join(COUNTERMEASURES)} (default: %(default)s)",
+        "--data", action="append", default=[], metavar="NAME=FOLDER", help="folder of a data set of the grid; NAME= may be left out where there is only one"
     )
-    parser.add_argument("--seeds", type=int, default=1, help="number of victim seeds (default: 1)")
-    parser.add_argument("--steps", type=int, help="training steps of each victim")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="seeds of the victims, instead of the grid's")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="keep protected copies and results, which can be resumed"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="anything in the grid, such as training.steps=200"
     )
-    parsing.add_settings(parser)
+    parser.add_argument("--dry-run", action="store_true", help="check everything, list the cells and the time; train nothing")
+    parser.add_argument("--shard", default="0/1", metavar="K/N", help="do every N-th cell from the K-th on; runs with the same DIR add up")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    add_execution(parser)
     parsing.add_json(parser)
     parsing.add_quiet(parser)
 
 
+def add_execution(parser: argparse.ArgumentParser) -> None:
+    """Placeholder until the shared options are merged."""
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--scheduler")
+    parser.add_argument("--threads", type=int)
+
+
 def run(args: argparse.Namespace) -> int:
-    """Run the benchmark and print its table."""
-    from umed.config import make_settings
+    """Run the grid, or say what would be run."""
+    changes: dict[str, Any] = parse_overrides(args.set)
+    if args.seeds:
+        changes = merge(changes, {"seeds": args.seeds})
+    first, slash, second = args.shard.partition("/")
+    if not (slash and first.isdigit() and second.isdigit()):
+        raise ConfigError(f"--shard: expected K/N such as 0/2, got {args.shard!r}.")
+    out = args.out or Path("runs") / f"benchmark-{Path(args.grid).stem}"
+    from umed.benchmark.benchmark import benchmark, preview, print_line
 
-    if not args.quick:
-        raise ConfigError("benchmark: expected --quick, the only kind there is so far. Add it.")
-    if args.seeds < 1:
-        raise ConfigError(f"--seeds: expected at least 1, got {args.seeds}.")
-    settings = make_settings(args.recipe, parsing.overrides(args))
-    from umed.benchmark.quick import run_quick
+    common: dict[str, Any] = {"data": args.data, "changes": changes, "device": args.device, "workers": args.workers}
+    if args.dry_run:
+        seen = preview(args.grid, out, **common)
+        rows = [{"cell": title, "seconds": seconds} for title, seconds in seen.rows]
+        print(json.dumps({"cells": rows, "seconds": seen.seconds}, indent=2) if args.json else seen.summary())
+        return 0
+    ended = benchmark(
+        args.grid,
+        out,
+        **common,
+        scheduler=args.scheduler,
+        threads=args.threads,
+        shard=(int(first), int(second)),
+        command=_command(args),
+        say=None if args.quiet else print_line,
+    )
+    found = {
+        "out": str(ended.out),
+        "cells": ended.cells,
+        "done": ended.done,
+        "failures": [{"job": name, "reason": reason} for name, reason in ended.failures],
+        "report": None if ended.report is None else str(ended.report),
+    }
+    if args.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print(f"{ended.done} of {ended.cells} cells are done")
+        for name, reason in ended.failures:
+            print(f"failed: {name}: {reason}")
+        print(f"report: {ended.report}")
+    return ended.exit_code
 
-    with progress_bar(args.quiet) as progress:
-        result = run_quick(
-            args.input,
-            methods=[name.strip() for name in args.methods.split(",")],
-            countermeasures=[name.strip() for name in args.countermeasures.split(",")],
-            seeds=range(args.seeds),
-            steps=args.steps,
-            settings=settings,
-            out=args.out,
-            device=settings.device,
-            progress=progress,
-        )
-    print(json.dumps(result.to_dict(), indent=2) if args.json else result.summary())
-    return 0
+
+def _command(args: argparse.Namespace) -> str:
+    """The command for the record; folders are cut to their names, where data lie is nobody's business."""
+    words = ["umed benchmark", Path(args.grid).name]
+    words += [f"--data {name}{equals}{Path(folder).name}" for name, equals, folder in map(_parts, args.data)]
+    words += [f"--set {one}" for one in args.set]
+    if args.seeds:
+        words.append("--seeds " + " ".join(map(str, args.seeds)))
+    return " ".join(words)
+
+
+def _parts(entry: str) -> tuple[str, str, str]:
+    name, equals, folder = entry.partition("=")
+    return (name, equals, folder) if equals else ("", "", name)

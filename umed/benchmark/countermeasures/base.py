@@ -55,6 +55,10 @@ class Countermeasure(ABC):
     name: ClassVar[str]
     scale: float = 1.0
     """New size over old size, where :meth:`image` changes the grid, so that the victim's crops can follow."""
+    cost: float = 1.0
+    """About how many times as long a training step takes, for estimates."""
+    seeded: bool = False
+    """Whether :meth:`select` or :meth:`fit` depend on the victim's seed, so that cases are prepared anew for each."""
 
     def __repr__(self) -> str:
         return label(self.name, self.options())
@@ -148,27 +152,32 @@ class Chain(Countermeasure):
             product *= part.scale
         return product
 
+    @property
+    def cost(self) -> float:  # type: ignore[override]
+        """Product of the parts' costs."""
+        product = 1.0
+        for part in self.parts:
+            product *= part.cost
+        return product
+
+    @property
+    def seeded(self) -> bool:  # type: ignore[override]
+        """Whether any part is."""
+        return any(part.seeded for part in self.parts)
+
     def select(self, published: Samples, clean: Samples, seed: int) -> Samples:
         """Let every part choose from what the one before left."""
         for part in self.parts:
             published = part.select(published, clean, seed)
         return published
 
-    def prepare(self, published: Samples, seed: int, device: torch.device) -> None:
-        """Fit every part on the cases as the parts before it leave them.
-
-        Args:
-            published: the selected training cases.
-            seed: the victim's seed.
-            device: where to compute.
-        """
-        for part in self.parts:
-            part.fit(published, seed, device)
-            published = published.map(part.image, part.label)
-
     def fit(self, published: Samples, seed: int, device: torch.device) -> None:
-        """See :meth:`prepare`."""
-        self.prepare(published, seed, device)
+        """Fit every part on the cases as the parts before it leave them."""
+        learning = [number for number, part in enumerate(self.parts) if type(part).fit is not Countermeasure.fit]
+        for number in range(max(learning, default=-1) + 1):
+            self.parts[number].fit(published, seed, device)
+            if number < learning[-1]:
+                published = published.map(self.parts[number].image, self.parts[number].label)
 
     def image(self, image: Tensor, full_scale: float) -> Tensor:
         """Apply every part in turn."""

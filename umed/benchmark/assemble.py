@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a grid to jobs: every name, option, data set and network is checked here, before anything is trained."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from umed.benchmark.cells import CLEAN, NONE, Spec, label
+from umed.benchmark.countermeasures.base import Chain, make_countermeasure
+from umed.benchmark.grid import BY_DIMENSION, Block, Grid, Step
+from umed.benchmark.jobs import CellJob, PretrainJob, PriceJob, ProtectJob, victim_settings
+from umed.benchmark.ready import crop_size
+from umed.benchmark.recipe import Recipe
+from umed.benchmark.recipes import default_recipe
+from umed.benchmark.sets import CutSet, cut_set, look_at
+from umed.benchmark.victims import check_victim, divisor
+from umed.config import Settings, make_settings, merge
+from umed.errors import ConfigError, UmedError
+from umed.facts import Facts
+from umed.io import files
+from umed.methods.base import make_method
+from umed.planning import make_plan
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A grid in which everything fits together.
+
+    Args:
+        grid: the grid.
+        facts: about each data set that is used.
+        settings: how to protect, for each label of a protection.
+        recipes: of each (data set, victim).
+        chains: each countermeasure with all its options, so that a changed default changes what a cell is.
+    """
+
+    grid: Grid
+    facts: dict[str, Facts]
+    settings: dict[str, Settings]
+    recipes: dict[tuple[str, str], Recipe]
+    chains: dict[str, tuple[Step, ...]]
+
+    def combinations(self) -> list[tuple[str, str, str, str, int]]:
+        """Data set, protection, victim, countermeasure and seed of every cell, controls included, in running order."""
+        found: dict[tuple[str, str, str, str, int], None] = {}
+        for block in self.grid.blocks:
+            for one in _product(block):
+                found[one] = None
+        order = {name: number for number, name in enumerate([CLEAN, *self.grid.methods])}
+        tried = {name: number for number, name in enumerate([NONE, *self.chains])}
+        data = list(self.facts)
+        return sorted(found, key=lambda one: (data.index(one[0]), order[one[1]], tried[one[3]]))
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Everything that is to be done, each list in running order."""
+
+    protect: tuple[ProtectJob, ...]
+    pretrain: tuple[PretrainJob, ...]
+    cells: tuple[CellJob, ...]
+    price: tuple[PriceJob, ...]
+
+
+def _product(block: Block) -> Iterator[tuple[str, str, str, str, int]]:
+    """Every cell of a block; each protection has its clean control, each mixture that of its clean cases alone."""
+    for data in block.data:
+        for method in (CLEAN, *block.methods):
+            for countermeasure in block.countermeasures:
+                for victim in block.victims:
+                    for seed in block.seeds:
+                        yield data, method, victim, countermeasure, seed
+
+
+def check_grid(grid: Grid, device: str = "auto") -> Checked:
+    """Make sure that everything in a grid exists and fits, without training or writing anything.
+
+    Args:
+        grid: as read.
+        device: torch device of the trainings.
+
+    Returns:
+        The grid with what was looked up.
+
+    Raises:
+        ConfigError: when something does not; it names the line.
+    """
+    chains = _check_countermeasures(grid)
+    _add_mixing_controls(grid, chains)
+    settings = {name: _settings(grid, name, device) for name in grid.methods}
+    facts: dict[str, Facts] = {}
+    recipes: dict[tuple[str, str], Recipe] = {}
+    with tempfile.TemporaryDirectory(prefix="umed-benchmark-") as scratch:
+        for name in dict.fromkeys(name for block in grid.blocks for name in block.data):
+            facts[name] = look_at(grid, name, Path(scratch))
+    for block in grid.blocks:
+        for name in block.data:
+            for method in block.methods:
+                _check_method(grid, method, settings[method], facts[name])
+            for victim in block.victims:
+                if (name, victim) not in recipes:
+                    recipes[name, victim] = _check_victim(grid, name, victim, facts[name])
+    return Checked(grid, facts, settings, recipes, chains)
+
+
+def _check_countermeasures(grid: Grid) -> dict[str, tuple[Step, ...]]:
+    chains: dict[str, tuple[Step, ...]] = {}
+    for title, steps in grid.countermeasures.items():
+        try:
+            made = [make_countermeasure(name, options) for name, options in steps]
+        except ConfigError as error:
+            raise grid.error("countermeasures", title, str(error)) from error
+        chains[title] = tuple((part.name, part.options()) for part in made)
+    return chains
+
+
+def _add_mixing_controls(grid: Grid, chains: dict[str, tuple[Step, ...]]) -> None:
+    """A mixture with clean cases is worth nothing without the control that has those clean cases alone."""
+    blocks = []
+    for block in grid.blocks:
+        controls = []
+        for title in block.countermeasures:
+            shares = [options["share"] for name, options in chains[title] if name == "mix"]
+            if shares:
+                rest = [step for step in chains[title] if step[0] != "mix"]
+                steps = (("clean_subset", {"share": shares[0]}), *rest)
+                given = [step for step in grid.countermeasures[title] if step[0] != "mix"]
+                name = " + ".join(label(part, options) for part, options in (steps[0], *given))
+                chains[name] = grid.countermeasures[name] = steps
+                controls.append(name)
+        blocks.append(block)
+        if controls:
+            blocks.append(replace(block, methods=(), countermeasures=tuple(dict.fromkeys(controls))))
+    grid.blocks = tuple(blocks)
+
+
+def _settings(grid: Grid, title: str, device: str) -> Settings:
+    chosen = grid.methods[title]
+    changes = merge(grid.protection, {**chosen.settings, "method": chosen.method, "device": device})
+    if chosen.options:
+        changes["method_options"] = chosen.options
+    try:
+        return make_settings(grid.recipe, changes)
+    except ConfigError as error:
+        raise grid.error("methods", title, str(error)) from error
+
+
+def _check_method(grid: Grid, title: str, settings: Settings, facts: Facts) -> None:
+    try:
+        make_method(make_plan(facts, settings))
+    except UmedError as error:
+        raise grid.error("methods", title, f"{title} on {facts.name}: {error}") from error
+
+
+def _check_victim(grid: Grid, data: str, title: str, facts: Facts) -> Recipe:
+    net, changes = grid.victims[title]
+    dims = len(facts.shape)
+    try:
+        recipe = default_recipe(net, dims, _changes(grid, data, dims, changes))
+        if recipe.pretrained is not None and recipe.pretrained.data not in (None, *grid.data):
+            raise ConfigError(f"pretrained.data: expected a data set of the grid, got {recipe.pretrained.data!r}.")
+        if recipe.pretrained is not None and recipe.pretrained.checkpoint is not None:
+            path = grid.folder / recipe.pretrained.checkpoint
+            if not path.is_file():
+                raise ConfigError(f"pretrained.checkpoint: expected a file, got {path}, which does not exist.")
+            recipe = replace(recipe, pretrained=replace(recipe.pretrained, checkpoint=str(path.resolve())))
+        patch = crop_size([facts.shape], recipe.patch, divisor(recipe, dims))
+        check_victim(recipe, spatial_dims=dims, in_channels=facts.channels, classes=facts.classes, patch=patch)
+    except UmedError as error:
+        raise grid.error("victims", title, f"{title} on {data}: {error}") from error
+    return recipe
+
+
+def _changes(grid: Grid, data: str, dims: int, changes: dict[str, Any]) -> dict[str, Any]:
+    """Changes to a recipe: those of the grid, of the dimension, of the data set, and of the victim itself."""
+    merged: dict[str, Any] = {}
+    for layer in (grid.training, grid.data[data].training):
+        merged = merge(merged, {key: value for key, value in layer.items() if key not in BY_DIMENSION})
+        merged = merge(merged, layer.get(f"{dims}d", {}))
+    return merge(merged, changes)
+
+
+def assemble(checked: Checked, out: Path, device: str) -> Jobs:
+    """Make the data sets ready below the benchmark's folder, and all jobs.
+
+    Args:
+        checked: the grid.
+        out: the benchmark's folder.
+        device: torch device of the trainings.
+
+    Returns:
+        The jobs.
+    """
+    grid = checked.grid
+    names = {name for name in checked.facts} | {
+        recipe.pretrained.data for recipe in checked.recipes.values() if recipe.pretrained and recipe.pretrained.data
+    }
+    sets = {name: cut_set(grid, name, out) for name in grid.data if name in names}
+    protect: dict[tuple[str, str], ProtectJob] = {}
+    pretrain: dict[str, PretrainJob] = {}
+    cells: dict[str, CellJob] = {}
+    judges: dict[str, CellJob] = {}
+    for data, method, victim, countermeasure, seed in checked.combinations():
+        if method != CLEAN:
+            protect.setdefault((data, method), ProtectJob(out, sets[data], method, checked.settings[method]))
+        first = _first_training(checked, sets, out, device, data, victim, seed)
+        if first is not None:
+            pretrain[first.name] = first
+        job = _cell(
+            checked, sets[data], out, device, method, victim, countermeasure, seed, protect.get((data, method)), first
+        )
+        judge = grid.price and data not in judges and (method, countermeasure) == (CLEAN, NONE)
+        if judge and job.recipe.net != "nnunet" and job.recipe.pretrained is None:
+            job = judges[data] = replace(job, keep_weights=True)
+        cells.setdefault(job.spec.key, job)
+    price = [PriceJob(out, job, judges.get(job.data.name)) for job in protect.values()] if grid.price else []
+    return Jobs(tuple(protect.values()), tuple(pretrain.values()), tuple(cells.values()), tuple(price))
+
+
+def _first_training(
+    checked: Checked, sets: dict[str, CutSet], out: Path, device: str, data: str, victim: str, seed: int
+) -> PretrainJob | None:
+    recipe = checked.recipes[data, victim]
+    if recipe.pretrained is None or recipe.pretrained.data is None:
+        return None
+    steps = recipe.pretrained.steps or recipe.steps
+    return PretrainJob(
+        out, sets[recipe.pretrained.data], replace(recipe, pretrained=None, freeze="none", steps=steps), seed, device
+    )
+
+
+def _cell(
+    checked: Checked,
+    data: CutSet,
+    out: Path,
+    device: str,
+    method: str,
+    victim: str,
+    countermeasure: str,
+    seed: int,
+    protected: ProtectJob | None,
+    pretrained: PretrainJob | None,
+) -> CellJob:
+    recipe, steps = checked.recipes[data.name, victim], checked.chains[countermeasure]
+    given = None if recipe.pretrained is None else recipe.pretrained.checkpoint
+    settings = {
+        "inputs": data.inputs,
+        "protection": None if protected is None else protected.mark,
+        "victim": victim_settings(recipe, pretrained, None if given is None else files.sha256(Path(given))),
+        "countermeasures": [{"name": name, "options": options} for name, options in steps],
+        "tolerance": checked.grid.tolerance,
+    }
+    spec = Spec(data.name, method, victim, countermeasure, seed, settings)
+    return CellJob(out, spec, data, recipe, steps, protected, pretrained, checked.grid.tolerance, device)
+
+
+def cost(job: CellJob) -> float:
+    """About how many times as long a step of a cell takes because of its countermeasures."""
+    return Chain([make_countermeasure(name, options) for name, options in job.steps]).cost

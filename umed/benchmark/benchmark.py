@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a grid: checks it whole, then does what is missing, wherever there is room, and writes the report."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from umed.benchmark.assemble import Checked, Jobs, assemble, check_grid
+from umed.benchmark.cells import CLEAN, read_cell
+from umed.benchmark.estimate import Estimate, words
+from umed.benchmark.grid import load_grid
+from umed.benchmark.jobs import CellJob
+from umed.benchmark.probe import pick_device
+from umed.benchmark.ready import crop_size
+from umed.benchmark.run import run_cell, run_pretrain, run_price, run_protect
+from umed.benchmark.scoring import mean_dsc
+from umed.benchmark.victims import divisor
+from umed.errors import ConfigError
+from umed.execution import Done, Task, execute
+from umed.io.files import atomic
+
+Say = Callable[[str], None]
+GRID = "grid.json"
+"""What the folder is about: name, notes, command, and the cells that belong to the present grid."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run of a benchmark ended.
+
+    Args:
+        out: its folder.
+        cells: how many cells the grid has, in all.
+        done: how many of them are done.
+        failures: name and reason of each job that failed.
+        report: the HTML report, ``None`` before any cell is done.
+    """
+
+    out: Path
+    cells: int
+    done: int
+    failures: tuple[tuple[str, str], ...] = ()
+    report: Path | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all is done, 3 when some cells failed, 1 when none could be done."""
+        return 0 if not self.failures else 3 if self.done else 1
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run would do.
+
+    Args:
+        out: its folder.
+        rows: title of each cell with its seconds; 0 for one that is done.
+        protect: titles of the protections that are still to be made.
+        seconds: of all cells that are left, protecting not counted.
+        workers: processes that share them.
+    """
+
+    out: Path
+    rows: tuple[tuple[str, float], ...]
+    protect: tuple[str, ...]
+    seconds: float
+    workers: int
+
+    def summary(self) -> str:
+        """Text for a screen."""
+        left = [row for row in self.rows if row[1] != 0]
+        lines = [f"{title}: {'done' if seconds == 0 else words(seconds)}" for title, seconds in self.rows]
+        lines += [f"to protect first: {title}" for title in self.protect]
+        total = words(self.seconds / self.workers)
+        lines.append(f"{len(left)} of {len(self.rows)} cells are left, about {total} with {self.workers} worker(s)")
+        return "\n".join(lines)
+
+
+def preview(
+    grid: str | Path,
+    out: str | Path,
+    *,
+    data: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    workers: int = 1,
+) -> Preview:
+    """Check a grid and say what a run would do; nothing is trained, and nothing stays on disk.
+
+    Args:
+        grid: name of a shipped grid, or a YAML file.
+        out: the benchmark's folder; cells that it holds already count as done.
+        data: ``NAME=FOLDER`` for data sets of the grid.
+        changes: laid over the grid.
+        device: ``"auto"`` or a torch device.
+        workers: processes that would share the work.
+
+    Returns:
+        The cells and their estimated times.
+    """
+    import tempfile
+
+    checked, where = check_grid(load_grid(grid, data=data, changes=changes), device), pick_device(device)
+    out = Path(out)
+    if (out / GRID).is_file():
+        jobs = assemble(checked, out, where)
+    else:
+        with tempfile.TemporaryDirectory(prefix="umed-benchmark-") as scratch:
+            jobs = assemble(checked, Path(scratch), where)
+    estimate = _estimate(checked, jobs, where)
+    rows = tuple((job.spec.title, estimate.cell(job)) for job in jobs.cells)
+    missing = tuple(job.name for job in jobs.protect if not (job.folder / "umed" / "manifest.json").is_file())
+    return Preview(out, rows, missing, sum(seconds for _, seconds in rows), workers)
+
+
+def benchmark(
+    grid: str | Path,
+    out: str | Path,
+    *,
+    data: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    workers: int = 1,
+    scheduler: str | None = None,
+    threads: int | None = None,
+    shard: tuple[int, int] = (0, 1),
+    command: str = "",
+    say: Say | None = None,
+) -> Ended:
+    """Run what is missing of a grid, and write the report.
+
+    Args:
+        grid: name of a shipped grid, or a YAML file.
+        out: folder for protected copies, cells and the report; a run that was stopped goes on there.
+        data: ``NAME=FOLDER`` for data sets of the grid.
+        changes: laid over the grid.
+        device: ``"auto"`` or a torch device.
+        workers: local processes.
+        scheduler: address of a Dask scheduler, instead of local processes.
+        threads: of each worker; the cores divided by the workers if ``None``.
+        shard: ``(k, n)`` does every n-th cell from the k-th on; runs with the same folder add up.
+        command: that started this, for the record.
+        say: called with a line after each job.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        ConfigError: when something in the grid is wrong; it names the line, and nothing was trained.
+    """
+    if not 0 <= shard[0] < shard[1]:
+        raise ConfigError(f"shard: expected K/N with 0 <= K < N, got {shard[0]}/{shard[1]}.")
+    read = load_grid(grid, data=data, changes=changes)
+    checked, where = check_grid(read, device), pick_device(device)
+    out = Path(out)
+    jobs = assemble(checked, out, where)
+    _write_grid(checked, jobs, out, command)
+    tasks = make_tasks(jobs, shard)
+    estimate = _estimate(checked, jobs, where)
+    tell = _Teller(jobs, tasks, estimate, max(workers, 1), say or (lambda _line: None))
+    done = execute(tasks, workers=workers, scheduler=scheduler, threads=threads, on_done=tell)
+    failures = tuple((name, one.error) for name, one in done.items() if one.error is not None)
+    finished = sum(job.done for job in jobs.cells)
+    report = None
+    if finished:
+        from umed.benchmark.report import write_benchmark_report
+
+        report = write_benchmark_report(out)
+    return Ended(out, len(jobs.cells), finished, failures, report)
+
+
+def make_tasks(jobs: Jobs, shard: tuple[int, int] = (0, 1)) -> list[Task]:
+    """Tasks for what is not done yet, each with those that it needs.
+
+    Args:
+        jobs: all of them.
+        shard: this run's part of the cells and of the prices.
+
+    Returns:
+        The tasks, in running order: a protection stands right before the first cell that needs it.
+    """
+    tasks: dict[str, Task] = {}
+
+    def need(name: str, function: Callable[..., Any], job: Any) -> str:
+        tasks.setdefault(name, Task(name, function, (job,)))
+        return name
+
+    mine = jobs.cells[shard[0] :: shard[1]]
+    keep = {job.judge.name: job.judge for job in jobs.price if job.judge is not None}
+    for job in [*mine, *(job for name, job in keep.items() if name not in {one.name for one in mine})]:
+        if job.done or job.name in tasks:
+            continue
+        needs = []
+        if job.protected is not None:
+            needs.append(need(job.protected.name, run_protect, job.protected))
+        if job.pretrained is not None:
+            needs.append(need(job.pretrained.name, run_pretrain, job.pretrained))
+        tasks[job.name] = Task(job.name, run_cell, (job,), tuple(needs))
+    for one in jobs.price[shard[0] :: shard[1]]:
+        if not one.file.is_file():
+            needs = [need(one.protected.name, run_protect, one.protected)]
+            if one.judge is not None and one.judge.name in tasks:
+                needs.append(one.judge.name)
+            tasks[one.name] = Task(one.name, run_price, (one,), tuple(needs))
+    return list(tasks.values())
+
+
+def _estimate(checked: Checked, jobs: Jobs, device: str) -> Estimate:
+    shapes = {}
+    for (data, victim), recipe in checked.recipes.items():
+        facts = checked.facts[data]
+        patch = crop_size([facts.shape], recipe.patch, divisor(recipe, len(facts.shape)))
+        shapes[data, victim] = (patch, facts.channels, facts.classes)
+    estimate = Estimate(shapes, device)
+    estimate.learn(jobs.cells)
+    return estimate
+
+
+class _Teller:
+    """Says after each job what was found, how many cells are done, and how long the rest will take."""
+
+    def __init__(self, jobs: Jobs, tasks: Sequence[Task], estimate: Estimate, workers: int, say: Say) -> None:
+        self.cells: dict[str, CellJob] = {job.name: job for job in jobs.cells}
+        self.left = {task.name: self.cells[task.name] for task in tasks if task.name in self.cells}
+        self.ready = len(jobs.cells) - len(self.left)
+        self.estimate, self.workers, self.say = estimate, workers, say
+        self.begin = time.perf_counter()
+
+    def __call__(self, done: Done, count: int, total: int) -> None:
+        if done.error is not None:
+            self.left.pop(done.name, None)
+            self.say(f"FAILED {done.name}: {done.error}")
+            return
+        job = self.left.pop(done.name, None)
+        if job is None:
+            self.say(f"{done.name}: {words(done.seconds)}")
+            return
+        self.ready += 1
+        self.estimate.note(job, job.file)
+        rest = sum(self.estimate.cell(one) for one in self.left.values()) / self.workers
+        last = mean_dsc(read_cell(job.file).choices["last"].dsc)
+        figure = "none" if last is None else f"{100 * last:.1f} %"
+        self.say(
+            f"[{self.ready}/{len(self.cells)}] {job.spec.title}: DSC {figure}, {words(done.seconds)}; "
+            f"about {words(rest)} left"
+        )
+
+
+def _write_grid(checked: Checked, jobs: Jobs, out: Path, command: str) -> None:
+    """Say what belongs to the present grid, so that a report leaves out cells of earlier settings."""
+    grid = checked.grid
+    content = {
+        "name": grid.name,
+        "notes": grid.notes,
+        "command": command,
+        "tolerance": grid.tolerance,
+        "data": {
+            name: {
+                "cases": {part: len(getattr(job.data.split, part)) for part in ("train", "validation", "test")},
+                **job.data.inputs,
+            }
+            for name, job in {job.spec.data: job for job in jobs.cells}.items()
+        },
+        "methods": [CLEAN, *grid.methods],
+        "cells": [job.spec.file for job in jobs.cells],
+        "price": [job.file.name for job in jobs.price],
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic(out / GRID) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def print_line(line: str) -> None:
+    """A line on stderr, at once."""
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where, when and from what a figure was made; no paths, no names of people or machines."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from umed import __version__
+
+
+def environment() -> dict[str, Any]:
+    """Versions, hardware, commit and date, for a record.
+
+    Returns:
+        ``umed``, ``python``, ``torch``, ``monai``, ``hardware``, ``cores``, ``threads``, ``commit``, ``date`` (UTC).
+    """
+    import torch
+
+    chip = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
+    return {
+        "umed": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "monai": metadata.version("monai"),
+        "hardware": chip,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "commit": commit(),
+        "date": f"{datetime.datetime.now(tz=datetime.timezone.utc):%Y-%m-%d %H:%M}",
+    }
+
+
+@cache
+def processor() -> str:
+    """Name of the CPU."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@cache
+def commit() -> str:
+    """Hash of the commit that this code lies in, with ``+`` when there are changes, ``"unknown"`` outside git."""
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{found}{'+' if changed else ''}"

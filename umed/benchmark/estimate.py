@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long a benchmark will take: from cells of the same kind that are done, else from a few measured steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from umed.benchmark.assemble import cost
+from umed.benchmark.cells import read_cell
+from umed.benchmark.jobs import CellJob
+from umed.benchmark.recipe import Recipe
+from umed.benchmark.victims import build_victim, make_optimizer
+from umed.bilevel import segmentation_loss
+from umed.errors import InputError
+
+MEASURED = 2
+AROUND = 1.2
+"""A cell's time over that of its training steps: reading, predicting and scoring."""
+
+
+class Estimate:
+    """Seconds of cells that are not done yet.
+
+    Args:
+        shapes: crop size, channels and classes of each data set, as :func:`umed.benchmark.assemble.check_grid` saw it.
+        device: torch device of the trainings.
+    """
+
+    def __init__(self, shapes: dict[tuple[str, str], tuple[tuple[int, ...], int, int]], device: str) -> None:
+        self.shapes = shapes
+        self.device = device
+        self._seconds: dict[tuple[str, str], float] = {}
+
+    def learn(self, cells: Sequence[CellJob]) -> None:
+        """Take the time a step from cells that are done.
+
+        Args:
+            cells: any cells.
+        """
+        for job in cells:
+            if job.done:
+                self.note(job, job.file)
+
+    def note(self, job: CellJob, file: Path) -> None:
+        """Take the time a step from one cell's file."""
+        try:
+            total = read_cell(file).seconds.get("total", 0.0)
+        except InputError:
+            return
+        if total:
+            self._seconds[self._kind(job)] = total / (job.recipe.steps * cost(job))
+
+    def cell(self, job: CellJob) -> float:
+        """Seconds that a cell will take.
+
+        Args:
+            job: a cell.
+
+        Returns:
+            Seconds; 0 for a cell that is done, NaN for an external victim of which none was run yet.
+        """
+        if job.done:
+            return 0.0
+        kind = self._kind(job)
+        if kind not in self._seconds:
+            shape = self.shapes[job.data.name, job.spec.victim]
+            self._seconds[kind] = AROUND * step_seconds(job.recipe, *shape, self.device)
+        return self._seconds[kind] * job.recipe.steps * cost(job)
+
+    @staticmethod
+    def _kind(job: CellJob) -> tuple[str, str]:
+        return job.data.name, job.spec.victim
+
+
+def step_seconds(recipe: Recipe, patch: tuple[int, ...], channels: int, classes: int, device: str) -> float:
+    """Measure training steps of a victim on random numbers.
+
+    Args:
+        recipe: of the victim.
+        patch: size of its crops.
+        channels: of the images.
+        classes: background included.
+        device: torch device.
+
+    Returns:
+        Seconds a step; NaN for an external victim.
+    """
+    if recipe.net == "nnunet":
+        return float("nan")
+    dims = len(patch)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_victim(recipe, spatial_dims=dims, in_channels=channels, classes=classes, patch=patch)
+        image = torch.rand(recipe.batch, channels, *patch)
+    network = network.to(device).train()
+    optimizer = make_optimizer(network, recipe)
+    label = torch.zeros(recipe.batch, 1, *patch, dtype=torch.long, device=device)
+    begin = 0.0
+    for step in range(MEASURED + 1):
+        if step == 1:
+            begin = time.perf_counter()  # the first step allocates
+        optimizer.zero_grad()
+        with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=recipe.bfloat16):
+            output = network(image.to(device))
+        torch.autograd.backward(segmentation_loss(output.float(), label))
+        optimizer.step()
+    return (time.perf_counter() - begin) / MEASURED
+
+
+def words(seconds: float) -> str:
+    """A duration for people.
+
+    >>> words(40), words(600), words(8000), words(float("nan"))
+    ('40 s', '10 min', '2 h 13 min', 'unknown')
+    """
+    if seconds != seconds:
+        return "unknown"
+    minutes = round(seconds / 60)
+    return f"{seconds:.0f} s" if seconds < 90 else f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A first answer in minutes: does a network that trains on the protected images still segment clean ones?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from umed.benchmark.scoring import mean_dsc
+from umed.benchmark.countermeasures.base import Chain
+from umed.benchmark.data import load_samples, split_cases
+from umed.benchmark.ready import crop_size, make_ready
+from umed.benchmark.recipes import default_recipe
+from umed.benchmark.scoring import dsc_table, predict
+from umed.benchmark.training import train_victim
+from umed.benchmark.victims import build_victim, divisor
+from umed.errors import InputError
+from umed.io.layouts import find_dataset
+from umed.types import Progress
+
+
+def pick_device(name: str = "auto") -> str:
+    """Resolve ``"auto"``.
+
+    Args:
+        name: ``"auto"`` or a torch device.
+
+    Returns:
+        A torch device.
+    """
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """DSC of two small victims on the same clean test cases.
+
+    Args:
+        before: mean DSC after training on the original images.
+        after: the same after training on the protected images.
+        test: how many cases judged.
+        train: how many cases were trained on.
+        steps: optimiser steps of each victim.
+        seconds: wall time of both trainings.
+        flat: whether both training losses were flat at the end.
+    """
+
+    before: float
+    after: float
+    test: int
+    train: int
+    steps: int
+    seconds: float
+    flat: bool
+
+    def summary(self) -> str:
+        """One line for a screen."""
+        rest = f"{self.steps} steps on {self.train} cases, tested on {self.test} clean ones"
+        return (
+            f"probe victim: DSC {100 * self.before:.1f} % after training on originals, {100 * self.after:.1f} % on "
+            f"protected images ({rest}); a quick look, not a result: these victims have hardly learnt"
+        )
+
+
+def probe(
+    input: str | Path,
+    output: str | Path,
+    *,
+    steps: int | None = None,
+    width: int = 8,
+    seed: int = 0,
+    most: int = 64,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> ProbeResult:
+    """Train a small victim on a data set and another on its protected copy, and test both on clean cases.
+
+    A quarter of the cases is held out; neither victim sees them, nor are their protected versions used. A learnt method
+    may have seen them while it was fitted: ``umed benchmark`` is the stricter measure.
+
+    Args:
+        input: the original data set.
+        output: what ``umed protect`` wrote.
+        steps: optimiser steps of each victim, ``None`` for 240 in 2D, 300 in 3D.
+        width: width of the U-Net.
+        seed: seeds the split and the victims.
+        most: cases that are looked at, evenly spaced, so that a large data set does not fill the memory.
+        device: ``"auto"`` or a torch device.
+        progress: called with stage, done, total.
+
+    Returns:
+        DSC before and after.
+
+    Raises:
+        InputError: When fewer than 4 cases are in both folders.
+    """
+    released = {case.id for case in find_dataset(Path(output)).cases if case.label is not None}
+    ids = sorted(case.id for case in find_dataset(Path(input)).cases if case.id in released and case.label is not None)
+    if len(ids) < 4:
+        raise InputError(
+            f"{output}: expected at least 4 cases that {input} has too, got {len(ids)}. Protect more cases."
+        )
+    ids = [ids[k] for k in sorted(set(np.linspace(0, len(ids) - 1, min(most, len(ids))).astype(int).tolist()))]
+    split = split_cases(ids, seed=seed)
+    published = (*split.train, *split.validation)  # no checkpoint is chosen, so nothing is held back for it
+    clean = load_samples(input, ids)
+    dims = clean.images[0].ndim - 1
+    patch, batch = ((96, 96), 4) if dims == 2 else ((32, 32, 32), 1)
+    changes = {"steps": steps or (240 if dims == 2 else 300), "width": width, "patch": patch, "batch": batch}
+    recipe = default_recipe("unet", dims, changes)
+    where, chain = torch.device(pick_device(device)), Chain()
+    test = make_ready(clean.pick(split.test), chain)
+    scores, seconds, flat = [], 0.0, True
+    for stage, root in (("probe on originals", input), ("probe on protected", output)):
+        source = clean.pick(published) if root is input else load_samples(output, published)
+        train = make_ready(replace(source, classes=clean.classes), chain)
+        step = divisor(recipe, dims)
+        window = crop_size([image.shape[1:] for image in train.images], recipe.patch, step)
+        channels = len(train.images[0])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = build_victim(
+                recipe, spatial_dims=dims, in_channels=channels, classes=clean.classes, patch=window
+            )
+
+        def report(done: int, total: int, _loss: float, stage: str = stage) -> None:
+            if progress is not None:
+                progress(stage, done, total)
+
+        training = train_victim(
+            network, train, recipe=recipe, divisor=step, seed=seed, device=where, progress=report
+        )
+        answers = predict(network, test.images, where, window, [truth.shape for truth in test.truths])
+        scores.append(mean_dsc(dsc_table(answers, test.truths, test.classes)) or 0.0)
+        seconds += training.train_seconds
+        flat = flat and training.flat
+    return ProbeResult(
+        before=scores[0],
+        after=scores[1],
+        test=len(split.test),
+        train=len(published),
+        steps=recipe.steps,
+        seconds=round(seconds, 1),
+        flat=flat,
+    )

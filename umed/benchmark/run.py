@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does one job of a benchmark. Results are files, written whole or not at all; what is there already is not redone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from umed.benchmark.cells import Cell, Scores
+from umed.benchmark.countermeasures.base import Chain, make_countermeasure
+from umed.benchmark.data import Samples, class_names, load_samples, subset_dataset
+from umed.benchmark.environment import environment
+from umed.benchmark.jobs import CellJob, PretrainJob, PriceJob, ProtectJob
+from umed.benchmark.ready import Ready, crop_size, make_ready
+from umed.benchmark.recipe import Recipe
+from umed.benchmark.scoring import Answers, predict, score
+from umed.benchmark.training import StepProgress, Training, train_victim
+from umed.benchmark.victims import build_victim, divisor, freeze_encoder, load_pretrained, read_checkpoint
+from umed.errors import VerificationError
+from umed.io.files import atomic
+from umed.protect import protect
+from umed.types import Progress
+
+T = TypeVar("T")
+SHOWN = 3
+"""Test cases whose predictions are kept for the report."""
+SHELF: OrderedDict[Hashable, Any] = OrderedDict()
+"""Cases in memory that the next job of this process probably needs again; the least recently used leave first."""
+ROOM = 6
+
+
+def _once(key: Hashable, make: Callable[[], T]) -> T:
+    if key in SHELF:
+        SHELF.move_to_end(key)
+    else:
+        SHELF[key] = make()
+        while len(SHELF) > ROOM:
+            SHELF.popitem(last=False)
+    found: T = SHELF[key]
+    return found
+
+
+def run_protect(job: ProtectJob, progress: Progress | None = None) -> str:
+    """Protect the published cases of a data set, and only those.
+
+    Args:
+        job: what to protect and how.
+        progress: called with stage, done, total.
+
+    Returns:
+        The folder.
+
+    Raises:
+        VerificationError: When a case could not be protected, since the victim would then train on fewer cases.
+    """
+    if (job.folder / "umed" / "manifest.json").is_file():
+        return str(job.folder)
+    mark = job.folder.name.rpartition("-")[2]
+    source = subset_dataset(job.data.root, job.data.published, job.out / "data" / f"{job.data.name}-published-{mark}")
+    result = protect(source, job.folder, settings=job.settings, resume=job.folder.exists(), progress=progress)
+    failed = [outcome for outcome in result.outcomes if outcome.status in ("failed", "skipped")]
+    if failed:
+        (job.folder / "umed" / "manifest.json").unlink(missing_ok=True)  # tried again by the next run
+        raise VerificationError(
+            f"{job.data.name}: expected all {len(job.data.published)} published cases to be protected by {job.label}, "
+            f"but {len(failed)} were not, first {failed[0].id}: {failed[0].reason}"
+        )
+    return str(job.folder)
+
+
+def run_pretrain(job: PretrainJob, progress: StepProgress | None = None) -> str:
+    """Train a victim on the clean cases of another data set, and keep its weights.
+
+    Args:
+        job: what to train.
+        progress: called with (step, steps, loss).
+
+    Returns:
+        The file.
+    """
+    if not job.file.is_file():
+        chain = Chain()
+        cases = make_ready(_samples(job.data.root, job.data.ids).pick(job.data.split.train), chain)
+        network, step = _build(job.recipe, cases, chain, job.seed)
+        train_victim(
+            network, cases, recipe=job.recipe, divisor=step, seed=job.seed, device=job.device, progress=progress
+        )
+        _save(network, job.file)
+    return str(job.file)
+
+
+def run_cell(job: CellJob, progress: StepProgress | None = None) -> str:
+    """Train one victim and judge it on clean test cases.
+
+    Args:
+        job: what to train on, with what, against what.
+        progress: called with (step, steps, loss).
+
+    Returns:
+        The JSON file.
+    """
+    if job.done:
+        return str(job.file)
+    begin = time.perf_counter()
+    chain = Chain([make_countermeasure(name, options) for name, options in job.steps])
+    train, validation, test = _cases(job, chain)
+    network, step = _build(job.recipe, train, chain, job.spec.seed)
+    frozen, notes = _pretrain(network, job)
+    training = train_victim(
+        network,
+        train,
+        recipe=_scaled(job.recipe, chain.scale),
+        validation=validation,
+        chain=chain,
+        divisor=step,
+        frozen=frozen,
+        seed=job.spec.seed,
+        device=job.device,
+        progress=progress,
+    )
+    choices, answers, seconds = _judge(network, training, test, job)
+    pictures = _draw(job, test, answers)
+    if job.keep_weights:
+        _save(network, job.weights)
+    seconds |= {"train": training.train_seconds, "total": time.perf_counter() - begin}
+    seconds["predict"] += training.predict_seconds
+    cell = Cell(
+        spec=job.spec,
+        classes=class_names(job.data.root, test.classes),
+        cases=test.ids,
+        choices=choices,
+        loss=training.curve(),
+        flat=training.flat,
+        validation=tuple((at, one.get("clean"), one.get("protected")) for at, one in training.validation),
+        seconds={name: round(value, 3) for name, value in seconds.items()},
+        environment=environment(),
+        unit=test.unit,
+        pictures=pictures,
+        notes=notes,
+    )
+    return str(cell.write(job.out / "cells"))
+
+
+def run_price(job: PriceJob, progress: Progress | None = None) -> str:
+    """Measure what a protection costs people and authorised users.
+
+    Args:
+        job: which protection, and the clean-trained victim that plays the authorised user.
+        progress: called with stage, done, total.
+
+    Returns:
+        The JSON file.
+    """
+    from umed.benchmark.price import measure_price
+
+    if not job.file.is_file():
+        predictor = None if job.judge is None else _predictor(job.judge)
+        data = job.protected.data
+        # The validation cases come first: the clean-trained victim has not seen them.
+        price = measure_price(
+            data.root,
+            job.protected.folder,
+            data.published,
+            unseen=data.split.validation,
+            predict=predictor,
+            progress=progress,
+        )
+        content = {
+            "data": data.name,
+            "method": job.protected.label,
+            "measures": price.to_dict(),
+            "environment": environment(),
+        }
+        with atomic(job.file) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return str(job.file)
+
+
+def _samples(root: Path, ids: tuple[str, ...]) -> Samples:
+    return _once((root, ids), lambda: load_samples(root, ids))
+
+
+def _cases(job: CellJob, chain: Chain) -> tuple[Ready, dict[str, Ready], Ready]:
+    """Training, validation and test cases as the victim sees them, kept for the next victim."""
+    split, seed = job.data.split, job.spec.seed
+    protected = None if job.protected is None else job.protected.folder
+    steps = json.dumps(job.steps)
+    key = (job.data.root, protected, steps, seed if chain.seeded else None)
+
+    def make() -> tuple[Ready, dict[str, Ready], Ready]:
+        clean = _samples(job.data.root, job.data.ids)
+        published = clean.pick(job.data.published)
+        if protected is not None:
+            published = replace(_samples(protected, job.data.published), classes=clean.classes)
+            published = replace(published, scales=clean.pick(job.data.published).scales)
+        selected = chain.select(published.pick(split.train), clean.pick(split.train), seed)
+        chain.fit(selected, seed, torch.device(job.device))
+        validation = {"clean": make_ready(clean.pick(split.validation), chain)}
+        if protected is not None:
+            validation["protected"] = make_ready(published.pick(split.validation), chain)
+        return make_ready(selected, chain), validation, make_ready(clean.pick(split.test), chain)
+
+    return _once(key, make)
+
+
+def _build(recipe: Recipe, cases: Ready, chain: Chain, seed: int) -> tuple[nn.Module, int]:
+    """A fresh network whose weights depend on the seed alone, and the divisor of its crops."""
+    dims, channels = cases.images[0].ndim - 1, len(cases.images[0])
+    recipe = _scaled(recipe, chain.scale)
+    step = divisor(recipe, dims)
+    patch = crop_size([image.shape[1:] for image in cases.images], recipe.patch, step)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_victim(recipe, spatial_dims=dims, in_channels=channels, classes=cases.classes, patch=patch)
+    return network, step
+
+
+def _pretrain(network: nn.Module, job: CellJob) -> tuple[list[nn.Module], tuple[str, ...]]:
+    """Load pretrained weights; gives what stays frozen, and what to say about it."""
+    wanted = job.recipe.pretrained
+    if wanted is None:
+        return [], ()
+    path = Path(wanted.checkpoint) if job.pretrained is None else job.pretrained.file  # type: ignore[arg-type]
+    loaded = load_pretrained(network, read_checkpoint(path))
+    notes = [f"pretrained: {loaded.loaded} tensors loaded, {len(loaded.skipped)} of another shape left as they were"]
+    frozen = freeze_encoder(network, job.recipe.net) if job.recipe.freeze == "encoder" else []
+    if frozen:
+        notes.append("encoder frozen")
+    return list(frozen), tuple(notes)
+
+
+def _scaled(recipe: Recipe, scale: float) -> Recipe:
+    """Let the crops follow a change of resolution."""
+    if recipe.patch is None or scale == 1.0:
+        return recipe
+    return replace(recipe, patch=tuple(max(1, round(size * scale)) for size in recipe.patch))
+
+
+def _judge(
+    network: nn.Module, training: Training, test: Ready, job: CellJob
+) -> tuple[dict[str, Scores], Answers, dict[str, float]]:
+    """Scores of every choice; a checkpoint that two choices share is judged once. Ends with the last weights."""
+    seconds = {"predict": 0.0, "score": 0.0}
+    known: dict[int, Scores] = {}
+    answers: Answers = ()
+    for choice in sorted(training.steps, key=lambda name: name == "last"):
+        step = training.steps[choice]
+        network.load_state_dict(training.weights[choice])
+        if step not in known or choice == "last":
+            begin = time.perf_counter()
+            sizes = [truth.shape for truth in test.truths]
+            device = torch.device(job.device)
+            answers = predict(network, test.images, device, training.window, sizes, job.recipe.bfloat16)
+            middle = time.perf_counter()
+            known[step] = score(answers, test, step, job.tolerance)
+            seconds["predict"] += middle - begin
+            seconds["score"] += time.perf_counter() - middle
+    return {choice: known[step] for choice, step in training.steps.items()}, answers, seconds
+
+
+def _draw(job: CellJob, test: Ready, answers: Answers) -> str:
+    """Keep what the last checkpoint says about some test cases: the slice with most foreground, as small pictures."""
+    arrays: dict[str, Any] = {}
+    clean = _samples(job.data.root, job.data.ids).pick(test.ids)
+    for number, row in enumerate(np.linspace(0, len(test.ids) - 1, min(SHOWN, len(test.ids))).astype(int)):
+        image, truth, answer = clean.images[row].numpy(), test.truths[row].numpy(), answers[row].numpy()
+        if truth.ndim == 3:
+            best = int((truth > 0).sum(axis=(0, 1)).argmax())
+            image, truth, answer = image[..., best], truth[..., best], answer[..., best]
+        low, high = np.percentile(image, (0.5, 99.5))
+        grey = np.clip((image - low) / max(high - low, 1e-9) * 255, 0, 255).astype(np.uint8)
+        shown = np.moveaxis(grey, 0, -1) if len(grey) == 3 else grey[0]
+        arrays |= {f"image_{number}": shown, f"truth_{number}": truth, f"prediction_{number}": answer}
+        arrays[f"id_{number}"] = np.array(test.ids[row])
+    with atomic(job.pictures) as temporary:
+        np.savez_compressed(temporary, **arrays)
+    return job.pictures.relative_to(job.out).as_posix()
+
+
+def _predictor(job: CellJob) -> Callable[[Tensor], Tensor]:
+    """A clean-trained victim as a function of one image in physical units."""
+    clean = _samples(job.data.root, job.data.ids)
+    chain = Chain()
+    ready = make_ready(clean.pick(job.data.split.train), chain)
+    network, step = _build(job.recipe, ready, chain, job.spec.seed)
+    network.load_state_dict(torch.load(job.weights, map_location="cpu", weights_only=True))
+    network.to(job.device)
+    window = crop_size([image.shape[1:] for image in ready.images], job.recipe.patch, step)
+
+    def segment(image: Tensor) -> Tensor:
+        label = torch.zeros(image.shape[1:], dtype=torch.uint8)
+        one = make_ready(Samples(("one",), (image,), (label,), clean.classes), chain)
+        return predict(network, one.images, torch.device(job.device), window, [label.shape], job.recipe.bfloat16)[0]
+
+    return segment
+
+
+def _save(network: nn.Module, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary:
+        torch.save({key: value.cpu() for key, value in network.state_dict().items()}, temporary)
+
