@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from umed.bundle import is_bundle_run, one_line
@@ -96,10 +96,62 @@ def add_probe(result: Result, source: str | Path, steps: int | None = None, prog
     except InputError as error:
         return f"no probe: {error}"
     if result.report is not None:
-        means = {"clean": fmean(found.before), "protected": fmean(found.after)}
+        means = {"clean": found.before, "protected": found.after}
         write_report = resolve("report", "html")
         write_report(read_manifest(result.output), Path(source), result.output, result.report, probe=means)
     return found.summary()
+
+
+def run_benchmark(
+    grid: str | Path,
+    output: str | Path,
+    *,
+    data: str | Sequence[str] | Mapping[str, str] = (),
+    changes: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    workers: int = 1,
+    scheduler: str | None = None,
+    dry_run: bool = False,
+    quiet: bool = False,
+) -> Any:
+    """Run a benchmark grid and print where its report lies; the same code as ``umed benchmark``.
+
+    Args:
+        grid: name of a shipped grid, or a YAML file.
+        output: folder for cells and report; a stopped run goes on there.
+        data: folders of the grid's data sets: by name, a list of ``NAME=FOLDER``, or one folder.
+        changes: laid over the grid.
+        device: ``"auto"`` or a torch device.
+        workers: local processes.
+        scheduler: address of a Dask scheduler.
+        dry_run: only check the grid, and list its cells with their time.
+        quiet: no line after each cell.
+
+    Returns:
+        The :class:`umed.benchmark.benchmark.Ended`, or the preview.
+
+    Raises:
+        UmedError: when the grid is wrong; one line and an exit code on monai.bundle's command line.
+    """
+    from umed.benchmark.benchmark import benchmark, preview, print_line
+
+    folders = [data] if isinstance(data, str) and data else list(data or ())
+    if isinstance(data, Mapping):
+        folders = [f"{name}={folder}" for name, folder in data.items() if folder]
+
+    def work() -> Any:
+        common: dict[str, Any] = {"data": folders, "changes": changes, "device": device, "workers": workers}
+        if dry_run:
+            seen = preview(grid, output, **common)
+            print(seen.summary())
+            return seen
+        ended = benchmark(grid, output, **common, scheduler=scheduler, say=None if quiet else print_line)
+        print(ended.summary())
+        if ended.exit_code and is_bundle_run(sys.argv):
+            raise SystemExit(ended.exit_code)
+        return ended
+
+    return one_line(work)
 
 
 def run_anonymize(

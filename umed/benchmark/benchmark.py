@@ -53,6 +53,18 @@ class Ended:
         """0 when all is done, 3 when some cells failed, 1 when none could be done."""
         return 0 if not self.failures else 3 if self.done else 1
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        failures = [{"job": name, "reason": reason} for name, reason in self.failures]
+        report = None if self.report is None else str(self.report)
+        return {"out": str(self.out), "cells": self.cells, "done": self.done, "failures": failures, "report": report}
+
+    def summary(self) -> str:
+        """Text for a screen."""
+        lines = [f"failed: {name}: {reason}" for name, reason in self.failures]
+        lines.append(f"{self.done} of {self.cells} cells are done")
+        return "\n".join([*lines, f"report: {self.report}"] if self.report else lines)
+
 
 @dataclass(frozen=True)
 class Preview:

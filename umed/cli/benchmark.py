@@ -71,20 +71,7 @@ def run(args: argparse.Namespace) -> int:
         command=_command(args),
         say=None if args.quiet else print_line,
     )
-    found = {
-        "out": str(ended.out),
-        "cells": ended.cells,
-        "done": ended.done,
-        "failures": [{"job": name, "reason": reason} for name, reason in ended.failures],
-        "report": None if ended.report is None else str(ended.report),
-    }
-    if args.json:
-        print(json.dumps(found, indent=2))
-    else:
-        print(f"{ended.done} of {ended.cells} cells are done")
-        for name, reason in ended.failures:
-            print(f"failed: {name}: {reason}")
-        print(f"report: {ended.report}")
+    print(json.dumps(ended.to_dict(), indent=2) if args.json else ended.summary())
     return ended.exit_code
 
 
