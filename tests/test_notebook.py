@@ -25,6 +25,11 @@ RUNS = [
             "is the same",
         ],
     ),
+    (
+        "03_benchmark",
+        {"CASES": 6, "STEPS": 2, "ITERATIONS": 1},
+        ["9 of 9 cells are left", "9 of 9 cells are done", "blur sigma=0.5"],
+    ),
 ]
 
 

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole benchmarks on the phantom, with trainings of two steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from umed.benchmark.assemble import assemble, check_grid
+from umed.benchmark.benchmark import Ended, benchmark, make_tasks, preview
+from umed.benchmark.cells import CLEAN, read_cells
+from umed.benchmark.grid import load_grid
+from umed.errors import ConfigError
+from umed.sample import make_phantom
+from umed.verify import verify
+
+GRID = """
+data:
+  volumes: {path: phantom, validation: 0.3}
+training: {width: 4, batch: 1, steps: 2, patch: [32, 32, 16], checkpoints: 2}
+methods: [checkerboard]
+victims: [unet]
+countermeasures: [none, blur: {sigma: 1}]
+seeds: [0, 1]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("benchmark")
+    make_phantom(root / "phantom", cases=10, size=(24, 24, 16))
+    (root / "grid.yaml").write_text(GRID)
+    return root
+
+
+@pytest.fixture(scope="module")
+def ended(folder: Path) -> Ended:
+    return benchmark(folder / "grid.yaml", folder / "out", command="umed benchmark grid.yaml")
+
+
+def test_every_cell_has_its_control_and_its_file(ended: Ended, folder: Path) -> None:
+    assert (ended.cells, ended.done, ended.failures, ended.exit_code) == (8, 8, (), 0)
+    cells = read_cells(folder / "out" / "cells")
+    found = {(one.spec.method, one.spec.countermeasure, one.spec.seed) for one in cells}
+    assert found == {(m, c, s) for m in (CLEAN, "checkerboard") for c in ("none", "blur sigma=1") for s in (0, 1)}
+    grid = json.loads((folder / "out" / "grid.json").read_text())
+    assert sorted(grid["cells"]) == sorted(one.spec.file for one in cells) and grid["methods"] == [CLEAN, "checkerboard"]
+    assert ended.report is not None and "checkerboard" in ended.report.read_text()
+
+
+def test_a_cell_says_everything_about_itself(ended: Ended, folder: Path) -> None:
+    for cell in read_cells(folder / "out" / "cells"):
+        assert len(cell.classes) == 3 and len(cell.cases) == 2 and cell.unit == "mm"
+        choices = {"last", "best_clean"} | ({"best_protected"} if cell.spec.method != CLEAN else set())
+        assert set(cell.choices) == choices
+        for scores in cell.choices.values():
+            for table in (scores.dsc, scores.hd95, scores.nsd):
+                assert len(table) == 2 and all(len(row) == 3 for row in table)
+        assert len(cell.loss) == 2 and [step for step, _, _ in cell.validation] == [1, 2]
+        assert cell.seconds["total"] >= cell.seconds["train"] > 0
+        assert {"umed", "torch", "monai", "hardware", "commit", "date"} <= set(cell.environment)
+        settings = cell.spec.settings
+        assert settings["inputs"]["files"] and settings["victim"]["steps"] == 2
+        assert (settings["protection"] is None) == (cell.spec.method == CLEAN)
+        with np.load(folder / "out" / cell.pictures) as arrays:
+            assert arrays["image_0"].shape == arrays["truth_0"].shape == arrays["prediction_0"].shape == (24, 24)
+            assert str(arrays["id_0"]) in cell.cases
+
+
+def test_no_test_case_is_protected_or_used_for_a_choice(ended: Ended, folder: Path) -> None:
+    jobs = assemble(check_grid(load_grid(folder / "grid.yaml")), folder / "out", "cpu")
+    (protected,) = jobs.protect
+    split = protected.data.split
+    names = {path.name.removesuffix(".nii.gz") for path in (protected.folder / "imagesTr").iterdir()}
+    assert names == {*split.train, *split.validation} and not names & set(split.test)
+    assert not set(split.validation) & {*split.train, *split.test}
+    assert {tuple(cell.cases) for cell in read_cells(folder / "out" / "cells")} == {split.test}
+    (published,) = (folder / "out" / "data").glob("volumes-published-*")
+    assert verify(published, protected.folder).ok
+
+
+def test_a_second_run_does_nothing_and_a_changed_setting_only_what_it_touches(ended: Ended, folder: Path) -> None:
+    grid, out = folder / "grid.yaml", folder / "out"
+    times = {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
+    assert make_tasks(assemble(check_grid(load_grid(grid)), out, "cpu")) == []
+    lines: list[str] = []
+    assert benchmark(grid, out, say=lines.append).done == 8 and lines == []
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+    def missing(**changes: object) -> set[str]:
+        jobs = assemble(check_grid(load_grid(grid, changes=changes)), out, "cpu")
+        return {job.spec.method for job in jobs.cells if not job.done}
+
+    assert missing(training={"steps": 3}) == {CLEAN, "checkerboard"}
+    assert missing(protection={"epsilon": "8/255"}) == {"checkerboard"}
+    assert missing(protection={"training": {"iterations": 7}}) == set()  # a control is not trained
+    assert missing(seeds=[0, 1, 2]) == {CLEAN, "checkerboard"}
+    assert missing(tolerance=2.0) == {CLEAN, "checkerboard"}
+
+
+def test_a_lost_cell_comes_back_the_same(ended: Ended, folder: Path) -> None:
+    path = next((folder / "out" / "cells").glob("*checkerboard*blur*seed1*"))
+    before = json.loads(path.read_text())
+    path.unlink()
+    lines: list[str] = []
+    assert benchmark(folder / "grid.yaml", folder / "out", say=lines.append).done == 8
+    after = json.loads(path.read_text())
+    same = ("spec", "choices", "loss", "validation", "cases")
+    assert [after[name] for name in same] == [before[name] for name in same]
+    assert len(lines) == 1 and lines[0].startswith("[8/8] volumes: checkerboard, unet, blur sigma=1, seed 1: DSC")
+
+
+def test_shards_add_up(ended: Ended, folder: Path) -> None:
+    jobs = assemble(check_grid(load_grid(folder / "grid.yaml")), folder / "other", "cpu")
+    parts = [{task.name for task in make_tasks(jobs, (k, 3)) if task.name.startswith("cell")} for k in range(3)]
+    judge = {job.judge.name for job in jobs.price if job.judge}
+    assert set.union(*parts) == {job.name for job in jobs.cells}
+    assert not (parts[0] & parts[1]) - judge and not (parts[1] & parts[2]) - judge
+    for task in make_tasks(jobs, (1, 3)):
+        names = {one.name for one in make_tasks(jobs, (1, 3))}
+        assert set(task.needs) <= names
+    with pytest.raises(ConfigError, match="expected K/N"):
+        benchmark(folder / "grid.yaml", folder / "out", shard=(3, 3))
+
+
+def test_preview_writes_nothing_and_knows_what_is_done(ended: Ended, folder: Path) -> None:
+    seen = preview(folder / "grid.yaml", folder / "nowhere")
+    assert not (folder / "nowhere").exists()
+    assert len(seen.rows) == 8 and all(seconds > 0 for _, seconds in seen.rows) and len(seen.protect) == 1
+    assert "8 of 8 cells are left" in seen.summary() and "to protect first" in seen.summary()
+    again = preview(folder / "grid.yaml", folder / "out")
+    assert again.seconds == 0 and again.protect == () and "0 of 8 cells are left" in again.summary()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("path: phantom", "path: nothing", "grid.yaml:3: data.volumes: .*--data volumes=FOLDER"),
+        ("path: phantom", "path: phantom, cases: 50", "grid.yaml:3: .*expected 50 labelled cases, got 10"),
+        ("sigma: 1", "sigma: -1", "grid.yaml:7: .*sigma"),
+        ("sigma: 1", "sigmaa: 1", "grid.yaml:7: .*Did you mean 'sigma'"),
+        ("[checkerboard]", "[umed: {thetaa: 1}]", "grid.yaml:5: .*Did you mean 'theta'"),
+        ("[checkerboard]", "[checkerboard: {settings: {epsilonn: 1}}]", "grid.yaml:5: .*Did you mean 'epsilon'"),
+        ("[unet]", "[unet: {stepz: 3}]", "grid.yaml:6: .*Did you mean 'steps'"),
+        ("[unet]", "[unet: {pretrained: {data: other}}]", "grid.yaml:6: .*expected a data set of the grid"),
+        ("[unet]", "[unet: {pretrained: {checkpoint: no.pt}}]", "grid.yaml:6: .*does not exist"),
+    ],
+)
+def test_bad_grids_fail_before_any_training(folder: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = folder / "bad" / "grid.yaml"
+    path.parent.mkdir(exist_ok=True)
+    assert old in GRID
+    path.write_text(GRID.replace(old, new).replace("path: phantom", "path: ../phantom"))
+    with pytest.raises(ConfigError, match=message):
+        benchmark(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mixture_gets_the_control_that_has_its_clean_cases_alone(folder: Path) -> None:
+    grid = load_grid(folder / "grid.yaml", changes={"countermeasures": ["none", {"mix": {"share": 0.5}}]})
+    checked = check_grid(grid)
+    controls = [one for one in checked.combinations() if one[3] == "clean_subset share=0.5"]
+    assert controls and {one[1] for one in controls} == {CLEAN}
+
+
+def test_a_job_that_fails_is_named_and_the_others_go_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import umed.benchmark.benchmark as module
+
+    def broken(job: object) -> str:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(module, "run_protect", broken)
+    lines: list[str] = []
+    changes = {"countermeasures": ["none"], "seeds": [0]}
+    ended = benchmark(folder / "grid.yaml", tmp_path / "out", changes=changes, say=lines.append)
+    assert ended.done == 1 and ended.exit_code == 3
+    reasons = dict(ended.failures)
+    assert any("the disk is full" in reason for reason in reasons.values())
+    assert any("this failed: protect volumes: checkerboard" in reason for reason in reasons.values())
+    assert any(line.startswith("FAILED protect") for line in lines) and "failed: " in ended.summary()
+
+
+@pytest.mark.slow
+def test_workers_give_the_same_cells(ended: Ended, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert benchmark(folder / "grid.yaml", out, changes={"seeds": [0]}, workers=2).done == 4
+    mine = {cell.spec.file: cell.choices for cell in read_cells(out / "cells")}
+    theirs = {cell.spec.file: cell.choices for cell in read_cells(folder / "out" / "cells")}
+    assert mine and all(theirs[name] == choices for name, choices in mine.items())

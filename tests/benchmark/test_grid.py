@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from umed.benchmark.grid import Source, load_grid
+from umed.benchmark.grid_file import preset_names, read_grid_file
+from umed.benchmark.sets import choose
+from umed.errors import ConfigError
+
+GRID = """
+data:
+  volumes:
+    phantom: {cases: 8, size: [24, 24, 16]}
+methods:
+  - random
+  - random: {distribution: gaussian, settings: {support: full}}
+victims:
+  - unet
+  - unet: {width: 4}
+countermeasures:
+  - none
+  - jpeg: {quality: [10, 75]}
+  - [blur: {sigma: 1}, jpeg]
+seeds: 2
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def make(text: str) -> Path:
+        path = tmp_path / "grid.yaml"
+        path.write_text(text)
+        return path
+
+    return make
+
+
+def test_axes_become_labels_and_lists_become_sweeps(write) -> None:
+    grid = load_grid(write(GRID))
+    (block,) = grid.blocks
+    assert block.methods == ("random", "random distribution=gaussian support=full")
+    assert grid.methods[block.methods[1]].settings == {"support": "full"}
+    assert block.victims == ("unet", "unet width=4") and block.seeds == (0, 1)
+    assert block.countermeasures == ("none", "jpeg quality=10", "jpeg quality=75", "blur sigma=1 + jpeg")
+    assert grid.countermeasures["blur sigma=1 + jpeg"] == (("blur", {"sigma": 1}), ("jpeg", {}))
+    assert grid.data["volumes"].phantom == {"cases": 8, "size": [24, 24, 16]}
+
+
+def test_blocks_inherit_the_axes_and_may_add_to_them(write) -> None:
+    text = f"{GRID}blocks:\n  - countermeasures: [none]\n  - {{victims: [unet], seeds: [5], methods: [checkerboard]}}\n"
+    first, second = load_grid(write(text)).blocks
+    assert first.countermeasures == ("none",) and len(first.victims) == 2
+    assert (second.victims, second.seeds, second.methods) == (("unet",), (5,), ("checkerboard",))
+    assert len(second.countermeasures) == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("methods:", "metods:", "grid.yaml:5: metods: unknown key; .*Did you mean 'methods'"),
+        ("- random\n", "- randon\n", "grid.yaml:6: .*got 'randon'. Did you mean 'random'"),
+        ("  - unet\n", "  - unett\n", "grid.yaml:9: .*Did you mean 'unet'"),
+        ("blur", "blurr", "grid.yaml:14: .*Did you mean 'blur'"),
+        ("seeds: 2", "seeds: [a]", "grid.yaml:15: .*expected a list of integers"),
+        ("cases: 8", "cases: 8, sizes: 3", None),
+        ("    phantom:", "    fantom:", "grid.yaml:4: .*unknown key; .*Did you mean 'phantom'"),
+        ("seeds: 2", "tolerance: -1", "grid.yaml:15: .*expected a positive number"),
+        ("seeds: 2", "blocks: [{victim: [unet]}]", "grid.yaml:15: .*Did you mean 'victims'"),
+        ("seeds: 2", "blocks: [{data: [volume]}]", "grid.yaml:15: .*expected one of volumes"),
+        ("- unet\n", "- [unet]\n", "grid.yaml:9: .*expected a name, or a name with its options"),
+        ("seeds: 2", "seeds: 2\nseeds: 3", "grid.yaml:16: .*given twice"),
+        ("seeds: 2", "seeds: [", "not readable as YAML"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(write, old: str, new: str, message: str | None) -> None:
+    path = write(GRID.replace(old, new, 1))
+    if message is None:
+        assert load_grid(path).data["volumes"].phantom["sizes"] == 3  # found when the phantom is made
+        return
+    with pytest.raises(ConfigError, match=message):
+        load_grid(path)
+
+
+def test_data_gets_its_folder_from_the_command_line(write, tmp_path: Path) -> None:
+    path = write(GRID)
+    for given in (f"volumes={tmp_path}", str(tmp_path)):
+        assert load_grid(path, data=[given]).data["volumes"] == Source(path=str(tmp_path))
+    with pytest.raises(ConfigError, match="with a name of the grid \\(volumes\\), got 'other=x'"):
+        load_grid(path, data=["other=x"])
+
+
+def test_shipped_grids_can_be_read() -> None:
+    assert {"quick", "standard", "paper"} <= set(preset_names())
+    for name in preset_names():
+        assert load_grid(name).blocks
+    with pytest.raises(ConfigError, match="Did you mean 'quick'"):
+        read_grid_file("quik")
+    with pytest.raises(ConfigError, match="expected a grid, got no such file"):
+        read_grid_file("nothing.yaml")
+
+
+def test_fewer_cases_are_part_of_more_and_parts_are_disjoint() -> None:
+    ids = tuple(f"case{number:02d}" for number in range(20))
+    few, more = choose(ids, Source(cases=5)), choose(ids, Source(cases=12))
+    assert len(few) == 5 and set(few) < set(more) and list(few) == sorted(few)
+    halves = [set(choose(ids, Source(part=(k, 2)))) for k in (0, 1)]
+    assert not halves[0] & halves[1] and halves[0] | halves[1] == set(ids)
+    assert choose(ids, Source(cases=5, seed=1)) != few
