@@ -11,6 +11,7 @@ published ones, so whatever :meth:`image` does is done to both.
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,9 +22,12 @@ from torch import Tensor
 
 from umed.benchmark.cells import NONE, label
 from umed.benchmark.data import Samples
+from umed.config import parse_number, require
 from umed.registry import check_options, resolve
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Predict = Callable[[Tensor], Tensor]
+Normalise = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Moment:
         scale: full scale (255 for 8-bit pictures) in the units of the normalised batch, ``(B, C, 1, ...)`` float32.
         loss: the victim's present training loss for an image and a label batch, each case alone: ``(B,)``. Gradients
             pass to the image; it neither changes weights nor running statistics.
+        predict: the victim's present answer for an image batch, ``(B, 1, *spatial)`` int64 classes, without gradient
+            and without a change of the victim.
         progress: share of the training that is done, in [0, 1).
         classes: of the data, background included.
     """
@@ -42,6 +48,7 @@ class Moment:
     generator: torch.Generator
     scale: Tensor
     loss: Loss
+    predict: Predict
     progress: float
     classes: int
 
@@ -53,6 +60,8 @@ class Countermeasure(ABC):
     """
 
     name: ClassVar[str]
+    strength: ClassVar[str] = ""
+    """The option to sweep, which a label always shows; others are shown where they are not the default."""
     scale: float = 1.0
     """New size over old size, where :meth:`image` changes the grid, so that the victim's crops can follow."""
     cost: float = 1.0
@@ -61,12 +70,13 @@ class Countermeasure(ABC):
     """Whether :meth:`select` or :meth:`fit` depend on the victim's seed, so that cases are prepared anew for each."""
 
     def __repr__(self) -> str:
-        return label(self.name, self.options())
+        same = type(self)().options()
+        shown = {k: v for k, v in self.options().items() if k == self.strength or v != same.get(k)}
+        return label(self.name, shown)
 
     def options(self) -> dict[str, Any]:
-        """The keyword-only options with their values."""
-        names = [p.name for p in inspect.signature(type(self).__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]
-        return {name: getattr(self, name) for name in names}
+        """The keyword-only options with their values, as :func:`make_countermeasure` and JSON take them."""
+        return {name: getattr(self, name) for name in _defaults(type(self))}
 
     def select(self, published: Samples, clean: Samples, seed: int) -> Samples:
         """Choose the training cases.
@@ -98,7 +108,7 @@ class Countermeasure(ABC):
             full_scale: of the image in the same units, 255 for 8-bit pictures.
 
         Returns:
-            ``(C, *spatial)``, or ``(C, *round(scale * spatial))``.
+            ``(C, *spatial)``, or ``(C, *round(scale * spatial))``, halves rounded up.
         """
         return image
 
@@ -107,8 +117,8 @@ class Countermeasure(ABC):
         return label
 
     @property
-    def normalise(self) -> Callable[[Tensor], tuple[Tensor, float]] | None:
-        """Replaces the z-score of the image: gives the new image and the factor by which it was scaled."""
+    def normalise(self) -> Normalise | None:
+        """Replaces the z-score: gives the new image and the factor ``(C, 1, ...)`` by which each channel was scaled."""
         return None
 
     def batch(self, image: Tensor, label: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
@@ -127,6 +137,12 @@ class Countermeasure(ABC):
     def stop(self, validation: Sequence[float]) -> bool:
         """Say whether to end the training, from the DSC on clean validation cases of all checkpoints so far."""
         return False
+
+
+class Nothing(Countermeasure):
+    """A thief who just trains: every default as it is."""
+
+    name = NONE
 
 
 class Chain(Countermeasure):
@@ -172,12 +188,12 @@ class Chain(Countermeasure):
         return published
 
     def fit(self, published: Samples, seed: int, device: torch.device) -> None:
-        """Fit every part on the cases as the parts before it leave them."""
-        learning = [number for number, part in enumerate(self.parts) if type(part).fit is not Countermeasure.fit]
-        for number in range(max(learning, default=-1) + 1):
-            self.parts[number].fit(published, seed, device)
-            if number < learning[-1]:
-                published = published.map(self.parts[number].image, self.parts[number].label)
+        """Fit every part on the cases as the parts before it leave them; no image is changed after the last learner."""
+        learners = [k for k, part in enumerate(self.parts) if type(part).fit is not Countermeasure.fit]
+        for k, part in enumerate(self.parts[: learners[-1] + 1] if learners else ()):
+            part.fit(published, seed, device)
+            if k < learners[-1]:
+                published = published.map(part.image, part.label)
 
     def image(self, image: Tensor, full_scale: float) -> Tensor:
         """Apply every part in turn."""
@@ -192,7 +208,7 @@ class Chain(Countermeasure):
         return label
 
     @property
-    def normalise(self) -> Callable[[Tensor], tuple[Tensor, float]] | None:
+    def normalise(self) -> Normalise | None:
         """The last one that a part asks for."""
         found = [part.normalise for part in self.parts if part.normalise is not None]
         return found[-1] if found else None
@@ -222,7 +238,80 @@ def make_countermeasure(name: str, options: dict[str, Any] | None = None) -> Cou
         ConfigError: when the name or an option is unknown, or a value is out of range.
     """
     cls = resolve("countermeasure", name)
-    known = [p.name for p in inspect.signature(cls.__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    check_options(name, options or {}, known, kind="countermeasure")
+    check_options(name, options or {}, list(_defaults(cls)), kind="countermeasure")
     made: Countermeasure = cls(**(options or {}))
     return made
+
+
+def number(where: str, value: object, low: float, high: float, *, above: bool = False) -> float:
+    """Check an option that is a number, or text such as ``"4/255"``.
+
+    Args:
+        where: option with its countermeasure, ``"blur.sigma"``.
+        value: what was given.
+        low: smallest value allowed.
+        high: largest value allowed, maybe infinite.
+        above: whether ``low`` itself is not allowed.
+
+    Returns:
+        The number.
+
+    Raises:
+        ConfigError: when it is no number or outside.
+    """
+    found = parse_number(value, where)
+    inside = (low < found if above else low <= found) and found <= high and math.isfinite(found)
+    start = f"above {low:g}" if above else f"of at least {low:g}"
+    require(inside, where, f"a number {start}" + (f" and at most {high:g}" if math.isfinite(high) else ""), value)
+    return found
+
+
+def whole(where: str, value: object, low: int, high: int | None = None) -> int:
+    """Check an option that is a whole number.
+
+    Args:
+        where: option with its countermeasure, ``"jpeg.quality"``.
+        value: what was given.
+        low: smallest value allowed.
+        high: largest value allowed, ``None`` for any.
+
+    Returns:
+        The number.
+
+    Raises:
+        ConfigError: when it is no whole number or outside.
+    """
+    limits = f"of at least {low}" if high is None else f"from {low} to {high}"
+    inside = isinstance(value, int) and not isinstance(value, bool) and low <= value and (high is None or value <= high)
+    require(inside, where, f"a whole number {limits}", value)
+    assert isinstance(value, int)
+    return value
+
+
+def pair(where: str, value: object, low: float, high: float) -> tuple[float, float]:
+    """Check an option that is a range of two numbers, the smaller one first.
+
+    Args:
+        where: option with its countermeasure, ``"gamma_contrast.gamma"``.
+        value: what was given.
+        low: smallest value allowed.
+        high: largest value allowed.
+
+    Returns:
+        Both numbers.
+
+    Raises:
+        ConfigError: when there are not two, or one is outside, or they are the wrong way round.
+    """
+    two = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
+    require(two, where, "two numbers", value)
+    assert isinstance(value, Sequence)
+    first, second = number(where, value[0], low, high), number(where, value[1], low, high)
+    require(first <= second, where, "the smaller number first", value)
+    return first, second
+
+
+def _defaults(cls: type[Countermeasure]) -> dict[str, Any]:
+    """The keyword-only options of a class with their default values."""
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
