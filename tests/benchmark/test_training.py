@@ -79,6 +79,7 @@ class Shout(Countermeasure):
     def batch(self, image: torch.Tensor, label: torch.Tensor, moment: Moment) -> tuple[torch.Tensor, torch.Tensor]:
         image = image.clone().requires_grad_()
         loss = moment.loss(image, label)
+        assert moment.predict(image).shape == label.shape
         (gradient,) = torch.autograd.grad(loss.sum(), image)
         self.moments.append(moment)
         self.losses.append(loss.detach())
@@ -121,9 +122,9 @@ def test_z_score_gives_the_factor_and_ready_the_full_scale() -> None:
     image = torch.rand(2, 9, 9) * torch.tensor([1.0, 200.0]).reshape(2, 1, 1)
     done, factor = z_score(image)
     assert torch.allclose(done.std((1, 2), correction=0), torch.ones(2)) and done.mean().abs() < 1e-5
-    assert torch.allclose((image * factor.reshape(2, 1, 1)).std((1, 2), correction=0), torch.ones(2))
+    assert torch.allclose((image * factor).std((1, 2), correction=0), torch.ones(2))
     samples = Samples(("a",), (image,), (torch.zeros(9, 9, dtype=torch.uint8),), 2, scales=(255.0,))
-    assert torch.allclose(make_ready(samples, Chain()).scales[0], 255 * factor)
+    assert torch.allclose(make_ready(samples, Chain()).scales[0], 255 * factor.flatten())
 
 
 def test_batches_do_not_depend_on_the_pixels() -> None:

@@ -94,13 +94,14 @@ def _plain(node: yaml.Node, place: Place, lines: Lines) -> Any:
     if isinstance(node, yaml.MappingNode):
         content: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = _plain(key_node, (*place, "key of"), lines)
-            here = (*place, key)
+            key = yaml.SafeLoader("").construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            line = key_node.start_mark.line + 1
             if not isinstance(key, (str, int)):
                 raise lines.error(place, f"expected text as a key, got {key!r}.")
             if key in content:
-                raise lines.error((*place, "key of"), f"{key} is given twice. Remove one.")
-            lines.numbers[here] = key_node.start_mark.line + 1
+                raise ConfigError(f"{lines.name}:{line}: {key} is given twice. Remove one.")
+            here = (*place, key)
+            lines.numbers[here] = line
             content[key] = _plain(value_node, here, lines)
         return content
     if isinstance(node, yaml.SequenceNode):

@@ -59,7 +59,7 @@ def make_ready(samples: Samples, chain: Chain) -> Ready:
     for image, scale in zip(changed.images, changed.scales, strict=True):
         done, factor = normalise(image)
         images.append(done.float().contiguous())
-        scales.append(scale * torch.as_tensor(factor, dtype=torch.float32).expand(len(image)).contiguous())
+        scales.append(scale * factor.float().flatten())
     truths = changed.labels if changed.truths is None else changed.truths
     return Ready(
         changed.ids,
@@ -80,12 +80,12 @@ def z_score(image: Tensor) -> tuple[Tensor, Tensor]:
         image: ``(C, *spatial)``.
 
     Returns:
-        The image, and the factor ``(C,)`` by which each channel was scaled.
+        The image, and the factor ``(C, 1, ...)`` by which each channel was scaled.
     """
     axes = tuple(range(1, image.ndim))
     spread, mean = torch.std_mean(image, dim=axes, keepdim=True, correction=0)
     factor = 1 / spread.clamp(min=1e-8)
-    return (image - mean) * factor, factor.flatten()
+    return (image - mean) * factor, factor
 
 
 class Batches:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from umed.benchmark.cells import CHOICES
-from umed.benchmark.countermeasures.base import Chain, Loss, Moment
+from umed.benchmark.countermeasures.base import Chain, Loss, Moment, Predict
 from umed.benchmark.ready import Batches, Ready
 from umed.benchmark.recipe import Recipe
 from umed.benchmark.schedule import decay, is_flat
@@ -101,11 +101,11 @@ def train_victim(
     done = Training(batches.size)
     best: dict[str, float] = {}
     checkpoints = {round(recipe.steps * (k + 1) / recipe.checkpoints) for k in range(recipe.checkpoints)}
-    loss_of = _case_loss(network, device, layout, recipe.bfloat16)
+    loss_of, predict_of = _looks(network, device, layout, recipe.bfloat16)
     for step in range(1, recipe.steps + 1):
         begin = time.perf_counter()
         image, label, scale = batches.draw()
-        moment = Moment(batches.generator, scale, loss_of, (step - 1) / recipe.steps, train.classes)
+        moment = Moment(batches.generator, scale, loss_of, predict_of, (step - 1) / recipe.steps, train.classes)
         image, label = chain.batch(image, label, moment)
         train_mode(network, frozen)
         with mixed_precision(device, recipe.bfloat16):
@@ -136,18 +136,27 @@ def train_mode(network: nn.Module, frozen: Sequence[nn.Module]) -> None:
         part.eval()
 
 
-def _case_loss(network: nn.Module, device: torch.device, layout: torch.memory_format, bfloat16: bool) -> Loss:
-    """The loss of each case alone, in evaluation mode, so that an attack moves no running statistics."""
+def _looks(
+    network: nn.Module, device: torch.device, layout: torch.memory_format, bfloat16: bool
+) -> tuple[Loss, Predict]:
+    """Loss of each case alone and present answer, in evaluation mode, so that an attack moves no running statistics."""
 
-    def loss_of(image: Tensor, label: Tensor) -> Tensor:
+    def logits(image: Tensor) -> Tensor:
         network.eval()
         with mixed_precision(device, bfloat16):
-            output = network(image.to(device=device, memory_format=layout)).float()
-        label = label.to(device)
+            output: Tensor = network(image.to(device=device, memory_format=layout))
+        return output.float()
+
+    def loss_of(image: Tensor, label: Tensor) -> Tensor:
+        output, label = logits(image), label.to(device)
         losses = [segmentation_loss(output[k : k + 1], label[k : k + 1]) for k in range(len(output))]
         return torch.stack(losses).to(image.device)
 
-    return loss_of
+    @torch.no_grad()
+    def predict_of(image: Tensor) -> Tensor:
+        return logits(image).argmax(1, keepdim=True).to(image.device)
+
+    return loss_of, predict_of
 
 
 def _validate(

@@ -66,8 +66,12 @@ class Countermeasure(ABC):
     """New size over old size, where :meth:`image` changes the grid, so that the victim's crops can follow."""
     cost: float = 1.0
     """About how many times as long a training step takes, for estimates."""
-    seeded: bool = False
-    """Whether :meth:`select` or :meth:`fit` depend on the victim's seed, so that cases are prepared anew for each."""
+
+    @property
+    def seeded(self) -> bool:
+        """Whether cases are prepared anew for each of the victim's seeds, since :meth:`select` or :meth:`fit` do."""
+        cls = type(self)
+        return cls.select is not Countermeasure.select or cls.fit is not Countermeasure.fit
 
     def __repr__(self) -> str:
         same = type(self)().options()
@@ -177,7 +181,7 @@ class Chain(Countermeasure):
         return product
 
     @property
-    def seeded(self) -> bool:  # type: ignore[override]
+    def seeded(self) -> bool:
         """Whether any part is."""
         return any(part.seeded for part in self.parts)
 
