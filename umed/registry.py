@@ -46,13 +46,27 @@ SURROGATES: dict[str, Entry] = {
     "dynunet": Entry("umed.networks.surrogates:make_dynunet", "nnU-Net-style DynUNet with deep supervision"),
 }
 VICTIMS: dict[str, Entry] = {
-    "unet": Entry(
-        "umed.benchmark.victims:make_unet", "plain U-Net with instance norm, trained from scratch on the release"
+    "unet": Entry("umed.benchmark.victims.networks:make_unet", "plain U-Net with instance norm, 2D and 3D"),
+    "batchnorm_unet": Entry("umed.benchmark.victims.networks:make_batchnorm_unet", "the same with batch norm, 2D and 3D"),
+    "strided_unet": Entry(
+        "umed.benchmark.victims.networks:make_strided_unet", "residual U-Net that starts at half resolution, 2D and 3D"
     ),
-    "batchnorm_unet": Entry("umed.benchmark.victims:make_batchnorm_unet", "the same with batch norm"),
-    "strided_unet": Entry("umed.benchmark.victims:make_strided_unet", "residual U-Net that starts at half resolution"),
-    "dynunet": Entry("umed.benchmark.victims:make_dynunet", "the nnU-Net architecture with deep supervision"),
-    "plain_dynunet": Entry("umed.benchmark.victims:make_plain_dynunet", "the same without deep supervision"),
+    "attention_unet": Entry(
+        "umed.benchmark.victims.networks:make_attention_unet", "Attention U-Net (arXiv 1804.03999), 2D and 3D"
+    ),
+    "unet_plus_plus": Entry(
+        "umed.benchmark.victims.networks:make_unet_plus_plus", "U-Net++ (arXiv 1807.10165), 2D and 3D"
+    ),
+    "dynunet": Entry(
+        "umed.benchmark.victims.networks:make_dynunet", "the nnU-Net architecture with deep supervision, 2D and 3D"
+    ),
+    "plain_dynunet": Entry("umed.benchmark.victims.networks:make_plain_dynunet", "the same without deep supervision"),
+    "segresnet": Entry("umed.benchmark.victims.networks:make_segresnet", "SegResNet (arXiv 1810.11654), 2D and 3D"),
+    "unetr": Entry("umed.benchmark.victims.networks:make_unetr", "UNETR (arXiv 2103.10504), 2D and 3D"),
+    "swin_unetr": Entry("umed.benchmark.victims.networks:make_swin_unetr", "Swin UNETR (arXiv 2201.01266), 2D and 3D"),
+    "flexible_unet": Entry(
+        "umed.benchmark.victims.networks:make_flexible_unet", "FlexibleUNet with EfficientNet-B0, 2D and 3D"
+    ),
 }
 COUNTERMEASURES: dict[str, Entry] = {
     "none": Entry("umed.benchmark.countermeasures.base:Nothing", "nothing: the thief just trains"),
