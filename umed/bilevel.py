@@ -180,6 +180,15 @@ class BilevelTrainer(Trainer):
         direction = torch.where(batch.steps > 0, rounded, direction.float())
         return (batch.image + self.epsilon * direction).clamp(0, 1)
 
+    def extra_loss(self, published: Tensor, batch: Batch) -> Tensor | float:
+        """What a method adds to the generator's loss; nothing here.
+
+        Args:
+            published: images as they would be published, ``(B, C, *patch)``.
+            batch: the originals.
+        """
+        return 0.0
+
     def _surrogate_loss(self, index: int, image: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
         moved, labels = self.transformation(image, labels, draw)
         surrogate = self.surrogates[index]
@@ -202,7 +211,7 @@ class BilevelTrainer(Trainer):
         for step in range(self.generator_steps):
             published = self.protect(batch) if step else published
             losses = [self._surrogate_loss(i, published, batch.labels, draw) for i in range(len(self.surrogates))]
-            loss = torch.stack(losses).mean()
+            loss = torch.stack(losses).mean() + self.extra_loss(published, batch)
             self._step(loss, self.optimizer)
             generator_loss += float(loss.detach()) / self.generator_steps
         self._restart()

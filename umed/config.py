@@ -109,6 +109,7 @@ class Settings:
         percentiles: the two percentiles of ``"percentile"``.
         radius: dilation of the contour band.
         radius_unit: ``"px"`` or ``"mm"``.
+        support: where a case may change: ``"roi"``, ROI and dilated contour, or ``"full"``, the whole frame.
         spatial_dims: 2, 3, or ``None`` to let the plan decide.
         slice_axis: axis that a 2D method walks along in a volume, ``None`` to let the plan decide.
         seed: every random number comes from it and the case id.
@@ -125,6 +126,7 @@ class Settings:
     percentiles: tuple[float, float] = (0.5, 99.5)
     radius: float = 3.0
     radius_unit: Literal["px", "mm"] = "px"
+    support: Literal["roi", "full"] = "roi"
     spatial_dims: int | None = None
     slice_axis: int | None = None
     seed: int = 0

@@ -91,7 +91,7 @@ def measure(volume: Volume, stored: NDArray[Any], regions: Regions, budget: Budg
     Args:
         volume: the source.
         stored: new stored values.
-        regions: of the case; "ROI" is the support, that is the labelled area and the dilated contour.
+        regions: of the case; "ROI" is the labelled area and the dilated contour, also where the whole frame may change.
         budget: of the file.
 
     Returns:
@@ -102,10 +102,10 @@ def measure(volume: Volume, stored: NDArray[Any], regions: Regions, budget: Budg
     before = volume.channels[box]
     after = replace(volume, stored=stored)
     crop = after.channels[box]
-    support = regions.support
+    roi = regions.roi
     error = error_roi = largest = 0.0
     changed = 0
-    for steps, inside, voxels in _steps(before, crop, support):
+    for steps, inside, voxels in _steps(before, crop, roi):
         error, error_roi = error + _squares(steps), error_roi + _squares(inside)
         largest, changed = max(largest, _largest(steps)), changed + voxels
     similar = 1.0 if regions.empty else ssim(volume.channels, after.channels, peak=budget.peak, low=budget.low)
@@ -113,7 +113,7 @@ def measure(volume: Volume, stored: NDArray[Any], regions: Regions, budget: Budg
         "epsilon_steps": budget.steps,
         "bound_stored": budget.bound_stored,
         "psnr": _finite(_decibel(error, volume.channels.size, budget.peak)),
-        "psnr_roi": _finite(_decibel(error_roi, int(support.sum()) * before.shape[0], budget.peak)),
+        "psnr_roi": _finite(_decibel(error_roi, int(roi.sum()) * before.shape[0], budget.peak)),
         "ssim": similar,
         "roi_share": roi_share(regions),
         "voxels_changed": changed,
@@ -122,8 +122,8 @@ def measure(volume: Volume, stored: NDArray[Any], regions: Regions, budget: Budg
 
 
 def roi_share(regions: Regions) -> float:
-    """Share of the image that lies in the support (labelled area and dilated contour)."""
-    return int(regions.support.sum()) / math.prod(regions.shape)
+    """Share of the image that lies in the labelled area and the dilated contour."""
+    return int(regions.roi.sum()) / math.prod(regions.shape)
 
 
 def voxels_changed(before: NDArray[Any], after: NDArray[Any]) -> int:

@@ -180,6 +180,10 @@ def _resolve_options(facts: Facts, settings: Settings) -> tuple[dict[str, Any], 
     return {**given, **chosen}, [f"{text}: these are {kind}"] if chosen else []
 
 
+def _say_support(settings: Settings) -> list[str]:
+    return ["support full: the whole frame may change, as asked"] if settings.support == "full" else []
+
+
 def make_plan(facts: Facts, settings: Settings) -> Plan:
     """Resolve settings against the facts about a data set.
 
@@ -210,7 +214,14 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
         "classes": facts.classes,
         "channels": facts.channels,
         "training": dataclasses.replace(settings.training, patch_size=patch),
-        "why": (*why, *more, *most, *kind, f"{facts.classes} classes with the background: {facts.classes_from}"),
+        "why": (
+            *why,
+            *more,
+            *most,
+            *kind,
+            *_say_support(settings),
+            f"{facts.classes} classes with the background: {facts.classes_from}",
+        ),
     }
     return Plan(**values)
 

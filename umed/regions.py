@@ -29,6 +29,7 @@ def make_regions(
     spacing: tuple[float, ...] | None = None,
     margin: int = 8,
     slice_axis: int | None = None,
+    full: bool = False,
 ) -> Regions:
     """Split the surroundings of a label map into contour band and interior.
 
@@ -39,6 +40,7 @@ def make_regions(
         spacing: voxel size along each axis in mm, needed for ``"mm"``.
         margin: voxels of context around the support in ``box``.
         slice_axis: axis across which nothing is dilated, for volumes that are treated slice by slice.
+        full: whether the whole frame may change; the box is then all of it.
 
     Returns:
         The regions in their bounding box; of size 0 where there is no foreground.
@@ -57,6 +59,8 @@ def make_regions(
         slice(max(0, part.start - grow - margin), min(size, part.stop + grow + margin))
         for part, grow, size in zip(found, reach, labels.shape, strict=True)
     )
+    if full:
+        box = tuple(slice(0, size) for size in labels.shape)
     crop = labels[box].astype(np.int16)
     np.maximum(crop, 0, out=crop)
     offsets = _ball(reach, steps, radius)
@@ -68,7 +72,7 @@ def make_regions(
         )
         mask = crop[grown] == value
         contour[grown] |= _band(mask, offsets, reach)
-    return Regions(labels.shape, box, crop, contour, (crop > 0) & ~contour)
+    return Regions(labels.shape, box, crop, contour, (crop > 0) & ~contour, full)
 
 
 def plan_regions(labels: NDArray[Any], volume: Volume, plan: Plan, margin: int = 8) -> Regions:
@@ -90,6 +94,7 @@ def plan_regions(labels: NDArray[Any], volume: Volume, plan: Plan, margin: int =
         spacing=volume.spacing if volume.unit == "mm" else None,
         margin=margin,
         slice_axis=plan.slice_axis if plan.spatial_dims == 2 and labels.ndim == 3 else None,
+        full=plan.support == "full",
     )
 
 

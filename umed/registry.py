@@ -39,6 +39,41 @@ METHODS: dict[str, Entry] = {
     "checkerboard": Entry(
         "umed.methods.checkerboard:Checkerboard", "fixed +-1 pattern in the same support (control)", ()
     ),
+    "error_minimizing": Entry(
+        "umed.methods.error_minimizing:ErrorMinimizing",
+        "EM: error-minimizing noise of each case (arXiv 2101.04898)",
+        ("steps", "step_size", "inner_steps", "surrogate_iterations"),
+    ),
+    "targeted_adversarial": Entry(
+        "umed.methods.targeted_adversarial:TargetedAdversarial",
+        "TAP: adversarial examples of a clean-trained network (arXiv 2106.10807)",
+        ("targeted", "steps", "step_size", "surrogate_iterations"),
+    ),
+    "self_ensemble": Entry(
+        "umed.methods.self_ensemble:SelfEnsemble",
+        "SEP: adversarial to all checkpoints of one training (ICLR 2023)",
+        ("checkpoints", "targeted", "variance_reduction", "steps", "step_size", "surrogate_iterations"),
+    ),
+    "stable_error_minimizing": Entry(
+        "umed.methods.stable_error_minimizing:StableErrorMinimizing",
+        "SEM and REM: error-minimizing under disturbance (arXiv 2311.13091, 2203.14533)",
+        ("robust", "radius", "samples", "attack_steps", "steps", "step_size", "inner_steps", "surrogate_iterations"),
+    ),
+    "linear_separable": Entry(
+        "umed.methods.linear_separable:LinearSeparable",
+        "LSP: linearly separable blocks inside and outside the ROI (arXiv 2111.00898)",
+        ("patch", "separation", "period", "classes", "seed"),
+    ),
+    "autoregressive": Entry(
+        "umed.methods.autoregressive:Autoregressive",
+        "AR: one autoregressive process inside, another outside the ROI (arXiv 2206.03693)",
+        ("classes", "seed"),
+    ),
+    "voxshield": Entry(
+        "umed.methods.voxshield:VoxShield",
+        "VoxShield: 3D generator against consistency between slices (arXiv 2605.17345)",
+        ("consistency", "semantic", "widths", "window"),
+    ),
 }
 SURROGATES: dict[str, Entry] = {
     "unet": Entry("umed.networks.surrogates:make_unet", "plain U-Net with instance norm"),
@@ -47,7 +82,9 @@ SURROGATES: dict[str, Entry] = {
 }
 VICTIMS: dict[str, Entry] = {
     "unet": Entry("umed.benchmark.victims.networks:make_unet", "plain U-Net with instance norm, 2D and 3D"),
-    "batchnorm_unet": Entry("umed.benchmark.victims.networks:make_batchnorm_unet", "the same with batch norm, 2D and 3D"),
+    "batchnorm_unet": Entry(
+        "umed.benchmark.victims.networks:make_batchnorm_unet", "the same with batch norm, 2D and 3D"
+    ),
     "strided_unet": Entry(
         "umed.benchmark.victims.networks:make_strided_unet", "residual U-Net that starts at half resolution, 2D and 3D"
     ),

@@ -45,6 +45,7 @@ class Batch:
         interior: ``(B, 1, *patch)`` bool.
         origins: index of each patch's first pixel on the grid of its file.
         steps: ``(B, C, 1, ...)`` float32, budget in stored steps; 0 for files of floats, which need no rounding.
+        support: ``(B, 1, *patch)`` bool, where the image may change; nowhere beyond its edge.
     """
 
     image: Tensor
@@ -53,14 +54,15 @@ class Batch:
     interior: Tensor
     origins: tuple[tuple[int, ...], ...]
     steps: Tensor
+    support: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        image, labels, contour, interior, steps = (
+        image, labels, contour, interior, steps, support = (
             value.to(device, non_blocking=True)
-            for value in (self.image, self.labels, self.contour, self.interior, self.steps)
+            for value in (self.image, self.labels, self.contour, self.interior, self.steps, self.support)
         )
-        return Batch(image, labels, contour, interior, self.origins, steps)
+        return Batch(image, labels, contour, interior, self.origins, steps, support)
 
 
 class Patches(Sequence[Batch]):
@@ -104,9 +106,9 @@ class Patches(Sequence[Batch]):
         rng = np.random.default_rng([self.seed, iteration, self.rank])
         chosen = rng.integers(len(self.samples), size=self.batch_size)
         drawn = [self._patch(self.samples[int(index)], rng) for index in chosen]
-        image, labels, contour, interior, origins, steps = zip(*drawn, strict=True)
-        stacked = [torch.from_numpy(np.stack(parts)) for parts in (image, labels, contour, interior, steps)]
-        return Batch(stacked[0], stacked[1], stacked[2], stacked[3], tuple(origins), stacked[4])
+        image, labels, contour, interior, origins, steps, support = zip(*drawn, strict=True)
+        stacked = [torch.from_numpy(np.stack(parts)) for parts in (image, labels, contour, interior, steps, support)]
+        return Batch(stacked[0], stacked[1], stacked[2], stacked[3], tuple(origins), stacked[4], stacked[5])
 
     def _patch(self, sample: Sample, rng: np.random.Generator) -> tuple[NDArray[np.generic] | tuple[int, ...], ...]:
         regions = sample.regions
@@ -142,4 +144,5 @@ class Patches(Sequence[Batch]):
             cut(regions.interior[None], "constant"),
             tuple(origin),
             steps.reshape(-1, *[1] * len(self.patch_size)),
+            cut(regions.support[None], "constant"),
         )

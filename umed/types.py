@@ -139,6 +139,7 @@ class Regions:
         labels: class of each voxel, 0 is background, int16.
         contour: union over classes of ``dilate(y_k, r) AND dilate(NOT y_k, r)``, bool.
         interior: ``(labels > 0) AND NOT contour``, bool.
+        full: whether the whole frame may change, not only ROI and dilated contour; ``box`` is then all of it.
     """
 
     shape: tuple[int, ...]
@@ -146,11 +147,17 @@ class Regions:
     labels: NDArray[np.int16]
     contour: NDArray[np.bool_]
     interior: NDArray[np.bool_]
+    full: bool = False
+
+    @property
+    def roi(self) -> NDArray[np.bool_]:
+        """ROI and dilated contour."""
+        return self.contour | self.interior
 
     @property
     def support(self) -> NDArray[np.bool_]:
-        """ROI and dilated contour: the only voxels that may change."""
-        return self.contour | self.interior
+        """The only voxels that may change: ROI and dilated contour, or all of the frame."""
+        return np.ones(self.labels.shape, bool) if self.full else self.roi
 
     @property
     def empty(self) -> bool:
@@ -169,7 +176,7 @@ class Regions:
             window: where, counted from the start of the box.
         """
         box = tuple(slice(b.start + w.start, b.start + w.stop) for b, w in zip(self.box, window, strict=True))
-        return Regions(self.shape, box, self.labels[window], self.contour[window], self.interior[window])
+        return Regions(self.shape, box, self.labels[window], self.contour[window], self.interior[window], self.full)
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,6 @@ from umed.planning import Plan
 from umed.regions import plan_regions
 from umed.types import Case, Dataset, Progress, Regions, Volume
 
-FULL_SUPPORT = frozenset({"unseg"})
-"""Methods that may change every voxel of the image; all others keep to the ROI and its dilated contour."""
 _SLAB = 1 << 20
 
 
@@ -176,9 +174,7 @@ def _verify_dicom(
     return Verification(tuple(CaseCheck(*check) for check in checks), tuple(sorted(problems)))
 
 
-def check_file(
-    source: Volume, written: Path, regions: Regions, budget: Budget | None, *, full_support: bool = False
-) -> tuple[str, ...]:
+def check_file(source: Volume, written: Path, regions: Regions, budget: Budget | None) -> tuple[str, ...]:
     """Read a written file again and compare it with its source; used by ``protect`` before the file gets its name.
 
     Args:
@@ -186,17 +182,14 @@ def check_file(
         written: the written file, which may still have its temporary name.
         regions: of the case; empty ones mean that nothing may differ.
         budget: of the file, ``None`` only with empty regions.
-        full_support: whether every voxel may change (see :data:`FULL_SUPPORT`).
 
     Returns:
         Broken promises, empty if all hold.
     """
-    return tuple(_check_file(source, written, regions, budget, full_support)[0])
+    return tuple(_check_file(source, written, regions, budget)[0])
 
 
-def _check_file(
-    source: Volume, written: Path, regions: Regions, budget: Budget | None, full_support: bool
-) -> tuple[list[str], bool]:
+def _check_file(source: Volume, written: Path, regions: Regions, budget: Budget | None) -> tuple[list[str], bool]:
     """Broken promises of one file, and whether any value of it differs from the source."""
     try:
         other = io.read(written)
@@ -209,12 +202,12 @@ def _check_file(
         return [*failures, f"expected stored values {source.stored.shape} {source.stored.dtype.str}, got {got}"], False
     if source.alpha and different(source.stored[..., -1], other.stored[..., -1]).any():
         failures.append("expected an untouched alpha plane, got changes")
-    found_values, changed = _check_values(source.channels, other.channels, regions, budget, full_support)
+    found_values, changed = _check_values(source.channels, other.channels, regions, budget)
     return failures + found_values, changed
 
 
 def _check_values(
-    before: NDArray[Any], after: NDArray[Any], regions: Regions, budget: Budget | None, full_support: bool
+    before: NDArray[Any], after: NDArray[Any], regions: Regions, budget: Budget | None
 ) -> tuple[list[str], bool]:
     """Compare values ``(C, *spatial)`` slab by slab: support, range and bound."""
     outside = beyond = above = 0
@@ -227,8 +220,7 @@ def _check_values(
             if not moved.size:
                 continue
             changed = True
-            if not full_support or regions.empty:
-                outside += int((~_support(regions, part).ravel(order=order)[moved]).sum())
+            outside += int((~_support(regions, part).ravel(order=order)[moved]).sum())
             if budget is None:
                 continue
             old, new = old.ravel(order=order)[moved], new.ravel(order=order)[moved]
@@ -270,7 +262,7 @@ def _support(regions: Regions, part: tuple[slice, ...]) -> NDArray[np.bool_]:
         return allowed
     here = tuple(slice(low - p.start, high - p.start) for (low, high), p in zip(shared, part, strict=True))
     there = tuple(slice(low - b.start, high - b.start) for (low, high), b in zip(shared, regions.box, strict=True))
-    allowed[here] = regions.contour[there] | regions.interior[there]
+    allowed[here] = True if regions.full else regions.contour[there] | regions.interior[there]
     return allowed
 
 
@@ -326,7 +318,7 @@ def _check_released(dataset: Dataset, case: Case, output: Path, plan: Plan, entr
             budget = make_budget(volume, epsilon=plan.epsilon, range=plan.range, percentiles=plan.percentiles)
             if record.get("epsilon_steps") != budget.steps:
                 yield f"{where}: expected {budget.steps} steps in the manifest, got {record.get('epsilon_steps')}"
-        failures, differs = _check_file(volume, written, regions, budget, plan.method in FULL_SUPPORT)
+        failures, differs = _check_file(volume, written, regions, budget)
         yield from (f"{where}: {failure}" for failure in failures)
         changed |= differs
     if not regions.empty and not changed:

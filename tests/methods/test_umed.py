@@ -12,7 +12,8 @@ from tests.test_bilevel import make_plan
 from tests.test_training import make_sample
 from umed.config import Training
 from umed.errors import ConfigError, InputError
-from umed.methods.umed import HALO, UMed, tiles
+from umed.methods.umed import UMed
+from umed.methods.windows import HALO, tiles
 from umed.planning import Plan
 from umed.protect import protect
 

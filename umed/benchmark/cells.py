@@ -159,7 +159,9 @@ def read_cell(path: Path) -> Cell:
         if cell.spec.key != key:
             raise ValueError(f"its settings have the key {cell.spec.key}, not {key}")
     except (OSError, ValueError, KeyError, AttributeError, TypeError, ConfigError) as error:
-        raise InputError(f"{path}: expected a cell of format {FORMAT}, got: {error}. Delete it; it is redone.") from error
+        raise InputError(
+            f"{path}: expected a cell of format {FORMAT}, got: {error}. Delete it; it is redone."
+        ) from error
     return cell
 
 

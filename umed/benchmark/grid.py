@@ -140,9 +140,7 @@ class Grid:
         return self.lines.error(self.places.get((axis, name), (axis,)), message)
 
 
-def load_grid(
-    name_or_path: str | Path, *, data: Sequence[str] = (), changes: Mapping[str, Any] | None = None
-) -> Grid:
+def load_grid(name_or_path: str | Path, *, data: Sequence[str] = (), changes: Mapping[str, Any] | None = None) -> Grid:
     """Read and check a grid; nothing of the data or the networks is looked at yet.
 
     Args:

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from umed.benchmark.scoring import mean_dsc
 from umed.benchmark.countermeasures.base import Chain
 from umed.benchmark.data import load_samples, split_cases
 from umed.benchmark.ready import crop_size, make_ready
 from umed.benchmark.recipes import default_recipe
-from umed.benchmark.scoring import dsc_table, predict
+from umed.benchmark.scoring import dsc_table, mean_dsc, predict
 from umed.benchmark.training import train_victim
 from umed.benchmark.victims import build_victim, divisor
 from umed.errors import InputError
@@ -122,17 +121,13 @@ def probe(
         channels = len(train.images[0])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = build_victim(
-                recipe, spatial_dims=dims, in_channels=channels, classes=clean.classes, patch=window
-            )
+            network = build_victim(recipe, spatial_dims=dims, in_channels=channels, classes=clean.classes, patch=window)
 
         def report(done: int, total: int, _loss: float, stage: str = stage) -> None:
             if progress is not None:
                 progress(stage, done, total)
 
-        training = train_victim(
-            network, train, recipe=recipe, divisor=step, seed=seed, device=where, progress=report
-        )
+        training = train_victim(network, train, recipe=recipe, divisor=step, seed=seed, device=where, progress=report)
         answers = predict(network, test.images, where, window, [truth.shape for truth in test.truths])
         scores.append(mean_dsc(dsc_table(answers, test.truths, test.classes)) or 0.0)
         seconds += training.train_seconds

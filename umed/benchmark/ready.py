@@ -168,5 +168,3 @@ def crop(image: Tensor, label: Tensor, size: Sequence[int], generator: torch.Gen
         padding = ([0, 0] if room > 0 else [start, -room - start]) + padding
     image, label = image[tuple([slice(None), *window])], label[tuple(window)][None]
     return functional.pad(image, padding), functional.pad(label, padding)
-
-

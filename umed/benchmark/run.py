@@ -308,4 +308,3 @@ def _save(network: nn.Module, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:
         torch.save({key: value.cpu() for key, value in network.state_dict().items()}, temporary)
-

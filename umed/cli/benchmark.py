@@ -20,17 +20,35 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("grid", metavar="GRID", help="a YAML file, or a shipped grid: quick, standard, paper")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder for cells and report; a stopped run goes on there (default: GRID's name in runs/)"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for cells and report; a stopped run goes on there (default: GRID's name in runs/)",
     )
     parser.add_argument(
-        "--data", action="append", default=[], metavar="NAME=FOLDER", help="folder of a data set of the grid; NAME= may be left out where there is only one"
+        "--data",
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="folder of a data set of the grid; NAME= may be left out where there is only one",
     )
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="seeds of the victims, instead of the grid's")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="anything in the grid, such as training.steps=200"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="anything in the grid, such as training.steps=200",
     )
-    parser.add_argument("--dry-run", action="store_true", help="check everything, list the cells and the time; train nothing")
-    parser.add_argument("--shard", default="0/1", metavar="K/N", help="do every N-th cell from the K-th on; runs with the same DIR add up")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check everything, list the cells and the time; train nothing"
+    )
+    parser.add_argument(
+        "--shard",
+        default="0/1",
+        metavar="K/N",
+        help="do every N-th cell from the K-th on; runs with the same DIR add up",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
     add_execution(parser)
     parsing.add_json(parser)

@@ -78,7 +78,7 @@ def run_on_processes(board: Board, workers: int, threads: int | None = None) -> 
                     done = Done(
                         task.name,
                         None,
-                        f"its worker process died {TRIES} times (exit code {code}). Not enough memory? Use fewer workers.",
+                        f"its worker process died {TRIES} times (exit code {code}). Out of memory? Use fewer workers.",
                     )
                 board.finish(done)
     finally:

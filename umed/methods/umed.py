@@ -8,10 +8,8 @@ Texture-Aware Perturbations", https://arxiv.org/abs/2403.14250. The perturbation
 
 from __future__ import annotations
 
-import itertools
-import math
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +21,7 @@ from torch import Tensor
 from umed.bilevel import BatchLoader, BilevelTrainer
 from umed.errors import ConfigError, InputError
 from umed.methods.base import Method
+from umed.methods.windows import PICTURE_WINDOW, pick_device, tiles
 from umed.networks.perturber import UMedPerturber, stack_inputs
 from umed.planning import Plan
 from umed.registry import resolve
@@ -32,10 +31,6 @@ from umed.types import Progress, Regions
 
 FILE = "umed.pt"
 KEPT = ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside", "smoothing")
-SLICES_AT_ONCE = 8
-PICTURE_WINDOW = 512
-HALO = 4
-"""Voxels around what is kept of a window; also the product of the generators' poolings."""
 
 
 class UMed(Method):
@@ -54,6 +49,9 @@ class UMed(Method):
 
     name: ClassVar[str] = "umed"
     requires_training: ClassVar[bool] = True
+    file: ClassVar[str] = FILE
+    kept: ClassVar[tuple[str, ...]] = KEPT
+    """Options that a file of trained generators brings along."""
 
     def __init__(
         self,
@@ -85,7 +83,9 @@ class UMed(Method):
             InputError: before :meth:`fit` or :meth:`load`.
         """
         if self._perturber is None:
-            raise InputError("umed: expected trained generators, got none. Call fit(), or load() the folder of a run.")
+            raise InputError(
+                f"{self.name}: expected trained generators, got none. Call fit(), or load() the folder of a run."
+            )
         return self._perturber
 
     def _make(self, spatial_dims: int, channels: int, classes: int, epsilon: float) -> UMedPerturber:
@@ -112,6 +112,10 @@ class UMed(Method):
         with torch.random.fork_rng(devices=[]):
             self._make(plan.spatial_dims, plan.channels, plan.classes, plan.epsilon)
 
+    def trainer(self) -> Callable[..., BilevelTrainer]:
+        """What makes the trainer."""
+        return BilevelTrainer
+
     def make_trainer(
         self, samples: Sequence[Sample], plan: Plan, *, handlers: Sequence[Any] = (), epoch_length: int | None = None
     ) -> BilevelTrainer:
@@ -128,7 +132,7 @@ class UMed(Method):
         """
         training = plan.training
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-        self._device, self._slice_axis = _device(plan.device), plan.slice_axis
+        self._device, self._slice_axis = pick_device(plan.device), plan.slice_axis
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)
             self._perturber = self._make(plan.spatial_dims, plan.channels, plan.classes, plan.epsilon).to(self._device)
@@ -143,7 +147,7 @@ class UMed(Method):
         )
         epoch_length = min(epoch_length or training.checkpoint_every, training.iterations)
         shape = {"spatial_dims": plan.spatial_dims, "in_channels": plan.channels, "classes": plan.classes}
-        return BilevelTrainer(
+        return self.trainer()(
             device=self._device,
             max_epochs=-(-training.iterations // epoch_length),
             loader=BatchLoader(patches, epoch_length),
@@ -174,7 +178,7 @@ class UMed(Method):
             progress: called with a text, the iterations done and the iterations in all.
         """
         if plan.training.iterations == 0:
-            self._device, self._slice_axis = _device(plan.device), plan.slice_axis
+            self._device, self._slice_axis = pick_device(plan.device), plan.slice_axis
             self._perturber = (
                 self._make(plan.spatial_dims, plan.channels, plan.classes, plan.epsilon).to(self._device).eval()
             )
@@ -197,10 +201,10 @@ class UMed(Method):
             "classes": perturber.classes,
             "slice_axis": self._slice_axis,
             "epsilon": perturber.epsilon,
-            "options": {name: getattr(self, name) for name in KEPT},
+            "options": {name: getattr(self, name) for name in self.kept},
             "weights": {key: value.cpu() for key, value in perturber.state_dict().items()},
         }
-        torch.save(content, folder / FILE)
+        torch.save(content, folder / self.file)
 
     def load(self, folder: Path) -> None:
         """Read ``umed.pt``; the options it was trained with replace those given.
@@ -208,9 +212,11 @@ class UMed(Method):
         Raises:
             InputError: when the file is missing or is not one of ours.
         """
-        path = folder / FILE
+        path = folder / self.file
         if not path.is_file():
-            raise InputError(f"{folder}: expected trained generators ({FILE}), got none. Train them with umed protect.")
+            raise InputError(
+                f"{folder}: expected trained generators ({self.file}), got none. Train them with umed protect."
+            )
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
             for name, value in content["options"].items():
@@ -226,7 +232,7 @@ class UMed(Method):
 
     def to(self, device: str) -> UMed:
         """Move the generators to a device (``"auto"``, ``"cpu"``, ``"cuda:0"`` ...)."""
-        self._device = _device(device)
+        self._device = pick_device(device)
         self.perturber.to(self._device)
         return self
 
@@ -274,56 +280,17 @@ class UMed(Method):
         largest = int(regions.labels.max(initial=0))
         if image.shape[0] != perturber.channels or largest >= perturber.classes:
             raise InputError(
-                f"umed: expected {perturber.channels} channels and classes 0 to {perturber.classes - 1}, as the "
+                f"{self.name}: expected {perturber.channels} channels and classes 0 to {perturber.classes - 1}, as the "
                 f"generators were trained for, got {image.shape[0]} channels and class {largest}. "
                 "Train generators on data of this kind."
             )
         dims = image.ndim - 1
         if dims != perturber.spatial_dims and not (dims == 3 and self._slice_axis is not None):
-            raise InputError(f"umed: expected {perturber.spatial_dims}D images for these generators, got {dims}D.")
-
-
-def tiles(
-    shape: Sequence[int], window: int, slice_axis: int | None = None
-) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
-    """Cut an image into windows of about the same size, so that memory depends on the window and not on the image.
-
-    Args:
-        shape: of the volume or picture.
-        window: largest edge of what is seen at once.
-        slice_axis: cut into slabs of :data:`SLICES_AT_ONCE` whole slices along this axis instead.
-
-    Yields:
-        What the generators see, and the part of it that is kept: without a rim of :data:`HALO` voxels, where a window
-        ends inside the image. Windows start at multiples of :data:`HALO`, in step with the generators' poolings.
-
-    Example:
-        >>> [(seen[0], kept[0]) for seen, kept in tiles((60,), 48)]
-        [(slice(0, 36, None), slice(0, 32, None)), (slice(28, 60, None), slice(32, 60, None))]
-    """
-    axes = []
-    for axis, size in enumerate(shape):
-        if slice_axis is not None:
-            step, rim = (SLICES_AT_ONCE, 0) if axis == slice_axis else (size, 0)
-        elif size <= window:
-            step, rim = size, 0
-        else:
-            count = math.ceil(size / (window - 2 * HALO))
-            step, rim = HALO * math.ceil(size / count / HALO), HALO
-        starts = range(0, size, step)
-        kept = [slice(start, min(start + step, size)) for start in starts]
-        axes.append([(slice(max(0, k.start - rim), min(size, k.stop + rim)), k) for k in kept])
-    for chosen in itertools.product(*axes):
-        yield tuple(seen for seen, _ in chosen), tuple(kept for _, kept in chosen)
+            raise InputError(
+                f"{self.name}: expected {perturber.spatial_dims}D images for these generators, got {dims}D."
+            )
 
 
 def _drop(index: Tensor, axis: int) -> Tensor:
     """Grid indices of a volume without those along the slice axis."""
     return index[:, [a for a in range(3) if a != axis]]
-
-
-def _device(name: str) -> torch.device:
-    """The device of a setting; ``"auto"`` takes a GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)

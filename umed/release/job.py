@@ -21,7 +21,7 @@ from umed.config import Settings
 from umed.dicom import masks as finding
 from umed.dicom.masks import Mask
 from umed.dicom.types import Instance, Limits, Scan, Series
-from umed.errors import InputError, UmedError, VerificationError
+from umed.errors import ConfigError, InputError, UmedError, VerificationError
 from umed.planning import Plan
 from umed.release.audit import finish
 from umed.release.journal import Journal
@@ -95,6 +95,11 @@ class Job:
             raise InputError(
                 f"{self.scan.root}: expected at least one image series with a mask that fits, got none ({why}). "
                 "Give --masks DIR, and see umed inspect."
+            )
+        if self.request.settings.support == "full":
+            raise ConfigError(
+                "support: expected 'roi' for DICOM, whose series are protected in spans of slices around their masks, "
+                "got 'full'. Leave it out."
             )
         self.plan = slice_plan(facts, self.request.settings)
 

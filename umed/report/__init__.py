@@ -84,7 +84,7 @@ def _draw(dataset: Dataset, case: Case, output: Path, plan: Plan) -> Picture:
     budget = make_budget(first, epsilon=plan.epsilon, range=plan.range, percentiles=plan.percentiles)
     regions = plan_regions(opened.labels, first, plan)
     support = np.zeros(first.spatial_shape, bool)
-    support[regions.box] = regions.support
+    support[regions.box] = regions.roi
     written = io.read(output / case.outputs[0])
     low, high = budget.unit_range
     return draw_case(

@@ -53,7 +53,7 @@ def make_page(
     return Page(
         title="Protected dataset",
         lead=f"{counts['protected']} of {_cases(total)} protected with method {plan.method}. No value moved by more "
-        f"than {_fraction(plan.epsilon)} of the range, and nothing moved outside the ROI and its dilated contour.",
+        f"than {_fraction(plan.epsilon)} of the range, {_where(plan)}.",
         cards=_cards(counts, total, done, plan, probe),
         facts=_facts(manifest, plan),
         why=plan.why,
@@ -171,6 +171,12 @@ def _text(value: float, pattern: str) -> str:
 
 def _decibel(value: float) -> str:
     return _text(value, "{:.2f} dB")
+
+
+def _where(plan: Plan) -> str:
+    if plan.support == "full":
+        return "anywhere in the frame"
+    return "and nothing moved outside the ROI and its dilated contour"
 
 
 def _cases(number: int) -> str:

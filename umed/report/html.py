@@ -122,7 +122,7 @@ def render(page: Page) -> str:
 _LEGEND = (
     '<p class="legend"><label><input type="checkbox" id="outlines" checked> outlines</label>'
     '<span><i class="key contour"></i>ROI</span>'
-    '<span><i class="key support"></i>dilated contour: nothing outside it changed</span>'
+    '<span><i class="key support"></i>dilated contour of the ROI</span>'
     '<span><i class="key warm"></i>brighter</span><span><i class="key cool"></i>darker</span></p>'
 )
 

@@ -78,7 +78,9 @@ def build_victim(
 def _explain(recipe: Recipe, spatial_dims: int, error: Exception) -> str:
     """One line about a network that could not be built; a misspelt option gets its suggestion."""
     text = _line(error)
-    unknown = text.rpartition("unexpected keyword argument ")[2].split("'")[1::2] if "unexpected keyword" in text else []
+    unknown = (
+        text.rpartition("unexpected keyword argument ")[2].split("'")[1::2] if "unexpected keyword" in text else []
+    )
     hint = ""
     if unknown and recipe.target is None:
         known = inspect.signature(resolve("victim", recipe.net)).parameters
@@ -92,9 +94,7 @@ def _line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def check_victim(
-    recipe: Recipe, *, spatial_dims: int, in_channels: int, classes: int, patch: Sequence[int]
-) -> None:
+def check_victim(recipe: Recipe, *, spatial_dims: int, in_channels: int, classes: int, patch: Sequence[int]) -> None:
     """Build a victim once and send one empty crop through it, so that what cannot work is known before any training.
 
     Args:

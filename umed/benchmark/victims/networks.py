@@ -37,7 +37,7 @@ def make_unet(
     norm: str = "instance",
     **options: Any,
 ) -> nn.Module:
-    """The classic U-Net (arXiv 1505.04597): two convolutions at full resolution, four max poolings, skip connections."""
+    """The classic U-Net (arXiv 1505.04597): two convolutions at full resolution, four max poolings, skips."""
     features = (width, width, 2 * width, 4 * width, 8 * width, width)  # BasicUNet's own proportions
     network: nn.Module = BasicUNet(
         spatial_dims, in_channels, classes, features, norm=(norm, {"affine": True}), **options
@@ -97,9 +97,7 @@ def make_unet_plus_plus(
 ) -> nn.Module:
     """U-Net++ (arXiv 1807.10165): nested skip connections; ``deep_supervision: true`` trains all four heads."""
     features = (width, width, 2 * width, 4 * width, 8 * width, width)
-    return FirstOrAll(
-        BasicUNetPlusPlus(spatial_dims, in_channels, classes, **{"features": features, **options})
-    )
+    return FirstOrAll(BasicUNetPlusPlus(spatial_dims, in_channels, classes, **{"features": features, **options}))
 
 
 def make_dynunet(

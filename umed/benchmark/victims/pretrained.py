@@ -18,7 +18,13 @@ ENCODERS: dict[str, tuple[str, ...]] = {
     "batchnorm_unet": ("conv_0", "down_"),
     "strided_unet": ("model.0", "model.1.submodule.0", "model.1.submodule.1.submodule.0"),
     "attention_unet": ("model.0", "model.1.submodule.0", "model.1.submodule.1.submodule.0"),
-    "unet_plus_plus": ("network.conv_0_0", "network.conv_1_0", "network.conv_2_0", "network.conv_3_0", "network.conv_4_0"),
+    "unet_plus_plus": (
+        "network.conv_0_0",
+        "network.conv_1_0",
+        "network.conv_2_0",
+        "network.conv_3_0",
+        "network.conv_4_0",
+    ),
     "dynunet": ("input_block", "downsamples", "bottleneck"),
     "plain_dynunet": ("input_block", "downsamples", "bottleneck"),
     "segresnet": ("convInit", "down_layers"),
@@ -112,7 +118,10 @@ def freeze_encoder(network: nn.Module, net: str) -> list[nn.Module]:
         raise ConfigError(f"freeze: expected a network whose encoder is known ({known}), got {net!r}. Use 'none'.")
     frozen = []
     for name, module in network.named_modules():
-        if name and any(name == prefix or name.startswith((f"{prefix}.", prefix if prefix.endswith("_") else f"{prefix}.")) for prefix in prefixes):
+        if name and any(
+            name == prefix or name.startswith((f"{prefix}.", prefix if prefix.endswith("_") else f"{prefix}."))
+            for prefix in prefixes
+        ):
             frozen.append(module)
             for weight in module.parameters(recurse=False):
                 weight.requires_grad_(False)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LSP: blocks of constant noise that a linear classifier can tell apart; nothing is trained.
+
+Reference: Yu et al., "Availability Attacks Create Shortcuts", https://arxiv.org/abs/2111.00898. For segmentation the
+two classes are inside and outside of the ROI, as the UMed paper (https://arxiv.org/abs/2403.14250) has it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from umed.errors import ConfigError, did_you_mean
+from umed.methods.base import Method
+from umed.types import Regions
+
+CLASSES = ("roi", "label")
+
+
+class LinearSeparable(Method):
+    r"""Each class has a point on a hypercube; its coordinates are the grey values of blocks of pixels.
+
+    Points of class k are drawn from :math:`N(s\, v_k, 1)` with a random vertex :math:`v_k \in \{-1, 1\}^n` and
+    separation ``s`` (the paper takes them from ``make_classification`` with one cluster a class and ``class_sep`` 10),
+    reshaped to a grid of blocks, each value repeated over a block, and scaled to the bound. The paper scales to an L2
+    norm of 1; here it is the L-infinity bound that all methods share. The vertex is the same for all cases and repeats
+    every ``period`` blocks, so that images of any size can be covered.
+
+    Args:
+        patch: edge of a block in pixels; the paper takes 8 and 32 (for 32 and 224 px).
+        separation: ``s``; the larger, the less cases differ.
+        period: blocks along each axis after which the pattern repeats.
+        classes: ``"roi"`` for inside and outside, ``"label"`` for one pattern a label.
+        seed: of the vertices.
+
+    Raises:
+        ConfigError: when a value is out of range.
+    """
+
+    name: ClassVar[str] = "linear_separable"
+
+    def __init__(
+        self, *, patch: int = 8, separation: float = 10.0, period: int = 8, classes: str = "roi", seed: int = 0
+    ) -> None:
+        if min(patch, period) < 1:
+            raise ConfigError(f"method_options: expected patch and period of at least 1, got {patch} and {period}.")
+        if separation <= 0:
+            raise ConfigError(f"method_options.separation: expected a positive number, got {separation}.")
+        if classes not in CLASSES:
+            hint = did_you_mean(classes, CLASSES)
+            raise ConfigError(f"method_options.classes: expected one of {', '.join(CLASSES)}, got {classes!r}.{hint}")
+        self.patch, self.separation, self.period, self.classes, self.seed = patch, separation, period, classes, seed
+
+    def vertex(self, label: int, channels: int, dims: int) -> NDArray[np.float32]:
+        """The class centre ``v_k``: -1 and 1, shape ``(C, period, ...)``."""
+        rng = np.random.default_rng([self.seed, label, channels, dims])
+        return rng.choice(np.array([-1, 1], np.float32), size=(channels, *[self.period] * dims))
+
+    def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
+        """Draw one point a class, and lay it out in blocks, in phase with the grid of the file."""
+        channels, dims = image.shape[0], image.ndim - 1
+        labels = regions.labels if self.classes == "label" else (regions.labels > 0).astype(np.int16)
+        spans = zip(regions.origin, labels.shape, strict=True)
+        block = [(np.arange(start, start + size) // self.patch) % self.period for start, size in spans]
+        out = np.zeros(image.shape, np.float32)
+        for label in range(int(labels.max(initial=0)) + 1):
+            centre = self.separation * self.vertex(label, channels, dims)
+            point = centre + rng.standard_normal(centre.shape, dtype=np.float32)
+            laid = point[np.ix_(range(channels), *block)]
+            out = np.where(labels == label, laid / np.abs(point).max(), out)
+        return torch.from_numpy(out)
