@@ -87,7 +87,9 @@ class Grey(Countermeasure):
         """Mix the channels; see the class."""
         if len(image) != 3:
             return image
-        return torch.einsum("c,c...->...", torch.tensor(LUMA), image).expand_as(image).contiguous()
+        luma = sum(share * channel for share, channel in zip(LUMA, image, strict=True))
+        assert isinstance(luma, Tensor)
+        return luma.expand_as(image).contiguous()
 
 
 def coding_range(image: Tensor, full_scale: float) -> tuple[float, float]:

@@ -66,7 +66,8 @@ class LowPass(Countermeasure):
         axes = tuple(range(1, image.ndim))
         grids = torch.meshgrid(*(2 * torch.fft.fftfreq(size) for size in image.shape[1:]), indexing="ij")
         keep = torch.stack(grids).square().sum(0) <= self.cutoff**2
-        return torch.fft.ifftn(torch.fft.fftn(image, dim=axes) * keep, dim=axes).real.contiguous()
+        done: Tensor = torch.fft.ifftn(torch.fft.fftn(image, dim=axes) * keep, dim=axes).real
+        return done.contiguous()
 
 
 class Median(Countermeasure):

@@ -48,7 +48,7 @@ class OrthogonalProjection(Countermeasure):
         for image, label, scale in zip(published.images, published.labels, published.scales, strict=True):
             whole_blocks = [size // self.patch * self.patch for size in label.shape]
             window = tuple(slice(0, size) for size in whole_blocks)
-            rows, _ = centred(split(image[(slice(None), *window)] / max(scale, 1e-12), self.patch), len(image))
+            rows, _ = centred(split(image[tuple([slice(None), *window])] / max(scale, 1e-12), self.patch), len(image))
             marks = split(label[window][None], self.patch).long()
             blocks.append(rows)
             classes.append(functional.one_hot(marks, published.classes).sum(1).argmax(1))
@@ -79,7 +79,7 @@ class OrthogonalProjection(Countermeasure):
         rows, mean = centred(split(full, self.patch), len(image))
         rows = rows - (rows @ self.basis) @ self.basis.T
         done = join((rows.reshape(len(rows), len(image), -1) + mean).flatten(1), tuple(full.shape), self.patch)
-        return done[(slice(None), *(slice(0, size) for size in image.shape[1:]))].contiguous()
+        return done[tuple([slice(None), *(slice(0, size) for size in image.shape[1:])])].contiguous()
 
 
 def split(image: Tensor, patch: int) -> Tensor:
@@ -155,6 +155,6 @@ def separating(x: Tensor, y: Tensor, classes: int) -> Tensor:
             torch.autograd.backward(loss)
         return float(loss)
 
-    solver.step(closure)
-    found = whiten @ weight.detach()
+    solver.step(closure)  # type: ignore[no-untyped-call]
+    found: Tensor = whiten @ weight.detach()
     return found - found.mean(1, keepdim=True)
