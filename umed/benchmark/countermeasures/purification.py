@@ -89,18 +89,18 @@ class DVae(Countermeasure):
         """Train one stage on random patches, whose corners lie on the tiles of the embedding."""
         generator = torch.Generator().manual_seed(seed)
         dims, device = labels[0].ndim, self._device
-        size, cases = (48, 8) if dims == 2 else (16, 16)
+        size, cases, layout = (48, 8, torch.channels_last) if dims == 2 else (16, 4, torch.channels_last_3d)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             stage = Disentangler(dims, len(units[0]), classes, self.width)
-        stage = stage.to(device)
+        stage.to(device=device, memory_format=layout)  # type: ignore[call-overload]
         optimizer = torch.optim.Adam(stage.parameters(), lr=LEARNING_RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         for _ in range(self.steps):
             rows = torch.randint(len(units), (cases,), generator=generator).tolist()
             pairs = [_patch(units[row], labels[row], size, generator) for row in rows]
             x, y = (torch.stack(parts).to(device) for parts in zip(*pairs, strict=True))
-            mean, log_variance = stage.code(x)
+            mean, log_variance = stage.code(x.contiguous(memory_format=layout))
             noise = torch.randn(mean.shape, generator=generator).to(device)
             z = mean + noise * torch.exp(0.5 * log_variance)
             r, p = stage.decode(z), stage.perturbation(z, y)
