@@ -105,65 +105,52 @@ VICTIMS: dict[str, Entry] = {
         "umed.benchmark.victims.networks:make_flexible_unet", "FlexibleUNet with EfficientNet-B0, 2D and 3D"
     ),
 }
+_COUNTER = "umed.benchmark.countermeasures"
 COUNTERMEASURES: dict[str, Entry] = {
-    "none": Entry("umed.benchmark.countermeasures.base:Nothing", "nothing: the thief just trains"),
-    "jpeg": Entry("umed.benchmark.countermeasures.compression:Jpeg", "JPEG (quality)"),
-    "bit_depth": Entry("umed.benchmark.countermeasures.compression:BitDepth", "fewer levels (bits)"),
-    "grey": Entry("umed.benchmark.countermeasures.compression:Grey", "grey-scale, for colour pictures"),
-    "blur": Entry("umed.benchmark.countermeasures.filters:Blur", "Gaussian blur (sigma in px)"),
-    "low_pass": Entry(
-        "umed.benchmark.countermeasures.filters:LowPass", "ideal low-pass (cutoff as a share of Nyquist)"
-    ),
-    "median": Entry("umed.benchmark.countermeasures.filters:Median", "median filter (size in px)"),
+    "none": Entry(f"{_COUNTER}.base:Nothing", "nothing: the thief just trains"),
+    "jpeg": Entry(f"{_COUNTER}.compression:Jpeg", "JPEG (quality)"),
+    "bit_depth": Entry(f"{_COUNTER}.compression:BitDepth", "fewer levels (bits)"),
+    "grey": Entry(f"{_COUNTER}.compression:Grey", "grey-scale, for colour pictures"),
+    "blur": Entry(f"{_COUNTER}.filters:Blur", "Gaussian blur (sigma in px)"),
+    "low_pass": Entry(f"{_COUNTER}.filters:LowPass", "ideal low-pass (cutoff as a share of Nyquist)"),
+    "median": Entry(f"{_COUNTER}.filters:Median", "median filter (size in px)"),
     "non_local_means": Entry(
-        "umed.benchmark.countermeasures.filters:NonLocalMeans",
+        f"{_COUNTER}.filters:NonLocalMeans",
         "non-local means denoising (h as a share of the full scale)",
     ),
-    "total_variation": Entry(
-        "umed.benchmark.countermeasures.filters:TotalVariation", "total variation denoising (weight)"
-    ),
-    "half": Entry("umed.benchmark.countermeasures.resampling:Half", "trained at half resolution, blocks averaged"),
-    "resample": Entry("umed.benchmark.countermeasures.resampling:Resample", "trained at another spacing (scale)"),
-    "down_up": Entry(
-        "umed.benchmark.countermeasures.resampling:DownUp", "down to a coarser grid and up again (factor)"
-    ),
-    "window": Entry(
-        "umed.benchmark.countermeasures.intensity:Window", "clipped to a window before training (low, high)"
-    ),
-    "percentile": Entry(
-        "umed.benchmark.countermeasures.intensity:Percentile", "percentiles brought to 0 and 1 instead of z-score"
-    ),
-    "minmax": Entry("umed.benchmark.countermeasures.intensity:MinMax", "range brought to 0 and 1 instead of z-score"),
-    "augment": Entry("umed.benchmark.countermeasures.augmentation:Augment", "nnU-Net's default augmentation"),
-    "cutout": Entry("umed.benchmark.countermeasures.augmentation:Cutout", "a box of every image hidden (share)"),
-    "mixup": Entry("umed.benchmark.countermeasures.augmentation:MixUp", "weighted means of two cases (alpha)"),
-    "cutmix": Entry("umed.benchmark.countermeasures.augmentation:CutMix", "a box of another case pasted in (alpha)"),
-    "gamma_contrast": Entry("umed.benchmark.countermeasures.augmentation:GammaContrast", "random gamma and contrast"),
+    "total_variation": Entry(f"{_COUNTER}.filters:TotalVariation", "total variation denoising (weight)"),
+    "half": Entry(f"{_COUNTER}.resampling:Half", "trained at half resolution, blocks averaged"),
+    "resample": Entry(f"{_COUNTER}.resampling:Resample", "trained at another spacing (scale)"),
+    "down_up": Entry(f"{_COUNTER}.resampling:DownUp", "down to a coarser grid and up again (factor)"),
+    "window": Entry(f"{_COUNTER}.intensity:Window", "clipped to a window before training (low, high)"),
+    "percentile": Entry(f"{_COUNTER}.intensity:Percentile", "percentiles brought to 0 and 1 instead of z-score"),
+    "minmax": Entry(f"{_COUNTER}.intensity:MinMax", "range brought to 0 and 1 instead of z-score"),
+    "augment": Entry(f"{_COUNTER}.augmentation:Augment", "nnU-Net's default augmentation"),
+    "cutout": Entry(f"{_COUNTER}.augmentation:Cutout", "a box of every image hidden (share)"),
+    "mixup": Entry(f"{_COUNTER}.augmentation:MixUp", "weighted means of two cases (alpha)"),
+    "cutmix": Entry(f"{_COUNTER}.augmentation:CutMix", "a box of another case pasted in (alpha)"),
+    "gamma_contrast": Entry(f"{_COUNTER}.augmentation:GammaContrast", "random gamma and contrast"),
     "ueraser": Entry(
-        "umed.benchmark.countermeasures.augmentation:UEraser",
+        f"{_COUNTER}.augmentation:UEraser",
         "the worst of several augmented versions (arXiv 2303.15127)",
     ),
     "adversarial_training": Entry(
-        "umed.benchmark.countermeasures.adversarial:AdversarialTraining",
+        f"{_COUNTER}.adversarial:AdversarialTraining",
         "training on attacked images (arXiv 1706.06083)",
     ),
     "ddc_at": Entry(
-        "umed.benchmark.countermeasures.adversarial:DdcAt",
+        f"{_COUNTER}.adversarial:DdcAt",
         "adversarial training by pixels, DDC-AT-like (arXiv 2003.06555)",
     ),
-    "mix": Entry("umed.benchmark.countermeasures.mixing:Mix", "a share of the training cases is clean (share)"),
-    "clean_subset": Entry(
-        "umed.benchmark.countermeasures.mixing:CleanSubset", "only that clean share: the control of mix (share)"
-    ),
-    "early_stopping": Entry(
-        "umed.benchmark.countermeasures.mixing:EarlyStopping", "stopped by clean validation cases (patience)"
-    ),
+    "mix": Entry(f"{_COUNTER}.mixing:Mix", "a share of the training cases is clean (share)"),
+    "clean_subset": Entry(f"{_COUNTER}.mixing:CleanSubset", "only that clean share: the control of mix (share)"),
+    "early_stopping": Entry(f"{_COUNTER}.mixing:EarlyStopping", "stopped by clean validation cases (patience)"),
     "d_vae": Entry(
-        "umed.benchmark.countermeasures.purification:DVae",
+        f"{_COUNTER}.purification:DVae",
         "purified by a rate-limited autoencoder, D-VAE-like (arXiv 2405.01460)",
     ),
     "orthogonal_projection": Entry(
-        "umed.benchmark.countermeasures.projection:OrthogonalProjection",
+        f"{_COUNTER}.projection:OrthogonalProjection",
         "linear class directions removed (arXiv 2305.19254)",
     ),
 }

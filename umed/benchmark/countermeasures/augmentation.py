@@ -45,7 +45,7 @@ class Cutout(Countermeasure):
         image = image.clone()
         for one in image:
             box = _box(one.shape[1:], self.share, moment.generator)
-            one[(slice(None), *box)] = one.mean(tuple(range(1, one.ndim)), keepdim=True)
+            one[tuple([slice(None), *box])] = one.mean(tuple(range(1, one.ndim)), keepdim=True)
         return image, label
 
 

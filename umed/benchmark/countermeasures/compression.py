@@ -70,7 +70,7 @@ class BitDepth(Countermeasure):
     def image(self, image: Tensor, full_scale: float) -> Tensor:
         """Round; see the class."""
         low = coding_range(image, full_scale)[0]
-        step = max(full_scale, 1e-12) / (2**self.bits - 1)
+        step = max(full_scale, 1e-12) / float(2**self.bits - 1)
         return torch.round((image - low) / step) * step + low
 
 
@@ -87,7 +87,8 @@ class Grey(Countermeasure):
         """Mix the channels; see the class."""
         if len(image) != 3:
             return image
-        return torch.einsum("c,c...->...", torch.tensor(LUMA), image).expand_as(image).contiguous()
+        red, green, blue = (share * channel for share, channel in zip(LUMA, image, strict=True))
+        return torch.stack([red + green + blue] * 3)
 
 
 def coding_range(image: Tensor, full_scale: float) -> tuple[float, float]:

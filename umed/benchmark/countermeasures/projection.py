@@ -12,8 +12,9 @@ from umed.benchmark.data import Samples
 
 BLOCKS = 20000
 """Most blocks that the regression looks at; a random choice where there are more."""
-RIDGE = 1e-4
-"""Added to the covariance, as a share of its mean variance."""
+DECAY = 0.1
+"""Weight of the sum of squared weights: strong, as without it a regression that tells all blocks apart is not unique,
+and the more it turns from the difference of the classes' means, the more of that difference stays."""
 
 
 class OrthogonalProjection(Countermeasure):
@@ -23,10 +24,10 @@ class OrthogonalProjection(Countermeasure):
     regression of the class on the pixels, its weights made orthonormal to Q, every image x replaced by x - Q Q'x. A
     segmentation has no class of the image, so here x is a block of ``patch`` pixels along every axis with all its
     channels, on a fixed grid from the image's corner, minus the mean of each of its channels (the mean is put back:
-    it is anatomy); its class is the most frequent one in it, all classes weigh the same. The regression sees whitened
-    blocks; its weights are brought back to pixels. As one regression gives at most classes - 1 directions, it is
-    repeated on the projected blocks until there are enough. What it can find: any pattern whose period divides
-    ``patch``. What it cannot: patterns whose phase changes from block to block, which no linear classifier sees.
+    it is anatomy); its class is the most frequent one in it, and all classes weigh the same. As one regression gives
+    at most classes - 1 directions, it is repeated on the projected blocks until there are enough. What it can find:
+    any pattern whose period divides ``patch``. What it cannot: patterns whose phase changes from block to block,
+    which no linear classifier sees.
 
     Args:
         directions: how many to remove, less than ``patch^dims * channels``; usual sweep 1, 4, 16.
@@ -48,7 +49,7 @@ class OrthogonalProjection(Countermeasure):
         for image, label, scale in zip(published.images, published.labels, published.scales, strict=True):
             whole_blocks = [size // self.patch * self.patch for size in label.shape]
             window = tuple(slice(0, size) for size in whole_blocks)
-            rows, _ = centred(split(image[(slice(None), *window)] / max(scale, 1e-12), self.patch), len(image))
+            rows, _ = centred(split(image[tuple([slice(None), *window])] / max(scale, 1e-12), self.patch), len(image))
             marks = split(label[window][None], self.patch).long()
             blocks.append(rows)
             classes.append(functional.one_hot(marks, published.classes).sum(1).argmax(1))
@@ -79,7 +80,7 @@ class OrthogonalProjection(Countermeasure):
         rows, mean = centred(split(full, self.patch), len(image))
         rows = rows - (rows @ self.basis) @ self.basis.T
         done = join((rows.reshape(len(rows), len(image), -1) + mean).flatten(1), tuple(full.shape), self.patch)
-        return done[(slice(None), *(slice(0, size) for size in image.shape[1:]))].contiguous()
+        return done[tuple([slice(None), *(slice(0, size) for size in image.shape[1:])])].contiguous()
 
 
 def split(image: Tensor, patch: int) -> Tensor:
@@ -139,10 +140,7 @@ def separating(x: Tensor, y: Tensor, classes: int) -> Tensor:
         return x.new_zeros(x.shape[1], 0)
     target = torch.searchsorted(present, y)
     balance = len(y) / (len(present) * torch.bincount(target).to(x))
-    x = x - x.mean(0)
-    variances, axes = torch.linalg.eigh(x.T @ x / len(x))
-    whiten = axes / (variances.clamp(min=0) + RIDGE * variances.mean() + 1e-18).sqrt()
-    inputs = x @ whiten
+    inputs = (x - x.mean(0)) / x.std().clamp(min=1e-12)
     weight = x.new_zeros(x.shape[1], len(present)).requires_grad_()
     bias = x.new_zeros(len(present)).requires_grad_()
     solver = torch.optim.LBFGS([weight, bias], max_iter=50, line_search_fn="strong_wolfe")
@@ -151,10 +149,10 @@ def separating(x: Tensor, y: Tensor, classes: int) -> Tensor:
         solver.zero_grad()
         with torch.enable_grad():
             loss = functional.cross_entropy(inputs @ weight + bias, target, weight=balance)
-            loss = loss + 1e-3 * weight.square().sum()
+            loss = loss + DECAY * weight.square().sum()
             torch.autograd.backward(loss)
-        return float(loss)
+        return float(loss.detach())
 
-    solver.step(closure)
-    found = whiten @ weight.detach()
+    solver.step(closure)  # type: ignore[no-untyped-call]
+    found: Tensor = weight.detach()
     return found - found.mean(1, keepdim=True)

@@ -17,29 +17,33 @@ from umed.benchmark.data import Samples
 FIRST_RATE = 1.0
 """Nats a latent position in the first stage, as published."""
 RATE_WEIGHT = 0.01
-NOISE_ENERGY = 0.002
-"""Mean square of the perturbation that costs nothing, on images scaled to [0, 1], as published."""
+NOISE_ENERGY = (4 / 255) ** 2
+"""Mean square of the perturbation that costs nothing, on images scaled to [0, 1]; 0.002 as published for 8/255."""
 TILE = 8
-"""Period in pixels of the learnt class-wise embeddings; a multiple of what the encoder divides by."""
-EMBEDDING = 8
-LEARNING_RATE = 2e-3
+"""Period in pixels of the learnt class-wise embeddings; even, as the encoder halves the grid."""
+CARRIED = 8
+"""Channels by which the latent enters the perturbation."""
+LEARNING_RATE = 4e-3
 
 
 class DVae(Countermeasure):
     """D-VAE-like purification: autoencoders of limited rate that split an image into a picture and a perturbation.
 
     Source: Yu et al., "Purify Unlearnable Examples via Rate-Constrained Variational Autoencoders", ICML 2024
-    (arXiv 2405.01460). Two networks are trained on patches of the published images. Each codes an image x in a latent
-    z, decodes z to a picture r, and decodes z with a learnt embedding of the label to a perturbation p, by minimising
-    ``mse(r, x) + mse(r + p, x) + max(mse(p), 0.002) + 0.01 max(KLD, rate)`` with KLD in nats a latent position. The
-    first, of 1 nat, leaves x - p; the second learns from those, takes its own p off, and its r is the result.
+    (arXiv 2405.01460). Two networks are trained on patches of the published images, one after the other. Each codes an
+    image x in a latent z, decodes z to a picture r, and decodes z with a learnt embedding of the label to a
+    perturbation p, by minimising ``mse(r, x - p) + mse(r + p, x) + max(mse(p), limit) + 0.01 max(KLD, rate)`` with KLD
+    in nats a latent position. The first, of 1 nat, leaves x - p; the second learns from those, takes its own p off,
+    and its r is the result.
 
-    Kept: losses, weights, rates and the two stages. Different: small convolutional networks (a latent position stands
-    for 4 x 4 pixels or 2 x 2 x 2 voxels) trained for some hundred steps; the embedding of a class is a tile of
-    8 x 8 (x 8) pixels, laid out over the pixels of that class. An image of the training set is known by its content,
-    so that its label can be used; no p is taken off any other image, as nobody knows its label. Those go through the
-    second autoencoder like the rest, so that training and testing images stay alike (the paper tests on images that
-    were not purified).
+    Kept: the two decoders, class-wise embeddings, rates and their weight, the two stages. Different: the picture is
+    fitted to x - p instead of x (and p to what is left of x, without gradient to the other), since a decoder that sees
+    the label's shape in the latent would otherwise draw the pattern itself; the limit is that of 4/255; the networks
+    are small (a latent position stands for 2 x 2 (x 2) pixels, an embedding is a tile of 8 x 8 (x 8) pixels without
+    its mean, laid out over the pixels of its class) and trained for some hundred steps. An image of the training set
+    is known by its content, so that its label can be used; no p is taken off any other image, as nobody knows its
+    label. Those go through the second autoencoder like the rest, so that training and testing images stay alike (the
+    paper tests on images that were not purified).
 
     Args:
         rate: nats a latent position of the second stage; more keeps more of image and perturbation; sweep 1, 2.5, 8.
@@ -85,26 +89,28 @@ class DVae(Countermeasure):
         """Train one stage on random patches, whose corners lie on the tiles of the embedding."""
         generator = torch.Generator().manual_seed(seed)
         dims, device = labels[0].ndim, self._device
-        size, cases = (64, 8) if dims == 2 else (16, 16)
+        size, cases, layout = (48, 8, torch.channels_last) if dims == 2 else (16, 4, torch.channels_last_3d)
         with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             stage = Disentangler(dims, len(units[0]), classes, self.width)
-        stage = stage.to(device)
+        stage.to(device=device, memory_format=layout)  # type: ignore[call-overload]
         optimizer = torch.optim.Adam(stage.parameters(), lr=LEARNING_RATE)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         for _ in range(self.steps):
             rows = torch.randint(len(units), (cases,), generator=generator).tolist()
             pairs = [_patch(units[row], labels[row], size, generator) for row in rows]
             x, y = (torch.stack(parts).to(device) for parts in zip(*pairs, strict=True))
-            mean, log_variance = stage.code(x)
+            mean, log_variance = stage.code(x.contiguous(memory_format=layout))
             noise = torch.randn(mean.shape, generator=generator).to(device)
             z = mean + noise * torch.exp(0.5 * log_variance)
             r, p = stage.decode(z), stage.perturbation(z, y)
             divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
-            loss = functional.mse_loss(r, x) + functional.mse_loss(r + p, x)
+            loss = functional.mse_loss(r, x - p.detach()) + functional.mse_loss(r.detach() + p, x)
             loss = loss + p.square().mean().clamp(min=NOISE_ENERGY) + RATE_WEIGHT * divergence.clamp(min=rate)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
+            schedule.step()
         return stage.eval()
 
 
@@ -121,18 +127,24 @@ class Disentangler(nn.Module):
     def __init__(self, dims: int, channels: int, classes: int, width: int) -> None:
         super().__init__()
         conv, up = Conv[Conv.CONV, dims], Conv[Conv.CONVTRANS, dims]
-        halvings = 2 if dims == 2 else 1
-        down: list[nn.Module] = []
-        back: list[nn.Module] = [conv(width, width, 3, padding=1), nn.GELU()]
-        for k in range(halvings):
-            down += [conv(channels if k == 0 else width, width, 4, stride=2, padding=1), nn.GELU()]
-            back += [up(width, width, 4, stride=2, padding=1), nn.GELU()]
-        self.encoder = nn.Sequential(*down, conv(width, width, 3, padding=1), nn.GELU(), conv(width, 2 * width, 1))
-        self.decoder = nn.Sequential(*back, conv(width, channels, 3, padding=1))
-        self.carrier = up(width, EMBEDDING, 2**halvings, stride=2**halvings)
-        self.tiles = nn.Parameter(0.1 * torch.randn(classes, EMBEDDING, *[TILE] * dims))
+        self.encoder = nn.Sequential(
+            conv(channels, width, 4, stride=2, padding=1),
+            nn.GELU(),
+            conv(width, width, 3, padding=1),
+            nn.GELU(),
+            conv(width, 2 * width, 1),
+        )
+        self.decoder = nn.Sequential(
+            conv(width, width, 3, padding=1),
+            nn.GELU(),
+            up(width, width, 4, stride=2, padding=1),
+            nn.GELU(),
+            conv(width, channels, 3, padding=1),
+        )
+        self.carrier = up(width, CARRIED, 2, stride=2)
+        self.tiles = nn.Parameter(0.01 * torch.randn(classes, channels, *[TILE] * dims))
         self.mixer = nn.Sequential(
-            conv(2 * EMBEDDING, width, 3, padding=1), nn.GELU(), conv(width, channels, 3, padding=1)
+            conv(CARRIED + channels, width, 3, padding=1), nn.GELU(), conv(width, channels, 3, padding=1)
         )
 
     def code(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,10 +161,11 @@ class Disentangler(nn.Module):
         """Perturbation ``(B, C, *spatial)`` of a latent and a label ``(B, *spatial)`` of classes."""
         repeats = [size // TILE for size in label.shape[1:]]
         shares = functional.one_hot(label.long(), len(self.tiles)).movedim(-1, 1).to(self.tiles.dtype)
-        laid = self.tiles.repeat(1, 1, *repeats)
+        tiles = self.tiles - self.tiles.mean(tuple(range(2, self.tiles.ndim)), keepdim=True)
+        laid = tiles.repeat(1, 1, *repeats)
         embedding = torch.einsum("bk...,kc...->bc...", shares, laid)
         found: Tensor = self.mixer(torch.cat([self.carrier(z), embedding], 1))
-        return found
+        return found + embedding
 
     @torch.no_grad()
     def without(self, unit: Tensor, label: Tensor, device: torch.device) -> Tensor:
@@ -187,7 +200,7 @@ def _extend(array: Tensor, size: Sequence[int], first: int) -> Tensor:
 
 
 def _cut(array: Tensor, size: Sequence[int]) -> Tensor:
-    return array[(slice(None), *(slice(0, n) for n in size))].contiguous()
+    return array[tuple([slice(None), *(slice(0, n) for n in size)])].contiguous()
 
 
 def _patch(unit: Tensor, label: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -195,4 +208,4 @@ def _patch(unit: Tensor, label: Tensor, size: int, generator: torch.Generator) -
     starts = [TILE * int(torch.randint(max(0, n - size) // TILE + 1, (), generator=generator)) for n in label.shape]
     window = tuple(slice(start, start + size) for start in starts)
     full = [size] * label.ndim
-    return _extend(unit[(slice(None), *window)], full, 1), _extend(label[window], full, 0)
+    return _extend(unit[tuple([slice(None), *window])], full, 1), _extend(label[window], full, 0)
