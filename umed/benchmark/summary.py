@@ -130,7 +130,7 @@ class Summary:
         ]
 
     @cached_property
-    def _near(self) -> dict[tuple[str, str], list[Row]]:
+    def _near(self) -> Mapping[tuple[str, str], Sequence[Row]]:
         """Rows by data set and method: large grids have thousands."""
         found: dict[tuple[str, str], list[Row]] = {}
         for row in self.rows:
@@ -163,7 +163,8 @@ def summarise(cells: Sequence[Cell], prices: Sequence[Mapping[str, Any]] = (), o
     ranks = [{name: rank for rank, name in enumerate(names)} for names in axes]
     keys = sorted(groups, key=lambda key: [ranks[i][name] for i, name in enumerate(key)])
     rows = [row for key in keys for choice in CHOICES if (row := made.row(key, choice)) is not None]
-    return Summary(tuple(rows), tuple(prices), *axes, notes=tuple(notes))
+    data, methods, victims, countermeasures = axes
+    return Summary(tuple(rows), tuple(prices), data, methods, victims, countermeasures, tuple(notes))
 
 
 class _Maker:

@@ -7,22 +7,36 @@ import csv
 import io
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from umed.benchmark.cells import CHOICES, CLEAN, NONE
 from umed.benchmark.overview import CHOICE_WORDS, bottom_line, exclusions, overview, worst_cases
-from umed.benchmark.summary import EXCLUDING, Row, Summary, figures
+from umed.benchmark.summary import Row, Summary, figures
 
-Grid = tuple[str, list[str], list[list[str]]]
-"""Caption, column names, lines."""
 DAGGER = " †"
 EXPLAINED = (
     "DSC in % on clean test cases: mean over cases, then mean ± sd over seeds. [ ] is the 95 % bootstrap interval over "
     "cases. The difference is protected minus clean control on the same cases, in points. † marks settings whose clean "
     "control has not learnt (below 70 % of the best one) or is missing; they count as protection nowhere."
 )
+
+
+class Grid(NamedTuple):
+    """A table for people.
+
+    Args:
+        caption: what it shows.
+        header: column names.
+        rows: texts.
+        words: leading columns that hold words; the others hold figures.
+    """
+
+    caption: str
+    header: list[str]
+    rows: list[list[str]]
+    words: int
 
 
 def record(row: Row) -> dict[str, Any]:
@@ -89,7 +103,7 @@ def csv_table(summary: Summary) -> str:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Draw a Markdown table.
+    r"""Draw a Markdown table.
 
     Args:
         header: column names.
@@ -102,7 +116,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         >>> print(markdown(["a", "b"], [["1", "2|3"]]))
         | a | b |
         | --- | --- |
-        | 1 | 2\\|3 |
+        | 1 | 2\|3 |
     """
     lines = [list(header), ["---"] * len(header), *map(list, rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
@@ -119,7 +133,7 @@ def markdown_report(summary: Summary, title: str = "Benchmark") -> str:
         The text.
     """
     parts = [f"# {title}", *bottom_line(summary)]
-    for caption, header, rows in grids(summary):
+    for caption, header, rows, _ in grids(summary):
         parts += [f"## {caption}", markdown(header, rows)]
     notes = [EXPLAINED, *summary.notes]
     notes += [f"{flag}: {'; '.join(settings)}." for flag, settings in exclusions(summary).items()]
@@ -137,8 +151,8 @@ def latex_report(summary: Summary, title: str = "Benchmark") -> str:
         Text to include in a document.
     """
     lines = [f"% {title}: \\usepackage{{booktabs,graphicx}}"]
-    for caption, header, rows in grids(summary):
-        columns = "l" * _texts(rows) + "r" * (len(header) - _texts(rows))
+    for caption, header, rows, words in grids(summary):
+        columns = "l" * words + "r" * (len(header) - words)
         lines += ["\\begin{table}", f"\\caption{{{escape(caption)}}}", "\\resizebox{\\linewidth}{!}{%"]
         lines += [f"\\begin{{tabular}}{{{columns}}}", "\\toprule", _tex_line(header), "\\midrule"]
         lines += [_tex_line(row) for row in rows]
@@ -147,7 +161,7 @@ def latex_report(summary: Summary, title: str = "Benchmark") -> str:
 
 
 def escape(text: str) -> str:
-    """Text for LaTeX.
+    r"""Text for LaTeX.
 
     Args:
         text: any.
@@ -157,7 +171,7 @@ def escape(text: str) -> str:
 
     Example:
         >>> print(escape("50 % of a_b & ± 1"))
-        50 \\% of a\\_b \\& $\\pm$ 1
+        50 \% of a\_b \& $\pm$ 1
     """
     special = {char: f"\\{char}" for char in "%&#_{}$"}
     special |= {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$"}
@@ -178,7 +192,7 @@ def grids(summary: Summary) -> list[Grid]:
     for data in summary.data:
         made += [_victims(summary, data), _countermeasures(summary, data)]
     made.append(price_grid(summary))
-    return [grid for grid in made if grid[2]]
+    return [grid for grid in made if grid.rows]
 
 
 def _worst(summary: Summary) -> Grid:
@@ -198,7 +212,7 @@ def _worst(summary: Summary) -> Grid:
         + [percent(one.row.dsc.mean), percent(one.row.control), str(one.tried), str(one.excluded)]
         for one in worst_cases(summary)
     ]
-    return "The thief's best result against each method", header, rows
+    return Grid("The thief's best result against each method", header, rows, 5)
 
 
 def _victims(summary: Summary, data: str) -> Grid:
@@ -215,7 +229,7 @@ def _victims(summary: Summary, data: str) -> Grid:
             + [percent(row.nsd.mean), distance(row), number(row.psnr, "{:.2f}")]
             + [f"{row.flat}/{len(row.seeds)}", str(len(row.seeds))]
         )
-    return f"{data}: DSC % of each victim, no countermeasure", header, rows
+    return Grid(f"{data}: DSC % of each victim, no countermeasure", header, rows, 2)
 
 
 def _countermeasures(summary: Summary, data: str) -> Grid:
@@ -233,7 +247,7 @@ def _countermeasures(summary: Summary, data: str) -> Grid:
         line.append(number(100 * float(np.mean(costs)), "{:.1f}") if costs else "–")
         rows.append(line)
     caption = f"{data}: DSC % with each countermeasure, mean of the victims that count (share of the loss brought back)"
-    return caption, ["countermeasure", *methods, "cost on clean data, points"], rows
+    return Grid(caption, ["countermeasure", *methods, "cost on clean data, points"], rows, 1)
 
 
 def price_grid(summary: Summary, skip: Callable[[str], bool] = lambda name: name.startswith("features.")) -> Grid:
@@ -252,7 +266,7 @@ def price_grid(summary: Summary, skip: Callable[[str], bool] = lambda name: name
     names = list(dict.fromkeys(name for *_, one in found for name in one if not skip(name)))
     header = ["data", "method", *(name.removeprefix("fidelity.").replace("_", " ") for name in names)]
     rows = [[data, method, *(general(one.get(name, math.nan)) for name in names)] for data, method, one in found]
-    return "The price of each protection", header, rows
+    return Grid("The price of each protection", header, rows, 2)
 
 
 def spread(row: Row) -> str:
@@ -299,12 +313,6 @@ def general(value: float) -> str:
     return number(value, "{:.4g}")
 
 
-def _texts(rows: Sequence[Sequence[str]]) -> int:
-    """Leading columns that hold words."""
-    words = [all(not cell[:1].isdigit() and cell[:1] not in "–−+∞" for cell in column) for column in zip(*rows)]  # noqa: B905
-    return words.index(False) if False in words else len(words)
-
-
 def _tex_line(cells: Sequence[str]) -> str:
     return " & ".join(map(escape, cells)) + " \\\\"
 
@@ -317,22 +325,3 @@ def _raw(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-__all__ = [
-    "EXCLUDING",
-    "csv_table",
-    "difference",
-    "distance",
-    "escape",
-    "general",
-    "grids",
-    "latex_report",
-    "markdown",
-    "markdown_report",
-    "number",
-    "percent",
-    "price_grid",
-    "record",
-    "spread",
-]
