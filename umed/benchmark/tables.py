@@ -240,8 +240,9 @@ def _countermeasures(summary: Summary, data: str) -> Grid:
         line = [name]
         for method in methods:
             one = overview(summary, data, method, name)
-            back = f" ({100 * one.brought_back:+.0f} %)" if math.isfinite(one.brought_back) else ""
-            mark = "" if len(one.counted) == one.victims else DAGGER
+            back = f" ({number(100 * one.brought_back, '{:.0f}')} %)" if math.isfinite(one.brought_back) else ""
+            usual = overview(summary, data, method, NONE).counted
+            mark = DAGGER if not one.counted or (usual and one.counted != usual) else ""
             line.append("" if not one.victims else f"{percent(one.mean)}{back}{mark}")
         costs = [row.cost for row in summary.pick(data=data, method=CLEAN, countermeasure=name) if row.counts]
         line.append(number(100 * float(np.mean(costs)), "{:.1f}") if costs else "–")
