@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A benchmark's folder as `umed benchmark` leaves it, with plausible made-up figures; also `python benchmark_folder.py DIR`."""
+"""A benchmark's folder as `umed benchmark` leaves it, with made-up figures; also a script that takes DIR."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ def bars(groups: Sequence[str], series: Sequence[Series], label: str) -> str:
                     x, y = start + place * thick, high - bottom - point.y * scale
                     parts.append(bar(x + 0.5, y, thick - 1, point.y * scale, one.number, point.title, point.grey))
                     if math.isfinite(point.low):
-                        ends = (high - bottom - max(0.0, value) * scale for value in (point.low, point.high))
-                        parts.append(whisker(x + thick / 2, *ends, half=min(3.0, thick / 3)))
+                        low, top = (high - bottom - max(0.0, value) * scale for value in (point.low, point.high))
+                        parts.append(whisker(x + thick / 2, low, top, min(3.0, thick / 3)))
                     if point.grey:
                         top = y if math.isnan(point.high) else high - bottom - point.high * scale
                         parts.append(text(x + thick / 2, top - 4, "†"))
@@ -133,9 +133,8 @@ def scatter(series: Sequence[Series], across: str, up: str, line: tuple[float, s
     if not points:
         return ""
     names = max(len(one.name) for _, one in points) * CHARACTER
-    high = max(380.0, TOP + BOTTOM + 17.0 * len(points))
-    right, bottom = 600.0, high - BOTTOM
-    wide = right + 34 + max(names, 90)
+    wide, high = 1000.0, max(330.0, TOP + BOTTOM + 17.0 * len(points))
+    right, bottom = wide - 26 - max(names, 90), high - BOTTOM
     low_x, high_x = _ends([point.x for point, _ in points], 0.08)
     parts = _levels(LEFT, right, TOP, bottom, 0, 100, up)
     for value in ticks(low_x, high_x, 6):
@@ -161,35 +160,34 @@ def scatter(series: Sequence[Series], across: str, up: str, line: tuple[float, s
     return svg(wide, high, f"{up} by {across}", parts, "wide")
 
 
-def ranges(rows: Sequence[tuple[str, Sequence[Series]]], across: str) -> str:
-    """One line a row, with a mark for each series on it, from 0 to 100 %.
+def ranges(rows: Sequence[tuple[str, Sequence[Sequence[Series]]]], across: str) -> str:
+    """Lines with marks on them, from 0 to 100 %.
 
     Args:
-        rows: name of each row and its marks; a point's ``x`` is its place.
+        rows: name of each row and its lines, each with its marks; a point's ``x`` is its place.
         across: label of the horizontal axis.
 
     Returns:
         An ``<svg>`` element.
     """
     left = 20 + CHARACTER * max((len(name) for name, _ in rows), default=0)
-    wide, step = 1000.0, 30.0
+    wide, step = 1000.0, 36.0
     bottom, right = 12 + step * len(rows), wide - 24
     scale = (right - left) / 100
     parts = []
     for value in range(0, 101, 20):
         x = left + value * scale
         parts += [f'<path class="grid" d="M{x:.1f} 8V{bottom:.1f}"/>', text(x, bottom + 16, str(value))]
-    for index, (name, series) in enumerate(rows):
-        y = 12 + step * (index + 0.5)
-        found = [point.x for one in series for point in one.points if math.isfinite(point.x)]
-        parts.append(text(left - 12, y + 4, name, "end", ' class="name"'))
-        if found:
-            ends = (left + scale * min(found), left + scale * max(found))
-            parts.append(f'<path class="span" d="M{ends[0]:.1f} {y:.1f}H{ends[1]:.1f}"/>')
-        for one in series:
-            for point in one.points:
-                if math.isfinite(point.x):
-                    parts.append(marker(left + scale * point.x, y, one.number, point.title, 6))
+    for index, (name, lines) in enumerate(rows):
+        middle = 12 + step * (index + 0.5)
+        parts.append(text(left - 12, middle + 4, name, "end", ' class="name"'))
+        for place, series in enumerate(lines):
+            y = middle + 11 * (place - (len(lines) - 1) / 2)
+            found = [(point, one.number) for one in series for point in one.points if math.isfinite(point.x)]
+            ends = [left + scale * point.x for point, _ in found]
+            if found:
+                parts.append(f'<path class="span" d="M{min(ends):.1f} {y:.1f}H{max(ends):.1f}"/>')
+            parts += [marker(left + scale * point.x, y, number, point.title) for point, number in found]
     parts.append(text((left + right) / 2, bottom + 36, across))
     return svg(wide, bottom + 44, across, parts, "wide")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which figures the report draws, and from which rows: each function gives HTML, empty where there is nothing to draw."""
+"""Which figures the report draws, and from which rows; HTML, empty where there is nothing to draw."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from umed.benchmark.cells import CLEAN, NONE, Cell
-from umed.benchmark.overview import Overview, overview, worst_cases
+from umed.benchmark.overview import CHOICE_WORDS, Overview, overview, worst_cases
 from umed.benchmark.report.charts import bars, panel, ranges, scatter
 from umed.benchmark.report.heatmap import Tile, heatmap
 from umed.benchmark.report.marks import Point, Series, legend
@@ -30,25 +30,32 @@ def style_numbers(summary: Summary) -> dict[str, int]:
 
 
 def worst_chart(summary: Summary, data: str) -> str:
-    """From the clean control to the protected victim to the strongest thief, one line a method."""
+    """Clean control and protected victim, on average and of the strongest thief, one row a method."""
     worst = sorted((one for one in worst_cases(summary) if one.row.data == data), key=lambda one: one.row.dsc.mean)
     rows = []
     for one in worst:
         row = one.row
-        marks = [
-            (-1, one.plain_control, "clean control, no countermeasure, mean of victims"),
-            (0, one.plain, "protected, no countermeasure, mean of victims"),
-            (1, row.dsc.mean, f"{row.victim}, {row.countermeasure}, {row.choice}"),
+        thief = f"{row.victim}, {row.countermeasure}, {CHOICE_WORDS[row.choice]}"
+        lines = [
+            [(-1, one.plain_control, _WORST[0][0]), (0, one.plain, _WORST[1][0])],
+            [(-2, row.control, f"{thief}, on clean images"), (1, row.dsc.mean, f"{thief}, on protected images")],
         ]
-        points = [
-            Series(name, [Point(100 * value, 0, title=f"{name}: {percent(value)} %")], number)
-            for number, value, name in marks
-        ]
-        rows.append((row.method, points))
+        rows.append((row.method, [[_mark(*mark) for mark in line] for line in lines]))
     if not rows:
         return ""
-    names = [("clean control", -1), ("protected, mean of victims", 0), ("protected, strongest thief", 1)]
-    return legend(names, "mark") + _scroll(ranges(rows, f"{DSC}, clean test cases; lower protects better"))
+    return legend(_WORST, "mark") + _scroll(ranges(rows, f"{DSC}, clean test cases; further left protects better"))
+
+
+_WORST = (
+    ("clean, mean of victims, no countermeasure", -1),
+    ("protected, mean of victims, no countermeasure", 0),
+    ("clean, the strongest thief", -2),
+    ("protected, the strongest thief", 1),
+)
+
+
+def _mark(number_: int, value: float, name: str) -> Series:
+    return Series(name, [Point(100 * value, 0, title=f"{name}: {percent(value)} %")], number_)
 
 
 def victims_chart(summary: Summary, data: str) -> str:
@@ -61,10 +68,9 @@ def victims_chart(summary: Summary, data: str) -> str:
         points = []
         for row in rows:
             if row.method == method:
-                low, high = 100 * row.dsc.low, 100 * row.dsc.high
-                points.append(
-                    Point(victims.index(row.victim), 100 * row.dsc.mean, low, high, _title(row), not row.counts)
-                )
+                place, score = victims.index(row.victim), row.dsc
+                ends = (100 * score.low, 100 * score.high)
+                points.append(Point(place, 100 * score.mean, *ends, _title(row), not row.counts))
         if points:
             series.append(Series(method, points, numbers[method]))
     if not series:
@@ -157,9 +163,8 @@ def tradeoff(summary: Summary, data: str) -> str:
         if method == CLEAN:
             controls.append(one.mean)
         elif one.counted and math.isfinite(psnr):
-            title = (
-                f"{method}: {psnr:.2f} dB, DSC {percent(one.mean)} % ({percent(one.lowest)} to {percent(one.highest)})"
-            )
+            ends = f"{percent(one.lowest)} to {percent(one.highest)}"
+            title = f"{method}: {psnr:.2f} dB, DSC {percent(one.mean)} % ({ends})"
             point = Point(psnr, 100 * one.mean, 100 * one.lowest, 100 * one.highest, title)
             series.append(Series(method, [point], numbers[method]))
     line = (100 * controls[0], "clean control") if controls and math.isfinite(controls[0]) else None
@@ -219,27 +224,27 @@ def find_sweeps(cells: Sequence[Cell]) -> dict[str, tuple[str, dict[str, str]]]:
     return sweeps
 
 
-def spectra(summary: Summary) -> str:
-    """Power over spatial frequency before and after, one small chart a protection."""
-    panels = []
+def spectra(summary: Summary) -> dict[str, str]:
+    """Power over spatial frequency before and after, one small chart a protection, by data set."""
+    panels: dict[str, list[str]] = {}
     for price in summary.prices:
         spectrum = _find(price, "spectrum")
-        if spectrum is None:
+        frequency = None if spectrum is None else spectrum.get("frequency")
+        if spectrum is None or not isinstance(frequency, list):
             continue
-        frequency = spectrum.get("frequency")
         lines = []
-        for number_, name in ((-1, "original"), (0, "protected"), (1, "difference")):
+        for name, number_ in _SPECTRUM:
             values = spectrum.get(name)
-            if isinstance(frequency, list) and isinstance(values, list) and len(values) == len(frequency):
+            if isinstance(values, list) and len(values) == len(frequency):
                 pairs = [Point(_value(x), _value(y)) for x, y in zip(frequency, values, strict=True)]
                 lines.append(Series(name, [point for point in pairs if math.isfinite(point.x)], number_))
-        title = f"{price.get('data')}: {price.get('method')}"
-        panels.append(
-            panel(lines, title, "spatial frequency, cycles per pixel", "power", logarithmic=True, marks=False)
-        )
-    if not any(panels):
-        return ""
-    return legend([("original", -1), ("protected", 0), ("difference", 1)]) + _panels(panels)
+        across = "spatial frequency, cycles per pixel"
+        chart = panel(lines, str(price.get("method")), across, "power", logarithmic=True, marks=False)
+        panels.setdefault(str(price.get("data")), []).append(chart)
+    return {data: legend(_SPECTRUM) + _panels(charts) for data, charts in panels.items() if any(charts)}
+
+
+_SPECTRUM = (("original", -1), ("protected", 0), ("difference", 1))
 
 
 def _find(content: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

@@ -10,7 +10,7 @@ from html import escape
 
 from umed.benchmark.report.marks import CHARACTER, svg, text
 
-CELL, LINE, GAP = 56.0, 24.0, 14.0
+LINE, GAP = 25.0, 14.0
 # Nuñez, Anderton and Renslow, Optimizing colormaps with consideration for color vision deficiency, arXiv 1712.01662.
 CIVIDIS = (
     (0, 34, 78), (18, 53, 112), (59, 73, 108), (87, 93, 109), (112, 113, 115),
@@ -53,36 +53,37 @@ def heatmap(
     left = 16 + CHARACTER * max(map(len, rows), default=0)
     longest = CHARACTER * max(map(len, columns), default=0)
     top = 14 + longest * math.sin(math.radians(35)) + 10
-    starts = [left + i * CELL + (GAP if apart and i >= apart else 0) for i in range(len(columns))]
-    right = starts[-1] + CELL if starts else left
-    wide = max(right + longest * math.cos(math.radians(35)) - CELL / 2 + 8, left + 330)
+    cell = min(84.0, max(56.0, 760.0 / max(len(columns), 1)))
+    starts = [left + i * cell + (GAP if apart and i >= apart else 0) for i in range(len(columns))]
+    right = starts[-1] + cell if starts else left
+    wide = max(right + longest * math.cos(math.radians(35)) - cell / 2 + 8, left + 330)
     bottom = top + LINE * len(rows)
     parts = []
     for start, name in zip(starts, columns, strict=True):
-        x, y = start + CELL / 2, top - 8
+        x, y = start + cell / 2, top - 8
         parts.append(text(x, y, name, "start", f' class="name" transform="rotate(-35 {x:.1f} {y:.1f})"'))
     for index, (name, line) in enumerate(zip(rows, tiles, strict=True)):
         y = top + LINE * index
         parts.append(text(left - 8, y + LINE / 2 + 4, name, "end", ' class="name"'))
-        parts += [_tile(start, y, tile) for start, tile in zip(starts, line, strict=True)]
+        parts += [_tile(start, y, cell, tile) for start, tile in zip(starts, line, strict=True)]
     return svg(wide, bottom + 46, label, [*parts, _scale(left, bottom + 14, label)], "heat")
 
 
-def _tile(x: float, y: float, tile: Tile) -> str:
-    where = f'x="{x + 1:.1f}" y="{y + 1:.1f}" width="{CELL - 2:.0f}" height="{LINE - 2:.0f}" rx="2"'
+def _tile(x: float, y: float, width: float, tile: Tile) -> str:
+    where = f'x="{x + 1:.1f}" y="{y + 1:.1f}" width="{width - 2:.1f}" height="{LINE - 2:.0f}" rx="2"'
     note = f"<title>{escape(tile.title)}</title>" if tile.title else ""
     if math.isnan(tile.value):
         return f'<rect class="none" {where}>{note}</rect>' + (
-            text(x + CELL / 2, y + LINE / 2 + 4, "–", extra=' class="quiet"') if tile.title else ""
+            text(x + width / 2, y + LINE / 2 + 4, "–", extra=' class="quiet"') if tile.title else ""
         )
     shown = f"{100 * tile.value:.1f}{tile.mark}".replace("-", "−")
     if tile.grey:
         grey = f'<rect class="fill grey" {where}>{note}</rect><rect class="hatch" {where}/>'
-        return grey + text(x + CELL / 2, y + LINE / 2 + 4, f"{shown}†", extra=' class="quiet"')
+        return grey + text(x + width / 2, y + LINE / 2 + 4, f"{shown}†", extra=' class="quiet"')
     colour = cividis(tile.value)
-    ink = "#10141c" if 0.2126 * colour[0] + 0.7152 * colour[1] + 0.0722 * colour[2] > 110 else "#ffffff"
+    ink = "#10141c" if 0.2126 * colour[0] + 0.7152 * colour[1] + 0.0722 * colour[2] > 120 else "#ffffff"
     rgb = "#{:02x}{:02x}{:02x}".format(*colour)
-    number = text(x + CELL / 2, y + LINE / 2 + 4, shown, extra=f' style="fill:{ink}" pointer-events="none"')
+    number = text(x + width / 2, y + LINE / 2 + 4, shown, extra=f' style="fill:{ink}" pointer-events="none"')
     return f'<rect {where} fill="{rgb}">{note}</rect>{number}'
 
 

@@ -41,14 +41,7 @@ class Line:
     flags: Sequence[str] = ()
 
 
-def table(
-    name: str,
-    header: Sequence[str],
-    lines: Sequence[Line],
-    hints: Mapping[str, str] | None = None,
-    *,
-    find: bool = True,
-) -> str:
+def table(name: str, header: Sequence[str], lines: Sequence[Line], hints: Mapping[str, str] | None = None) -> str:
     """A table that sorts on a click on its column's name.
 
     Args:
@@ -56,10 +49,9 @@ def table(
         header: column names; one more than entries where lines have flags.
         lines: the rows.
         hints: what the mouse shows on a column's name.
-        find: put a field above it that hides all lines without its words (long tables only).
 
     Returns:
-        HTML.
+        HTML; above a long table stands a field that hides all lines without its words.
     """
     hints = hints or {}
     figures = [any(line.entries[i].key is not None for line in lines) for i in range(len(lines[0].entries))]
@@ -74,7 +66,7 @@ def table(
     field = (
         f'<input class="find" type="search" data-find="{name}" placeholder="show only lines with ..." '
         'aria-label="show only lines with these words">'
-        if long and find
+        if long
         else ""
     )
     return (
@@ -180,3 +172,13 @@ def cards(entries: Sequence[tuple[str, str, str]]) -> str:
         for name, figure, remark in entries
     )
     return f'<section class="cards">{boxes}</section>'
+
+
+def count(number: int, one: str, more: str = "") -> str:
+    """A number with its noun.
+
+    Example:
+        >>> count(1, "case"), count(2, "class", "classes")
+        ('1 case', '2 classes')
+    """
+    return f"{number:,} {one if number == 1 else more or f'{one}s'}"

@@ -139,9 +139,7 @@ def load_pictures(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise InputError(
-            f"{path}: expected pictures (NPZ), got: {error}. Delete it; the report leaves it out."
-        ) from error
+        raise InputError(f"{path}: expected NPZ pictures, got: {error}. Delete it; the report goes without.") from error
 
 
 def case_dsc(cell: Cell, name: str) -> float:
