@@ -22,6 +22,7 @@ RESAMPLES = 2000
 """Bootstrap samples; the interval's own error is then far below its width."""
 SEED = 0
 Floats = NDArray[np.float64]
+_RANKS = np.arange(RESAMPLES, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,8 @@ def interval(values: Floats) -> tuple[float, float]:
     values = values[np.isfinite(values)]
     if len(values) < 2:
         return NAN, NAN
-    low, high = np.percentile(_weights(len(values)) @ values, (2.5, 97.5))
+    means = np.sort(_weights(len(values)) @ values)
+    low, high = np.interp([0.025 * (RESAMPLES - 1), 0.975 * (RESAMPLES - 1)], _RANKS, means)  # np.percentile, faster
     return float(low), float(high)
 
 

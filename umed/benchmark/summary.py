@@ -21,6 +21,7 @@ from umed.benchmark.statistics import (
     class_means,
     distances,
     estimate,
+    mean_of,
     paired,
 )
 from umed.errors import InputError
@@ -120,18 +121,25 @@ class Summary:
 
     def pick(self, choice: str | None = "last", **labels: str) -> list[Row]:
         """Rows of a choice (all choices if ``None``) with these labels, such as ``data="isic"``."""
-        near = (
-            self._near.get((labels["data"], labels["method"]), []) if {"data", "method"} <= set(labels) else self.rows
-        )
-        return [
-            row
-            for row in near
-            if choice in (None, row.choice) and all(getattr(row, name) == value for name, value in labels.items())
-        ]
+        wanted = tuple(sorted(labels.items()))
+        if (choice, wanted) not in self._picked:
+            known = "data" in labels and "method" in labels
+            near = self._near.get((labels["data"], labels["method"]), ()) if known else self.rows
+            self._picked[choice, wanted] = [
+                row
+                for row in near
+                if choice in (None, row.choice) and all(getattr(row, name) == value for name, value in wanted)
+            ]
+        return list(self._picked[choice, wanted])
+
+    @cached_property
+    def _picked(self) -> dict[tuple[str | None, tuple[tuple[str, str], ...]], list[Row]]:
+        """Answers of :meth:`pick`: charts and tables ask for the same rows, and large grids have thousands."""
+        return {}
 
     @cached_property
     def _near(self) -> Mapping[tuple[str, str], Sequence[Row]]:
-        """Rows by data set and method: large grids have thousands."""
+        """Rows by data set and method."""
         found: dict[tuple[str, str], list[Row]] = {}
         for row in self.rows:
             found.setdefault((row.data, row.method), []).append(row)
@@ -173,6 +181,7 @@ class _Maker:
     def __init__(self, groups: Mapping[Group, list[Cell]], prices: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
         self.groups, self.prices = groups, prices
         self.grids: dict[tuple[Group, str], tuple[list[str], Floats]] = {}
+        self.means: dict[tuple[Group, str, bool], float] = {}
         self.best = {data: self._best_control(data) for data in {key[0] for key in groups}}
 
     def grid(self, key: Group, choice: str) -> tuple[list[str], Floats]:
@@ -191,15 +200,23 @@ class _Maker:
             found = self.grid(clean, "best_clean")
         return found
 
+    def mean(self, key: Group, choice: str, *, control: bool = False) -> float:
+        """Mean DSC of a group, or of its clean control."""
+        asked = (key, choice, control)
+        if asked not in self.means:
+            seeds = mean_of((self.control if control else self.grid)(key, choice)[1], axis=1)
+            self.means[asked] = float(mean_of(seeds))
+        return self.means[asked]
+
     def _best_control(self, data: str) -> float:
         """Best clean control without countermeasure (with any, where there is no other), last checkpoint."""
         clean = [key for key in self.groups if key[:2] == (data, CLEAN)]
         chosen = [key for key in clean if key[3] == NONE] or clean
-        means = [estimate(self.grid(key, "last")[1]).mean for key in chosen]
+        means = [self.mean(key, "last") for key in chosen]
         return max((mean for mean in means if np.isfinite(mean)), default=NAN)
 
     def flags(self, key: Group, seeds: int) -> tuple[str, ...]:
-        control = estimate(self.control(key, "last")[1]).mean
+        control = self.mean(key, "last", control=True)
         found = []
         if not np.isfinite(control):
             found.append(NO_CONTROL)
@@ -220,9 +237,9 @@ class _Maker:
         nsd = by_case({i: (cell.cases, cell.choices[choice].nsd) for i, cell in enumerate(cells)})[1]
         dsc, control = estimate(grid), self.control(key, choice)
         difference, pairs = (Estimate(), 0) if key[1] == CLEAN else paired((ids, grid), control)
-        controlled = estimate(control[1]).mean
+        controlled = self.mean(key, choice, control=True)
         plain_key: Group = (*key[:3], NONE)
-        plain, plain_control = (estimate(one(plain_key, choice)[1]).mean for one in (self.grid, self.control))
+        plain, plain_control = (self.mean(plain_key, choice, control=one) for one in (False, True))
         restored, cost = NAN, NAN
         if key[3] != NONE:
             cost = plain_control - controlled

@@ -265,9 +265,17 @@ def price_grid(summary: Summary, skip: Callable[[str], bool] = lambda name: name
     ranks = {name: rank for rank, name in enumerate(summary.methods)}
     found.sort(key=lambda one: (one[0], ranks.get(one[1], len(ranks)), one[1]))
     names = list(dict.fromkeys(name for *_, one in found for name in one if not skip(name)))
-    header = ["data", "method", *(name.removeprefix("fidelity.").replace("_", " ") for name in names)]
+    header = ["data", "method", *(_title(name) for name in names)]
     rows = [[data, method, *(general(one.get(name, math.nan)) for name in names)] for data, method, one in found]
     return Grid("The price of each protection", header, rows, 2)
+
+
+def _title(place: str) -> str:
+    """A dotted name as a heading: ``fidelity.psnr_roi`` becomes ``PSNR ROI``."""
+    words = place.removeprefix("fidelity.").replace("_", " ").replace(".", " ").split()
+    return " ".join(
+        word.upper() if word in ("psnr", "ssim", "ms", "roi", "auc", "ccc", "dsc") else word for word in words
+    )
 
 
 def spread(row: Row) -> str:

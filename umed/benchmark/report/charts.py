@@ -133,8 +133,8 @@ def scatter(series: Sequence[Series], across: str, up: str, line: tuple[float, s
     if not points:
         return ""
     names = max(len(one.name) for _, one in points) * CHARACTER
-    wide, high = 1000.0, max(330.0, TOP + BOTTOM + 17.0 * len(points))
-    right, bottom = wide - 26 - max(names, 90), high - BOTTOM
+    wide, high = 1000.0, max(330.0, TOP + BOTTOM + 26.0 * len(points))
+    right, bottom = wide - 40 - max(names, 90), high - BOTTOM
     low_x, high_x = _ends([point.x for point, _ in points], 0.08)
     parts = _levels(LEFT, right, TOP, bottom, 0, 100, up)
     for value in ticks(low_x, high_x, 6):
@@ -150,13 +150,14 @@ def scatter(series: Sequence[Series], across: str, up: str, line: tuple[float, s
     places = spaced([bottom - point.y * scale for point, _ in points], 16.0, TOP + 6, bottom)
     for (point, one), named in zip(points, places, strict=True):
         x, y = LEFT + (point.x - low_x) / (high_x - low_x) * (right - LEFT), bottom - point.y * scale
-        parts.append(f'<path class="leader" d="M{x + 7:.1f} {y:.1f}L{right + 8:.1f} {named:.1f}H{right + 14:.1f}"/>')
+        parts.append(
+            f'<path class="leader {one.style}" d="M{x + 7:.1f} {y:.1f}L{right + 8:.1f} {named:.1f}H{right + 14:.1f}"/>'
+        )
         if math.isfinite(point.low):
             parts.append(whisker(x, bottom - point.low * scale, bottom - point.high * scale))
-        parts += [
-            marker(x, y, one.number, point.title),
-            text(right + 18, named + 4, one.name, "start", ' class="name"'),
-        ]
+        parts.append(marker(x, y, one.number, point.title))
+        parts.append(marker(right + 22, named, one.number, size=4.2))
+        parts.append(text(right + 32, named + 4, one.name, "start", ' class="name"'))
     return svg(wide, high, f"{up} by {across}", parts, "wide")
 
 

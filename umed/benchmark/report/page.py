@@ -114,19 +114,19 @@ _HATCH = (
 )
 _RULES = (
     EXPLAINED,
-    "The clean control is the same victim with the same countermeasure, trained on unprotected data. Test cases are never "
-    "protected and never used for a choice.",
-    f"Did not learn: the clean control of a data set, victim and countermeasure reaches less than {LEARNT:.0%} of the best "
-    "clean control of that data set without countermeasure (last checkpoint). A low DSC there says nothing about the "
-    "protection.",
+    "The clean control is the same victim with the same countermeasure, trained on unprotected data. Test cases are "
+    "never protected and never used for a choice.",
+    f"Did not learn: the clean control of a data set, victim and countermeasure reaches less than {LEARNT:.0%} of the "
+    "best clean control of that data set without countermeasure (last checkpoint). A low DSC there says nothing about "
+    "the protection.",
     "Brought back = (protected with the countermeasure − protected without) / (clean without − protected without); not "
     f"given where the protection takes less than {100 * LEAST_DROP:.0f} points. Of several victims it is the ratio of "
     "their means.",
     "Cost = clean without − clean with the countermeasure. Kept of clean = protected with the countermeasure / clean "
     "without.",
-    "A clean control has no protected validation cases; beside “best on protected” stands its checkpoint that is best on "
-    "clean ones.",
-    "A class that a case lacks is no figure, not zero. HD95 is the mean of the finite distances; those that do not exist "
-    "because nothing was found are counted beside it, so a short distance with many missing is a bad result.",
+    "A clean control has no protected validation cases; beside “best on protected” stands its checkpoint that is best "
+    "on clean ones.",
+    "A class that a case lacks is no figure, not zero. HD95 is the mean of the finite distances; those that do not "
+    "exist because nothing was found are counted beside it, so a short distance with many missing is a bad result.",
 )
 _READ = f'<div class="panel"><ul>{"".join(f"<li>{escape(rule)}</li>" for rule in _RULES)}</ul></div>'

@@ -79,7 +79,8 @@ class Gallery:
                 tile = self._tile(cell, name, image, truth, prediction)
                 rows.setdefault(name, []).append(tile)
         lines = "".join(
-            f'<h4>{escape(name)}</h4><div class="tiles">{"".join(tiles)}</div>' for name, tiles in rows.items()
+            f'<h4>{escape(name)}, trained on</h4><div class="tiles">{"".join(tiles)}</div>'
+            for name, tiles in rows.items()
         )
         return lines
 
@@ -96,11 +97,11 @@ class Gallery:
         lines = f'<path class="guessed" d="{outline(prediction)}"/><path class="contour" d="{outline(truth)}"/>'
         dsc = case_dsc(cell, name)
         figure = "" if np.isnan(dsc) else f" {100 * dsc:.1f} %"
-        trained = "trained on clean" if cell.spec.method == CLEAN else cell.spec.method
+        trained = "clean images" if cell.spec.method == CLEAN else cell.spec.method
         return (
             f'<figure><div class="tile {place}" style="aspect-ratio:{width}/{height}">'
             f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" '
-            f'aria-label="{escape(f"{name}, {trained}")}">{fills}{lines}</svg></div>'
+            f'aria-label="{escape(f"{name}, trained on {trained}")}">{fills}{lines}</svg></div>'
             f"<figcaption>{escape(trained)}<b>{figure}</b></figcaption></figure>"
         )
 

@@ -30,8 +30,8 @@ HINTS = {
     "PSNR": "of the protected images, dB",
     "flat": "trainings whose loss was flat at the end",
     "kept": "strongest thief as a share of the same thief on clean images",
-    "plain mean": "mean DSC of the victims that count, no countermeasure: protected of clean",
-    "settings (out)": "victims x countermeasures that count, and those that do not",
+    "mean, no cm.": "mean DSC of the victims that count, no countermeasure: protected of clean",
+    "counted (out)": "victims x countermeasures that count, and those that do not",
     "brought back": "share of the lost DSC that the countermeasure restores",
     "cost": "DSC that the countermeasure costs the thief on clean data, points",
     "kept of clean": "DSC as a share of the clean control without countermeasure",
@@ -50,7 +50,7 @@ def result_section(summary: Summary) -> str:
     parts = [f'<p class="say">{say}</p>']
     parts += [panel(data, drawn.worst_chart(summary, data)) for data in summary.data]
     header = ["method", "data", "victim", "countermeasure", "choice", "strongest thief", "95 % interval", "control"]
-    header += ["kept", "plain mean", "settings (out)"]
+    header += ["kept", "mean, no cm.", "counted (out)"]
     lines = []
     worst = worst_cases(summary)
     for one in sorted(worst, key=lambda one: (summary.data.index(one.row.data), one.row.dsc.mean)):
@@ -129,11 +129,11 @@ def data_section(found: Found, data: str, index: int, gallery: Gallery) -> str:
     heats = tabs(f"heat{index}", drawn.heat_maps(summary, data))
     parts.append(panel("What each countermeasure brings back", heats, say))
     parts.append(folded("The same in figures", _countermeasures(summary, data, index)) if heats else "")
-    say = (
-        "Last checkpoint, mean of the victims that count, over the varying option; without countermeasure to the left."
-    )
+    say = "Last checkpoint, mean of the victims that count, over the option that varies; “none” is without countermeasure."
     parts.append(panel("Strength of the countermeasures", drawn.sweeps(summary, cells, data), say))
-    say = "Last checkpoint, no countermeasure; the bars reach from the victim that learns least to the one that learns most."
+    say = (
+        "Last checkpoint, no countermeasure; bars reach from the victim that learns least to the one that learns most."
+    )
     parts.append(panel("Protection against visibility", drawn.tradeoff(summary, data), say))
     curves = tabs(f"curve{index}", drawn.curve_panels(summary, cells, data))
     parts.append(panel("Over the training", curves, "Mean over the seeds, no countermeasure, one chart a victim."))
