@@ -60,7 +60,8 @@ class Row:
         difference: DSC minus that of the control, case by case.
         pairs: cases in that difference.
         net: DSC as a share of the same victim's, trained on clean data without any countermeasure.
-        brought_back: share of the lost DSC that the countermeasure restores.
+        brought_back: share of the lost DSC that the countermeasure restores; NaN where the setting or the one without
+            countermeasure does not count, or less than :data:`LEAST_DROP` is lost.
         cost: DSC that the countermeasure costs the thief on clean data.
         flat: trainings whose loss was flat at the end.
         psnr: of the protected images, dB.
@@ -224,7 +225,7 @@ class _Maker:
             found.append(DID_NOT_LEARN)
         if seeds < LEAST_SEEDS:
             found.append(FEW_SEEDS)
-        if len({digest(cell.spec.settings) for cell in self.groups[key]}) > 1:
+        if len({digest(cell.spec.settings) for cell in self.groups.get(key, [])}) > 1:
             found.append(MIXED)
         return tuple(found)
 
@@ -243,7 +244,8 @@ class _Maker:
         restored, cost = NAN, NAN
         if key[3] != NONE:
             cost = plain_control - controlled
-            if key[1] != CLEAN and plain_control - plain >= LEAST_DROP:
+            counts = not {*self.flags(key, 0), *self.flags(plain_key, 0)} & set(EXCLUDING)
+            if key[1] != CLEAN and counts and plain_control - plain >= LEAST_DROP:
                 restored = (dsc.mean - plain) / (plain_control - plain)
         price = self.prices.get((key[0], key[1]), {})
         means = class_means([one.dsc for one in scores])

@@ -143,7 +143,7 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
     Example:
         >>> ticks(0, 100), ticks(38.2, 44.1)
-        ([0.0, 20.0, 40.0, 60.0, 80.0, 100.0], [39.0, 40.0, 41.0, 42.0, 43.0, 44.0])
+        ([0.0, 20.0, 40.0, 60.0, 80.0, 100.0], [40.0, 42.0, 44.0])
     """
     rough = (high - low) / count
     if not rough > 0:

@@ -78,11 +78,10 @@ class Gallery:
             for name, image, truth, prediction in _each(loaded.get(cell.spec.method, {})):
                 tile = self._tile(cell, name, image, truth, prediction)
                 rows.setdefault(name, []).append(tile)
-        lines = "".join(
+        return "".join(
             f'<h4>{escape(name)}, trained on</h4><div class="tiles">{"".join(tiles)}</div>'
             for name, tiles in rows.items()
         )
-        return lines
 
     def _tile(
         self, cell: Cell, name: str, image: NDArray[np.uint8], truth: NDArray[Any], prediction: NDArray[Any]

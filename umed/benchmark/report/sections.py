@@ -30,7 +30,7 @@ HINTS = {
     "PSNR": "of the protected images, dB",
     "flat": "trainings whose loss was flat at the end",
     "kept": "strongest thief as a share of the same thief on clean images",
-    "mean, no cm.": "mean DSC of the victims that count, no countermeasure: protected of clean",
+    "mean, none": "mean DSC of the victims that count, no countermeasure: protected of clean",
     "counted (out)": "victims x countermeasures that count, and those that do not",
     "brought back": "share of the lost DSC that the countermeasure restores",
     "cost": "DSC that the countermeasure costs the thief on clean data, points",
@@ -50,7 +50,7 @@ def result_section(summary: Summary) -> str:
     parts = [f'<p class="say">{say}</p>']
     parts += [panel(data, drawn.worst_chart(summary, data)) for data in summary.data]
     header = ["method", "data", "victim", "countermeasure", "choice", "strongest thief", "95 % interval", "control"]
-    header += ["kept", "mean, no cm.", "counted (out)"]
+    header += ["kept", "mean, none", "counted (out)"]
     lines = []
     worst = worst_cases(summary)
     for one in sorted(worst, key=lambda one: (summary.data.index(one.row.data), one.row.dsc.mean)):
@@ -129,7 +129,7 @@ def data_section(found: Found, data: str, index: int, gallery: Gallery) -> str:
     heats = tabs(f"heat{index}", drawn.heat_maps(summary, data))
     parts.append(panel("What each countermeasure brings back", heats, say))
     parts.append(folded("The same in figures", _countermeasures(summary, data, index)) if heats else "")
-    say = "Last checkpoint, mean of the victims that count, over the option that varies; “none” is without countermeasure."
+    say = "Last checkpoint, mean of the victims that count, over the option that varies; “none” is no countermeasure."
     parts.append(panel("Strength of the countermeasures", drawn.sweeps(summary, cells, data), say))
     say = (
         "Last checkpoint, no countermeasure; bars reach from the victim that learns least to the one that learns most."
