@@ -173,7 +173,13 @@ def summarise(cells: Sequence[Cell], prices: Sequence[Mapping[str, Any]] = (), o
     keys = sorted(groups, key=lambda key: [ranks[i][name] for i, name in enumerate(key)])
     rows = [row for key in keys for choice in CHOICES if (row := made.row(key, choice)) is not None]
     data, methods, victims, countermeasures = axes
-    return Summary(tuple(rows), tuple(prices), data, methods, victims, countermeasures, tuple(notes))
+
+    def place(price: Mapping[str, Any]) -> list[int]:
+        named = (str(price.get("data")), str(price.get("method")))
+        return [rank.get(name, len(rank)) for rank, name in zip(ranks, named, strict=False)]
+
+    priced = tuple(sorted(prices, key=place))
+    return Summary(tuple(rows), priced, data, methods, victims, countermeasures, tuple(notes))
 
 
 class _Maker:

@@ -262,8 +262,6 @@ def price_grid(summary: Summary, skip: Callable[[str], bool] = lambda name: name
         Caption, column names and lines.
     """
     found = [(str(one.get("data")), str(one.get("method")), figures(one)) for one in summary.prices]
-    ranks = {name: rank for rank, name in enumerate(summary.methods)}
-    found.sort(key=lambda one: (one[0], ranks.get(one[1], len(ranks)), one[1]))
     names = list(dict.fromkeys(name for *_, one in found for name in one if not skip(name)))
     header = ["data", "method", *(_title(name) for name in names)]
     rows = [[data, method, *(general(one.get(name, math.nan)) for name in names)] for data, method, one in found]

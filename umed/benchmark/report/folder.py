@@ -67,7 +67,9 @@ def read_folder(folder: Path) -> Found:
         )
     priced = _names(grid, "price")
     chosen = [price for name, price in prices.items() if not priced or name in priced]
-    order = [str(name) for name in grid.get("methods", ())] if isinstance(grid.get("methods"), list) else []
+    order = [
+        str(name) for axis in ("methods", "data") if isinstance(grid.get(axis), (list, dict)) for name in grid[axis]
+    ]
     summary = summarise(cells, chosen, order)
     return Found(folder, tuple(cells), replace(summary, notes=(*notes, *summary.notes)), grid)
 

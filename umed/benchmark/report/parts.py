@@ -88,7 +88,7 @@ def _line(line: Line, columns: int) -> str:
             cells.append(f'<td class="number" data-key="{key}"{title}>{escape(entry.text)}</td>')
     if len(line.entries) < columns:
         flags = "".join(f'<span class="flag">{escape(flag)}</span>' for flag in line.flags)
-        cells.append(f"<td>{flags}</td>")
+        cells.append(f'<td class="flags">{flags}</td>')
     kind = f' class="{line.kind}"' if line.kind else ""
     return f"<tr{kind}>{''.join(cells)}</tr>"
 
