@@ -67,10 +67,8 @@ def read_folder(folder: Path) -> Found:
         )
     priced = _names(grid, "price")
     chosen = [price for name, price in prices.items() if not priced or name in priced]
-    order = [
-        str(name) for axis in ("methods", "data") if isinstance(grid.get(axis), (list, dict)) for name in grid[axis]
-    ]
-    summary = summarise(cells, chosen, order)
+    axes = [grid[axis] for axis in ("methods", "data") if isinstance(grid.get(axis), (list, dict))]
+    summary = summarise(cells, chosen, [str(name) for axis in axes for name in axis])
     return Found(folder, tuple(cells), replace(summary, notes=(*notes, *summary.notes)), grid)
 
 
