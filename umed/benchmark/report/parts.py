@@ -19,11 +19,13 @@ class Entry:
         text: what it shows.
         key: what it is sorted by; its text if ``None``.
         title: what the mouse shows.
+        flags: shown behind the text.
     """
 
     text: str
     key: float | None = None
     title: str = ""
+    flags: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,10 @@ class Line:
     Args:
         entries: its cells.
         kind: ``"out"`` for what does not count, ``"clean"`` for controls.
-        flags: shown in a last column.
     """
 
     entries: Sequence[Entry]
     kind: str = ""
-    flags: Sequence[str] = ()
 
 
 def table(name: str, header: Sequence[str], lines: Sequence[Line], hints: Mapping[str, str] | None = None) -> str:
@@ -46,7 +46,7 @@ def table(name: str, header: Sequence[str], lines: Sequence[Line], hints: Mappin
 
     Args:
         name: id in the page.
-        header: column names; one more than entries where lines have flags.
+        header: column names.
         lines: the rows.
         hints: what the mouse shows on a column's name.
 
@@ -55,13 +55,12 @@ def table(name: str, header: Sequence[str], lines: Sequence[Line], hints: Mappin
     """
     hints = hints or {}
     figures = [any(line.entries[i].key is not None for line in lines) for i in range(len(lines[0].entries))]
-    figures += [False] * (len(header) - len(figures))
     heads = "".join(
         f'<th scope="col" aria-sort="none"{" class=number" if figure else ""} title="{escape(hints.get(title, ""))}">'
         f'<button type="button">{escape(title)}</button></th>'
         for title, figure in zip(header, figures, strict=True)
     )
-    body = "".join(_line(line, len(header)) for line in lines)
+    body = "".join(map(_line, lines))
     long = len(lines) > 12
     field = (
         f'<input class="find" type="search" data-find="{name}" placeholder="show only lines with ..." '
@@ -75,20 +74,18 @@ def table(name: str, header: Sequence[str], lines: Sequence[Line], hints: Mappin
     )
 
 
-def _line(line: Line, columns: int) -> str:
+def _line(line: Line) -> str:
     cells = []
     for index, entry in enumerate(line.entries):
         title = f' title="{escape(entry.title)}"' if entry.title else ""
         if index == 0:
             cells.append(f'<th scope="row"{title}>{escape(entry.text)}</th>')
         elif entry.key is None:
-            cells.append(f"<td{title}>{escape(entry.text)}</td>")
+            flags = "".join(f' <span class="flag">{escape(flag)}</span>' for flag in entry.flags)
+            cells.append(f"<td{title}>{escape(entry.text)}{flags}</td>")
         else:
             key = "NaN" if math.isnan(entry.key) else f"{entry.key:.6g}"
             cells.append(f'<td class="number" data-key="{key}"{title}>{escape(entry.text)}</td>')
-    if len(line.entries) < columns:
-        flags = "".join(f'<span class="flag">{escape(flag)}</span>' for flag in line.flags)
-        cells.append(f'<td class="flags">{flags}</td>')
     kind = f' class="{line.kind}"' if line.kind else ""
     return f"<tr{kind}>{''.join(cells)}</tr>"
 

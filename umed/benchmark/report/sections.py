@@ -69,7 +69,7 @@ def victims_section(summary: Summary) -> str:
     """Every victim without countermeasure, and all rows with one, folded."""
     lines = [_victim_line(summary, row) for row in summary.pick(countermeasure=NONE)]
     header = ["method", "data", "victim", "DSC, last", "95 % interval", "best on clean", "best on protected"]
-    header += ["control", "difference", "NSD", "HD95 (missing)", "PSNR", "flat", "seeds", "flags"]
+    header += ["control", "difference", "NSD", "HD95 (missing)", "PSNR", "flat", "seeds"]
     content = table("every", header, lines, HINTS) if lines else ""
     others = [row for row in summary.rows if row.countermeasure != NONE]
     more = ""
@@ -77,7 +77,7 @@ def victims_section(summary: Summary) -> str:
         more = f'<p class="say">The {len(others):,} rows with countermeasures are in table.csv.</p>'
     elif others:
         names = ["method", "data", "victim", "countermeasure", "choice", "DSC", "95 % interval", "control"]
-        names += ["difference", "brought back", "cost", "kept of clean", "seeds", "flags"]
+        names += ["difference", "brought back", "cost", "kept of clean", "seeds"]
         every = table("all", names, [_full_line(row) for row in others], HINTS)
         more = folded(f"All {len(others):,} rows with countermeasures", every)
     say = "No countermeasure, clean test cases, DSC in %. Grey lines do not count: their clean control has not learnt."
@@ -89,7 +89,8 @@ def _victim_line(summary: Summary, row: Row) -> Line:
     every = {one.choice: one for one in same}
     clean = row.method == CLEAN
     classes = ", ".join(f"{name} {percent(value)} %" for name, value in row.classes.items())
-    entries = [Entry(row.method), Entry(row.data), Entry(row.victim), Entry(spread(row), row.dsc.mean, classes)]
+    entries = [Entry(row.method), Entry(row.data), Entry(row.victim, flags=row.flags)]
+    entries.append(Entry(spread(row), row.dsc.mean, classes))
     entries.append(Entry(_interval(row), row.dsc.low))
     for choice in ("best_clean", "best_protected"):
         one = every.get(choice)
@@ -99,18 +100,19 @@ def _victim_line(summary: Summary, row: Row) -> Line:
     entries += [_figure(row.nsd.mean, "{:.1f}", 100), Entry(distance(row), row.hd95.mean), _figure(row.psnr, "{:.2f}")]
     entries.append(Entry(f"{row.flat}/{len(row.seeds)}", row.flat))
     entries.append(Entry(str(len(row.seeds)), len(row.seeds), ", ".join(map(str, row.seeds))))
-    return Line(entries, _kind(row), row.flags)
+    return Line(entries, _kind(row))
 
 
 def _full_line(row: Row) -> Line:
     clean = row.method == CLEAN
-    entries = [*map(Entry, (row.method, row.data, row.victim, row.countermeasure, row.choice.replace("_", " ")))]
+    entries = [Entry(row.method), Entry(row.data), Entry(row.victim, flags=row.flags)]
+    entries += [Entry(row.countermeasure), Entry(row.choice.replace("_", " "))]
     entries += [Entry(spread(row), row.dsc.mean), Entry(_interval(row), row.dsc.low)]
     entries.append(DASH if clean else _figure(row.control, "{:.1f}", 100))
     entries.append(DASH if clean else Entry(difference(row), row.difference.mean))
     entries += [_figure(row.brought_back, "{:.0f} %", 100), _figure(row.cost, "{:.1f}", 100)]
     entries += [_figure(row.net, "{:.0f} %", 100), Entry(str(len(row.seeds)), len(row.seeds))]
-    return Line(entries, _kind(row), row.flags)
+    return Line(entries, _kind(row))
 
 
 def data_section(found: Found, data: str, index: int, gallery: Gallery) -> str:
