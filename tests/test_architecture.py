@@ -75,6 +75,14 @@ def test_commands_that_only_look_import_no_torch(words: list[str], phantom: Path
     assert done.returncode == 0, done.stderr
 
 
+def test_report_of_a_benchmark_imports_no_torch(tmp_path: Path) -> None:
+    from tests.benchmark.benchmark_folder import make_cell
+
+    make_cell("set", "clean", "unet", [], 0).write(tmp_path / "cells")
+    test_commands_that_only_look_import_no_torch(["report", str(tmp_path)], tmp_path)
+    assert (tmp_path / "report.html").is_file()
+
+
 def test_public_names_resolve_even_after_their_modules_were_imported() -> None:
     import importlib
 

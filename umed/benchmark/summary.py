@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every figure that tables and the report show, computed once from the cells: one row a setting and choice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from umed.benchmark.cells import CHOICES, CLEAN, NONE, Cell, digest
+from umed.benchmark.statistics import (
+    NAN,
+    Distance,
+    Estimate,
+    Floats,
+    by_case,
+    class_means,
+    distances,
+    estimate,
+    mean_of,
+    paired,
+)
+from umed.errors import InputError
+
+LEARNT = 0.7
+"""A clean control below this share of the best one has not learnt the data."""
+LEAST_DROP = 0.05
+"""DSC that a protection must take before the share that a countermeasure brings back says anything."""
+LEAST_SEEDS = 3
+DID_NOT_LEARN, NO_CONTROL = "did not learn", "no control"
+FEW_SEEDS, MIXED = f"fewer than {LEAST_SEEDS} seeds", "mixed settings"
+EXCLUDING = (DID_NOT_LEARN, NO_CONTROL)
+"""Flags of settings that count as protection nowhere."""
+Group = tuple[str, str, str, str]
+"""Data set, method, victim, countermeasure."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The figures of one data set, method, victim, countermeasure and choice of the checkpoint.
+
+    Args:
+        data: name of the data set.
+        method: label of the protection.
+        victim: label of the victim.
+        countermeasure: what the thief does.
+        choice: which checkpoint is judged.
+        seeds: those that have this choice.
+        cases: clean test cases with a figure.
+        dsc: Dice similarity coefficient, in [0, 1].
+        nsd: normalized surface dice, in [0, 1].
+        hd95: 95th percentile Hausdorff distance in ``unit``.
+        unit: ``"mm"`` or ``"px"``.
+        classes: DSC of each class.
+        control: DSC of the clean control of the same victim, countermeasure and choice.
+        difference: DSC minus that of the control, case by case.
+        pairs: cases in that difference.
+        net: DSC as a share of the same victim's, trained on clean data without any countermeasure.
+        brought_back: share of the lost DSC that the countermeasure restores; NaN where the setting or the one without
+            countermeasure does not count, or less than :data:`LEAST_DROP` is lost.
+        cost: DSC that the countermeasure costs the thief on clean data.
+        flat: trainings whose loss was flat at the end.
+        psnr: of the protected images, dB.
+        psnr_roi: of the same inside ROI and dilated contour, dB.
+        flags: what a reader must know; see :data:`EXCLUDING`.
+    """
+
+    data: str
+    method: str
+    victim: str
+    countermeasure: str
+    choice: str
+    seeds: tuple[int, ...]
+    cases: int
+    dsc: Estimate
+    nsd: Estimate
+    hd95: Distance
+    unit: str
+    classes: dict[str, float]
+    control: float = NAN
+    difference: Estimate = field(default_factory=Estimate)
+    pairs: int = 0
+    net: float = NAN
+    brought_back: float = NAN
+    cost: float = NAN
+    flat: int = 0
+    psnr: float = NAN
+    psnr_roi: float = NAN
+    flags: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> bool:
+        """Whether its clean control has learnt, so that a low DSC says something about the protection."""
+        return not set(self.flags) & set(EXCLUDING)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All figures of a benchmark.
+
+    Args:
+        rows: sorted by data set, method, victim, countermeasure, choice.
+        prices: what each protection costs, as they were measured; mappings with ``data`` and ``method``.
+        data: names in the order of the tables, and so on for the other axes.
+        methods: labels, ``"clean"`` first.
+        victims: labels.
+        countermeasures: labels, ``"none"`` first.
+        notes: what was left out, and why.
+    """
+
+    rows: tuple[Row, ...]
+    prices: tuple[Mapping[str, Any], ...]
+    data: tuple[str, ...]
+    methods: tuple[str, ...]
+    victims: tuple[str, ...]
+    countermeasures: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def pick(self, choice: str | None = "last", **labels: str) -> list[Row]:
+        """Rows of a choice (all choices if ``None``) with these labels, such as ``data="isic"``."""
+        wanted = tuple(sorted(labels.items()))
+        if (choice, wanted) not in self._picked:
+            known = "data" in labels and "method" in labels
+            near = self._near.get((labels["data"], labels["method"]), ()) if known else self.rows
+            self._picked[choice, wanted] = [
+                row
+                for row in near
+                if choice in (None, row.choice) and all(getattr(row, name) == value for name, value in wanted)
+            ]
+        return list(self._picked[choice, wanted])
+
+    @cached_property
+    def _picked(self) -> dict[tuple[str | None, tuple[tuple[str, str], ...]], list[Row]]:
+        """Answers of :meth:`pick`: charts and tables ask for the same rows, and large grids have thousands."""
+        return {}
+
+    @cached_property
+    def _near(self) -> Mapping[tuple[str, str], Sequence[Row]]:
+        """Rows by data set and method."""
+        found: dict[tuple[str, str], list[Row]] = {}
+        for row in self.rows:
+            found.setdefault((row.data, row.method), []).append(row)
+        return found
+
+
+def summarise(cells: Sequence[Cell], prices: Sequence[Mapping[str, Any]] = (), order: Sequence[str] = ()) -> Summary:
+    """Compute all figures.
+
+    Args:
+        cells: the trainings. Of two with the same labels and seed the younger one is kept.
+        prices: what each protection costs.
+        order: labels of methods, data sets and so on in the order to show them; others follow, sorted.
+
+    Returns:
+        The figures.
+
+    Raises:
+        InputError: when the tables of a cell do not fit its cases.
+    """
+    kept, notes = _youngest(cells)
+    groups: dict[Group, list[Cell]] = {}
+    for cell in kept:
+        _check(cell)
+        spec = cell.spec
+        groups.setdefault((spec.data, spec.method, spec.victim, spec.countermeasure), []).append(cell)
+    made = _Maker(groups, {(str(one.get("data")), str(one.get("method"))): one for one in prices})
+    axes = [_ordered({key[i] for key in groups}, order, first) for i, first in enumerate(("", CLEAN, "", NONE))]
+    ranks = [{name: rank for rank, name in enumerate(names)} for names in axes]
+    keys = sorted(groups, key=lambda key: [ranks[i][name] for i, name in enumerate(key)])
+    rows = [row for key in keys for choice in CHOICES if (row := made.row(key, choice)) is not None]
+    data, methods, victims, countermeasures = axes
+
+    def place(price: Mapping[str, Any]) -> list[int]:
+        named = (str(price.get("data")), str(price.get("method")))
+        return [rank.get(name, len(rank)) for rank, name in zip(ranks, named, strict=False)]
+
+    priced = tuple(sorted(prices, key=place))
+    return Summary(tuple(rows), priced, data, methods, victims, countermeasures, tuple(notes))
+
+
+class _Maker:
+    """Makes rows; keeps what several of them need."""
+
+    def __init__(self, groups: Mapping[Group, list[Cell]], prices: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+        self.groups, self.prices = groups, prices
+        self.grids: dict[tuple[Group, str], tuple[list[str], Floats]] = {}
+        self.means: dict[tuple[Group, str, bool], float] = {}
+        self.best = {data: self._best_control(data) for data in {key[0] for key in groups}}
+
+    def grid(self, key: Group, choice: str) -> tuple[list[str], Floats]:
+        """Case ids and DSC of each seed and case; empty where there is none."""
+        if (key, choice) not in self.grids:
+            having = [cell for cell in self.groups.get(key, []) if choice in cell.choices]
+            tables = {i: (cell.cases, cell.choices[choice].dsc) for i, cell in enumerate(having)}
+            self.grids[key, choice] = by_case(tables)
+        return self.grids[key, choice]
+
+    def control(self, key: Group, choice: str) -> tuple[list[str], Floats]:
+        """The clean control of a group; it has no protected validation cases, so its best on clean ones stands in."""
+        clean = (key[0], CLEAN, *key[2:])
+        found = self.grid(clean, choice)
+        if choice == "best_protected" and not found[1].size:
+            found = self.grid(clean, "best_clean")
+        return found
+
+    def mean(self, key: Group, choice: str, *, control: bool = False) -> float:
+        """Mean DSC of a group, or of its clean control."""
+        asked = (key, choice, control)
+        if asked not in self.means:
+            seeds = mean_of((self.control if control else self.grid)(key, choice)[1], axis=1)
+            self.means[asked] = float(mean_of(seeds))
+        return self.means[asked]
+
+    def _best_control(self, data: str) -> float:
+        """Best clean control without countermeasure (with any, where there is no other), last checkpoint."""
+        clean = [key for key in self.groups if key[:2] == (data, CLEAN)]
+        chosen = [key for key in clean if key[3] == NONE] or clean
+        means = [self.mean(key, "last") for key in chosen]
+        return max((mean for mean in means if np.isfinite(mean)), default=NAN)
+
+    def flags(self, key: Group, seeds: int) -> tuple[str, ...]:
+        control = self.mean(key, "last", control=True)
+        found = []
+        if not np.isfinite(control):
+            found.append(NO_CONTROL)
+        elif control < LEARNT * self.best[key[0]]:
+            found.append(DID_NOT_LEARN)
+        if seeds < LEAST_SEEDS:
+            found.append(FEW_SEEDS)
+        if len({digest(cell.spec.settings) for cell in self.groups.get(key, [])}) > 1:
+            found.append(MIXED)
+        return tuple(found)
+
+    def row(self, key: Group, choice: str) -> Row | None:
+        cells = [cell for cell in self.groups[key] if choice in cell.choices]
+        if not cells:
+            return None
+        scores = [cell.choices[choice] for cell in cells]
+        ids, grid = self.grid(key, choice)
+        nsd = by_case({i: (cell.cases, cell.choices[choice].nsd) for i, cell in enumerate(cells)})[1]
+        dsc, control = estimate(grid), self.control(key, choice)
+        difference, pairs = (Estimate(), 0) if key[1] == CLEAN else paired((ids, grid), control)
+        controlled = self.mean(key, choice, control=True)
+        plain_key: Group = (*key[:3], NONE)
+        plain, plain_control = (self.mean(plain_key, choice, control=one) for one in (False, True))
+        restored, cost = NAN, NAN
+        if key[3] != NONE:
+            cost = plain_control - controlled
+            counts = not {*self.flags(key, 0), *self.flags(plain_key, 0)} & set(EXCLUDING)
+            if key[1] != CLEAN and counts and plain_control - plain >= LEAST_DROP:
+                restored = (dsc.mean - plain) / (plain_control - plain)
+        price = self.prices.get((key[0], key[1]), {})
+        means = class_means([one.dsc for one in scores])
+        return Row(
+            *key,
+            choice,
+            seeds=tuple(sorted(cell.spec.seed for cell in cells)),
+            cases=int(np.isfinite(grid).any(axis=0).sum()),
+            dsc=dsc,
+            nsd=estimate(nsd),
+            hd95=distances(scores),
+            unit=cells[0].unit,
+            classes=dict(zip(cells[0].classes, means, strict=False)),
+            control=controlled,
+            difference=difference,
+            pairs=pairs,
+            net=dsc.mean / plain_control if plain_control > 0 else NAN,
+            brought_back=restored,
+            cost=cost,
+            flat=sum(cell.flat for cell in cells),
+            psnr=figure(price, "psnr"),
+            psnr_roi=figure(price, "psnr_roi"),
+            flags=self.flags(key, len(cells)),
+        )
+
+
+def figures(price: Mapping[str, Any], before: str = "") -> dict[str, float]:
+    """All single numbers of nested measures under dotted names; lists, texts, hardware and the like are left out.
+
+    Args:
+        price: nested mapping.
+        before: dotted place of it.
+
+    Returns:
+        The numbers; what is not a number or ``None`` is NaN.
+
+    Example:
+        >>> figures({"fidelity": {"psnr": 42, "ssim": None}, "method": "umed"})
+        {'fidelity.psnr': 42.0, 'fidelity.ssim': nan}
+    """
+    found: dict[str, float] = {}
+    for name, value in price.items():
+        place = f"{before}.{name}" if before else str(name)
+        if isinstance(value, Mapping):
+            if name != "environment":
+                found |= figures(value, place)
+        elif value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+            found[place.removeprefix("measures.")] = NAN if value is None else float(value)
+    return found
+
+
+def figure(price: Mapping[str, Any], name: str) -> float:
+    """A number of nested measures by the last part of its name, NaN where it is not there."""
+    found = [value for place, value in figures(price).items() if re.search(rf"(^|\.){name}(\.mean)?$", place)]
+    return found[0] if found else NAN
+
+
+def _youngest(cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
+    """Of cells with the same labels and seed, the one that was made last; older ones are of other settings."""
+    latest: dict[tuple[str, str, str, str, int], Cell] = {}
+    for cell in sorted(cells, key=lambda cell: (str(cell.environment.get("date", "")), cell.spec.file)):
+        spec = cell.spec
+        latest[spec.data, spec.method, spec.victim, spec.countermeasure, spec.seed] = cell
+    old = len(cells) - len(latest)
+    note = f"{old} older cell{'s' if old > 1 else ''} of other settings under the same labels left out."
+    return sorted(latest.values(), key=lambda cell: cell.spec.file), [note] if old else []
+
+
+def _check(cell: Cell) -> None:
+    for choice, scores in cell.choices.items():
+        for name in ("dsc", "hd95", "nsd"):
+            rows = len(getattr(scores, name))
+            if rows != len(cell.cases) and (rows or name == "dsc"):
+                raise InputError(
+                    f"{cell.spec.file}: {choice}.{name}: expected {len(cell.cases)} rows, one a case, got {rows}. "
+                    "Delete the cell; it is redone."
+                )
+
+
+def _ordered(names: Iterable[str], order: Sequence[str], first: str) -> tuple[str, ...]:
+    """The given order, then numbers by value and words by letter."""
+    ranks = {name: rank for rank, name in enumerate([first, *order])}
+    return tuple(sorted(names, key=lambda name: (ranks.get(name, len(ranks)), natural(name))))
+
+
+def natural(text: str) -> list[tuple[bool, float, str]]:
+    """Sorting key in which ``jpeg quality=9`` comes before ``jpeg quality=10``."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", text)
+    return [(i % 2 == 0, float(part) if i % 2 else 0.0, part) for i, part in enumerate(parts)]
