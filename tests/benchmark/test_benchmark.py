@@ -47,7 +47,10 @@ def test_every_cell_has_its_control_and_its_file(ended: Ended, folder: Path) -> 
     found = {(one.spec.method, one.spec.countermeasure, one.spec.seed) for one in cells}
     assert found == {(m, c, s) for m in (CLEAN, "checkerboard") for c in ("none", "blur sigma=1") for s in (0, 1)}
     grid = json.loads((folder / "out" / "grid.json").read_text())
-    assert sorted(grid["cells"]) == sorted(one.spec.file for one in cells) and grid["methods"] == [CLEAN, "checkerboard"]
+    assert sorted(grid["cells"]) == sorted(one.spec.file for one in cells) and grid["methods"] == [
+        CLEAN,
+        "checkerboard",
+    ]
     assert ended.report is not None and "checkerboard" in ended.report.read_text()
 
 

@@ -15,7 +15,7 @@ from umed.benchmark.assemble import Checked, Jobs, assemble, check_grid
 from umed.benchmark.cells import CLEAN, read_cell
 from umed.benchmark.estimate import Estimate, words
 from umed.benchmark.grid import load_grid
-from umed.benchmark.jobs import CellJob
+from umed.benchmark.jobs import CellJob, PretrainJob, ProtectJob
 from umed.benchmark.probe import pick_device
 from umed.benchmark.ready import crop_size
 from umed.benchmark.run import run_cell, run_pretrain, run_price, run_protect
@@ -127,7 +127,7 @@ def preview(
             jobs = assemble(checked, Path(scratch), where)
     estimate = _estimate(checked, jobs, where)
     rows = tuple((job.spec.title, estimate.cell(job)) for job in jobs.cells)
-    missing = tuple(job.name for job in jobs.protect if not (job.folder / "umed" / "manifest.json").is_file())
+    missing = tuple(job.name for job in jobs.protect if not job.done)
     return Preview(out, rows, missing, sum(seconds for _, seconds in rows), workers)
 
 
@@ -199,24 +199,22 @@ def make_tasks(jobs: Jobs, shard: tuple[int, int] = (0, 1)) -> list[Task]:
     """
     tasks: dict[str, Task] = {}
 
-    def need(name: str, function: Callable[..., Any], job: Any) -> str:
-        tasks.setdefault(name, Task(name, function, (job,)))
-        return name
+    def need(function: Callable[..., Any], job: ProtectJob | PretrainJob | None) -> list[str]:
+        if job is None or job.done:
+            return []
+        tasks.setdefault(job.name, Task(job.name, function, (job,)))
+        return [job.name]
 
     mine = jobs.cells[shard[0] :: shard[1]]
     keep = {job.judge.name: job.judge for job in jobs.price if job.judge is not None}
     for job in [*mine, *(job for name, job in keep.items() if name not in {one.name for one in mine})]:
         if job.done or job.name in tasks:
             continue
-        needs = []
-        if job.protected is not None:
-            needs.append(need(job.protected.name, run_protect, job.protected))
-        if job.pretrained is not None:
-            needs.append(need(job.pretrained.name, run_pretrain, job.pretrained))
+        needs = need(run_protect, job.protected) + need(run_pretrain, job.pretrained)
         tasks[job.name] = Task(job.name, run_cell, (job,), tuple(needs))
     for one in jobs.price[shard[0] :: shard[1]]:
-        if not one.file.is_file():
-            needs = [need(one.protected.name, run_protect, one.protected)]
+        if not one.done:
+            needs = need(run_protect, one.protected)
             if one.judge is not None and one.judge.name in tasks:
                 needs.append(one.judge.name)
             tasks[one.name] = Task(one.name, run_price, (one,), tuple(needs))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A grid: data sets x methods x victims x countermeasures x seeds, read strictly from YAML; no torch is needed."""
+"""A grid: data sets x methods x victims x countermeasures x seeds, read strictly from YAML."""
 
 from __future__ import annotations
 
@@ -317,6 +317,8 @@ def _countermeasure(grid: Grid, entry: Any, place: Place) -> list[str]:
     for index, part in enumerate(parts):
         here = (*place, index) if isinstance(entry, list) else place
         name, options = _split(grid, part, here)
+        if name == NONE:
+            continue
         _known(grid, "countermeasure", name, here)
         chains = [(*chain, (name, one)) for chain in chains for one in _sweep(name, options)]
     titles = []

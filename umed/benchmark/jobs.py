@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from umed import registry
-from umed.benchmark.cells import CLEAN, Spec, digest, slug
+from umed.benchmark.cells import Spec, digest, slug
 from umed.benchmark.recipe import Recipe
 from umed.benchmark.sets import CutSet
 from umed.config import Settings
@@ -49,6 +49,11 @@ class ProtectJob:
         return self.out / "protected" / self.data.name / f"{slug(self.label)}-{key}"
 
     @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return (self.folder / "umed" / "manifest.json").is_file()
+
+    @property
     def name(self) -> str:
         """Name of the task."""
         return f"protect {self.data.name}: {self.label}"
@@ -77,6 +82,11 @@ class PretrainJob:
         """Where the weights lie."""
         key = digest([asdict(self.recipe), self.data.inputs, self.seed])
         return self.out / "weights" / f"pretrained-{slug(self.data.name)}-{self.recipe.net}-{key}.pt"
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.file.is_file()
 
     @property
     def name(self) -> str:
@@ -160,6 +170,11 @@ class PriceJob:
         return self.out / "price" / f"{slug(self.protected.data.name)}__{folder.name}-{key}.json"
 
     @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.file.is_file()
+
+    @property
     def name(self) -> str:
         """Name of the task."""
         return f"price {self.protected.data.name}: {self.protected.label}"
@@ -182,6 +197,3 @@ def victim_settings(recipe: Recipe, pretrained: PretrainJob | None, checkpoint_s
     elif checkpoint_sha256 is not None:
         content["pretrained"] = {"sha256": checkpoint_sha256}
     return content
-
-
-__all__ = ["CLEAN", "CellJob", "PretrainJob", "PriceJob", "ProtectJob", "victim_settings"]

@@ -62,7 +62,7 @@ def run_protect(job: ProtectJob, progress: Progress | None = None) -> str:
     Raises:
         VerificationError: When a case could not be protected, since the victim would then train on fewer cases.
     """
-    if (job.folder / "umed" / "manifest.json").is_file():
+    if job.done:
         return str(job.folder)
     mark = job.folder.name.rpartition("-")[2]
     source = subset_dataset(job.data.root, job.data.published, job.out / "data" / f"{job.data.name}-published-{mark}")
@@ -87,7 +87,7 @@ def run_pretrain(job: PretrainJob, progress: StepProgress | None = None) -> str:
     Returns:
         The file.
     """
-    if not job.file.is_file():
+    if not job.done:
         chain = Chain()
         cases = make_ready(_samples(job.data.root, job.data.ids).pick(job.data.split.train), chain)
         network, step = _build(job.recipe, cases, chain, job.seed)
@@ -162,7 +162,7 @@ def run_price(job: PriceJob, progress: Progress | None = None) -> str:
     """
     from umed.benchmark.price import measure_price
 
-    if not job.file.is_file():
+    if not job.done:
         predictor = None if job.judge is None else _predictor(job.judge)
         data = job.protected.data
         # The validation cases come first: the clean-trained victim has not seen them.
