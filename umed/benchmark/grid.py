@@ -120,7 +120,7 @@ class Grid:
     data: dict[str, Source] = field(default_factory=dict)
     methods: dict[str, Protection] = field(default_factory=dict)
     victims: dict[str, Step] = field(default_factory=dict)
-    countermeasures: dict[str, tuple[Step, ...]] = field(default_factory=dict)
+    countermeasures: dict[str, tuple[Step, ...]] = field(default_factory=lambda: {NONE: ()})
     recipe: str = "default"
     protection: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
