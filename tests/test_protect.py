@@ -25,7 +25,7 @@ from umed.protect import protect
 from umed.result import Result
 from umed.verify import verify
 
-module = importlib.import_module("umed.protect")
+module = importlib.import_module("umed.cases")
 
 
 def tree(root: Path) -> dict[str, bytes]:

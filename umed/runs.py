@@ -30,6 +30,8 @@ def run_protect(
     overwrite: bool = False,
     probe: bool = False,
     probe_steps: int | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
     quiet: bool = False,
     **settings: Any,
 ) -> Any:
@@ -44,6 +46,8 @@ def run_protect(
         overwrite: replace an earlier run.
         probe: also train two small victims, on the originals and on the protected images, and report their DSC.
         probe_steps: training steps of each.
+        workers: local processes that share the cases.
+        scheduler: address of a Dask scheduler, instead of local processes.
         quiet: no progress bar.
         settings: any setting, laid over the recipe; ``None`` leaves the recipe's.
 
@@ -65,6 +69,8 @@ def run_protect(
                 generators=generators,
                 resume=resume,
                 overwrite=overwrite,
+                workers=workers,
+                scheduler=scheduler,
                 progress=progress,
                 **given,
             )

@@ -50,16 +50,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="do every N-th cell from the K-th on; runs with the same DIR add up",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
-    add_execution(parser)
+    parsing.add_execution(parser)
     parsing.add_json(parser)
     parsing.add_quiet(parser)
-
-
-def add_execution(parser: argparse.ArgumentParser) -> None:
-    """Placeholder until the shared options are merged."""
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--scheduler")
-    parser.add_argument("--threads", type=int)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -133,6 +133,14 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
     return merge(given, parse_overrides(args.set))
 
 
+def add_execution(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the work is done."""
+    group = parser.add_argument_group("where the work is done (docs/cluster.md)")
+    group.add_argument("--workers", type=int, default=1, metavar="N", help="local processes (default: this one alone)")
+    group.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, such as tcp://127.0.0.1:8786")
+    group.add_argument("--threads", type=int, metavar="N", help="threads of each local process")
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")

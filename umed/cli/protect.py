@@ -31,6 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     again.add_argument("--overwrite", action="store_true", help="first delete what umed wrote to OUTPUT, and only that")
     parser.add_argument("--dry-run", action="store_true", help="print plan and actions, write nothing")
     parser.add_argument("--probe", action="store_true", help="then train two small victims and say how they fare")
+    parsing.add_execution(parser)
     parsing.add_json(parser)
     parsing.add_quiet(parser)
 
@@ -51,6 +52,9 @@ def run(args: argparse.Namespace) -> int:
             masks=args.masks,
             resume=args.resume,
             overwrite=args.overwrite,
+            workers=args.workers,
+            scheduler=args.scheduler,
+            threads=args.threads,
             progress=progress,
         )
         line = ""

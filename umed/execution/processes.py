@@ -12,9 +12,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from umed.execution.tasks import Board, Done, Task, perform
+from umed.execution.tasks import TRIES, Board, Done, Task, perform
 
-TRIES = 3
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from umed.errors import ConfigError, UmedError
 
+TRIES = 3
+"""How often a task is started whose worker dies."""
 OnDone = Callable[["Done", int, int], None]
 
 
