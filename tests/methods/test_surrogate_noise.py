@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""EM, TAP, SEP, SEM and REM: each against its paper's own formula, then through files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import umed
+from umed.bilevel import normalise, segmentation_loss
+from umed.errors import ConfigError, InputError
+from umed.methods.base import case_generator, make_method
+from umed.methods.error_minimizing import ErrorMinimizing
+from umed.methods.self_ensemble import SelfEnsemble
+from umed.methods.stable_error_minimizing import StableErrorMinimizing
+from umed.methods.surrogate_noise import SurrogateNoise, descend, loss_gradient
+from umed.methods.targeted_adversarial import TargetedAdversarial
+from umed.planning import Plan
+from umed.regions import make_regions
+from umed.training import Batch, Patches, Sample
+
+EPSILON = 4 / 255
+NAMES = ("error_minimizing", "targeted_adversarial", "self_ensemble", "stable_error_minimizing")
+
+
+def tiny(seed: int = 0, classes: int = 3) -> nn.Module:
+    """A network of two layers."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, classes, 3, padding=1)).eval()
+
+
+def case(classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(1)
+    return torch.rand(1, 1, 16, 16, generator=draw), torch.randint(0, classes, (1, 1, 16, 16), generator=draw)
+
+
+def by_hand(network: nn.Module, image: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    x = image.clone().requires_grad_()
+    segmentation_loss(network(normalise(x)), labels).backward()  # type: ignore[no-untyped-call]
+    assert x.grad is not None
+    return x.grad
+
+
+def options(method: SurrogateNoise, classes: int = 3) -> SurrogateNoise:
+    method._shape, method._epsilon = {"classes": classes}, EPSILON
+    return method
+
+
+def test_one_step_is_the_sign_of_the_gradient_within_bound_and_support() -> None:
+    network, (image, labels) = tiny(), case()
+    support = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
+    support[..., 4:12, 4:12] = True
+    step = 0.3 * EPSILON
+    noise = descend(image, support, loss_gradient([network], labels), epsilon=EPSILON, steps=1, size=step)
+    expected = -step * by_hand(network, image, labels).sign() * support
+    expected = (image + expected).clamp(0, 1) - image
+    assert torch.allclose(noise, expected, atol=1e-7) and float(noise[~support].abs().max()) == 0
+    many = descend(image, support, loss_gradient([network], labels), epsilon=EPSILON, steps=9, size=EPSILON)
+    assert float(many.abs().max()) <= EPSILON + 1e-7 and float((image + many).min()) >= 0
+
+
+def test_em_descends_the_loss_itself() -> None:
+    network, (image, labels) = tiny(), case()
+    found = options(ErrorMinimizing()).gradient([network], labels, torch.Generator())(image)
+    assert torch.allclose(found, by_hand(network, image, labels))
+
+
+@pytest.mark.parametrize("targeted", [True, False])
+def test_tap_goes_to_the_next_class_or_away_from_the_right_one(targeted: bool) -> None:
+    network, (image, labels) = tiny(), case()
+    found = options(TargetedAdversarial(targeted=targeted)).gradient([network], labels, torch.Generator())(image)
+    wrong = torch.where(labels == 2, 0, labels + 1)
+    expected = by_hand(network, image, wrong) if targeted else -by_hand(network, image, labels)
+    assert torch.allclose(found, expected)
+
+
+def test_sep_averages_the_gradients_of_all_checkpoints() -> None:
+    networks, (image, labels) = [tiny(seed) for seed in range(3)], case()
+    method = options(SelfEnsemble(targeted=False))
+    found = method.gradient(networks, labels, torch.Generator())(image)
+    expected = -torch.stack([by_hand(network, image, labels) for network in networks]).mean(0)
+    assert torch.allclose(found, expected)
+    assert SelfEnsemble(checkpoints=4).snapshots(10) == (2, 5, 8, 10) and SelfEnsemble().snapshots(2) == (1, 2)
+
+
+def test_the_variance_reduced_walk_starts_with_the_full_gradient() -> None:
+    networks, (image, labels) = [tiny(seed) for seed in range(2)], case()
+    method = options(SelfEnsemble(targeted=False, variance_reduction=True, step_size=0.5))
+    found = method.gradient(networks, labels, torch.Generator().manual_seed(0))(image)
+    first, second = torch.randperm(2, generator=torch.Generator().manual_seed(0)).tolist()
+    grads = [lambda x, n=network: -by_hand(n, x, labels) for network in networks]  # type: ignore[misc]
+    full = (grads[0](image) + grads[1](image)) / 2
+    at = (image - 0.5 * EPSILON / 2 * full.sign()).clamp(0, 1)
+    reduced = grads[second](at) - grads[second](image) + full
+    assert first != second and torch.allclose(found, (full + reduced) / 2, atol=1e-6)
+
+
+def test_sem_averages_over_noise_and_rem_takes_the_worst() -> None:
+    network, (image, labels) = tiny(), case()
+    reach = 0.5 * EPSILON
+    sem = StableErrorMinimizing(radius=0.5, samples=3)
+    options(sem)
+    drawn = [reach * (2 * torch.rand(image.shape, generator=g) - 1) for g in [torch.Generator().manual_seed(7)] * 3]
+    expected = torch.stack([by_hand(network, image + r, labels) for r in drawn]).mean(0)
+    found = sem.gradient([network], labels, torch.Generator().manual_seed(7))(image)
+    assert torch.allclose(found, expected, atol=1e-7)
+    rem = StableErrorMinimizing(robust="adversarial", radius=0.5, attack_steps=5)
+    options(rem)
+    worst = rem.disturbance([network], image, labels, torch.Generator().manual_seed(7))
+
+    def loss(noise: torch.Tensor) -> float:
+        with torch.no_grad():
+            return float(segmentation_loss(network(normalise(image + noise)), labels))
+
+    assert float(worst.abs().max()) <= reach + 1e-7
+    assert loss(worst) > max(loss(r) for r in drawn)
+
+
+def sample(shape: tuple[int, ...], classes: int = 3, channels: int = 1, **more: Any) -> Sample:
+    rng = np.random.default_rng(0)
+    labels = np.zeros(shape, np.int16)
+    labels[tuple(slice(n // 4, n // 2) for n in shape)] = 1
+    labels[tuple(slice(n // 2, 3 * n // 4) for n in shape)] = classes - 1
+    regions = make_regions(labels, radius=2, margin=4, **more)
+    image = rng.random((channels, *(b.stop - b.start for b in regions.box)), np.float32)
+    return Sample(image, regions, "case", (4,) * channels)
+
+
+def plan_of(dims: int, **more: Any) -> Plan:
+    training = {"iterations": 3, "batch_size": 2, "patch_size": (32,) * dims, "checkpoint_every": 2}
+    content = {"spatial_dims": dims, "classes": 3, "channels": 1, "training": umed.config.Training(**training), **more}
+    return Plan(**content)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_goes_on_where_it_stopped_and_survives_its_file(name: str, tmp_path: Path) -> None:
+    plan, samples = plan_of(2, method=name), [sample((40, 40))]
+    whole, part, again = (make_method(plan) for _ in range(3))
+    whole.fit(samples, plan, tmp_path / "a")
+
+    def stop(_stage: str, done: int, _total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        part.fit(samples, plan, tmp_path / "b", stop)
+    again.fit(samples, plan, tmp_path / "b")
+    directions = []
+    for number, method in enumerate((whole, again)):
+        folder = tmp_path / f"saved{number}"
+        folder.mkdir()
+        method.save(folder)
+        fresh = make_method(plan)
+        fresh.load(folder)
+        regions = samples[0].regions
+        directions += [
+            one.direction(torch.from_numpy(samples[0].image), regions, case_generator(0, "case"))
+            for one in (method, fresh)
+        ]
+    assert all(torch.equal(directions[0], other) for other in directions[1:])
+    assert 0.9 < float(directions[0].abs().max()) <= 1
+    assert float(directions[0][:, ~torch.from_numpy(samples[0].regions.support)].abs().max()) == 0
+
+
+def test_em_lowers_and_untargeted_tap_raises_the_loss_of_their_surrogates(tmp_path: Path) -> None:
+    one = sample((48, 48))
+    losses: dict[str, list[float]] = {}
+    for name, more in (("error_minimizing", {}), ("targeted_adversarial", {"targeted": False})):
+        plan = plan_of(2, method=name, method_options=more)
+        method = make_method(plan)
+        assert isinstance(method, SurrogateNoise)
+        method.fit([one], plan, tmp_path / name)
+        image = torch.from_numpy(one.image)
+        noise = EPSILON * method.direction(image, one.regions, case_generator(0, "case"))
+        labels = torch.from_numpy(one.regions.labels.astype(np.int64))[None, None]
+        size = (32, 32)
+        parts = [part[..., : size[0], : size[1]] for part in (image[None], (image + noise)[None], labels)]
+        with torch.no_grad():
+            losses[name] = [
+                float(segmentation_loss(method.networks[0](normalise(x)), parts[2])) for x in (parts[0], parts[1])
+            ]
+    assert losses["error_minimizing"][1] < losses["error_minimizing"][0]
+    assert losses["targeted_adversarial"][1] > losses["targeted_adversarial"][0]
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape", "channels", "axis"), [(2, (40, 36), 3, None), (2, (33, 34, 9), 1, 2), (3, (33, 20, 36), 1, None)]
+)
+def test_pictures_slices_and_volumes(
+    dims: int, shape: tuple[int, ...], channels: int, axis: int | None, tmp_path: Path
+) -> None:
+    one = sample(shape, channels=channels, slice_axis=axis)
+    plan = plan_of(dims, method="error_minimizing", channels=channels, slice_axis=axis, method_options={"steps": 2})
+    method = make_method(plan)
+    method.fit([one], plan, tmp_path)
+    found = method.direction(torch.from_numpy(one.image), one.regions, case_generator(0, "case"))
+    assert found.shape == one.image.shape and 0 < float(found.abs().max()) <= 1
+    with pytest.raises(InputError, match="expected . channels and classes 0 to 2"):
+        method.direction(torch.rand(channels + 1, *found.shape[1:]), one.regions, case_generator(0, "case"))
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        ("error_minimizing", {"steps": 0}, "steps: expected at least 1"),
+        ("error_minimizing", {"step_size": 3}, "step_size: expected a share of epsilon"),
+        ("targeted_adversarial", {"surrogate_iterations": 0}, "surrogate_iterations: expected at least 1"),
+        ("targeted_adversarial", {"targetted": True}, "Did you mean 'targeted'"),
+        ("self_ensemble", {"checkpoints": 1}, "checkpoints: expected at least 2"),
+        ("stable_error_minimizing", {"robust": "randon"}, "Did you mean 'random'"),
+        ("stable_error_minimizing", {"radius": 2}, "radius: expected a share of epsilon"),
+    ],
+)
+def test_wrong_options_are_refused(name: str, wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_method(plan_of(2, method=name, method_options=wrong))
+
+
+def test_a_folder_without_surrogates_is_refused(tmp_path: Path) -> None:
+    method = ErrorMinimizing()
+    with pytest.raises(InputError, match="expected trained surrogates"):
+        method.networks  # noqa: B018
+    with pytest.raises(InputError, match="surrogates.pt"):
+        method.load(tmp_path)
+    (tmp_path / "surrogates.pt").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="expected surrogates saved by umed"):
+        method.load(tmp_path)
+
+
+def test_the_noise_of_a_batch_is_where_it_may_be() -> None:
+    plan = plan_of(2, method="error_minimizing")
+    method, network = make_method(plan), tiny()
+    assert isinstance(method, ErrorMinimizing)
+    batch: Batch = Patches([sample((40, 40))], patch_size=(32, 32), batch_size=2, iterations=1)[0]
+    noise = method.training_noise(network, batch, plan, torch.Generator())
+    assert float(noise.abs().max()) == pytest.approx(EPSILON, rel=1e-3)
+    assert float((noise * ~batch.support).abs().max()) == 0
