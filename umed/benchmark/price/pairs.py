@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A case before and after protection, read from both folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from umed import io
+from umed.budget import make_budget
+from umed.config import from_mapping
+from umed.errors import InputError
+from umed.facts import open_case
+from umed.io.layouts import find_dataset
+from umed.manifest import read_manifest
+from umed.metrics import measure
+from umed.planning import Plan
+from umed.regions import plan_regions
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """One case in both forms.
+
+    Args:
+        id: of the case.
+        before: unit image of the originals, ``(C, *spatial)`` float32 on the plan's range, which is [0, 1].
+        after: the same of what was published.
+        roi: labelled voxels, ``(*spatial)`` bool.
+        changed: voxels of which any channel differs, ``(*spatial)`` bool.
+        figures: what :func:`umed.metrics.measure` says of the first file.
+    """
+
+    id: str
+    before: NDArray[np.float32]
+    after: NDArray[np.float32]
+    roi: NDArray[np.bool_]
+    changed: NDArray[np.bool_]
+    figures: dict[str, float | int | None]
+
+
+def read_pairs(original: Path, protected: Path, ids: Sequence[str]) -> list[Pair]:
+    """Read cases from an original data set and its protected copy.
+
+    Args:
+        original: folder of the originals.
+        protected: folder that ``umed protect`` wrote.
+        ids: cases that both have.
+
+    Returns:
+        The pairs, in the order of ``ids``.
+
+    Raises:
+        InputError: when a case is missing or its files differ in shape.
+    """
+    dataset = find_dataset(original)
+    plan = from_mapping(Plan, read_manifest(protected)["plan"], "plan")
+    cases = {case.id: case for case in dataset.cases}
+    pairs = []
+    for name in ids:
+        if name not in cases:
+            raise InputError(f"{original}: expected case {name!r}, found none. Run umed inspect on the folder.")
+        case = cases[name]
+        opened = open_case(dataset, case)
+        assert opened.labels is not None
+        before, after, figures = [], [], {}
+        for volume, output in zip(opened.volumes, case.outputs, strict=True):
+            other = io.read(protected / output)
+            if other.stored.shape != volume.stored.shape:
+                raise InputError(f"{output}: expected {volume.stored.shape} values, got {other.stored.shape}.")
+            budget = make_budget(volume, epsilon=plan.epsilon, range=plan.range, percentiles=plan.percentiles)
+            low, high = budget.unit_range
+            for one, target in ((volume, before), (other, after)):
+                physical = one.channels.astype(np.float32) * one.encoding.slope + one.encoding.inter
+                target.append((physical - low) / (high - low))
+            if not figures:
+                regions = plan_regions(opened.labels, volume, plan)
+                figures = measure(volume, other.stored, regions, budget)
+        first, second = np.concatenate(before), np.concatenate(after)
+        pairs.append(Pair(name, first, second, opened.labels > 0, (first != second).any(0), figures))
+    return pairs
+
+
+def slices(image: NDArray[np.float32], most: int = 8) -> NDArray[np.float32]:
+    """2D pictures of an image: itself, or evenly spaced slices along the last axis.
+
+    Args:
+        image: ``(C, H, W)`` or ``(C, H, W, D)``.
+        most: how many at most.
+
+    Returns:
+        ``(n, H, W)``: every channel of every slice.
+    """
+    if image.ndim == 3:
+        return image
+    chosen = np.unique(np.linspace(0, image.shape[-1] - 1, min(most, image.shape[-1])).astype(int))
+    return np.moveaxis(image[..., chosen], -1, 0).reshape(-1, *image.shape[1:3])
