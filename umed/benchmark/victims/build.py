@@ -68,7 +68,7 @@ def build_victim(
                 network = build(**shape, classes=classes, width=recipe.width, patch=tuple(patch), **recipe.options)
     except ImportError as error:  # monai's optional imports
         raise ConfigError(f"{recipe.net}: {_line(error)}. Install it: pip install 'umed[benchmark]'.") from error
-    except (TypeError, ValueError, AssertionError, KeyError, RuntimeError, ModuleNotFoundError) as error:
+    except (TypeError, ValueError, AssertionError, LookupError, RuntimeError) as error:
         raise ConfigError(_explain(recipe, spatial_dims, error)) from error
     if not isinstance(network, nn.Module):
         raise ConfigError(f"{recipe.target}: expected a torch.nn.Module, got {type(network).__name__}.")
