@@ -101,6 +101,7 @@ VICTIMS: dict[str, Entry] = {
     "segresnet": Entry("umed.benchmark.victims.networks:make_segresnet", "SegResNet (arXiv 1810.11654), 2D and 3D"),
     "unetr": Entry("umed.benchmark.victims.networks:make_unetr", "UNETR (arXiv 2103.10504), 2D and 3D"),
     "swin_unetr": Entry("umed.benchmark.victims.networks:make_swin_unetr", "Swin UNETR (arXiv 2201.01266), 2D and 3D"),
+    "nnunet": Entry("umed.benchmark.external:run_external", "the real nnU-Net v2, in an environment of its own"),
     "flexible_unet": Entry(
         "umed.benchmark.victims.networks:make_flexible_unet", "FlexibleUNet with EfficientNet-B0, 2D and 3D"
     ),

@@ -17,7 +17,7 @@ from umed.benchmark.ready import crop_size
 from umed.benchmark.recipe import Recipe
 from umed.benchmark.recipes import default_recipe
 from umed.benchmark.sets import CutSet, cut_set, look_at
-from umed.benchmark.victims import check_victim, divisor
+from umed.benchmark.victims import EXTERNAL, check_victim, divisor
 from umed.config import Settings, make_settings, merge
 from umed.errors import ConfigError, UmedError
 from umed.facts import Facts
@@ -160,7 +160,10 @@ def _check_victim(grid: Grid, data: str, title: str, facts: Facts) -> Recipe:
     net, changes = grid.victims[title]
     dims = len(facts.shape)
     try:
-        recipe = default_recipe(net, dims, _changes(grid, data, dims, changes))
+        if net in EXTERNAL:  # it has a training of its own, so the grid's does not apply
+            recipe = Recipe(net=net, options=changes)
+        else:
+            recipe = default_recipe(net, dims, _changes(grid, data, dims, changes))
         if recipe.pretrained is not None and recipe.pretrained.data not in (None, *grid.data):
             raise ConfigError(f"pretrained.data: expected a data set of the grid, got {recipe.pretrained.data!r}.")
         if recipe.pretrained is not None and recipe.pretrained.checkpoint is not None:
@@ -214,7 +217,7 @@ def assemble(checked: Checked, out: Path, device: str) -> Jobs:
             checked, sets[data], out, device, method, victim, countermeasure, seed, protect.get((data, method)), first
         )
         judge = grid.price and data not in judges and (method, countermeasure) == (CLEAN, NONE)
-        if judge and job.recipe.net != "nnunet" and job.recipe.pretrained is None:
+        if judge and job.recipe.net not in EXTERNAL and job.recipe.pretrained is None:
             job = judges[data] = replace(job, keep_weights=True)
         cells.setdefault(job.spec.key, job)
     price = [PriceJob(out, job, judges.get(job.data.name)) for job in protect.values()] if grid.price else []

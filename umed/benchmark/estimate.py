@@ -13,7 +13,7 @@ from umed.benchmark.assemble import cost
 from umed.benchmark.cells import read_cell
 from umed.benchmark.jobs import CellJob
 from umed.benchmark.recipe import Recipe
-from umed.benchmark.victims import build_victim, make_optimizer
+from umed.benchmark.victims import EXTERNAL, build_victim, make_optimizer
 from umed.bilevel import segmentation_loss
 from umed.errors import InputError
 
@@ -89,7 +89,7 @@ def step_seconds(recipe: Recipe, patch: tuple[int, ...], channels: int, classes:
     Returns:
         Seconds a step; NaN for an external victim.
     """
-    if recipe.net == "nnunet":
+    if recipe.net in EXTERNAL:
         return float("nan")
     dims = len(patch)
     with torch.random.fork_rng(devices=[]):

@@ -24,7 +24,7 @@ from umed.benchmark.ready import Ready, crop_size, make_ready
 from umed.benchmark.recipe import Recipe
 from umed.benchmark.scoring import Answers, predict, score
 from umed.benchmark.training import StepProgress, Training, train_victim
-from umed.benchmark.victims import build_victim, divisor, freeze_encoder, load_pretrained, read_checkpoint
+from umed.benchmark.victims import EXTERNAL, build_victim, divisor, freeze_encoder, load_pretrained, read_checkpoint
 from umed.errors import VerificationError
 from umed.io.files import atomic
 from umed.protect import protect
@@ -110,6 +110,10 @@ def run_cell(job: CellJob, progress: StepProgress | None = None) -> str:
     """
     if job.done:
         return str(job.file)
+    if job.recipe.net in EXTERNAL:
+        from umed.benchmark.external import run_external
+
+        return run_external(job)
     begin = time.perf_counter()
     chain = Chain([make_countermeasure(name, options) for name, options in job.steps])
     train, validation, test = _cases(job, chain)
