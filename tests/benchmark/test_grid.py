@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from umed.benchmark.countermeasures.base import make_countermeasure
 from umed.benchmark.grid import Source, load_grid
 from umed.benchmark.grid_file import preset_names, read_grid_file
+from umed.benchmark.recipes import default_recipe
 from umed.benchmark.sets import choose
+from umed.config import make_settings
 from umed.errors import ConfigError
+from umed.registry import check_options
 
 GRID = """
 data:
@@ -95,7 +99,17 @@ def test_data_gets_its_folder_from_the_command_line(write, tmp_path: Path) -> No
 def test_shipped_grids_can_be_read() -> None:
     assert {"quick", "standard", "paper"} <= set(preset_names())
     for name in preset_names():
-        assert load_grid(name).blocks
+        grid = load_grid(name)
+        assert grid.blocks
+        for steps in grid.countermeasures.values():
+            for countermeasure, options in steps:
+                assert make_countermeasure(countermeasure, options).name == countermeasure
+        for protection in grid.methods.values():
+            changes = {**grid.protection, **protection.settings, "method": protection.method}
+            make_settings(grid.recipe, changes)
+            check_options(protection.method, protection.options)
+        for net, changes in grid.victims.values():
+            assert default_recipe(net, 2, changes).net == net
     with pytest.raises(ConfigError, match="Did you mean 'quick'"):
         read_grid_file("quik")
     with pytest.raises(ConfigError, match="expected a grid, got no such file"):

@@ -195,11 +195,11 @@ def _read_data(grid: Grid, content: Any, given: Sequence[str]) -> None:
     for name, entry in content.items():
         place = ("data", name)
         grid.places["data", str(name)] = place
-        entry = {"path": entry} if isinstance(entry, str) else dict(entry or {})
+        values = {"path": entry} if isinstance(entry, str) else dict(entry or {})
         if str(name) in folders:
-            entry["path"] = folders[str(name)]
-            entry.pop("phantom", None)
-        grid.data[str(name)] = _strict(grid, Source, entry, place)
+            values["path"] = folders[str(name)]
+            values.pop("phantom", None)
+        grid.data[str(name)] = _strict(grid, Source, values, place)
 
 
 def _strict(grid: Grid, cls: Any, entry: Any, place: Place) -> Any:

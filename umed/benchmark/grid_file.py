@@ -94,7 +94,7 @@ def _plain(node: yaml.Node, place: Place, lines: Lines) -> Any:
     if isinstance(node, yaml.MappingNode):
         content: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = yaml.SafeLoader("").construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = yaml.SafeLoader("").construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
             if not isinstance(key, (str, int)):
                 raise lines.error(place, f"expected text as a key, got {key!r}.")
@@ -107,8 +107,9 @@ def _plain(node: yaml.Node, place: Place, lines: Lines) -> Any:
     if isinstance(node, yaml.SequenceNode):
         items = []
         for index, item in enumerate(node.value):
-            lines.numbers[(*place, index)] = item.start_mark.line + 1
-            items.append(_plain(item, (*place, index), lines))
+            here = (*place, index)
+            lines.numbers[here] = item.start_mark.line + 1
+            items.append(_plain(item, here, lines))
         return items
     loader = yaml.SafeLoader("")
-    return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+    return loader.construct_object(node, deep=True)

@@ -53,15 +53,15 @@ def run_on_dask(board: Board, scheduler: str) -> None:
         while running:
             future = next(finished)
             task = running.pop(future)
-            error = future.exception()
-            if error is None:
+            lost = future.exception()
+            if lost is None:
                 board.finish(future.result())
-            elif isinstance(error, KilledWorker) and tries.get(task.name, 0) + 1 < TRIES:
+            elif isinstance(lost, KilledWorker) and tries.get(task.name, 0) + 1 < TRIES:
                 tries[task.name] = tries.get(task.name, 0) + 1
                 start(task)
                 continue
             else:
-                text = " ".join(f"{type(error).__name__}: {error}".split())
+                text = " ".join(f"{type(lost).__name__}: {lost}".split())
                 board.finish(Done(task.name, None, f"its Dask worker failed: {text}. Look at the worker's log."))
             future.release()
             start_all()

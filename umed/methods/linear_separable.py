@@ -70,6 +70,6 @@ class LinearSeparable(Method):
         for label in range(int(labels.max(initial=0)) + 1):
             centre = self.separation * self.vertex(label, channels, dims)
             point = centre + rng.standard_normal(centre.shape, dtype=np.float32)
-            laid = point[np.ix_(range(channels), *block)]
+            laid = point[np.ix_(np.arange(channels), *block)]
             out = np.where(labels == label, laid / np.abs(point).max(), out)
         return torch.from_numpy(out)

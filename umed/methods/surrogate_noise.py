@@ -259,11 +259,12 @@ class SurrogateNoise(Method):
             if not regions.part(kept).support.any():
                 continue
             around, target = (slice(None), *seen), (slice(None), *kept)
-            parts = [part[around] for part in (image, labels, support)]
+            x, y, where = (part[around] for part in (image, labels, support))
             if by_slice is None:
-                noise = self._noise(*(part[None] for part in parts), draw)[0]
+                noise = self._noise(x[None], y[None], where[None], draw)[0]
             else:
-                noise = self._noise(*(part.movedim(by_slice + 1, 0) for part in parts), draw).movedim(0, by_slice + 1)
+                x, y, where = (part.movedim(by_slice + 1, 0) for part in (x, y, where))
+                noise = self._noise(x, y, where, draw).movedim(0, by_slice + 1)
             inner = tuple(slice(k.start - s.start, k.stop - s.start) for k, s in zip(kept, seen, strict=True))
             centre = (slice(None), *inner)
             out[target] = noise[centre]

@@ -33,7 +33,8 @@ def slice_consistency(noise: Tensor) -> Tensor:
     """
     spectra = torch.fft.fft2(noise, dim=(2, 3)).abs()
     steps = spectra[..., 1:] - spectra[..., :-1]
-    return (steps.square().sum((2, 3)) + 1e-12).sqrt().mean()
+    found: Tensor = (steps.square().sum((2, 3)) + 1e-12).sqrt().mean()
+    return found
 
 
 class VoxShieldTrainer(BilevelTrainer):

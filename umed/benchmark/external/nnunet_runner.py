@@ -85,6 +85,7 @@ def train(job: dict[str, Any], folder: Path) -> nnUNetTrainer:
     """Train with nnU-Net's own loss, optimizer and augmentation, for fewer and shorter epochs."""
     plans = json.loads((folder / f"{PLANS}.json").read_text(encoding="utf-8"))
     dataset = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    plans["continue_training"] = False
     trainer = nnUNetTrainer(plans, job["configuration"], 0, dataset, torch.device(job["device"]))
     trainer.num_epochs = int(job["epochs"])
     trainer.num_iterations_per_epoch = int(job["iterations"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import nibabel
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -111,7 +112,7 @@ def _affine(volume: Volume) -> NDArray[np.float64]:
     """The source's affine, or one of its spacing."""
     try:
         return np.asarray(nibabel.load(volume.source).affine, dtype=np.float64)
-    except nibabel.filebasedimages.ImageFileError:
+    except ImageFileError:
         return np.diag([*volume.spacing, 1.0])
 
 
@@ -131,5 +132,6 @@ def read_answer(path: Path) -> NDArray[np.uint8]:
         file = path.with_name(path.name + ending)
         if file.is_file():
             loaded = np.asarray(Image.open(file)) if ending == ".png" else np.asarray(nibabel.load(file).dataobj)
-            return np.rint(loaded).astype(np.uint8)
+            found: NDArray[np.uint8] = np.rint(loaded).astype(np.uint8)
+            return found
     raise InputError(f"{path.name}: expected a prediction of nnU-Net, got none. Delete the work folder and run again.")

@@ -66,7 +66,7 @@ def fidelity(pairs: Sequence[Pair]) -> dict[str, Any]:
     """
 
     def mean(name: str) -> float | None:
-        values = [float(pair.figures[name]) for pair in pairs if pair.figures[name] is not None]  # type: ignore[arg-type]
+        values = [float(pair.figures[name]) for pair in pairs if pair.figures[name] is not None]
         return round(float(np.mean(values)), 4) if values else None
 
     steps = [(float(p.figures["largest_step"] or 0), float(p.figures["bound_stored"] or 0)) for p in pairs]

@@ -36,7 +36,7 @@ def energy(image: NDArray[np.float32]) -> NDArray[np.float64]:
     order = np.argsort(smooth, axis=None, kind="stable")
     ranks = np.empty(smooth.size)
     ranks[order] = np.linspace(0, 1, smooth.size)
-    return ranks.reshape(smooth.shape)
+    return np.asarray(ranks.reshape(smooth.shape), dtype=np.float64)
 
 
 def overlap(answer: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class Pair:
     after: NDArray[np.float32]
     roi: NDArray[np.bool_]
     changed: NDArray[np.bool_]
-    figures: dict[str, float | int | None]
+    figures: dict[str, Any]
 
 
 def read_pairs(original: Path, protected: Path, ids: Sequence[str]) -> list[Pair]:
@@ -67,7 +68,9 @@ def read_pairs(original: Path, protected: Path, ids: Sequence[str]) -> list[Pair
         case = cases[name]
         opened = open_case(dataset, case)
         assert opened.labels is not None
-        before, after, figures = [], [], {}
+        before: list[NDArray[np.float32]] = []
+        after: list[NDArray[np.float32]] = []
+        figures: dict[str, Any] = {}
         for volume, output in zip(opened.volumes, case.outputs, strict=True):
             other = io.read(protected / output)
             if other.stored.shape != volume.stored.shape:
