@@ -15,10 +15,11 @@ import umed
 from umed.bilevel import normalise, segmentation_loss
 from umed.errors import ConfigError, InputError
 from umed.methods.base import case_generator, make_method
+from umed.methods.descent import descend, loss_gradient
 from umed.methods.error_minimizing import ErrorMinimizing
 from umed.methods.self_ensemble import SelfEnsemble
 from umed.methods.stable_error_minimizing import StableErrorMinimizing
-from umed.methods.surrogate_noise import SurrogateNoise, descend, loss_gradient
+from umed.methods.surrogate_noise import SurrogateNoise
 from umed.methods.targeted_adversarial import TargetedAdversarial
 from umed.planning import Plan
 from umed.regions import make_regions
@@ -134,6 +135,7 @@ def sample(shape: tuple[int, ...], classes: int = 3, channels: int = 1, **more: 
 
 def plan_of(dims: int, **more: Any) -> Plan:
     training = {"iterations": 3, "batch_size": 2, "patch_size": (32,) * dims, "checkpoint_every": 2}
+    training["surrogate_options"] = {"width": 2}
     content = {"spatial_dims": dims, "classes": 3, "channels": 1, "training": umed.config.Training(**training), **more}
     return Plan(**content)
 
@@ -208,18 +210,89 @@ def test_pictures_slices_and_volumes(
 @pytest.mark.parametrize(
     ("name", "wrong", "message"),
     [
-        ("error_minimizing", {"steps": 0}, "steps: expected at least 1"),
+        ("error_minimizing", {"steps": 0}, "steps: expected a whole number of at least 1"),
+        ("error_minimizing", {"steps": 2.5}, "steps: expected a whole number of at least 1, got 2.5"),
+        ("error_minimizing", {"steps": "20"}, "steps: expected a whole number of at least 1, got '20'"),
+        ("error_minimizing", {"inner_steps": 0}, "inner_steps: expected a whole number of at least 1"),
         ("error_minimizing", {"step_size": 3}, "step_size: expected a share of epsilon"),
-        ("targeted_adversarial", {"surrogate_iterations": 0}, "surrogate_iterations: expected at least 1"),
+        ("targeted_adversarial", {"surrogate_iterations": 0}, "surrogate_iterations: expected a whole number"),
         ("targeted_adversarial", {"targetted": True}, "Did you mean 'targeted'"),
-        ("self_ensemble", {"checkpoints": 1}, "checkpoints: expected at least 2"),
+        ("targeted_adversarial", {"targeted": "no"}, "targeted: expected true or false, got 'no'"),
+        ("self_ensemble", {"variance_reduction": 1}, "variance_reduction: expected true or false"),
+        ("self_ensemble", {"checkpoints": 1}, "checkpoints: expected a whole number of at least 2"),
         ("stable_error_minimizing", {"robust": "randon"}, "Did you mean 'random'"),
         ("stable_error_minimizing", {"radius": 2}, "radius: expected a share of epsilon"),
+        ("stable_error_minimizing", {"samples": 0}, "samples: expected a whole number of at least 1"),
     ],
 )
 def test_wrong_options_are_refused(name: str, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_method(plan_of(2, method=name, method_options=wrong))
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"surrogate_options": {"widht": 4}}, "training.surrogate_options: .*widht"),
+        ({"surrogates": ()}, "training.surrogates: expected at least one name"),
+        ({"transformations": ("flap",)}, "Did you mean 'flip'"),
+    ],
+)
+def test_surrogates_that_cannot_be_trained_are_refused_before_anything_is_written(
+    training: dict[str, Any], message: str, phantom: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        umed.protect(phantom, tmp_path / "out", method="error_minimizing", training=training)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_state_of_other_options_is_of_no_use(tmp_path: Path) -> None:
+    samples, found = [sample((40, 40))], []
+    for folder, steps in (("a", 1), ("a", 3), ("b", 3)):  # the second finds the state of the first
+        plan = plan_of(2, method="error_minimizing", method_options={"inner_steps": steps})
+        method = make_method(plan)
+        assert isinstance(method, SurrogateNoise)
+        method.fit(samples, plan, tmp_path / folder)
+        found.append(torch.cat([weight.flatten() for weight in method.networks[0].parameters()]))
+    assert torch.equal(found[1], found[2]) and not torch.equal(found[0], found[1])
+
+
+def test_surrogates_of_another_method_are_refused(tmp_path: Path) -> None:
+    plan = plan_of(2, method="error_minimizing")
+    method = make_method(plan)
+    method.fit([sample((40, 40))], plan, tmp_path / "work")
+    method.save(tmp_path)
+    with pytest.raises(InputError, match="surrogates of targeted_adversarial, got those of error_minimizing"):
+        TargetedAdversarial().load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("error_minimizing", {}),
+        ("targeted_adversarial", {}),
+        ("self_ensemble", {"variance_reduction": True}),
+        ("stable_error_minimizing", {}),
+        ("stable_error_minimizing", {"robust": "adversarial", "samples": 1, "attack_steps": 1, "inner_steps": 2}),
+    ],
+)
+def test_a_data_set_is_protected_and_verifies(
+    name: str, options: dict[str, Any], phantom: Path, tmp_path: Path
+) -> None:
+    training = {"iterations": 2, "surrogate_options": {"width": 2}}
+    result = umed.protect(
+        phantom,
+        tmp_path / "out",
+        method=name,
+        method_options={"steps": 2, "step_size": 0.5, **options},
+        training=training,
+        report=False,
+    )
+    assert result.counts["protected"] == 5 and result.counts["failed"] == 0
+    assert umed.verify(phantom, tmp_path / "out").ok
+    record = result.outcomes[0].measures["files"][0]
+    assert 0 < record["largest_step"] <= record["epsilon_steps"]
+    assert [path.name for path in (tmp_path / "out" / "umed" / "generators").iterdir()] == ["surrogates.pt"]
 
 
 def test_a_folder_without_surrogates_is_refused(tmp_path: Path) -> None:
@@ -231,6 +304,10 @@ def test_a_folder_without_surrogates_is_refused(tmp_path: Path) -> None:
     (tmp_path / "surrogates.pt").write_bytes(b"nothing")
     with pytest.raises(InputError, match="expected surrogates saved by umed"):
         method.load(tmp_path)
+    for content in ("nothing", {"method": "error_minimizing"}, ["nothing"]):
+        torch.save(content, tmp_path / "surrogates.pt")
+        with pytest.raises(InputError, match="expected surrogates saved by umed"):
+            method.load(tmp_path)
 
 
 def test_the_noise_of_a_batch_is_where_it_may_be() -> None:

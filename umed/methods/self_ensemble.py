@@ -13,8 +13,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from umed.errors import ConfigError
-from umed.methods.surrogate_noise import Gradient, SurrogateNoise, loss_gradient
+from umed.methods.descent import Gradient, loss_gradient
+from umed.methods.options import check_switch, check_whole
+from umed.methods.surrogate_noise import SurrogateNoise
 
 
 class SelfEnsemble(SurrogateNoise):
@@ -53,8 +54,8 @@ class SelfEnsemble(SurrogateNoise):
         surrogate_iterations: int | None = None,
     ) -> None:
         super().__init__(steps=steps, step_size=step_size, surrogate_iterations=surrogate_iterations)
-        if checkpoints < 2:
-            raise ConfigError(f"method_options.checkpoints: expected at least 2, got {checkpoints}.")
+        check_whole(2, checkpoints=checkpoints)
+        check_switch(targeted=targeted, variance_reduction=variance_reduction)
         self.checkpoints, self.targeted, self.variance_reduction = checkpoints, targeted, variance_reduction
 
     def snapshots(self, iterations: int) -> tuple[int, ...]:

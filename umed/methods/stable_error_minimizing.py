@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from umed.errors import ConfigError, did_you_mean
+from umed.methods.descent import Gradient, descend, loss_gradient
 from umed.methods.error_minimizing import ErrorMinimizing
-from umed.methods.surrogate_noise import Gradient, descend, loss_gradient
+from umed.methods.options import check_share, check_whole
 from umed.planning import Plan
 from umed.training import Batch
 
@@ -66,12 +67,8 @@ class StableErrorMinimizing(ErrorMinimizing):
         if robust not in ROBUST:
             hint = did_you_mean(robust, ROBUST)
             raise ConfigError(f"method_options.robust: expected one of {', '.join(ROBUST)}, got {robust!r}.{hint}")
-        if not 0 < radius <= 1:
-            raise ConfigError(f"method_options.radius: expected a share of epsilon in (0, 1], got {radius}.")
-        if min(samples, attack_steps) < 1:
-            raise ConfigError(
-                f"method_options: expected samples and attack_steps of at least 1, got {samples}, {attack_steps}."
-            )
+        check_share(1, radius=radius)
+        check_whole(1, samples=samples, attack_steps=attack_steps)
         self.robust, self.radius, self.samples, self.attack_steps = robust, radius, samples, attack_steps
 
     def training_noise(self, network: nn.Module, batch: Batch, plan: Plan, draw: torch.Generator) -> Tensor:

@@ -12,7 +12,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from umed.methods.surrogate_noise import Gradient, SurrogateNoise, loss_gradient
+from umed.methods.descent import Gradient, loss_gradient
+from umed.methods.options import check_switch
+from umed.methods.surrogate_noise import SurrogateNoise
 
 
 class TargetedAdversarial(SurrogateNoise):
@@ -43,6 +45,7 @@ class TargetedAdversarial(SurrogateNoise):
         surrogate_iterations: int | None = None,
     ) -> None:
         super().__init__(steps=steps, step_size=step_size, surrogate_iterations=surrogate_iterations)
+        check_switch(targeted=targeted)
         self.targeted = targeted
 
     def gradient(self, networks: Sequence[nn.Module], labels: Tensor, draw: torch.Generator) -> Gradient:
