@@ -24,6 +24,7 @@ from umed.methods.targeted_adversarial import TargetedAdversarial
 from umed.planning import Plan
 from umed.regions import make_regions
 from umed.training import Batch, Patches, Sample
+from umed.transformations import compose
 
 EPSILON = 4 / 255
 NAMES = ("error_minimizing", "targeted_adversarial", "self_ensemble", "stable_error_minimizing")
@@ -48,8 +49,8 @@ def by_hand(network: nn.Module, image: torch.Tensor, labels: torch.Tensor) -> to
     return x.grad
 
 
-def options(method: SurrogateNoise, classes: int = 3) -> SurrogateNoise:
-    method._shape, method._epsilon = {"classes": classes}, EPSILON
+def options(method: SurrogateNoise, classes: int = 3, transformations: tuple[str, ...] = ()) -> SurrogateNoise:
+    method._shape, method._epsilon = {"classes": classes, "transformations": transformations}, EPSILON
     return method
 
 
@@ -102,25 +103,49 @@ def test_the_variance_reduced_walk_starts_with_the_full_gradient() -> None:
     assert first != second and torch.allclose(found, (full + reduced) / 2, atol=1e-6)
 
 
-def test_sem_averages_over_noise_and_rem_takes_the_worst() -> None:
+def test_sem_averages_over_transformations_and_uniform_noise() -> None:
     network, (image, labels) = tiny(), case()
-    reach = 0.5 * EPSILON
-    sem = StableErrorMinimizing(radius=0.5, samples=3)
-    options(sem)
-    drawn = [reach * (2 * torch.rand(image.shape, generator=g) - 1) for g in [torch.Generator().manual_seed(7)] * 3]
-    expected = torch.stack([by_hand(network, image + r, labels) for r in drawn]).mean(0)
+    reach, draw = 0.5 * EPSILON, torch.Generator().manual_seed(7)
+    expected = torch.zeros_like(image)
+    for _ in range(3):
+        x = image.clone().requires_grad_()
+        moved, marks = compose(("flip", "blur"))(x, labels, draw)
+        r = reach * (2 * torch.rand(image.shape, generator=draw) - 1)
+        r = (moved.detach() + r).clamp(0, 1) - moved.detach()
+        segmentation_loss(network(normalise(moved + r)), marks).backward()  # type: ignore[no-untyped-call]
+        assert x.grad is not None
+        expected += x.grad / 3
+    sem = options(StableErrorMinimizing(radius=0.5, samples=3), transformations=("flip", "blur"))
     found = sem.gradient([network], labels, torch.Generator().manual_seed(7))(image)
     assert torch.allclose(found, expected, atol=1e-7)
-    rem = StableErrorMinimizing(robust="adversarial", radius=0.5, attack_steps=5)
-    options(rem)
-    worst = rem.disturbance([network], image, labels, torch.Generator().manual_seed(7))
+    assert not torch.allclose(found, by_hand(network, image, labels), atol=1e-4)
+
+
+def test_rem_takes_the_gradient_at_the_worst_disturbance_and_both_train_on_it() -> None:
+    network, (image, labels) = tiny(), case()
+    reach = 0.5 * EPSILON
+    rem = options(StableErrorMinimizing(robust="adversarial", radius=0.5, samples=1, attack_steps=5))
+    sem = options(StableErrorMinimizing(radius=0.5, attack_steps=5))
+    assert isinstance(rem, StableErrorMinimizing)
+    start = reach * (2 * torch.rand(image.shape, generator=torch.Generator().manual_seed(7)) - 1)
+    worst = start.clone()
+    for _ in range(5):  # ascent in steps of 2/5 of the radius
+        worst = (worst + 0.4 * reach * by_hand(network, image + worst, labels).sign()).clamp(-reach, reach)
+        worst = (image + worst).clamp(0, 1) - image
 
     def loss(noise: torch.Tensor) -> float:
         with torch.no_grad():
             return float(segmentation_loss(network(normalise(image + noise)), labels))
 
-    assert float(worst.abs().max()) <= reach + 1e-7
-    assert loss(worst) > max(loss(r) for r in drawn)
+    assert torch.allclose(rem.disturbance([network], image, labels, torch.Generator().manual_seed(7)), worst, atol=1e-6)
+    assert float(worst.abs().max()) <= reach + 1e-7 and loss(worst) > max(loss(start), loss(torch.zeros_like(image)))
+    found = rem.gradient([network], labels, torch.Generator().manual_seed(7))(image)
+    assert torch.allclose(found, by_hand(network, image + worst, labels), atol=1e-5)
+    for method in (rem, sem):
+        trained = method.disturb(network, image, labels, torch.Generator().manual_seed(7))
+        assert torch.allclose(trained, image + worst, atol=1e-6)
+    plain = options(ErrorMinimizing()).disturb(network, image, labels, torch.Generator())
+    assert torch.equal(plain, image)
 
 
 def sample(shape: tuple[int, ...], classes: int = 3, channels: int = 1, **more: Any) -> Sample:

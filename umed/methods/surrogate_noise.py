@@ -78,6 +78,17 @@ class SurrogateNoise(Method):
         """Noise on a batch while the surrogate trains; none for methods whose surrogates see clean images."""
         return torch.zeros_like(batch.image)
 
+    def disturb(self, network: nn.Module, image: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
+        """What a surrogate's input becomes after T while it trains; the same unless a method disturbs it.
+
+        Args:
+            network: the surrogate.
+            image: ``(B, C, *spatial)``, protected and transformed.
+            labels: ``(B, 1, *spatial)`` int64, transformed as well.
+            draw: source of randomness.
+        """
+        return image
+
     @abstractmethod
     def gradient(self, networks: Sequence[nn.Module], labels: Tensor, draw: torch.Generator) -> Gradient:
         """Gradient of what the noise makes small.
@@ -118,14 +129,13 @@ class SurrogateNoise(Method):
         path = workdir / STATE
         if path.is_file():
             state.load(torch.load(path, map_location=self._device, weights_only=True))
-        move = compose(training.transformations)
         keep = self.snapshots(iterations)
         while state.step < iterations:
             batch = patches[state.step].to(self._device)
             draw = torch.Generator().manual_seed(plan.seed * 1_000_003 + state.step)
             for network, optimizer in zip(state.networks, state.optimizers, strict=True):
                 noise = self.training_noise(network, batch, plan, draw)
-                _train_step(network, optimizer, batch, noise, move, draw)
+                self._train_step(network, optimizer, batch, noise, draw)
             state.step += 1
             if state.step in keep:
                 state.kept += [_weights(network) for network in state.networks]
@@ -136,6 +146,23 @@ class SurrogateNoise(Method):
             if progress is not None:
                 progress("train", state.step, iterations)
         self._networks = self._rebuild(state.kept or [_weights(network) for network in state.networks])
+
+    def _train_step(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, noise: Tensor, draw: torch.Generator
+    ) -> None:
+        """One training step of a surrogate on published images; T acts on the sum."""
+        image, labels = self.move((batch.image + noise).detach(), batch.labels, draw)
+        image = self.disturb(network, image, labels, draw)
+        network.train()
+        loss = segmentation_loss(network(normalise(image)).float(), labels)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimizer.step()
+
+    @property
+    def move(self) -> Transformation:
+        """T, as the surrogates were trained with it."""
+        return compose(self._shape["transformations"])
 
     def _fresh(self, seed: int) -> list[nn.Module]:
         """One untrained surrogate of each kind, on the device."""
@@ -168,6 +195,7 @@ class SurrogateNoise(Method):
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
             method, shape, weights = content["method"], dict(content["shape"]), list(content["weights"])
+            compose(shape["transformations"])
             if method == self.name:
                 self._shape = shape
                 self._networks = self._rebuild(weights)
@@ -257,7 +285,7 @@ class SurrogateNoise(Method):
 
 
 def _shape(plan: Plan) -> dict[str, Any]:
-    """What is needed to build a plan's surrogates again."""
+    """What is needed to build a plan's surrogates again, and T."""
     return {
         "spatial_dims": plan.spatial_dims,
         "in_channels": plan.channels,
@@ -265,6 +293,7 @@ def _shape(plan: Plan) -> dict[str, Any]:
         "slice_axis": plan.slice_axis,
         "surrogates": list(plan.training.surrogates),
         "surrogate_options": dict(plan.training.surrogate_options),
+        "transformations": list(plan.training.transformations),
     }
 
 
@@ -308,23 +337,6 @@ class _Training:
             network.load_state_dict(weights)
         for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
             optimizer.load_state_dict(state)
-
-
-def _train_step(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batch: Batch,
-    noise: Tensor,
-    move: Transformation,
-    draw: torch.Generator,
-) -> None:
-    """One training step of a surrogate on published images; T acts on the sum."""
-    network.train()
-    image, labels = move((batch.image + noise).detach(), batch.labels, draw)
-    loss = segmentation_loss(network(normalise(image)).float(), labels)
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    optimizer.step()
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:
