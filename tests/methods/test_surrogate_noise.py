@@ -91,16 +91,38 @@ def test_sep_averages_the_gradients_of_all_checkpoints() -> None:
     assert SelfEnsemble(checkpoints=4).snapshots(10) == (2, 5, 8, 10) and SelfEnsemble().snapshots(2) == (1, 2)
 
 
-def test_the_variance_reduced_walk_starts_with_the_full_gradient() -> None:
-    networks, (image, labels) = [tiny(seed) for seed in range(2)], case()
-    method = options(SelfEnsemble(targeted=False, variance_reduction=True, step_size=0.5))
-    found = method.gradient(networks, labels, torch.Generator().manual_seed(0))(image)
-    first, second = torch.randperm(2, generator=torch.Generator().manual_seed(0)).tolist()
-    grads = [lambda x, n=network: -by_hand(n, x, labels) for network in networks]  # type: ignore[misc]
-    full = (grads[0](image) + grads[1](image)) / 2
-    at = (image - 0.5 * EPSILON / 2 * full.sign()).clamp(0, 1)
-    reduced = grads[second](at) - grads[second](image) + full
-    assert first != second and torch.allclose(found, (full + reduced) / 2, atol=1e-6)
+def test_sep_sends_a_class_half_way_round() -> None:
+    network, (image, labels) = tiny(classes=5), case(classes=5)
+    found = options(SelfEnsemble(), classes=5).gradient([network], labels, torch.Generator())(image)
+    assert torch.allclose(found, by_hand(network, image, (labels + 2) % 5))
+
+
+def test_a_variance_reduced_step_follows_the_sum_along_a_walk() -> None:
+    networks, (image, labels) = [tiny(seed) for seed in range(3)], case()
+    support = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
+    support[..., 2:, :] = True
+    method = options(SelfEnsemble(targeted=False, variance_reduction=True, steps=2, step_size=0.4))
+    method._networks = networks
+    found = method.make_noise(image, labels, support, torch.Generator().manual_seed(3))
+    draw, size, noise = torch.Generator().manual_seed(3), 0.4 * EPSILON, torch.zeros_like(image)
+
+    def away(k: int, x: torch.Tensor) -> torch.Tensor:
+        return -by_hand(networks[k], x, labels)
+
+    def legal(noise: torch.Tensor) -> torch.Tensor:
+        return (image + noise.clamp(-EPSILON, EPSILON) * support).clamp(0, 1) - image
+
+    for _ in range(2):
+        mean = sum(away(k, image + noise) for k in range(3)) / 3
+        walk, total = noise.clone(), torch.zeros_like(image)
+        for k in torch.randint(3, (3,), generator=draw).tolist():
+            total = total + away(k, image + walk) - away(k, image + noise) + mean
+            walk = legal(walk - size * total.sign())
+        noise = legal(noise - size * total.sign())
+    assert torch.allclose(found, noise, atol=1e-6)
+    plain = options(SelfEnsemble(targeted=False, steps=2, step_size=0.4))
+    plain._networks = networks
+    assert not torch.allclose(found, plain.make_noise(image, labels, support, torch.Generator()), atol=1e-3)
 
 
 def test_sem_averages_over_transformations_and_uniform_noise() -> None:

@@ -99,6 +99,22 @@ class SurrogateNoise(Method):
             draw: source of randomness.
         """
 
+    def make_noise(self, image: Tensor, labels: Tensor, support: Tensor, draw: torch.Generator) -> Tensor:
+        """Noise on images that are released, against all surrogates.
+
+        Args:
+            image: ``(B, C, *spatial)`` in [0, 1].
+            labels: ``(B, 1, *spatial)`` int64.
+            support: ``(B, 1, *spatial)`` bool.
+            draw: source of randomness.
+
+        Returns:
+            Noise of the image's shape, within epsilon.
+        """
+        gradient = self.gradient(self.networks, labels, draw)
+        size = self.step_size * self._epsilon
+        return descend(image, support, gradient, epsilon=self._epsilon, steps=self.steps, size=size)
+
     def snapshots(self, iterations: int) -> tuple[int, ...]:
         """Training steps after which a surrogate is kept; the last one alone unless a method needs more."""
         return (iterations,)
@@ -266,9 +282,7 @@ class SurrogateNoise(Method):
         padding = [pad for have, want in zip(image.shape[:1:-1], sizes[::-1], strict=True) for pad in (0, want - have)]
         x = functional.pad(image, padding, mode="replicate").to(self._device)
         y, where = (functional.pad(part, padding).to(self._device) for part in (labels, support))
-        gradient = self.gradient(self.networks, y, draw)
-        size = self.step_size * self._epsilon
-        noise = descend(x, where, gradient, epsilon=self._epsilon, steps=self.steps, size=size)
+        noise = self.make_noise(x, y, where, draw)
         crop = (slice(None), slice(None), *(slice(0, size) for size in image.shape[2:]))
         return (noise[crop] / self._epsilon).clamp(-1, 1).cpu()
 
