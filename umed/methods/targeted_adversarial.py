@@ -23,8 +23,8 @@ class TargetedAdversarial(SurrogateNoise):
     .. math:: \min_d L(F(x + d), g(y)) \quad \text{(targeted)}, \qquad \max_d L(F(x + d), y) \quad \text{(untargeted)}
 
     ``g`` is a fixed permutation of the classes; here every class becomes the next one, and the last the background.
-    The authors' code also augments the images while it perturbs them, decays the step, and keeps the best of eight random
-    starts; here there is one run of equal steps from 0.
+    The authors' code also augments the images while it perturbs them, decays the step, and keeps the best of eight
+    random starts; here there is one run of equal steps from 0.
 
     Args:
         targeted: which of the two.
