@@ -15,14 +15,16 @@ import umed
 from umed.bilevel import normalise, segmentation_loss
 from umed.errors import ConfigError, InputError
 from umed.methods.base import case_generator, make_method
+from umed.methods.descent import descend, loss_gradient
 from umed.methods.error_minimizing import ErrorMinimizing
 from umed.methods.self_ensemble import SelfEnsemble
 from umed.methods.stable_error_minimizing import StableErrorMinimizing
-from umed.methods.surrogate_noise import SurrogateNoise, descend, loss_gradient
+from umed.methods.surrogate_noise import SurrogateNoise
 from umed.methods.targeted_adversarial import TargetedAdversarial
 from umed.planning import Plan
 from umed.regions import make_regions
 from umed.training import Batch, Patches, Sample
+from umed.transformations import compose
 
 EPSILON = 4 / 255
 NAMES = ("error_minimizing", "targeted_adversarial", "self_ensemble", "stable_error_minimizing")
@@ -47,8 +49,8 @@ def by_hand(network: nn.Module, image: torch.Tensor, labels: torch.Tensor) -> to
     return x.grad
 
 
-def options(method: SurrogateNoise, classes: int = 3) -> SurrogateNoise:
-    method._shape, method._epsilon = {"classes": classes}, EPSILON
+def options(method: SurrogateNoise, classes: int = 3, transformations: tuple[str, ...] = ()) -> SurrogateNoise:
+    method._shape, method._epsilon = {"classes": classes, "transformations": transformations}, EPSILON
     return method
 
 
@@ -89,37 +91,83 @@ def test_sep_averages_the_gradients_of_all_checkpoints() -> None:
     assert SelfEnsemble(checkpoints=4).snapshots(10) == (2, 5, 8, 10) and SelfEnsemble().snapshots(2) == (1, 2)
 
 
-def test_the_variance_reduced_walk_starts_with_the_full_gradient() -> None:
-    networks, (image, labels) = [tiny(seed) for seed in range(2)], case()
-    method = options(SelfEnsemble(targeted=False, variance_reduction=True, step_size=0.5))
-    found = method.gradient(networks, labels, torch.Generator().manual_seed(0))(image)
-    first, second = torch.randperm(2, generator=torch.Generator().manual_seed(0)).tolist()
-    grads = [lambda x, n=network: -by_hand(n, x, labels) for network in networks]  # type: ignore[misc]
-    full = (grads[0](image) + grads[1](image)) / 2
-    at = (image - 0.5 * EPSILON / 2 * full.sign()).clamp(0, 1)
-    reduced = grads[second](at) - grads[second](image) + full
-    assert first != second and torch.allclose(found, (full + reduced) / 2, atol=1e-6)
+def test_sep_sends_a_class_half_way_round() -> None:
+    network, (image, labels) = tiny(classes=5), case(classes=5)
+    found = options(SelfEnsemble(), classes=5).gradient([network], labels, torch.Generator())(image)
+    assert torch.allclose(found, by_hand(network, image, (labels + 2) % 5))
 
 
-def test_sem_averages_over_noise_and_rem_takes_the_worst() -> None:
+def test_a_variance_reduced_step_follows_the_sum_along_a_walk() -> None:
+    networks, (image, labels) = [tiny(seed) for seed in range(3)], case()
+    support = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
+    support[..., 2:, :] = True
+    method = options(SelfEnsemble(targeted=False, variance_reduction=True, steps=2, step_size=0.4))
+    method._networks = networks
+    found = method.make_noise(image, labels, support, torch.Generator().manual_seed(3))
+    draw, size, noise = torch.Generator().manual_seed(3), 0.4 * EPSILON, torch.zeros_like(image)
+
+    def away(k: int, x: torch.Tensor) -> torch.Tensor:
+        return -by_hand(networks[k], x, labels)
+
+    def legal(noise: torch.Tensor) -> torch.Tensor:
+        return (image + noise.clamp(-EPSILON, EPSILON) * support).clamp(0, 1) - image
+
+    for _ in range(2):
+        mean = sum(away(k, image + noise) for k in range(3)) / 3
+        walk, total = noise.clone(), torch.zeros_like(image)
+        for k in torch.randint(3, (3,), generator=draw).tolist():
+            total = total + away(k, image + walk) - away(k, image + noise) + mean
+            walk = legal(walk - size * total.sign())
+        noise = legal(noise - size * total.sign())
+    assert torch.allclose(found, noise, atol=1e-6)
+    plain = options(SelfEnsemble(targeted=False, steps=2, step_size=0.4))
+    plain._networks = networks
+    assert not torch.allclose(found, plain.make_noise(image, labels, support, torch.Generator()), atol=1e-3)
+
+
+def test_sem_averages_over_transformations_and_uniform_noise() -> None:
     network, (image, labels) = tiny(), case()
-    reach = 0.5 * EPSILON
-    sem = StableErrorMinimizing(radius=0.5, samples=3)
-    options(sem)
-    drawn = [reach * (2 * torch.rand(image.shape, generator=g) - 1) for g in [torch.Generator().manual_seed(7)] * 3]
-    expected = torch.stack([by_hand(network, image + r, labels) for r in drawn]).mean(0)
+    reach, draw = 0.5 * EPSILON, torch.Generator().manual_seed(7)
+    expected = torch.zeros_like(image)
+    for _ in range(3):
+        x = image.clone().requires_grad_()
+        moved, marks = compose(("flip", "blur"))(x, labels, draw)
+        r = reach * (2 * torch.rand(image.shape, generator=draw) - 1)
+        r = (moved.detach() + r).clamp(0, 1) - moved.detach()
+        segmentation_loss(network(normalise(moved + r)), marks).backward()  # type: ignore[no-untyped-call]
+        assert x.grad is not None
+        expected += x.grad / 3
+    sem = options(StableErrorMinimizing(radius=0.5, samples=3), transformations=("flip", "blur"))
     found = sem.gradient([network], labels, torch.Generator().manual_seed(7))(image)
     assert torch.allclose(found, expected, atol=1e-7)
-    rem = StableErrorMinimizing(robust="adversarial", radius=0.5, attack_steps=5)
-    options(rem)
-    worst = rem.disturbance([network], image, labels, torch.Generator().manual_seed(7))
+    assert not torch.allclose(found, by_hand(network, image, labels), atol=1e-4)
+
+
+def test_rem_takes_the_gradient_at_the_worst_disturbance_and_both_train_on_it() -> None:
+    network, (image, labels) = tiny(), case()
+    reach = 0.5 * EPSILON
+    rem = options(StableErrorMinimizing(robust="adversarial", radius=0.5, samples=1, attack_steps=5))
+    sem = options(StableErrorMinimizing(radius=0.5, attack_steps=5))
+    assert isinstance(rem, StableErrorMinimizing)
+    start = reach * (2 * torch.rand(image.shape, generator=torch.Generator().manual_seed(7)) - 1)
+    worst = start.clone()
+    for _ in range(5):  # ascent in steps of 2/5 of the radius
+        worst = (worst + 0.4 * reach * by_hand(network, image + worst, labels).sign()).clamp(-reach, reach)
+        worst = (image + worst).clamp(0, 1) - image
 
     def loss(noise: torch.Tensor) -> float:
         with torch.no_grad():
             return float(segmentation_loss(network(normalise(image + noise)), labels))
 
-    assert float(worst.abs().max()) <= reach + 1e-7
-    assert loss(worst) > max(loss(r) for r in drawn)
+    assert torch.allclose(rem.disturbance([network], image, labels, torch.Generator().manual_seed(7)), worst, atol=1e-6)
+    assert float(worst.abs().max()) <= reach + 1e-7 and loss(worst) > max(loss(start), loss(torch.zeros_like(image)))
+    found = rem.gradient([network], labels, torch.Generator().manual_seed(7))(image)
+    assert torch.allclose(found, by_hand(network, image + worst, labels), atol=1e-5)
+    for method in (rem, sem):
+        trained = method.disturb(network, image, labels, torch.Generator().manual_seed(7))
+        assert torch.allclose(trained, image + worst, atol=1e-6)
+    plain = options(ErrorMinimizing()).disturb(network, image, labels, torch.Generator())
+    assert torch.equal(plain, image)
 
 
 def sample(shape: tuple[int, ...], classes: int = 3, channels: int = 1, **more: Any) -> Sample:
@@ -134,6 +182,7 @@ def sample(shape: tuple[int, ...], classes: int = 3, channels: int = 1, **more: 
 
 def plan_of(dims: int, **more: Any) -> Plan:
     training = {"iterations": 3, "batch_size": 2, "patch_size": (32,) * dims, "checkpoint_every": 2}
+    training["surrogate_options"] = {"width": 2}
     content = {"spatial_dims": dims, "classes": 3, "channels": 1, "training": umed.config.Training(**training), **more}
     return Plan(**content)
 
@@ -208,18 +257,89 @@ def test_pictures_slices_and_volumes(
 @pytest.mark.parametrize(
     ("name", "wrong", "message"),
     [
-        ("error_minimizing", {"steps": 0}, "steps: expected at least 1"),
+        ("error_minimizing", {"steps": 0}, "steps: expected a whole number of at least 1"),
+        ("error_minimizing", {"steps": 2.5}, "steps: expected a whole number of at least 1, got 2.5"),
+        ("error_minimizing", {"steps": "20"}, "steps: expected a whole number of at least 1, got '20'"),
+        ("error_minimizing", {"inner_steps": 0}, "inner_steps: expected a whole number of at least 1"),
         ("error_minimizing", {"step_size": 3}, "step_size: expected a share of epsilon"),
-        ("targeted_adversarial", {"surrogate_iterations": 0}, "surrogate_iterations: expected at least 1"),
+        ("targeted_adversarial", {"surrogate_iterations": 0}, "surrogate_iterations: expected a whole number"),
         ("targeted_adversarial", {"targetted": True}, "Did you mean 'targeted'"),
-        ("self_ensemble", {"checkpoints": 1}, "checkpoints: expected at least 2"),
+        ("targeted_adversarial", {"targeted": "no"}, "targeted: expected true or false, got 'no'"),
+        ("self_ensemble", {"variance_reduction": 1}, "variance_reduction: expected true or false"),
+        ("self_ensemble", {"checkpoints": 1}, "checkpoints: expected a whole number of at least 2"),
         ("stable_error_minimizing", {"robust": "randon"}, "Did you mean 'random'"),
         ("stable_error_minimizing", {"radius": 2}, "radius: expected a share of epsilon"),
+        ("stable_error_minimizing", {"samples": 0}, "samples: expected a whole number of at least 1"),
     ],
 )
 def test_wrong_options_are_refused(name: str, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_method(plan_of(2, method=name, method_options=wrong))
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"surrogate_options": {"widht": 4}}, "training.surrogate_options: .*widht"),
+        ({"surrogates": ()}, "training.surrogates: expected at least one name"),
+        ({"transformations": ("flap",)}, "Did you mean 'flip'"),
+    ],
+)
+def test_surrogates_that_cannot_be_trained_are_refused_before_anything_is_written(
+    training: dict[str, Any], message: str, phantom: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        umed.protect(phantom, tmp_path / "out", method="error_minimizing", training=training)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_state_of_other_options_is_of_no_use(tmp_path: Path) -> None:
+    samples, found = [sample((40, 40))], []
+    for folder, steps in (("a", 1), ("a", 3), ("b", 3)):  # the second finds the state of the first
+        plan = plan_of(2, method="error_minimizing", method_options={"inner_steps": steps})
+        method = make_method(plan)
+        assert isinstance(method, SurrogateNoise)
+        method.fit(samples, plan, tmp_path / folder)
+        found.append(torch.cat([weight.flatten() for weight in method.networks[0].parameters()]))
+    assert torch.equal(found[1], found[2]) and not torch.equal(found[0], found[1])
+
+
+def test_surrogates_of_another_method_are_refused(tmp_path: Path) -> None:
+    plan = plan_of(2, method="error_minimizing")
+    method = make_method(plan)
+    method.fit([sample((40, 40))], plan, tmp_path / "work")
+    method.save(tmp_path)
+    with pytest.raises(InputError, match="surrogates of targeted_adversarial, got those of error_minimizing"):
+        TargetedAdversarial().load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("error_minimizing", {}),
+        ("targeted_adversarial", {}),
+        ("self_ensemble", {"variance_reduction": True}),
+        ("stable_error_minimizing", {}),
+        ("stable_error_minimizing", {"robust": "adversarial", "samples": 1, "attack_steps": 1, "inner_steps": 2}),
+    ],
+)
+def test_a_data_set_is_protected_and_verifies(
+    name: str, options: dict[str, Any], phantom: Path, tmp_path: Path
+) -> None:
+    training = {"iterations": 2, "surrogate_options": {"width": 2}}
+    result = umed.protect(
+        phantom,
+        tmp_path / "out",
+        method=name,
+        method_options={"steps": 2, "step_size": 0.5, **options},
+        training=training,
+        report=False,
+    )
+    assert result.counts["protected"] == 5 and result.counts["failed"] == 0
+    assert umed.verify(phantom, tmp_path / "out").ok
+    record = result.outcomes[0].measures["files"][0]
+    assert 0 < record["largest_step"] <= record["epsilon_steps"]
+    assert [path.name for path in (tmp_path / "out" / "umed" / "generators").iterdir()] == ["surrogates.pt"]
 
 
 def test_a_folder_without_surrogates_is_refused(tmp_path: Path) -> None:
@@ -231,6 +351,10 @@ def test_a_folder_without_surrogates_is_refused(tmp_path: Path) -> None:
     (tmp_path / "surrogates.pt").write_bytes(b"nothing")
     with pytest.raises(InputError, match="expected surrogates saved by umed"):
         method.load(tmp_path)
+    for content in ("nothing", {"method": "error_minimizing"}, ["nothing"]):
+        torch.save(content, tmp_path / "surrogates.pt")
+        with pytest.raises(InputError, match="expected surrogates saved by umed"):
+            method.load(tmp_path)
 
 
 def test_the_noise_of_a_batch_is_where_it_may_be() -> None:

@@ -12,7 +12,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from umed.methods.surrogate_noise import Gradient, SurrogateNoise, descend, loss_gradient
+from umed.methods.descent import Gradient, descend, loss_gradient
+from umed.methods.options import check_whole
+from umed.methods.surrogate_noise import SurrogateNoise
 from umed.planning import Plan
 from umed.training import Batch
 
@@ -48,6 +50,7 @@ class ErrorMinimizing(SurrogateNoise):
         surrogate_iterations: int | None = None,
     ) -> None:
         super().__init__(steps=steps, step_size=step_size, surrogate_iterations=surrogate_iterations)
+        check_whole(1, inner_steps=inner_steps)
         self.inner_steps = inner_steps
 
     def training_noise(self, network: nn.Module, batch: Batch, plan: Plan, draw: torch.Generator) -> Tensor:

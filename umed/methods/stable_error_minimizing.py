@@ -9,35 +9,36 @@ Data Privacy Against Adversarial Learning", https://arxiv.org/abs/2203.14533 (RE
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from umed.errors import ConfigError, did_you_mean
+from umed.methods.descent import Gradient, descend, loss_gradient, project
 from umed.methods.error_minimizing import ErrorMinimizing
-from umed.methods.surrogate_noise import Gradient, descend, loss_gradient
-from umed.planning import Plan
-from umed.training import Batch
+from umed.methods.options import check_share, check_whole
 
 ROBUST = ("random", "adversarial")
 
 
 class StableErrorMinimizing(ErrorMinimizing):
-    r"""Error-minimizing noise under a disturbance of the surrogate's input.
+    r"""Error-minimizing noise under a disturbance of the surrogate's input, in expectation over transformations T.
 
-    .. math:: \min_F E \min_{|d| \le \epsilon} E_r\, L(F(x + d + r), y), \qquad |r| \le \rho
+    .. math:: \min_F E_T \max_{|r| \le \rho} L(F(T(x + d) + r), y), \qquad
+              d = \arg\min_{|d| \le \epsilon} E_T\, D_r\, L(F(T(x + d) + r), y)
 
-    ``r`` is uniform noise (SEM) or the worst case (REM, ``max_r``), which costs ``attack_steps`` gradients more. The
-    surrogate trains on disturbed images, too. REM's expectation over transformations is ``training.transformations``
-    in the surrogate's steps only.
+    The surrogate trains against the worst ``r`` in both. The noise is made against the mean over uniform ``r`` in SEM
+    (``D`` is ``E``), against the worst ``r`` in REM (``D`` is ``max``), which costs ``attack_steps`` more gradients a
+    sample. The worst ``r`` is found by projected ascent from a uniform start; the gradient passes through T and treats
+    ``r`` as a constant, as in the authors' code. T is ``training.transformations``.
 
     Args:
         robust: ``"random"`` is SEM, ``"adversarial"`` is REM.
         radius: of the disturbance, as a share of epsilon; the papers take 4/255 of 8/255.
-        samples: disturbances whose gradients are averaged; SEM takes 5.
-        attack_steps: steps of the worst case.
-        steps: projected steps on each released image.
+        samples: draws of T and ``r`` whose gradients are averaged; the papers take 5.
+        attack_steps: steps of the worst case; the papers take 10.
+        steps: projected steps on each released image; the papers take 10, each 1.6/255 of 8/255.
         step_size: share of epsilon.
         inner_steps: steps on the noise of a batch while the surrogate trains.
         surrogate_iterations: training steps of the surrogate, the plan's ``training.iterations`` if ``None``.
@@ -66,45 +67,62 @@ class StableErrorMinimizing(ErrorMinimizing):
         if robust not in ROBUST:
             hint = did_you_mean(robust, ROBUST)
             raise ConfigError(f"method_options.robust: expected one of {', '.join(ROBUST)}, got {robust!r}.{hint}")
-        if not 0 < radius <= 1:
-            raise ConfigError(f"method_options.radius: expected a share of epsilon in (0, 1], got {radius}.")
-        if min(samples, attack_steps) < 1:
-            raise ConfigError(
-                f"method_options: expected samples and attack_steps of at least 1, got {samples}, {attack_steps}."
-            )
+        check_share(1, radius=radius)
+        check_whole(1, samples=samples, attack_steps=attack_steps)
         self.robust, self.radius, self.samples, self.attack_steps = robust, radius, samples, attack_steps
 
-    def training_noise(self, network: nn.Module, batch: Batch, plan: Plan, draw: torch.Generator) -> Tensor:
-        """The noise of the batch and one disturbance on top, which the surrogate trains on."""
-        self._epsilon = plan.epsilon
-        noise = super().training_noise(network, batch, plan, draw)
-        return noise + self.disturbance([network], batch.image + noise, batch.labels, draw)
+    def disturb(self, network: nn.Module, image: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
+        """The worst case for the surrogate as it is, which it then trains on."""
+        network.eval()
+        return image + self._worst([network], image, labels, draw)
 
     def disturbance(
         self, networks: Sequence[nn.Module], image: Tensor, labels: Tensor, draw: torch.Generator
     ) -> Tensor:
-        """``r`` for an image: uniform, or what raises the loss most; within the radius, anywhere in the frame.
+        """``r`` for the noise: uniform, or what raises the loss most; within the radius, anywhere in the frame.
 
         Args:
             networks: in evaluation mode.
-            image: ``(B, C, *spatial)`` in [0, 1].
+            image: ``(B, C, *spatial)``.
             labels: ``(B, 1, *spatial)`` int64.
             draw: source of randomness.
         """
+        if self.robust == "adversarial":
+            return self._worst(networks, image, labels, draw)
+        return project(self._uniform(image, draw), image, _everywhere(image), self.radius * self._epsilon)
+
+    def _uniform(self, image: Tensor, draw: torch.Generator) -> Tensor:
+        return self.radius * self._epsilon * (2 * torch.rand(image.shape, generator=draw) - 1).to(image.device)
+
+    def _worst(self, networks: Sequence[nn.Module], image: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
         reach = self.radius * self._epsilon
-        start = reach * (2 * torch.rand(image.shape, generator=draw) - 1).to(image.device)
-        if self.robust == "random":
-            return start
-        everywhere = torch.ones_like(image[:, :1], dtype=torch.bool)
-        options: dict[str, Any] = {"epsilon": reach, "steps": self.attack_steps, "size": 2 * reach / self.attack_steps}
-        return descend(image, everywhere, loss_gradient(networks, labels, sign=-1.0), start=start, **options)
+        return descend(
+            image,
+            _everywhere(image),
+            loss_gradient(networks, labels, sign=-1.0),
+            epsilon=reach,
+            steps=self.attack_steps,
+            size=2 * reach / self.attack_steps,
+            start=self._uniform(image, draw),
+        )
 
     def gradient(self, networks: Sequence[nn.Module], labels: Tensor, draw: torch.Generator) -> Gradient:
-        """Mean over disturbances of the gradient at the disturbed image."""
-        plain = loss_gradient(networks, labels)
+        """Mean over T and disturbances of the gradient at the disturbed image."""
+
+        def sample(image: Tensor) -> Tensor:
+            with torch.enable_grad():
+                x = image.detach().requires_grad_()
+                moved, marks = self.move(x, labels, draw)
+            disturbed = moved.detach() + self.disturbance(networks, moved.detach(), marks, draw)
+            (found,) = torch.autograd.grad(moved, x, loss_gradient(networks, marks)(disturbed))
+            return found
 
         def gradient(image: Tensor) -> Tensor:
-            moved = [image + self.disturbance(networks, image, labels, draw) for _ in range(self.samples)]
-            return torch.stack([plain(one) for one in moved]).mean(0)
+            return torch.stack([sample(image) for _ in range(self.samples)]).mean(0)
 
         return gradient
+
+
+def _everywhere(image: Tensor) -> Tensor:
+    """A support that holds the whole frame."""
+    return torch.ones_like(image[:, :1], dtype=torch.bool)

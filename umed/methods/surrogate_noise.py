@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,9 +19,12 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from umed.bilevel import normalise, segmentation_loss
+from umed.config import require
 from umed.errors import ConfigError, InputError
 from umed.io.files import atomic
 from umed.methods.base import Method
+from umed.methods.descent import Gradient, descend
+from umed.methods.options import check_share, check_whole
 from umed.methods.windows import PICTURE_WINDOW, pick_device, tiles
 from umed.networks.surrogates import DIVISOR
 from umed.planning import Plan
@@ -33,46 +36,13 @@ from umed.types import Progress, Regions
 FILE = "surrogates.pt"
 STATE = "training.pt"
 VOLUME_WINDOW = 64
-Gradient = Callable[[Tensor], Tensor]
-"""Of an image ``(B, C, *spatial)``: the gradient of what is to become small, of the same shape."""
-
-
-def descend(
-    image: Tensor,
-    support: Tensor,
-    gradient: Gradient,
-    *,
-    epsilon: float,
-    steps: int,
-    size: float,
-    start: Tensor | None = None,
-) -> Tensor:
-    """Projected gradient descent on an image with signed steps (Madry et al., arXiv 1706.06083).
-
-    ``d <- clip(d - size * sign(g(x + d)), -epsilon, epsilon)``, inside the support, and so that ``x + d`` stays in
-    [0, 1].
-
-    Args:
-        image: ``(B, C, *spatial)`` in [0, 1].
-        support: ``(B, 1, *spatial)`` bool.
-        gradient: of what is to become small.
-        epsilon: bound as a share of the unit range.
-        steps: how many.
-        size: of a step, in the same unit.
-        start: where to start, 0 if ``None``.
-
-    Returns:
-        The noise ``d``, of the image's shape.
-    """
-    noise = torch.zeros_like(image) if start is None else start * support
-    for _ in range(steps):
-        noise = (noise - size * gradient(image + noise).sign()).clamp(-epsilon, epsilon) * support
-        noise = (image + noise).clamp(0, 1) - image
-    return noise
 
 
 class SurrogateNoise(Method):
-    """Noise from the gradients of trained surrogates.
+    """Noise from the gradients of trained surrogates; it starts at 0.
+
+    Of the plan's training, ``restart_every``, ``generator_steps``, ``surrogate_steps`` and ``learning_rate`` are of the
+    bilevel methods and play no part: a surrogate is trained through, one step a batch.
 
     Args:
         steps: projected steps on each image.
@@ -86,12 +56,10 @@ class SurrogateNoise(Method):
     requires_training: ClassVar[bool] = True
 
     def __init__(self, *, steps: int, step_size: float, surrogate_iterations: int | None = None) -> None:
-        if steps < 1:
-            raise ConfigError(f"method_options.steps: expected at least 1, got {steps}.")
-        if not 0 < step_size <= 2:
-            raise ConfigError(f"method_options.step_size: expected a share of epsilon in (0, 2], got {step_size}.")
-        if surrogate_iterations is not None and surrogate_iterations < 1:
-            raise ConfigError(f"method_options.surrogate_iterations: expected at least 1, got {surrogate_iterations}.")
+        check_whole(1, steps=steps)
+        check_share(2, step_size=step_size)
+        if surrogate_iterations is not None:
+            check_whole(1, surrogate_iterations=surrogate_iterations)
         self.steps, self.step_size, self.surrogate_iterations = steps, step_size, surrogate_iterations
         self._networks: list[nn.Module] = []
         self._shape: dict[str, Any] = {}
@@ -99,14 +67,27 @@ class SurrogateNoise(Method):
         self._device = torch.device("cpu")
 
     def check(self, plan: Plan) -> None:
-        """Keep the plan's epsilon, which the steps are a share of."""
+        """Build the surrogates once, which refuses what cannot be built; keep epsilon, of which steps are a share."""
         self._epsilon = plan.epsilon
+        compose(plan.training.transformations)
+        _make_networks(_shape(plan), plan.seed)
 
     # What a paper says.
 
     def training_noise(self, network: nn.Module, batch: Batch, plan: Plan, draw: torch.Generator) -> Tensor:
         """Noise on a batch while the surrogate trains; none for methods whose surrogates see clean images."""
         return torch.zeros_like(batch.image)
+
+    def disturb(self, network: nn.Module, image: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
+        """What a surrogate's input becomes after T while it trains; the same unless a method disturbs it.
+
+        Args:
+            network: the surrogate.
+            image: ``(B, C, *spatial)``, protected and transformed.
+            labels: ``(B, 1, *spatial)`` int64, transformed as well.
+            draw: source of randomness.
+        """
+        return image
 
     @abstractmethod
     def gradient(self, networks: Sequence[nn.Module], labels: Tensor, draw: torch.Generator) -> Gradient:
@@ -117,6 +98,22 @@ class SurrogateNoise(Method):
             labels: ``(B, 1, *spatial)`` int64.
             draw: source of randomness.
         """
+
+    def make_noise(self, image: Tensor, labels: Tensor, support: Tensor, draw: torch.Generator) -> Tensor:
+        """Noise on images that are released, against all surrogates.
+
+        Args:
+            image: ``(B, C, *spatial)`` in [0, 1].
+            labels: ``(B, 1, *spatial)`` int64.
+            support: ``(B, 1, *spatial)`` bool.
+            draw: source of randomness.
+
+        Returns:
+            Noise of the image's shape, within epsilon.
+        """
+        gradient = self.gradient(self.networks, labels, draw)
+        size = self.step_size * self._epsilon
+        return descend(image, support, gradient, epsilon=self._epsilon, steps=self.steps, size=size)
 
     def snapshots(self, iterations: int) -> tuple[int, ...]:
         """Training steps after which a surrogate is kept; the last one alone unless a method needs more."""
@@ -134,15 +131,7 @@ class SurrogateNoise(Method):
             progress: called with ``"train"``, the steps done and the steps in all.
         """
         training, iterations = plan.training, self.surrogate_iterations or plan.training.iterations
-        self._device = pick_device(plan.device)
-        self._shape = {
-            "spatial_dims": plan.spatial_dims,
-            "in_channels": plan.channels,
-            "classes": plan.classes,
-            "slice_axis": plan.slice_axis,
-            "surrogates": list(training.surrogates),
-            "surrogate_options": dict(training.surrogate_options),
-        }
+        self._device, self._epsilon, self._shape = pick_device(plan.device), plan.epsilon, _shape(plan)
         patches = Patches(
             samples,
             patch_size=training.patch_size or (64,) * plan.spatial_dims,
@@ -151,18 +140,18 @@ class SurrogateNoise(Method):
             seed=plan.seed,
             slice_axis=plan.slice_axis,
         )
-        state = _Training(self._fresh(plan.seed), training.surrogate_learning_rate)
+        of = f"{self!r} {plan.fingerprint}"  # a state of other options or another plan is of no use
+        state = _Training(self._fresh(plan.seed), training.surrogate_learning_rate, of)
         path = workdir / STATE
         if path.is_file():
             state.load(torch.load(path, map_location=self._device, weights_only=True))
-        move = compose(training.transformations)
         keep = self.snapshots(iterations)
         while state.step < iterations:
             batch = patches[state.step].to(self._device)
             draw = torch.Generator().manual_seed(plan.seed * 1_000_003 + state.step)
             for network, optimizer in zip(state.networks, state.optimizers, strict=True):
                 noise = self.training_noise(network, batch, plan, draw)
-                _train_step(network, optimizer, batch, noise, move, draw)
+                self._train_step(network, optimizer, batch, noise, draw)
             state.step += 1
             if state.step in keep:
                 state.kept += [_weights(network) for network in state.networks]
@@ -174,16 +163,26 @@ class SurrogateNoise(Method):
                 progress("train", state.step, iterations)
         self._networks = self._rebuild(state.kept or [_weights(network) for network in state.networks])
 
+    def _train_step(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, noise: Tensor, draw: torch.Generator
+    ) -> None:
+        """One training step of a surrogate on published images; T acts on the sum."""
+        image, labels = self.move((batch.image + noise).detach(), batch.labels, draw)
+        image = self.disturb(network, image, labels, draw)
+        network.train()
+        loss = segmentation_loss(network(normalise(image)).float(), labels)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimizer.step()
+
+    @property
+    def move(self) -> Transformation:
+        """T, as the surrogates were trained with it."""
+        return compose(self._shape["transformations"])
+
     def _fresh(self, seed: int) -> list[nn.Module]:
         """One untrained surrogate of each kind, on the device."""
-        shape = {key: self._shape[key] for key in ("spatial_dims", "in_channels", "classes")}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            made = [
-                resolve("surrogate", name)(**shape, **self._shape["surrogate_options"])
-                for name in self._shape["surrogates"]
-            ]
-        return [network.to(self._device) for network in made]
+        return [network.to(self._device) for network in _make_networks(self._shape, seed)]
 
     def _rebuild(self, kept: Sequence[dict[str, Tensor]]) -> list[nn.Module]:
         """Networks from their weights, of the kinds in turn, ready to be looked at."""
@@ -196,24 +195,31 @@ class SurrogateNoise(Method):
 
     def save(self, folder: Path) -> None:
         """Write ``surrogates.pt``: weights and what is needed to build the networks again."""
-        torch.save({"format": 1, "shape": self._shape, "weights": [_weights(n) for n in self.networks]}, folder / FILE)
+        weights = [_weights(network) for network in self.networks]
+        content = {"format": 1, "method": self.name, "shape": self._shape, "weights": weights}
+        torch.save(content, folder / FILE)
 
     def load(self, folder: Path) -> None:
         """Read ``surrogates.pt``.
 
         Raises:
-            InputError: when the file is missing or is not one of ours.
+            InputError: when the file is missing, is not one of ours, or holds what another method trained.
         """
         path = folder / FILE
         if not path.is_file():
             raise InputError(f"{folder}: expected trained surrogates ({FILE}), got none. Train them with umed protect.")
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-            self._shape = dict(content["shape"])
-            self._networks = self._rebuild(content["weights"])
-        except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+            method, shape, weights = content["method"], dict(content["shape"]), list(content["weights"])
+            compose(shape["transformations"])
+            if method == self.name:
+                self._shape = shape
+                self._networks = self._rebuild(weights)
+        except (RuntimeError, LookupError, TypeError, ValueError, OSError, EOFError, pickle.UnpicklingError) as error:
             got = type(error).__name__
             raise InputError(f"{path}: expected surrogates saved by umed, got {got}. Train them again.") from error
+        if method != self.name:
+            raise InputError(f"{path}: expected surrogates of {self.name}, got those of {method}. Train them again.")
 
     def to(self, device: str) -> Method:
         """Move the surrogates to a device (``"auto"``, ``"cpu"``, ``"cuda:0"`` ...)."""
@@ -259,12 +265,12 @@ class SurrogateNoise(Method):
             if not regions.part(kept).support.any():
                 continue
             around, target = (slice(None), *seen), (slice(None), *kept)
-            x, y, where = (part[around] for part in (image, labels, support))
+            x, y, where = image[around], labels[around], support[around]
             if by_slice is None:
                 noise = self._noise(x[None], y[None], where[None], draw)[0]
             else:
-                x, y, where = (part.movedim(by_slice + 1, 0) for part in (x, y, where))
-                noise = self._noise(x, y, where, draw).movedim(0, by_slice + 1)
+                planes = [part.movedim(by_slice + 1, 0) for part in (x, y, where)]
+                noise = self._noise(planes[0], planes[1], planes[2], draw).movedim(0, by_slice + 1)
             inner = tuple(slice(k.start - s.start, k.stop - s.start) for k, s in zip(kept, seen, strict=True))
             centre = (slice(None), *inner)
             out[target] = noise[centre]
@@ -276,9 +282,7 @@ class SurrogateNoise(Method):
         padding = [pad for have, want in zip(image.shape[:1:-1], sizes[::-1], strict=True) for pad in (0, want - have)]
         x = functional.pad(image, padding, mode="replicate").to(self._device)
         y, where = (functional.pad(part, padding).to(self._device) for part in (labels, support))
-        gradient = self.gradient(self.networks, y, draw)
-        size = self.step_size * self._epsilon
-        noise = descend(x, where, gradient, epsilon=self._epsilon, steps=self.steps, size=size)
+        noise = self.make_noise(x, y, where, draw)
         crop = (slice(None), slice(None), *(slice(0, size) for size in image.shape[2:]))
         return (noise[crop] / self._epsilon).clamp(-1, 1).cpu()
 
@@ -294,33 +298,36 @@ class SurrogateNoise(Method):
             raise InputError(f"{self.name}: expected {dims}D images for these surrogates, got {image.ndim - 1}D.")
 
 
-def loss_gradient(networks: Sequence[nn.Module], labels: Tensor, sign: float = 1.0) -> Gradient:
-    """Gradient of the mean training loss of several networks.
+def _shape(plan: Plan) -> dict[str, Any]:
+    """What is needed to build a plan's surrogates again, and T."""
+    return {
+        "spatial_dims": plan.spatial_dims,
+        "in_channels": plan.channels,
+        "classes": plan.classes,
+        "slice_axis": plan.slice_axis,
+        "surrogates": list(plan.training.surrogates),
+        "surrogate_options": dict(plan.training.surrogate_options),
+        "transformations": list(plan.training.transformations),
+    }
 
-    Args:
-        networks: in evaluation mode.
-        labels: ``(B, 1, *spatial)`` int64.
-        sign: 1 makes the loss small, -1 makes it large.
 
-    Returns:
-        A function of an image.
-    """
-
-    def gradient(image: Tensor) -> Tensor:
-        with torch.enable_grad():  # also where a case is protected, which needs no gradients otherwise
-            x = image.detach().requires_grad_()
-            losses = [segmentation_loss(network(normalise(x)).float(), labels) for network in networks]
-            (found,) = torch.autograd.grad(torch.stack(losses).mean(), x)
-        return sign * found
-
-    return gradient
+def _make_networks(shape: dict[str, Any], seed: int) -> list[nn.Module]:
+    """One untrained surrogate of each kind; says which option it was that one does not take."""
+    require(bool(shape["surrogates"]), "training.surrogates", "at least one name", shape["surrogates"])
+    size = {key: shape[key] for key in ("spatial_dims", "in_channels", "classes")}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            return [resolve("surrogate", name)(**size, **shape["surrogate_options"]) for name in shape["surrogates"]]
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"training.surrogate_options: {' '.join(str(error).split())}.") from error
 
 
 class _Training:
-    """Networks, their optimizers, what was kept of them, and how far they are."""
+    """Networks, their optimizers, what was kept of them, how far they are, and of what method and plan."""
 
-    def __init__(self, networks: Sequence[nn.Module], learning_rate: float) -> None:
-        self.networks = list(networks)
+    def __init__(self, networks: Sequence[nn.Module], learning_rate: float, of: str) -> None:
+        self.networks, self.of = list(networks), of
         self.optimizers = [torch.optim.Adam(network.parameters(), learning_rate) for network in networks]
         self.kept: list[dict[str, Tensor]] = []
         self.step = 0
@@ -328,6 +335,7 @@ class _Training:
     def content(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         return {
+            "of": self.of,
             "step": self.step,
             "networks": [network.state_dict() for network in self.networks],
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -335,29 +343,14 @@ class _Training:
         }
 
     def load(self, content: dict[str, Any]) -> None:
-        """Go on from :meth:`content`."""
+        """Go on from :meth:`content`, if it is of the same method and plan."""
+        if content.get("of") != self.of:
+            return
         self.step, self.kept = content["step"], list(content["kept"])
         for network, weights in zip(self.networks, content["networks"], strict=True):
             network.load_state_dict(weights)
         for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
             optimizer.load_state_dict(state)
-
-
-def _train_step(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batch: Batch,
-    noise: Tensor,
-    move: Transformation,
-    draw: torch.Generator,
-) -> None:
-    """One training step of a surrogate on published images; T acts on the sum."""
-    network.train()
-    image, labels = move((batch.image + noise).detach(), batch.labels, draw)
-    loss = segmentation_loss(network(normalise(image)).float(), labels)
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    optimizer.step()
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

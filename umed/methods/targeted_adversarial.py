@@ -12,7 +12,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from umed.methods.surrogate_noise import Gradient, SurrogateNoise, loss_gradient
+from umed.methods.descent import Gradient, loss_gradient
+from umed.methods.options import check_switch
+from umed.methods.surrogate_noise import SurrogateNoise
 
 
 class TargetedAdversarial(SurrogateNoise):
@@ -21,6 +23,8 @@ class TargetedAdversarial(SurrogateNoise):
     .. math:: \min_d L(F(x + d), g(y)) \quad \text{(targeted)}, \qquad \max_d L(F(x + d), y) \quad \text{(untargeted)}
 
     ``g`` is a fixed permutation of the classes; here every class becomes the next one, and the last the background.
+    The authors' code also augments the images while it perturbs them, decays the step, and keeps the best of eight
+    random starts; here there is one run of equal steps from 0.
 
     Args:
         targeted: which of the two.
@@ -43,6 +47,7 @@ class TargetedAdversarial(SurrogateNoise):
         surrogate_iterations: int | None = None,
     ) -> None:
         super().__init__(steps=steps, step_size=step_size, surrogate_iterations=surrogate_iterations)
+        check_switch(targeted=targeted)
         self.targeted = targeted
 
     def gradient(self, networks: Sequence[nn.Module], labels: Tensor, draw: torch.Generator) -> Gradient:
