@@ -33,14 +33,14 @@ class Checked:
     Args:
         grid: the grid.
         facts: about each data set that is used.
-        settings: how to protect, for each label of a protection.
+        settings: how to protect, for each (data set, label of a protection).
         recipes: of each (data set, victim).
         chains: each countermeasure with all its options, so that a changed default changes what a cell is.
     """
 
     grid: Grid
     facts: dict[str, Facts]
-    settings: dict[str, Settings]
+    settings: dict[tuple[str, str], Settings]
     recipes: dict[tuple[str, str], Recipe]
     chains: dict[str, tuple[Step, ...]]
 
@@ -91,7 +91,7 @@ def check_grid(grid: Grid, device: str = "auto") -> Checked:
     """
     chains = _check_countermeasures(grid)
     _add_mixing_controls(grid, chains)
-    settings = {name: _settings(grid, name, device) for name in grid.methods}
+    settings: dict[tuple[str, str], Settings] = {}
     facts: dict[str, Facts] = {}
     recipes: dict[tuple[str, str], Recipe] = {}
     with tempfile.TemporaryDirectory(prefix="umed-benchmark-") as scratch:
@@ -100,7 +100,9 @@ def check_grid(grid: Grid, device: str = "auto") -> Checked:
     for block in grid.blocks:
         for name in block.data:
             for method in block.methods:
-                _check_method(grid, method, settings[method], facts[name])
+                if (name, method) not in settings:
+                    settings[name, method] = _settings(grid, name, method, device)
+                    _check_method(grid, method, settings[name, method], facts[name])
             for victim in block.victims:
                 if (name, victim) not in recipes:
                     recipes[name, victim] = _check_victim(grid, name, victim, facts[name])
@@ -138,9 +140,10 @@ def _add_mixing_controls(grid: Grid, chains: dict[str, tuple[Step, ...]]) -> Non
     grid.blocks = tuple(blocks)
 
 
-def _settings(grid: Grid, title: str, device: str) -> Settings:
+def _settings(grid: Grid, data: str, title: str, device: str) -> Settings:
     chosen = grid.methods[title]
-    changes = merge(grid.protection, {**chosen.settings, "method": chosen.method, "device": device})
+    common = merge(grid.protection, grid.data[data].protection)
+    changes = merge(common, {**chosen.settings, "method": chosen.method, "device": device})
     if chosen.options:
         changes["method_options"] = chosen.options
     try:
@@ -209,7 +212,7 @@ def assemble(checked: Checked, out: Path, device: str) -> Jobs:
     judges: dict[str, CellJob] = {}
     for data, method, victim, countermeasure, seed in checked.combinations():
         if method != CLEAN:
-            protect.setdefault((data, method), ProtectJob(out, sets[data], method, checked.settings[method]))
+            protect.setdefault((data, method), ProtectJob(out, sets[data], method, checked.settings[data, method]))
         first = _first_training(checked, sets, out, device, data, victim, seed)
         if first is not None:
             pretrain[first.name] = first

@@ -36,6 +36,7 @@ class Source:
         validation: share of the others that choose a checkpoint.
         phantom: arguments of :func:`umed.sample.make_phantom` for a data set without a path.
         training: changes to the victims' recipes on this data set.
+        protection: settings laid over the grid's ``protection`` on this data set.
     """
 
     path: str | None = None
@@ -47,6 +48,7 @@ class Source:
     validation: float = 0.1
     phantom: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    protection: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require(self.cases is None or self.cases >= 4, "cases", "at least 4", self.cases)
