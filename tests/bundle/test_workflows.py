@@ -118,6 +118,20 @@ def test_weights_of_another_network_are_refused(trained: Path) -> None:
         load_weights(UMedPerturber(3, 1, 2), trained / "nothing.pt")
 
 
+def test_benchmark_runs_a_grid(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(
+        "data: {volumes: {phantom: {cases: 5, size: [24, 24, 16]}}}\nmethods: [random]\nvictims: [unet]\n"
+        "training: {width: 4, batch: 1, steps: 1, patch: [32, 32, 16], checkpoints: 1}\nprice: false\n"
+    )
+    overrides = {"grid": str(grid), "output_dir": str(tmp_path / "out"), "quiet": True}
+    run("benchmark", config_file="configs/evaluate.yaml", **overrides, dry_run=True)
+    assert "2 of 2 cells are left" in capsys.readouterr().out and not (tmp_path / "out").exists()
+    run("benchmark", config_file="configs/evaluate.yaml", **overrides, changes={"seeds": [3]})
+    assert "2 of 2 cells are done" in capsys.readouterr().out and (tmp_path / "out" / "report.html").is_file()
+    assert len(list((tmp_path / "out" / "cells").glob("*seed3*.json"))) == 2
+
+
 @pytest.mark.slow
 def test_misspelt_override_is_rejected(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "monai.bundle", "run", "protect", "--config_file", "configs/protect.yaml"]
