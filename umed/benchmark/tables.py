@@ -15,11 +15,12 @@ from umed.benchmark.cells import CHOICES, CLEAN, NONE
 from umed.benchmark.overview import CHOICE_WORDS, bottom_line, exclusions, overview, worst_cases
 from umed.benchmark.summary import Row, Summary, figures
 
-DAGGER = " †"
+DAGGER, STAR = " †", " *"
 EXPLAINED = (
     "DSC in % on clean test cases: mean over cases, then mean ± sd over seeds. [ ] is the 95 % bootstrap interval over "
     "cases. The difference is protected minus clean control on the same cases, in points. † marks settings whose clean "
-    "control has not learnt (below 70 % of the best one) or is missing; they count as protection nowhere."
+    "control has not learnt (below 70 % of the best one) or is missing; they count as protection nowhere. * marks means over fewer "
+    "victims than without countermeasure; what is brought back compares the same victims."
 )
 
 
@@ -242,7 +243,7 @@ def _countermeasures(summary: Summary, data: str) -> Grid:
             one = overview(summary, data, method, name)
             back = f" ({number(100 * one.brought_back, '{:.0f}')} %)" if math.isfinite(one.brought_back) else ""
             usual = overview(summary, data, method, NONE).counted
-            mark = DAGGER if not one.counted or (usual and one.counted != usual) else ""
+            mark = DAGGER if not one.counted else STAR if usual and one.counted != usual else ""
             line.append("" if not one.victims else f"{percent(one.mean)}{back}{mark}")
         costs = [row.cost for row in summary.pick(data=data, method=CLEAN, countermeasure=name) if row.counts]
         line.append(number(100 * float(np.mean(costs)), "{:.1f}") if costs else "–")
