@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+import time
 
 import pytest
 
@@ -68,3 +70,20 @@ def test_check_output(tmp_path):
     with pytest.raises(ConfigError, match="both"):
         files.check_output(source, output, resume=True, overwrite=True)
     assert (output / "mine").exists()
+
+
+def test_alone_lets_one_in_at_a_time(tmp_path):
+    seen: list[str] = []
+
+    def work(name: str) -> None:
+        with files.alone(tmp_path / "folder" / "a.lock"):
+            seen.append(f"{name} in")
+            time.sleep(0.1)
+            seen.append(f"{name} out")
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 4 and seen[0][:3] == seen[1][:3] != seen[2][:3] == seen[3][:3]

@@ -26,7 +26,7 @@ from umed.benchmark.scoring import Answers, predict, score
 from umed.benchmark.training import StepProgress, Training, train_victim
 from umed.benchmark.victims import EXTERNAL, build_victim, divisor, freeze_encoder, load_pretrained, read_checkpoint
 from umed.errors import VerificationError
-from umed.io.files import atomic
+from umed.io.files import alone, atomic
 from umed.protect import protect
 from umed.types import Progress
 
@@ -62,6 +62,11 @@ def run_protect(job: ProtectJob, progress: Progress | None = None) -> str:
     Raises:
         VerificationError: When a case could not be protected, since the victim would then train on fewer cases.
     """
+    with alone(job.folder.with_name(f"{job.folder.name}.lock")):  # shards of one benchmark may meet here
+        return _protect(job, progress)
+
+
+def _protect(job: ProtectJob, progress: Progress | None) -> str:
     if job.done:
         return str(job.folder)
     mark = job.folder.name.rpartition("-")[2]
@@ -87,14 +92,15 @@ def run_pretrain(job: PretrainJob, progress: StepProgress | None = None) -> str:
     Returns:
         The file.
     """
-    if not job.done:
-        chain = Chain()
-        cases = make_ready(_samples(job.data.root, job.data.ids).pick(job.data.split.train), chain)
-        network, step = _build(job.recipe, cases, chain, job.seed)
-        train_victim(
-            network, cases, recipe=job.recipe, divisor=step, seed=job.seed, device=job.device, progress=progress
-        )
-        _save(network, job.file)
+    with alone(job.file.with_name(f"{job.file.name}.lock")):
+        if not job.done:
+            chain = Chain()
+            cases = make_ready(_samples(job.data.root, job.data.ids).pick(job.data.split.train), chain)
+            network, step = _build(job.recipe, cases, chain, job.seed)
+            train_victim(
+                network, cases, recipe=job.recipe, divisor=step, seed=job.seed, device=job.device, progress=progress
+            )
+            _save(network, job.file)
     return str(job.file)
 
 
