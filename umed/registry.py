@@ -81,12 +81,10 @@ SURROGATES: dict[str, Entry] = {
     "dynunet": Entry("umed.networks.surrogates:make_dynunet", "nnU-Net-style DynUNet with deep supervision"),
 }
 VICTIMS: dict[str, Entry] = {
-    "unet": Entry("umed.benchmark.victims.networks:make_unet", "plain U-Net with instance norm, 2D and 3D"),
-    "batchnorm_unet": Entry(
-        "umed.benchmark.victims.networks:make_batchnorm_unet", "the same with batch norm, 2D and 3D"
-    ),
+    "unet": Entry("umed.networks.surrogates:make_unet", "plain U-Net with instance norm, 2D and 3D"),
+    "batchnorm_unet": Entry("umed.networks.surrogates:make_batchnorm_unet", "the same with batch norm, 2D and 3D"),
     "strided_unet": Entry(
-        "umed.benchmark.victims.networks:make_strided_unet", "residual U-Net that starts at half resolution, 2D and 3D"
+        "umed.networks.surrogates:make_strided_unet", "residual U-Net that starts at half resolution, 2D and 3D"
     ),
     "attention_unet": Entry(
         "umed.benchmark.victims.networks:make_attention_unet", "Attention U-Net (arXiv 1804.03999), 2D and 3D"
@@ -95,7 +93,7 @@ VICTIMS: dict[str, Entry] = {
         "umed.benchmark.victims.networks:make_unet_plus_plus", "U-Net++ (arXiv 1807.10165), 2D and 3D"
     ),
     "dynunet": Entry(
-        "umed.benchmark.victims.networks:make_dynunet", "the nnU-Net architecture with deep supervision, 2D and 3D"
+        "umed.networks.surrogates:make_dynunet", "the nnU-Net architecture with deep supervision, 2D and 3D"
     ),
     "plain_dynunet": Entry("umed.benchmark.victims.networks:make_plain_dynunet", "the same without deep supervision"),
     "segresnet": Entry("umed.benchmark.victims.networks:make_segresnet", "SegResNet (arXiv 1810.11654), 2D and 3D"),

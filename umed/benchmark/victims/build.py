@@ -65,7 +65,9 @@ def build_victim(
                 network: nn.Module = parser.get_parsed_content("net")
             else:
                 build = resolve("victim", recipe.net)
-                network = build(**shape, classes=classes, width=recipe.width, patch=tuple(patch), **recipe.options)
+                if "patch" in inspect.signature(build).parameters:
+                    shape["patch"] = tuple(patch)
+                network = build(**shape, classes=classes, width=recipe.width, **recipe.options)
     except ImportError as error:  # monai's optional imports
         raise ConfigError(f"{recipe.net}: {_line(error)}. Install it: pip install 'umed[benchmark]'.") from error
     except (TypeError, ValueError, AssertionError, LookupError, RuntimeError) as error:

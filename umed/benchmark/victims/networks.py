@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The architectures: MONAI's networks in sizes that grow with one number, ``width``.
+"""More of MONAI's networks, in sizes that grow with one number, ``width``; the first victims are the surrogates.
 
-Each builder takes ``spatial_dims`` (2 or 3), ``in_channels``, ``classes`` (background included), ``width`` (channels at
-the first level) and ``patch`` (size of the crops), and gives an untrained network
+Each builder takes ``spatial_dims`` (2 or 3), ``in_channels``, ``classes`` (background included) and ``width`` (channels
+at the first level), and ``patch`` (size of the crops) where the network depends on it. It gives an untrained network
 ``(B, C, *spatial) -> (B, classes, *spatial)``; with deep supervision ``(B, heads, classes, *spatial)`` while it trains.
 Further keyword arguments go to the network's own constructor.
 """
@@ -15,57 +15,19 @@ from typing import Any
 
 import torch
 from monai.networks.nets.attentionunet import AttentionUnet
-from monai.networks.nets.basic_unet import BasicUNet
 from monai.networks.nets.basic_unetplusplus import BasicUNetPlusPlus
-from monai.networks.nets.dynunet import DynUNet
 from monai.networks.nets.flexible_unet import FlexibleUNet
 from monai.networks.nets.segresnet import SegResNet
 from monai.networks.nets.swin_unetr import SwinUNETR
-from monai.networks.nets.unet import UNet
 from monai.networks.nets.unetr import UNETR
 from torch import Tensor, nn
+
+from umed.networks.surrogates import make_dynunet
 
 Patch = Sequence[int] | None
 
 
-def make_unet(
-    spatial_dims: int,
-    in_channels: int,
-    classes: int,
-    width: int = 8,
-    patch: Patch = None,
-    norm: str = "instance",
-    **options: Any,
-) -> nn.Module:
-    """The classic U-Net (arXiv 1505.04597): two convolutions at full resolution, four max poolings, skips."""
-    features = (width, width, 2 * width, 4 * width, 8 * width, width)  # BasicUNet's own proportions
-    network: nn.Module = BasicUNet(
-        spatial_dims, in_channels, classes, features, norm=(norm, {"affine": True}), **options
-    )
-    return network
-
-
-make_batchnorm_unet = partial(make_unet, norm="batch")
-"""The same with batch norm, as most public 2D U-Nets; it reacts very differently (docs/experiments.md)."""
-
-
-def make_strided_unet(
-    spatial_dims: int, in_channels: int, classes: int, width: int = 8, patch: Patch = None, **options: Any
-) -> nn.Module:
-    """MONAI's U-Net with residual units: its very first convolution already halves the resolution."""
-    channels = tuple(width * 2**level for level in range(4))
-    network: nn.Module = UNet(
-        spatial_dims=spatial_dims,
-        in_channels=in_channels,
-        out_channels=classes,
-        **{"channels": channels, "strides": (2, 2, 2), "num_res_units": 1, **options},
-    )
-    return network
-
-
-def make_attention_unet(
-    spatial_dims: int, in_channels: int, classes: int, width: int = 8, patch: Patch = None, **options: Any
-) -> nn.Module:
+def make_attention_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8, **options: Any) -> nn.Module:
     """Attention U-Net (arXiv 1804.03999): gates on the skip connections; strided convolutions, batch norm."""
     channels = tuple(width * 2**level for level in range(4))
     chosen = {"channels": channels, "strides": (2,) * (len(channels) - 1), **options}
@@ -92,48 +54,17 @@ class FirstOrAll(nn.Module):
         return outputs[-1]
 
 
-def make_unet_plus_plus(
-    spatial_dims: int, in_channels: int, classes: int, width: int = 8, patch: Patch = None, **options: Any
-) -> nn.Module:
+def make_unet_plus_plus(spatial_dims: int, in_channels: int, classes: int, width: int = 8, **options: Any) -> nn.Module:
     """U-Net++ (arXiv 1807.10165): nested skip connections; ``deep_supervision: true`` trains all four heads."""
     features = (width, width, 2 * width, 4 * width, 8 * width, width)
     return FirstOrAll(BasicUNetPlusPlus(spatial_dims, in_channels, classes, **{"features": features, **options}))
-
-
-def make_dynunet(
-    spatial_dims: int,
-    in_channels: int,
-    classes: int,
-    width: int = 8,
-    patch: Patch = None,
-    deep_supervision: bool = True,
-    levels: int = 4,
-    **options: Any,
-) -> nn.Module:
-    """The nnU-Net architecture (doi 10.1038/s41592-020-01008-z): strided convolutions, instance norm, leaky ReLU."""
-    strides = [1] + [2] * (levels - 1)
-    network: nn.Module = DynUNet(
-        spatial_dims=spatial_dims,
-        in_channels=in_channels,
-        out_channels=classes,
-        kernel_size=[3] * levels,
-        strides=strides,
-        upsample_kernel_size=strides[1:],
-        filters=[width * 2**level for level in range(levels)],
-        deep_supervision=deep_supervision,
-        deep_supr_num=min(2, levels - 2),
-        **options,
-    )
-    return network
 
 
 make_plain_dynunet = partial(make_dynunet, deep_supervision=False)
 """The nnU-Net architecture without deep supervision."""
 
 
-def make_segresnet(
-    spatial_dims: int, in_channels: int, classes: int, width: int = 8, patch: Patch = None, **options: Any
-) -> nn.Module:
+def make_segresnet(spatial_dims: int, in_channels: int, classes: int, width: int = 8, **options: Any) -> nn.Module:
     """SegResNet (arXiv 1810.11654): residual encoder with group norm, a light decoder."""
     groups = next(groups for groups in (8, 4, 2, 1) if width % groups == 0)
     chosen = {"blocks_down": (1, 2, 2), "blocks_up": (1, 1), "num_groups": groups, **options}
@@ -155,9 +86,7 @@ def make_unetr(
     return network
 
 
-def make_swin_unetr(
-    spatial_dims: int, in_channels: int, classes: int, width: int = 12, patch: Patch = None, **options: Any
-) -> nn.Module:
+def make_swin_unetr(spatial_dims: int, in_channels: int, classes: int, width: int = 12, **options: Any) -> nn.Module:
     """Swin UNETR (arXiv 2201.01266): shifted-window transformer as the encoder; the width is a multiple of 12."""
     size = -(-width // 12) * 12
     chosen = {"depths": (1, 1, 1, 1), "num_heads": (1, 2, 4, 8), "window_size": 4, **options}
@@ -165,9 +94,7 @@ def make_swin_unetr(
     return network
 
 
-def make_flexible_unet(
-    spatial_dims: int, in_channels: int, classes: int, width: int = 8, patch: Patch = None, **options: Any
-) -> nn.Module:
+def make_flexible_unet(spatial_dims: int, in_channels: int, classes: int, width: int = 8, **options: Any) -> nn.Module:
     """FlexibleUNet: EfficientNet-B0 as the encoder (arXiv 1905.11946), batch norm; not small at any width."""
     decoder = tuple(width * 2**level for level in (4, 3, 2, 1, 0))
     chosen = {"backbone": "efficientnet-b0", "pretrained": False, "decoder_channels": decoder, **options}
