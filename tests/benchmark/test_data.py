@@ -10,9 +10,9 @@ from PIL import Image
 
 from umed.benchmark.data import (
     Split,
+    class_names,
     labelled_ids,
     load_samples,
-    normalise,
     resized_pictures,
     split_cases,
     subset_dataset,
@@ -62,9 +62,17 @@ def test_pick_keeps_pairs_together(phantom: Path) -> None:
         samples.pick(["nobody"])
 
 
-def test_normalised_images_have_mean_0_and_spread_1(phantom: Path) -> None:
-    for image in normalise(load_samples(phantom)).images:
-        assert abs(float(image.mean())) < 1e-4 and abs(float(image.std()) - 1) < 1e-3
+def test_samples_know_their_scale_their_spacing_and_their_classes(phantom: Path) -> None:
+    samples = load_samples(phantom)
+    assert samples.scales == (400.0,) * 8 and samples.unit == "mm"  # HU, the window of soft tissue
+    assert len(samples.spacings) == 8 and all(len(spacing) == 3 for spacing in samples.spacings)
+    assert class_names(phantom, 4) == ("liver", "kidney", "lesion")
+    assert class_names(phantom / "imagesTr", 3) == ("1", "2")
+    doubled = samples.map(lambda image, scale: image * 2 + scale, lambda label: label[::2])
+    assert torch.equal(doubled.images[3], samples.images[3] * 2 + 400)
+    assert doubled.labels[0].shape[0] == 12 and doubled.truths is samples.labels
+    again = doubled.pick(samples.ids[:2]).map(lambda image, scale: image, lambda label: label)
+    assert again.truths is not None and torch.equal(again.truths[1], samples.labels[1]) and len(again.scales) == 2
 
 
 def test_subset_holds_the_wanted_cases_and_nothing_else(phantom: Path, tmp_path: Path) -> None:
@@ -85,6 +93,7 @@ def test_pairs_of_pictures_are_read_as_channels(tmp_path: Path) -> None:
         Image.fromarray((rng.random((20, 24)) > 0.5).astype(np.uint8) * 255).save(tmp_path / "masks" / f"p{k}.png")
     samples = load_samples(tmp_path)
     assert samples.images[0].shape == (3, 20, 24) and samples.classes == 2
+    assert samples.scales == (255.0,) * 4 and samples.unit == "px"
     small = load_samples(resized_pictures(tmp_path, 12, tmp_path.with_name("small")))
     assert small.ids == samples.ids and small.images[0].shape == (3, 12, 12)
     assert set(small.labels[0].unique().tolist()) == {0, 1}
