@@ -72,10 +72,3 @@ def test_sample_writes_the_phantom(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["sample", str(tmp_path / "s"), "--cases", "2", "--size", "24", "24", "16"]) == 0
     assert len(list((tmp_path / "s/imagesTr").iterdir())) == 2
     assert main(["sample", str(tmp_path / "t"), "--cases", "0"]) == 2
-
-
-def test_quick_benchmark(phantom: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["benchmark", "--quick", str(phantom), "--methods", "clean,random", "--steps", "2", "--json"]
-    assert main(words) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert len(found["cells"]) == 2
