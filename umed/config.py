@@ -149,12 +149,19 @@ class Settings:
                 raise ConfigError(f"range: expected {hint}, got {self.range!r}.{did_you_mean(self.range, RANGES)}")
         else:
             require(self.range[0] < self.range[1], "range", "[low, high] with low < high", list(self.range))
+        check_device(self.device)
 
 
 def require(condition: bool, where: str, expected: str, got: object) -> None:
     """Raise ConfigError unless a condition holds; it names the place, what was expected and what was got."""
     if not condition:
         raise ConfigError(f"{where}: expected {expected}, got {got!r}.")
+
+
+def check_device(name: str) -> None:
+    """Raise ConfigError unless this is the name of a device; whether it is there is seen where it is used."""
+    known = re.fullmatch(r"auto|cpu|(cuda|xpu|mps)(:\d+)?", name) is not None
+    require(known, "device", "auto, cpu, cuda, cuda:1 ...", name)
 
 
 def parse_number(value: object, where: str = "number") -> float:

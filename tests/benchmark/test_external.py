@@ -121,6 +121,13 @@ def test_a_step_that_fails_is_one_line_with_its_log(grid: Path, tmp_path: Path) 
     assert str(tmp_path) not in reason
 
 
+def test_countermeasures_do_not_reach_it_so_a_grid_that_asks_for_one_is_refused(grid: Path, tmp_path: Path) -> None:
+    grid.write_text(GRID.replace("PYTHON", str(interpreter(tmp_path, "exit 3"))) + "countermeasures: [none, augment]\n")
+    with pytest.raises(ConfigError, match="grid.yaml:6: .*nnunet.*expected no countermeasure, got augment. Give this"):
+        benchmark(grid, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 RUNNER = """
 SELF - "$2" <<'CODE'
 import json, pathlib, sys

@@ -25,6 +25,8 @@ from umed.io import files
 from umed.methods.base import make_method
 from umed.planning import make_plan
 
+APART = "Give this victim a block of its own with countermeasures: [none]."
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -81,7 +83,7 @@ def check_grid(grid: Grid, device: str = "auto") -> Checked:
 
     Args:
         grid: as read.
-        device: torch device of the trainings.
+        device: ``"auto"`` or a torch device, on the machine that trains.
 
     Returns:
         The grid with what was looked up.
@@ -106,6 +108,9 @@ def check_grid(grid: Grid, device: str = "auto") -> Checked:
             for victim in block.victims:
                 if (name, victim) not in recipes:
                     recipes[name, victim] = _check_victim(grid, name, victim, facts[name])
+                tried = next((title for title in block.countermeasures if chains[title]), None)
+                if recipes[name, victim].net in EXTERNAL and tried is not None:  # its pipeline is its own
+                    raise grid.error("victims", victim, f"{victim}: expected no countermeasure, got {tried}. {APART}")
     return Checked(grid, facts, settings, recipes, chains)
 
 
@@ -196,7 +201,7 @@ def assemble(checked: Checked, out: Path, device: str) -> Jobs:
     Args:
         checked: the grid.
         out: the benchmark's folder.
-        device: torch device of the trainings.
+        device: ``"auto"`` or a torch device, on the machine that trains.
 
     Returns:
         The jobs.

@@ -16,11 +16,11 @@ from umed.benchmark.cells import CLEAN, read_cell
 from umed.benchmark.estimate import Estimate, words
 from umed.benchmark.grid import load_grid
 from umed.benchmark.jobs import CellJob, PretrainJob, ProtectJob
-from umed.benchmark.probe import pick_device
 from umed.benchmark.ready import crop_size
 from umed.benchmark.run import run_cell, run_pretrain, run_price, run_protect
 from umed.benchmark.scoring import mean_dsc
 from umed.benchmark.victims import divisor
+from umed.device import pick_device
 from umed.errors import ConfigError
 from umed.execution import Done, Task, execute
 from umed.io.files import atomic
@@ -110,7 +110,7 @@ def preview(
         out: the benchmark's folder; cells that it holds already count as done.
         data: ``NAME=FOLDER`` for data sets of the grid.
         changes: laid over the grid.
-        device: ``"auto"`` or a torch device.
+        device: ``"auto"`` or a torch device, on the machine that does the work.
         workers: processes that would share the work.
 
     Returns:
@@ -118,13 +118,14 @@ def preview(
     """
     import tempfile
 
-    checked, where = check_grid(load_grid(grid, data=data, changes=changes), device), pick_device(device)
+    where = str(pick_device(device))
+    checked = check_grid(load_grid(grid, data=data, changes=changes), device)
     out = Path(out)
     if (out / GRID).is_file():
-        jobs = assemble(checked, out, where)
+        jobs = assemble(checked, out, device)
     else:
         with tempfile.TemporaryDirectory(prefix="umed-benchmark-") as scratch:
-            jobs = assemble(checked, Path(scratch), where)
+            jobs = assemble(checked, Path(scratch), device)
     estimate = _estimate(checked, jobs, where)
     rows = tuple((job.spec.title, estimate.cell(job)) for job in jobs.cells)
     missing = tuple(job.name for job in jobs.protect if not job.done)
@@ -152,7 +153,7 @@ def benchmark(
         out: folder for protected copies, cells and the report; a run that was stopped goes on there.
         data: ``NAME=FOLDER`` for data sets of the grid.
         changes: laid over the grid.
-        device: ``"auto"`` or a torch device.
+        device: ``"auto"`` or a torch device, on the machine that does the work.
         workers: local processes.
         scheduler: address of a Dask scheduler, instead of local processes.
         threads: of each worker; the cores divided by the workers if ``None``.
@@ -168,10 +169,11 @@ def benchmark(
     """
     if not 0 <= shard[0] < shard[1]:
         raise ConfigError(f"shard: expected K/N with 0 <= K < N, got {shard[0]}/{shard[1]}.")
-    read = load_grid(grid, data=data, changes=changes)
-    checked, where = check_grid(read, device), pick_device(device)
+    # With a scheduler the device is that of a worker; this machine may be a login node without one.
+    where = str(pick_device(device if scheduler is None else "cpu"))
+    checked = check_grid(load_grid(grid, data=data, changes=changes), device)
     out = Path(out)
-    jobs = assemble(checked, out, where)
+    jobs = assemble(checked, out, device)
     _write_grid(checked, jobs, out, command)
     tasks = make_tasks(jobs, shard)
     estimate = _estimate(checked, jobs, where)

@@ -68,7 +68,7 @@ class PretrainJob:
         data: the other data set; its training cases are used, unprotected.
         recipe: of the victim, with the steps of this first training and without ``pretrained``.
         seed: of the first training; each victim's own, so that seeds are independent.
-        device: torch device.
+        device: ``"auto"`` or a torch device, on the machine that does it.
     """
 
     out: Path
@@ -107,7 +107,7 @@ class CellJob:
         protected: the protection, ``None`` for the clean control.
         pretrained: the first training of a pretrained victim.
         tolerance: of the normalized surface dice.
-        device: torch device.
+        device: ``"auto"`` or a torch device, on the machine that does it.
         keep_weights: whether the last weights are kept, for measuring the price.
     """
 

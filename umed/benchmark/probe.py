@@ -16,21 +16,10 @@ from umed.benchmark.recipes import default_recipe
 from umed.benchmark.scoring import dsc_table, mean_dsc, predict
 from umed.benchmark.training import train_victim
 from umed.benchmark.victims import build_victim, divisor
+from umed.device import pick_device
 from umed.errors import InputError
 from umed.io.layouts import find_dataset
 from umed.types import Progress
-
-
-def pick_device(name: str = "auto") -> str:
-    """Resolve ``"auto"``.
-
-    Args:
-        name: ``"auto"`` or a torch device.
-
-    Returns:
-        A torch device.
-    """
-    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @dataclass(frozen=True)
@@ -110,7 +99,7 @@ def probe(
     patch, batch = ((96, 96), 4) if dims == 2 else ((32, 32, 32), 1)
     changes = {"steps": steps or (240 if dims == 2 else 300), "width": width, "patch": patch, "batch": batch}
     recipe = default_recipe("unet", dims, changes)
-    where, chain = torch.device(pick_device(device)), Chain()
+    where, chain = pick_device(device), Chain()
     test = make_ready(clean.pick(split.test), chain)
     scores, seconds, flat = [], 0.0, True
     for stage, root in (("probe on originals", input), ("probe on protected", output)):

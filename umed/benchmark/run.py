@@ -25,6 +25,7 @@ from umed.benchmark.recipe import Recipe
 from umed.benchmark.scoring import Answers, predict, score
 from umed.benchmark.training import StepProgress, Training, train_victim
 from umed.benchmark.victims import EXTERNAL, build_victim, divisor, freeze_encoder, load_pretrained, read_checkpoint
+from umed.device import pick_device
 from umed.errors import VerificationError
 from umed.io.files import alone, atomic
 from umed.protect import protect
@@ -98,7 +99,13 @@ def run_pretrain(job: PretrainJob, progress: StepProgress | None = None) -> str:
             cases = make_ready(_samples(job.data.root, job.data.ids).pick(job.data.split.train), chain)
             network, step = _build(job.recipe, cases, chain, job.seed)
             train_victim(
-                network, cases, recipe=job.recipe, divisor=step, seed=job.seed, device=job.device, progress=progress
+                network,
+                cases,
+                recipe=job.recipe,
+                divisor=step,
+                seed=job.seed,
+                device=pick_device(job.device),
+                progress=progress,
             )
             _save(network, job.file)
     return str(job.file)
@@ -134,7 +141,7 @@ def run_cell(job: CellJob, progress: StepProgress | None = None) -> str:
         divisor=step,
         frozen=frozen,
         seed=job.spec.seed,
-        device=job.device,
+        device=pick_device(job.device),
         progress=progress,
     )
     choices, answers, seconds = _judge(network, training, test, job)
@@ -213,7 +220,7 @@ def _cases(job: CellJob, chain: Chain) -> tuple[Ready, dict[str, Ready], Ready]:
             published = replace(_samples(protected, job.data.published), classes=clean.classes)
             published = replace(published, scales=clean.pick(job.data.published).scales)
         selected = chain.select(published.pick(split.train), clean.pick(split.train), seed)
-        chain.fit(selected, seed, torch.device(job.device))
+        chain.fit(selected, seed, pick_device(job.device))
         validation = {"clean": make_ready(clean.pick(split.validation), chain)}
         if protected is not None:
             validation["protected"] = make_ready(published.pick(split.validation), chain)
@@ -268,7 +275,7 @@ def _judge(
         if step not in known or choice == "last":
             begin = time.perf_counter()
             sizes = [truth.shape for truth in test.truths]
-            device = torch.device(job.device)
+            device = pick_device(job.device)
             answers = predict(network, test.images, device, training.window, sizes, job.recipe.bfloat16)
             middle = time.perf_counter()
             known[step] = score(answers, test, step, job.tolerance)
@@ -303,13 +310,14 @@ def _predictor(job: CellJob) -> Callable[[Tensor], Tensor]:
     ready = make_ready(clean.pick(job.data.split.train), chain)
     network, step = _build(job.recipe, ready, chain, job.spec.seed)
     network.load_state_dict(torch.load(job.weights, map_location="cpu", weights_only=True))
-    network.to(job.device)
+    device = pick_device(job.device)
+    network.to(device)
     window = crop_size([image.shape[1:] for image in ready.images], job.recipe.patch, step)
 
     def segment(image: Tensor) -> Tensor:
         label = torch.zeros(image.shape[1:], dtype=torch.uint8)
         one = make_ready(Samples(("one",), (image,), (label,), clean.classes), chain)
-        return predict(network, one.images, torch.device(job.device), window, [label.shape], job.recipe.bfloat16)[0]
+        return predict(network, one.images, device, window, [label.shape], job.recipe.bfloat16)[0]
 
     return segment
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -153,9 +154,11 @@ def _surface(
     places = torch.nonzero(answer | truth)  # MONAI crops, too, at three times the cost of all the rest
     box = tuple(slice(int(low), int(high) + 1) for low, high in zip(places.amin(0), places.amax(0), strict=True))
     answer, truth = answer[box], truth[box]
-    _, distances, _ = get_edge_surface_distance(
-        answer, truth, spacing=list(spacing), symmetric=True, mask=torch.ones_like(truth), warn_empty=False
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 warns of an argument that it passes itself
+        _, distances, _ = get_edge_surface_distance(
+            answer, truth, spacing=list(spacing), symmetric=True, mask=torch.ones_like(truth), warn_empty=False
+        )
     there, back = (np.asarray(one, dtype=np.float64).ravel() for one in distances)
     if not there.size or not back.size:
         return None, 0.0

@@ -18,7 +18,7 @@ from umed.errors import ConfigError
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("grid", metavar="GRID", help="a YAML file, or a shipped grid: quick, standard, paper")
+    parser.add_argument("grid", metavar="GRID", help="a YAML file, or a shipped grid: quick, cpu, standard, paper")
     parser.add_argument(
         "--out",
         type=Path,

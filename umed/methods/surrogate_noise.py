@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from umed.bilevel import normalise, segmentation_loss
 from umed.config import require
+from umed.device import pick_device
 from umed.errors import ConfigError, InputError
 from umed.io.files import atomic
 from umed.methods.base import Method
 from umed.methods.descent import Gradient, descend
 from umed.methods.options import check_share, check_whole
-from umed.methods.windows import PICTURE_WINDOW, pick_device, tiles
+from umed.methods.windows import PICTURE_WINDOW, tiles
 from umed.networks.surrogates import DIVISOR
 from umed.planning import Plan
 from umed.registry import resolve

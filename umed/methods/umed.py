@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from umed.bilevel import BatchLoader, BilevelTrainer
+from umed.device import pick_device
 from umed.errors import ConfigError, InputError
 from umed.methods.base import Method
-from umed.methods.windows import PICTURE_WINDOW, pick_device, tiles
+from umed.methods.windows import PICTURE_WINDOW, tiles
 from umed.networks.perturber import UMedPerturber, stack_inputs
 from umed.planning import Plan
 from umed.registry import resolve

@@ -7,8 +7,6 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
-import torch
-
 SLICES_AT_ONCE = 8
 PICTURE_WINDOW = 512
 HALO = 4
@@ -47,10 +45,3 @@ def tiles(
         axes.append([(slice(max(0, k.start - rim), min(size, k.stop + rim)), k) for k in kept])
     for chosen in itertools.product(*axes):
         yield tuple(seen for seen, _ in chosen), tuple(kept for _, kept in chosen)
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of a setting; ``"auto"`` takes a GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)

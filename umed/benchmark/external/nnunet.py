@@ -30,6 +30,7 @@ from umed.benchmark.ready import Ready, make_ready
 from umed.benchmark.recipe import Recipe
 from umed.benchmark.scoring import score
 from umed.config import from_mapping, require
+from umed.device import pick_device
 from umed.errors import ConfigError, InputError
 
 RUNNER = Path(__file__).with_name("nnunet_runner.py")
@@ -178,7 +179,7 @@ def _start(job: CellJob, options: NnUNetOptions, work: Path, dims: int) -> dict[
             "configuration": options.configuration or ("2d" if dims == 2 else "3d_fullres"),
             "dataset": DATASET,
             "seed": job.spec.seed,
-            "device": job.device,
+            "device": str(pick_device(job.device)),
             "preprocessed": folders["preprocessed"],
             "splits": str((work / "splits.json").resolve()),
             "images": str((work / "raw" / DATASET / "imagesTs").resolve()),
