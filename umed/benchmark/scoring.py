@@ -105,13 +105,13 @@ def dsc_table(answers: Sequence[Tensor], truths: Sequence[Tensor], classes: int)
 
 
 def mean_dsc(table: Table) -> float | None:
-    """Mean over the cases for each class, then over the classes; ``None`` without any figure.
+    """Mean over the classes of each case, then over the cases, as everywhere; ``None`` without any figure.
 
     >>> mean_dsc(((1.0, None), (0.5, 0.25)))
-    0.5
+    0.6875
     """
-    columns = [[value for value in column if value is not None] for column in zip(*table, strict=True)]
-    means = [sum(column) / len(column) for column in columns if column]
+    rows = [[value for value in row if value is not None] for row in table]
+    means = [sum(row) / len(row) for row in rows if row]
     return sum(means) / len(means) if means else None
 
 
