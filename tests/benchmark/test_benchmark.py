@@ -150,6 +150,16 @@ def test_preview_writes_nothing_and_knows_what_is_done(ended: Ended, folder: Pat
         ("[unet]", "[unet: {stepz: 3}]", "grid.yaml:6: .*Did you mean 'steps'"),
         ("[unet]", "[unet: {pretrained: {data: other}}]", "grid.yaml:6: .*expected a data set of the grid"),
         ("[unet]", "[unet: {pretrained: {checkpoint: no.pt}}]", "grid.yaml:6: .*does not exist"),
+        ("[unet]", "[unet: {pretrained: {checkpoint: 5}}]", "grid.yaml:6: .*checkpoint"),
+        (
+            "[unet]",
+            "[{_target_: monai.networks.nets.NoNet}]",
+            "grid.yaml:6: .*monai.networks.nets.NoNet.*Check its path",
+        ),
+        ("path: phantom,", "path: phantom, test: 0.95,", "grid.yaml:3: .*expected cases to train on"),
+        ("path: phantom,", "phantom: {sizes: 3},", "grid.yaml:3: .*phantom: .*sizes"),
+        ("path: phantom,", "phantom: {cases: 8, size: [24, 24, 16]}, cases: 30,", "grid.yaml:3: .*expected 30 cases"),
+        ("patch: [32, 32, 16]", "patch: [32, 32]", "grid.yaml:6: .*patch: expected 3 sizes.*training.3d"),
     ],
 )
 def test_bad_grids_fail_before_any_training(folder: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -160,6 +170,68 @@ def test_bad_grids_fail_before_any_training(folder: Path, tmp_path: Path, old: s
     with pytest.raises(ConfigError, match=message):
         benchmark(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_same_setting_twice_is_refused(folder: Path, tmp_path: Path) -> None:
+    changes = {"countermeasures": ["blur", {"blur": {"sigma": 1}}]}
+    with pytest.raises(
+        ConfigError, match="'volumes: clean, unet, blur sigma=1, seed 0' and 'volumes: clean, unet, blur,"
+    ):
+        benchmark(folder / "grid.yaml", tmp_path / "out", changes=changes)
+
+
+def test_pretraining_on_cases_of_the_data_set_is_refused(folder: Path, tmp_path: Path) -> None:
+    changes = {"data": {"other": {"path": "phantom", "seed": 1}}, "methods": ["checkerboard"]}
+    changes |= {"victims": [{"unet": {"pretrained": {"data": "other"}}}], "blocks": [{"data": ["volumes"]}]}
+    with pytest.raises(
+        ConfigError, match=r"grid.yaml:6: .*expected to be pretrained on other cases, but other trains on"
+    ):
+        benchmark(folder / "grid.yaml", tmp_path / "out", changes=changes)
+    changes["data"] = {"volumes": {"part": [0, 2]}, "other": {"path": "phantom", "part": [1, 2]}}
+    checked = check_grid(load_grid(folder / "grid.yaml", changes=changes))
+    assert len(assemble(checked, tmp_path / "out", "cpu").pretrain) == 2
+
+
+def test_nothing_mixed_in_needs_no_control(folder: Path) -> None:
+    grid = load_grid(folder / "grid.yaml", changes={"countermeasures": [{"mix": {"share": 0}}]})
+    assert {one[3] for one in check_grid(grid).combinations()} == {"mix share=0"}
+
+
+def test_another_split_in_the_same_process_is_another_cell(folder: Path, tmp_path: Path) -> None:
+    changes: dict[str, object] = {"countermeasures": ["none"], "seeds": [0]}
+    for number, test in enumerate((0.2, 0.5)):
+        changes |= {"data": {"volumes": {"test": test}}}
+        benchmark(folder / "grid.yaml", tmp_path / "out", changes=changes)
+        cells = read_cells(tmp_path / "out" / "cells")
+        assert len(cells) == 2 * (number + 1)
+    by_size = {len(cell.cases): {c.spec.method for c in cells if len(c.cases) == len(cell.cases)} for cell in cells}
+    assert by_size == {2: {CLEAN, "checkerboard"}, 5: {CLEAN, "checkerboard"}}
+
+
+def test_a_source_that_changes_is_another_data_set(tmp_path: Path) -> None:
+    make_phantom(tmp_path / "phantom", cases=8, size=(24, 24, 16))
+    (tmp_path / "grid.yaml").write_text(GRID)
+
+    def keys() -> set[str]:
+        jobs = assemble(check_grid(load_grid(tmp_path / "grid.yaml")), tmp_path / "out", "cpu")
+        return {job.spec.key for job in jobs.cells}
+
+    first = keys()
+    assert keys() == first
+    index = tmp_path / "phantom" / "dataset.json"
+    index.write_text(index.read_text().replace('"CT"', '"MRI"'))
+    second = keys()
+    assert not second & first
+    label = next((tmp_path / "phantom" / "labelsTr").iterdir())
+    content = label.read_bytes()
+    label.unlink()
+    label.write_bytes(content)
+    assert keys() == second  # touched, with the same content
+    make_phantom(tmp_path / "new", cases=8, size=(24, 24, 16), seed=5)
+    for name in ("imagesTr", "labelsTr"):
+        for path in (tmp_path / "new" / name).iterdir():
+            path.replace(tmp_path / "phantom" / name / path.name)
+    assert not keys() & second
 
 
 def test_a_mixture_gets_the_control_that_has_its_clean_cases_alone(folder: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from umed.benchmark.cells import Cell, Scores, Spec, label, read_cell, read_cells
+from umed.benchmark.schedule import is_flat
+from umed.benchmark.training import Training
 from umed.errors import InputError
 
 SPEC = Spec("isic", "random distribution=gaussian", "unet", "blur sigma=1 + jpeg", 3, {"victim": {"width": 8}})
@@ -28,6 +30,19 @@ def test_a_cell_survives_its_file(tmp_path: Path) -> None:
     path = CELL.write(tmp_path)
     assert path.name == f"isic__random_distribution=gaussian__unet__blur_sigma=1_jpeg__seed3__{SPEC.key}.json"
     assert read_cell(path) == CELL and read_cells(tmp_path) == [CELL]
+    (tmp_path / ".umed-tmp-x.json").write_text("{")
+    assert read_cells(tmp_path) == [CELL]
+
+
+def test_a_training_that_diverged_is_a_cell_too(tmp_path: Path) -> None:
+    training = Training((8, 8), loss=[1.0, float("nan")])
+    cell = replace(CELL, loss=training.curve())
+    assert read_cell(cell.write(tmp_path)).loss == (1.0, None) and not is_flat([float("inf")] * 20)
+
+
+def test_long_labels_fit_a_file_name(tmp_path: Path) -> None:
+    spec = replace(SPEC, data="d" * 90, method="m" * 90, victim="v" * 90, countermeasure="c" * 90)
+    assert len(spec.file) < 240 and replace(CELL, spec=spec).write(tmp_path).is_file()
 
 
 def test_the_key_depends_on_settings_and_seed_alone() -> None:

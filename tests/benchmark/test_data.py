@@ -16,6 +16,7 @@ from umed.benchmark.data import (
     resized_pictures,
     split_cases,
     subset_dataset,
+    window_of,
 )
 from umed.errors import InputError
 from umed.sample import make_phantom
@@ -40,13 +41,18 @@ def test_split_refuses_a_case_in_two_parts() -> None:
         Split(("a", "b"), ("c",), ("a",))
     with pytest.raises(InputError, match="at least 4"):
         split_cases(["a", "b", "c"])
+    with pytest.raises(InputError, match="expected cases to train on, got 8 cases with test 0.9"):
+        split_cases([str(k) for k in range(8)], test=0.9)
 
 
 def test_samples_hold_physical_values_and_labels(phantom: Path) -> None:
     samples = load_samples(phantom)
     assert len(samples.ids) == 8 and samples.classes == 4
     assert samples.images[0].shape == (1, 24, 24, 16) and samples.images[0].dtype == torch.float32
-    assert (samples.images[0].min(), samples.images[0].max()) == (-160, 240)  # HU, the window of soft tissue
+    assert samples.images[0].min() == -1024 and samples.images[0].max() > 400  # HU
+    soft = samples.clip(window_of(samples))
+    assert (soft.images[0].min(), soft.images[0].max()) == (-160, 240) and soft.scales == (400.0,) * 8
+    assert soft.clip(None) is soft and window_of(soft) is None
     assert samples.labels[0].shape == (24, 24, 16)
     with pytest.raises(InputError, match="nobody"):
         load_samples(phantom, ["nobody"])
@@ -64,12 +70,12 @@ def test_pick_keeps_pairs_together(phantom: Path) -> None:
 
 def test_samples_know_their_scale_their_spacing_and_their_classes(phantom: Path) -> None:
     samples = load_samples(phantom)
-    assert samples.scales == (400.0,) * 8 and samples.unit == "mm"  # HU, the window of soft tissue
+    assert len(set(samples.scales)) > 1 and samples.unit == "mm"  # each image's own percentiles
     assert len(samples.spacings) == 8 and all(len(spacing) == 3 for spacing in samples.spacings)
     assert class_names(phantom, 4) == ("liver", "kidney", "lesion")
     assert class_names(phantom / "imagesTr", 3) == ("1", "2")
     doubled = samples.map(lambda image, scale: image * 2 + scale, lambda label: label[::2])
-    assert torch.equal(doubled.images[3], samples.images[3] * 2 + 400)
+    assert torch.equal(doubled.images[3], samples.images[3] * 2 + samples.scales[3])
     assert doubled.labels[0].shape[0] == 12 and doubled.truths is samples.labels
     again = doubled.pick(samples.ids[:2]).map(lambda image, scale: image, lambda label: label)
     assert again.truths is not None and torch.equal(again.truths[1], samples.labels[1]) and len(again.scales) == 2

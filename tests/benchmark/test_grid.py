@@ -77,6 +77,30 @@ def test_blocks_inherit_the_axes_and_may_add_to_them(write) -> None:
         ("- unet\n", "- [unet]\n", "grid.yaml:9: .*expected a name, or a name with its options"),
         ("seeds: 2", "seeds: 2\nseeds: 3", "grid.yaml:16: .*given twice"),
         ("seeds: 2", "seeds: [", "not readable as YAML"),
+        ("seeds: 2", "seeds: !what 2", "not readable as YAML"),
+        ("seeds: 2", "tolerance: .nan", "grid.yaml:15: .*expected a positive number"),
+        ("seeds: 2", "training: {2d: 5}", "grid.yaml:15: .*expected fields of a recipe, got 5"),
+        ("seeds: 2", "data2: 1", "grid.yaml:15: .*Did you mean 'data'"),
+        ("    phantom:", "    seed: -1\n    phantom:", "grid.yaml:4: .*seed: expected 0 or more"),
+        ("    phantom:", "    resize: 0\n    phantom:", "grid.yaml:4: .*resize: expected at least 16 px"),
+        (
+            "- random\n",
+            "- random\n  - checkerboard: {name: random}\n",
+            "grid.yaml:7: .*label that is free, got 'random'",
+        ),
+        ("- random\n", "- random: {name: clean}\n", "grid.yaml:6: .*label that is free, got 'clean'"),
+        (
+            "- unet\n",
+            "- {_target_: a.B, steps: 5, name: x}\n  - {_target_: a.C, name: x}\n",
+            "grid.yaml:10: .*got 'x' again",
+        ),
+        ("seeds: 2", "blocks: [{countermeasures: [[]]}]", "grid.yaml:15: .*got an empty list"),
+        (
+            "seeds: 2",
+            "blocks: [{countermeasures: [jpeg: {quality: []}]}]",
+            "grid.yaml:15: .*expected options with values",
+        ),
+        ("seeds: 2", "blocks: [{countermeasures: [jpeg: {5: 3}]}]", "grid.yaml:15: .*expected options with values"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(write, old: str, new: str, message: str | None) -> None:
@@ -86,6 +110,20 @@ def test_what_is_wrong_is_named_with_its_line(write, old: str, new: str, message
         return
     with pytest.raises(ConfigError, match=message):
         load_grid(path)
+
+
+def test_labels_of_custom_victims_show_their_options(write) -> None:
+    two = "- {_target_: a.VNet, steps: 5}\n  - {_target_: a.VNet, steps: 7}\n"
+    assert list(load_grid(write(GRID.replace("- unet\n", two))).victims)[:2] == ["VNet steps=5", "VNet steps=7"]
+
+
+def test_changes_are_laid_over_a_folder_and_hold_in_blocks(write) -> None:
+    text = "data: {volumes: some}\nmethods: [random]\nvictims: [unet]\n"
+    text += "blocks: [{seeds: [1, 2]}, {countermeasures: [[none]]}]"
+    grid = load_grid(write(text), changes={"data": {"volumes": {"cases": 10}}, "seeds": [7]})
+    assert (grid.data["volumes"].path, grid.data["volumes"].cases) == ("some", 10)
+    assert [block.seeds for block in grid.blocks] == [(7,), (7,)]
+    assert grid.blocks[1].countermeasures == ("none",)
 
 
 def test_data_gets_its_folder_from_the_command_line(write, tmp_path: Path) -> None:

@@ -116,6 +116,8 @@ def test_grid_leaves_out_earlier_cells_and_counts_missing_ones(folder: Path, tmp
     dropped = grid["cells"].pop()
     grid["cells"] += ["a.json", "b.json"]
     (tmp_path / "next" / "grid.json").write_text(json.dumps(grid))
+    (tmp_path / "next" / "cells" / dropped).write_text('{"format": 0}')  # of long ago
+    (tmp_path / "next" / "cells" / ".umed-tmp-a.json").write_text("{")  # of a run that was killed, or goes on
     found = read_folder(tmp_path / "next")
     assert dropped not in {cell.spec.file for cell in found.cells}
     assert found.summary.notes == (

@@ -117,6 +117,35 @@ def test_worst_case_is_the_highest_of_all_choices_and_stands_in_the_bottom_line(
     assert "jpeg quality=30" in sentence and "best on protected validation" in sentence
 
 
+def test_methods_are_ranked_by_what_all_of_them_faced() -> None:
+    values = BASE | {("easy", "unet", ""): 0.4}  # never attacked, so its worst case is lower than umed's
+    (sentence,) = bottom_line(summarise(cells(values)))
+    assert sentence.startswith("set: of 2 protections, umed holds best against the settings that all of them faced")
+    assert "(at most 30.0 %)" in sentence and "50.0 %" in sentence
+
+
+def test_every_comparison_is_of_the_same_seeds() -> None:
+    made = [
+        make_cell("set", method, "unet", steps, seed, (dsc, dsc), protected=method != "clean")
+        for method, steps, scores in (
+            ("clean", [], {0: 0.9, 1: 0.5}),
+            ("umed", [], {0: 0.9, 1: 0.1}),
+            ("clean", JPEG, {0: 0.8}),
+            ("umed", JPEG, {0: 0.7}),
+            ("other", [], {7: 0.1}),
+        )
+        for seed, dsc in scores.items()
+    ]
+    summary = summarise(made)
+    plain = one(summary, method="umed", countermeasure="none")
+    assert plain.control == pytest.approx(0.7) and plain.difference.mean == pytest.approx(-0.2)
+    row = one(summary, method="umed", countermeasure="jpeg quality=30")
+    assert row.control == pytest.approx(0.8) and row.difference.mean == pytest.approx(-0.1)
+    assert row.plain == pytest.approx(0.9) and row.lost == pytest.approx(0) and row.won == pytest.approx(-0.2)
+    assert row.cost == pytest.approx(0.1) and row.net == pytest.approx(0.7 / 0.9) and math.isnan(row.brought_back)
+    assert NO_CONTROL in one(summary, method="other").flags
+
+
 def test_bottom_line_without_a_control_claims_nothing() -> None:
     (sentence,) = bottom_line(summarise(cells({("umed", "unet", ""): 0.1})))
     assert "nothing can be said" in sentence and "10.0" not in sentence

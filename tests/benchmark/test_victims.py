@@ -78,7 +78,7 @@ def test_check_takes_the_default_crops_and_leaves_no_trace(net: str) -> None:
     before = torch.get_rng_state()
     check_victim(recipe, spatial_dims=2, in_channels=1, classes=2, patch=patch_of(net, 2))
     assert torch.equal(before, torch.get_rng_state())
-    assert all(size % divisor(recipe, 2) == 0 for size in patch_of(net, 2))
+    assert all(size % divisor(recipe) == 0 for size in patch_of(net, 2))
 
 
 def test_deep_supervision_gives_heads_while_it_trains() -> None:

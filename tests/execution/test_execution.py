@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import umed
 from umed.errors import ConfigError, InputError
@@ -151,6 +152,31 @@ def test_processes_share_the_work_and_one_that_dies_is_replaced(tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_workers_that_die_at_once_are_given_up_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("umed.execution.processes._serve", _exit)
+    large = "x" * 2_000_000  # more than a pipe holds, so sending it fails
+    done = execute(
+        [Task("one", write, (tmp_path, "one", large)), Task("two", write, (tmp_path, "two", large))], workers=2
+    )
+    assert all("died 3 times" in (one.error or "") for one in done.values())
+
+
+def _exit(pipe: object, threads: int) -> None:
+    os._exit(1)
+
+
+def test_a_failure_may_stop_thousands() -> None:
+    rest = [Task(str(k), refuse, (), ("first",)) for k in range(3000)]
+    done = execute([Task("first", refuse), *rest])
+    assert len(done) == 3001 and all("this failed: first" in (done[task.name].error or "") for task in rest)
+
+
+def test_threads_hold_in_this_process_too() -> None:
+    before = torch.get_num_threads()
+    assert execute([Task("one", torch.get_num_threads)], threads=1)["one"].value == 1
+    assert torch.get_num_threads() == before
+
+
 def test_a_task_that_always_kills_its_worker_is_given_up(tmp_path: Path) -> None:
     done = execute([Task("mine", die, (tmp_path,)), Task("fine", write, (tmp_path, "a", "1"))], workers=2, threads=1)
     assert (tmp_path / "deaths").read_text() == "xxx" and done["fine"].value == "1"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from umed.benchmark.jobs import CellJob, PretrainJob, PriceJob, ProtectJob, vict
 from umed.benchmark.ready import crop_size
 from umed.benchmark.recipe import Recipe
 from umed.benchmark.recipes import default_recipe
-from umed.benchmark.sets import CutSet, cut_set, look_at
+from umed.benchmark.sets import CutSet, common_cases, cut_set, look_at
 from umed.benchmark.victims import EXTERNAL, check_victim, divisor
 from umed.config import Settings, make_settings, merge
 from umed.errors import ConfigError, UmedError
@@ -67,6 +67,30 @@ class Jobs:
     cells: tuple[CellJob, ...]
     price: tuple[PriceJob, ...]
 
+    def below(self, out: Path) -> Jobs:
+        """The same in another folder, to see what of it is done there; the data set itself stays where it is."""
+
+        def protect(job: ProtectJob) -> ProtectJob:
+            return replace(job, out=out)
+
+        def cell(job: CellJob) -> CellJob:
+            first = None if job.pretrained is None else replace(job.pretrained, out=out)
+            return replace(
+                job, out=out, protected=None if job.protected is None else protect(job.protected), pretrained=first
+            )
+
+        return Jobs(
+            tuple(map(protect, self.protect)),
+            tuple(replace(job, out=out) for job in self.pretrain),
+            tuple(map(cell, self.cells)),
+            tuple(
+                replace(
+                    job, out=out, protected=protect(job.protected), judge=None if job.judge is None else cell(job.judge)
+                )
+                for job in self.price
+            ),
+        )
+
 
 def _product(block: Block) -> Iterator[tuple[str, str, str, str, int]]:
     """Every cell of a block; each protection has its clean control, each mixture that of its clean cases alone."""
@@ -97,7 +121,7 @@ def check_grid(grid: Grid, device: str = "auto") -> Checked:
     facts: dict[str, Facts] = {}
     recipes: dict[tuple[str, str], Recipe] = {}
     with tempfile.TemporaryDirectory(prefix="umed-benchmark-") as scratch:
-        for name in dict.fromkeys(name for block in grid.blocks for name in block.data):
+        for name in dict.fromkeys([*(name for block in grid.blocks for name in block.data), *_pretraining(grid)]):
             facts[name] = look_at(grid, name, Path(scratch))
     for block in grid.blocks:
         for name in block.data:
@@ -107,11 +131,18 @@ def check_grid(grid: Grid, device: str = "auto") -> Checked:
                     _check_method(grid, method, settings[name, method], facts[name])
             for victim in block.victims:
                 if (name, victim) not in recipes:
-                    recipes[name, victim] = _check_victim(grid, name, victim, facts[name])
+                    recipes[name, victim] = _check_victim(grid, name, victim, facts)
                 tried = next((title for title in block.countermeasures if chains[title]), None)
                 if recipes[name, victim].net in EXTERNAL and tried is not None:  # its pipeline is its own
                     raise grid.error("victims", victim, f"{victim}: expected no countermeasure, got {tried}. {APART}")
     return Checked(grid, facts, settings, recipes, chains)
+
+
+def _pretraining(grid: Grid) -> list[str]:
+    """Data sets that victims are trained on first; names that are none are found out later."""
+    given = [changes.get("pretrained") for _, changes in grid.victims.values()]
+    names = [one.get("data") for one in given if isinstance(one, Mapping)]
+    return [name for name in names if isinstance(name, str) and name in grid.data]
 
 
 def _check_countermeasures(grid: Grid) -> dict[str, tuple[Step, ...]]:
@@ -134,6 +165,8 @@ def _add_mixing_controls(grid: Grid, chains: dict[str, tuple[Step, ...]]) -> Non
             shares = [options["share"] for name, options in chains[title] if name == "mix"]
             if shares:
                 rest = [step for step in chains[title] if step[0] != "mix"]
+                if shares[0] == 0:
+                    continue  # nothing is mixed in
                 steps = (("clean_subset", {"share": shares[0]}), *rest)
                 given = [step for step in grid.countermeasures[title] if step[0] != "mix"]
                 name = " + ".join(label(part, options) for part, options in (steps[0], *given))
@@ -151,8 +184,9 @@ def _settings(grid: Grid, data: str, title: str, device: str) -> Settings:
     changes = merge(common, {**chosen.settings, "method": chosen.method, "device": device})
     if chosen.options:
         changes["method_options"] = chosen.options
+    own = grid.folder / grid.recipe
     try:
-        return make_settings(grid.recipe, changes)
+        return make_settings(own if own.is_file() else grid.recipe, changes)
     except ConfigError as error:
         raise grid.error("methods", title, str(error)) from error
 
@@ -164,22 +198,31 @@ def _check_method(grid: Grid, title: str, settings: Settings, facts: Facts) -> N
         raise grid.error("methods", title, f"{title} on {facts.name}: {error}") from error
 
 
-def _check_victim(grid: Grid, data: str, title: str, facts: Facts) -> Recipe:
+def _check_victim(grid: Grid, data: str, title: str, known: Mapping[str, Facts]) -> Recipe:
     net, changes = grid.victims[title]
+    facts = known[data]
     dims = len(facts.shape)
     try:
         if net in EXTERNAL:  # it has a training of its own, so the grid's does not apply
             recipe = Recipe(net=net, options=changes)
         else:
             recipe = default_recipe(net, dims, _changes(grid, data, dims, changes))
-        if recipe.pretrained is not None and recipe.pretrained.data not in (None, *grid.data):
-            raise ConfigError(f"pretrained.data: expected a data set of the grid, got {recipe.pretrained.data!r}.")
+        if recipe.patch is not None and len(recipe.patch) != dims:
+            raise ConfigError(
+                f"patch: expected {dims} sizes, got {list(recipe.patch)}. Put it under training.{dims}d, or under the "
+                "data set's own training."
+            )
+        first = None if recipe.pretrained is None else recipe.pretrained.data
+        if first is not None and first not in grid.data:
+            raise ConfigError(f"pretrained.data: expected a data set of the grid, got {first!r}.")
+        if first is not None and len(known[first].shape) != dims:
+            raise ConfigError(f"pretrained.data: expected a data set in {dims}D, got {first!r}, which is not.")
         if recipe.pretrained is not None and recipe.pretrained.checkpoint is not None:
             path = grid.folder / recipe.pretrained.checkpoint
             if not path.is_file():
                 raise ConfigError(f"pretrained.checkpoint: expected a file, got {path}, which does not exist.")
             recipe = replace(recipe, pretrained=replace(recipe.pretrained, checkpoint=str(path.resolve())))
-        patch = crop_size([facts.shape], recipe.patch, divisor(recipe, dims))
+        patch = crop_size([facts.shape], recipe.patch, divisor(recipe))
         check_victim(recipe, spatial_dims=dims, in_channels=facts.channels, classes=facts.classes, patch=patch)
     except UmedError as error:
         raise grid.error("victims", title, f"{title} on {data}: {error}") from error
@@ -210,7 +253,9 @@ def assemble(checked: Checked, out: Path, device: str) -> Jobs:
     names = {name for name in checked.facts} | {
         recipe.pretrained.data for recipe in checked.recipes.values() if recipe.pretrained and recipe.pretrained.data
     }
-    sets = {name: cut_set(grid, name, out) for name in grid.data if name in names}
+    with files.alone(out / "data" / "lock"):  # shards of one benchmark may meet here
+        sets = {name: cut_set(grid, name, out) for name in grid.data if name in names}
+    _check_pretraining(checked, sets)
     protect: dict[tuple[str, str], ProtectJob] = {}
     pretrain: dict[str, PretrainJob] = {}
     cells: dict[str, CellJob] = {}
@@ -227,9 +272,28 @@ def assemble(checked: Checked, out: Path, device: str) -> Jobs:
         judge = grid.price and data not in judges and (method, countermeasure) == (CLEAN, NONE)
         if judge and job.recipe.net not in EXTERNAL and job.recipe.pretrained is None:
             job = judges[data] = replace(job, keep_weights=True)
-        cells.setdefault(job.spec.key, job)
+        other = cells.setdefault(job.spec.key, job).spec
+        if other.title != job.spec.title:
+            raise ConfigError(
+                f"grid: expected settings that differ, but '{job.spec.title}' and '{other.title}' are the same. Write "
+                "both in the same way, or leave one out."
+            )
     price = [PriceJob(out, job, judges.get(job.data.name)) for job in protect.values()] if grid.price else []
     return Jobs(tuple(protect.values()), tuple(pretrain.values()), tuple(cells.values()), tuple(price))
+
+
+def _check_pretraining(checked: Checked, sets: Mapping[str, CutSet]) -> None:
+    """A victim that has seen a clean case of the data set before says nothing about its protection."""
+    for (data, title), recipe in checked.recipes.items():
+        first = None if recipe.pretrained is None else recipe.pretrained.data
+        common = [] if first is None else common_cases(checked.grid, sets[data], sets[first])
+        if common:
+            raise checked.grid.error(
+                "victims",
+                title,
+                f"{title} on {data}: expected to be pretrained on other cases, but {first} trains on {len(common)} of "
+                f"its cases, such as {common[0]}. Cut them apart with part: [0, 2] and part: [1, 2] and the same seed.",
+            )
 
 
 def _first_training(

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from umed.benchmark.assemble import Checked, Jobs, assemble, check_grid
-from umed.benchmark.cells import CLEAN, read_cell
+from umed.benchmark.cells import CLEAN, finite, read_cell
 from umed.benchmark.estimate import Estimate, words
 from umed.benchmark.grid import load_grid
 from umed.benchmark.jobs import CellJob, PretrainJob, ProtectJob
@@ -21,9 +20,9 @@ from umed.benchmark.run import run_cell, run_pretrain, run_price, run_protect
 from umed.benchmark.scoring import mean_dsc
 from umed.benchmark.victims import divisor
 from umed.device import pick_device
-from umed.errors import ConfigError
+from umed.errors import ConfigError, InputError
 from umed.execution import Done, Task, execute
-from umed.io.files import atomic
+from umed.io.files import alone, atomic
 
 Say = Callable[[str], None]
 GRID = "grid.json"
@@ -84,6 +83,11 @@ class Preview:
     seconds: float
     workers: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a time that is not known is ``None``."""
+        rows = [{"cell": title, "seconds": known} for title, seconds in self.rows for known in finite([seconds])]
+        return {"cells": rows, "seconds": finite([self.seconds])[0], "protect": list(self.protect)}
+
     def summary(self) -> str:
         """Text for a screen."""
         left = [row for row in self.rows if row[1] != 0]
@@ -121,11 +125,8 @@ def preview(
     where = str(pick_device(device))
     checked = check_grid(load_grid(grid, data=data, changes=changes), device)
     out = Path(out)
-    if (out / GRID).is_file():
-        jobs = assemble(checked, out, device)
-    else:
-        with tempfile.TemporaryDirectory(prefix="umed-benchmark-") as scratch:
-            jobs = assemble(checked, Path(scratch), device)
+    with tempfile.TemporaryDirectory(prefix="umed-benchmark-") as scratch:
+        jobs = assemble(checked, Path(scratch), device).below(out)
     estimate = _estimate(checked, jobs, where)
     rows = tuple((job.spec.title, estimate.cell(job)) for job in jobs.cells)
     missing = tuple(job.name for job in jobs.protect if not job.done)
@@ -169,8 +170,7 @@ def benchmark(
     """
     if not 0 <= shard[0] < shard[1]:
         raise ConfigError(f"shard: expected K/N with 0 <= K < N, got {shard[0]}/{shard[1]}.")
-    # With a scheduler the device is that of a worker; this machine may be a login node without one.
-    where = str(pick_device(device if scheduler is None else "cpu"))
+    where = None if scheduler is not None else str(pick_device(device))  # a scheduler's workers are elsewhere
     checked = check_grid(load_grid(grid, data=data, changes=changes), device)
     out = Path(out)
     jobs = assemble(checked, out, device)
@@ -185,7 +185,8 @@ def benchmark(
     if finished:
         from umed.benchmark.report import write_benchmark_report
 
-        report = write_benchmark_report(out)
+        with alone(out / "data" / "lock"):  # shards that end together
+            report = write_benchmark_report(out)
     return Ended(out, len(jobs.cells), finished, failures, report)
 
 
@@ -223,14 +224,15 @@ def make_tasks(jobs: Jobs, shard: tuple[int, int] = (0, 1)) -> list[Task]:
     return list(tasks.values())
 
 
-def _estimate(checked: Checked, jobs: Jobs, device: str) -> Estimate:
+def _estimate(checked: Checked, jobs: Jobs, device: str | None) -> Estimate:
     shapes = {}
     for (data, victim), recipe in checked.recipes.items():
         facts = checked.facts[data]
-        patch = crop_size([facts.shape], recipe.patch, divisor(recipe, len(facts.shape)))
+        patch = crop_size([facts.shape], recipe.patch, divisor(recipe))
         shapes[data, victim] = (patch, facts.channels, facts.classes)
     estimate = Estimate(shapes, device)
-    estimate.learn(jobs.cells)
+    for job in jobs.cells:
+        estimate.note(job)
     return estimate
 
 
@@ -242,7 +244,6 @@ class _Teller:
         self.left = {task.name: self.cells[task.name] for task in tasks if task.name in self.cells}
         self.ready = len(jobs.cells) - len(self.left)
         self.estimate, self.workers, self.say = estimate, workers, say
-        self.begin = time.perf_counter()
 
     def __call__(self, done: Done, count: int, total: int) -> None:
         if done.error is not None:
@@ -254,9 +255,12 @@ class _Teller:
             self.say(f"{done.name}: {words(done.seconds)}")
             return
         self.ready += 1
-        self.estimate.note(job, job.file)
+        self.estimate.note(job)
         rest = sum(self.estimate.cell(one) for one in self.left.values()) / self.workers
-        last = mean_dsc(read_cell(job.file).choices["last"].dsc)
+        try:
+            last = mean_dsc(read_cell(job.file).choices["last"].dsc)
+        except InputError:  # deleted meanwhile, or not yet seen through a network's file system
+            last = None
         figure = "none" if last is None else f"{100 * last:.1f} %"
         self.say(
             f"[{self.ready}/{len(self.cells)}] {job.spec.title}: DSC {figure}, {words(done.seconds)}; "
@@ -283,8 +287,7 @@ def _write_grid(checked: Checked, jobs: Jobs, out: Path, command: str) -> None:
         "cells": [job.spec.file for job in jobs.cells],
         "price": [job.file.name for job in jobs.price],
     }
-    out.mkdir(parents=True, exist_ok=True)
-    with atomic(out / GRID) as temporary:
+    with alone(out / "data" / "lock"), atomic(out / GRID) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 
 from umed.config import from_mapping
 from umed.errors import ConfigError, InputError
-from umed.io.files import atomic
+from umed.io.files import TEMPORARY, atomic
 
 FORMAT = 1
 """Goes into every key: to be raised when the same settings would give other figures."""
@@ -39,8 +40,8 @@ class Spec:
         victim: label of the victim.
         countermeasure: label of what the thief tries, ``"none"``, ``"jpeg quality=30"``, ``"blur sigma=1 + augment"``.
         seed: the victim's seed.
-        settings: everything that the labels stand for, resolved, as plain values: ``data``, ``protection`` (``None``
-            for clean), ``victim``, ``countermeasures`` (list of ``{"name", "options"}``), ``inputs`` (hashes).
+        settings: everything that the labels stand for, resolved, as plain values: ``inputs`` (hashes), ``protection``
+            (``None`` for clean), ``victim``, ``countermeasures`` (list of ``{"name", "options"}``), ``tolerance``.
     """
 
     data: str
@@ -58,8 +59,8 @@ class Spec:
     @property
     def file(self) -> str:
         """Name of the cell's JSON file: readable labels, and the key that makes it unique."""
-        labels = (self.data, self.method, self.victim, self.countermeasure, f"seed{self.seed}")
-        return "__".join([*map(slug, labels), self.key]) + ".json"
+        labels = (self.data, self.method, self.victim, self.countermeasure)
+        return "__".join([*(slug(one)[:40] for one in labels), f"seed{self.seed}", self.key]) + ".json"
 
     @property
     def title(self) -> str:
@@ -93,7 +94,7 @@ class Cell:
         classes: names of the foreground classes.
         cases: ids of the clean test cases, in the order of the tables.
         choices: scores of each of :data:`CHOICES` that there is.
-        loss: mean training loss of each fiftieth of the training.
+        loss: mean training loss of each fiftieth of the training; ``None`` where it was not finite.
         flat: whether the training loss was flat at the end.
         validation: step, mean DSC on clean and on protected validation cases (``None`` without) of each checkpoint.
         seconds: wall time: ``total``, and of it ``train`` and ``predict`` (the victim's own) and ``score``.
@@ -107,7 +108,7 @@ class Cell:
     classes: tuple[str, ...]
     cases: tuple[str, ...]
     choices: dict[str, Scores]
-    loss: tuple[float, ...] = ()
+    loss: tuple[float | None, ...] = ()
     flat: bool = False
     validation: tuple[tuple[int, float | None, float | None], ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
@@ -129,7 +130,7 @@ class Cell:
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {"format": FORMAT, "key": self.spec.key, **dataclasses.asdict(self)}
         with atomic(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         return path
 
 
@@ -167,7 +168,21 @@ def read_cell(path: Path) -> Cell:
 
 def read_cells(folder: Path) -> list[Cell]:
     """All cells of a folder, sorted by file name."""
-    return [read_cell(path) for path in sorted(folder.glob("*.json"))]
+    return [read_cell(path) for path in json_files(folder)]
+
+
+def json_files(folder: Path) -> list[Path]:
+    """The JSON files of a folder, sorted; what a run is writing, or was when it was killed, is none yet."""
+    return sorted(path for path in folder.glob("*.json") if not path.name.startswith(TEMPORARY))
+
+
+def finite(values: Sequence[float], digits: int = 4) -> tuple[float | None, ...]:
+    """Rounded numbers; ``None`` for what JSON has no number for.
+
+    >>> finite([0.12345, float("nan")])
+    (0.1235, None)
+    """
+    return tuple(round(value, digits) if math.isfinite(value) else None for value in values)
 
 
 def label(name: str, options: Mapping[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from PIL import Image
 from umed.config import CT_WINDOWS
 from umed.errors import InputError
 from umed.io import read
-from umed.io.files import atomic
+from umed.io.files import atomic, copy
 from umed.io.layouts import find_dataset, write_index
 from umed.io.masks import read_label
 from umed.planning import ct_window
@@ -73,6 +72,14 @@ class Samples:
         truths = self.labels if self.truths is None else self.truths
         return replace(self, images=images, labels=tuple(map(label, self.labels)), truths=truths)
 
+    def clip(self, window: tuple[float, float] | None) -> Samples:
+        """Clip every image to a window, which then is its full scale; ``None`` leaves them as they are."""
+        if window is None:
+            return self
+        low, high = window
+        images = tuple(image.clamp(low, high) for image in self.images)
+        return replace(self, images=images, scales=(high - low,) * len(images))
+
     def pick(self, ids: Collection[str]) -> Samples:
         """Keep some of the cases, in the order of this record.
 
@@ -107,8 +114,8 @@ class Split:
     """Which case is used for what. The three sets have no case in common.
 
     Args:
-        train: cases that are published, hence protected.
-        validation: clean cases that choose a checkpoint.
+        train: cases that are published, hence protected, and trained on.
+        validation: cases that choose a checkpoint; published as well, and known in both forms.
         test: clean cases that judge, never protected.
     """
 
@@ -135,7 +142,7 @@ def split_cases(ids: Sequence[str], *, seed: int = 0, test: float = 0.25, valida
         The split; every part has at least one case.
 
     Raises:
-        InputError: When there are fewer than 4 cases or an id occurs twice.
+        InputError: When there are fewer than 4 cases, an id occurs twice, or nothing is left to train on.
 
     Example:
         >>> split = split_cases([str(number) for number in range(40)])
@@ -148,6 +155,11 @@ def split_cases(ids: Sequence[str], *, seed: int = 0, test: float = 0.25, valida
     order = [names[k] for k in np.random.default_rng(seed).permutation(len(names))]
     tests = max(1, round(len(names) * test))
     checks = max(1, round((len(names) - tests) * validation))
+    if tests + checks >= len(names):
+        raise InputError(
+            f"benchmark: expected cases to train on, got {len(names)} cases with test {test:g} and validation "
+            f"{validation:g}. Lower these shares."
+        )
     return Split(
         train=tuple(sorted(order[tests + checks :])),
         validation=tuple(sorted(order[tests : tests + checks])),
@@ -169,9 +181,7 @@ def labelled_ids(root: str | Path) -> tuple[str, ...]:
 
 
 def load_samples(root: str | Path, ids: Collection[str] | None = None) -> Samples:
-    """Read cases from files: physical values, nothing normalised or resampled, CT clipped to the window of its labels.
-
-    Air and metal would make up most of a CT image's spread; no segmentation pipeline feeds them to its network.
+    """Read cases from files: physical values, nothing normalised, clipped or resampled.
 
     Args:
         root: a data set in any layout that umed reads, original or written by ``umed protect``.
@@ -194,10 +204,6 @@ def load_samples(root: str | Path, ids: Collection[str] | None = None) -> Sample
     volumes = [one[2] for one in loaded]
     scales = [full_scale(image, volume) for image, volume in zip(images, volumes, strict=True)]
     classes = max(int(label.max()) for label in labels) + 1
-    if min(float(image.min()) for image in images) < AIR:
-        inside = [image[:, label > 0].median() for image, label in zip(images, labels, strict=True) if label.any()]
-        low, high = CT_WINDOWS[ct_window(float(np.median(inside)) if inside else None)]
-        images, scales = [image.clamp(low, high) for image in images], [high - low] * len(images)
     return Samples(
         tuple(case.id for case in cases),
         tuple(images),
@@ -207,6 +213,24 @@ def load_samples(root: str | Path, ids: Collection[str] | None = None) -> Sample
         spacings=tuple(volume.spacing for volume in volumes),
         unit=volumes[0].unit,
     )
+
+
+def window_of(samples: Samples) -> tuple[float, float] | None:
+    """The CT window of what is labelled. Every set of a comparison must be clipped to the same one.
+
+    Air and metal would make up most of a CT image's spread; no segmentation pipeline feeds them to its network.
+
+    Args:
+        samples: cases that a thief may know; never test cases.
+
+    Returns:
+        Lower and upper end in HU; ``None`` for what is no CT.
+    """
+    if min(float(image.min()) for image in samples.images) >= AIR:
+        return None
+    pairs = zip(samples.images, samples.labels, strict=True)
+    inside = [float(image[:, label > 0].median()) for image, label in pairs if label.any()]
+    return CT_WINDOWS[ct_window(float(np.median(inside)) if inside else None)]
 
 
 def full_scale(image: torch.Tensor, volume: Volume) -> float:
@@ -289,8 +313,10 @@ def subset_dataset(root: str | Path, ids: Collection[str], out: str | Path) -> P
 def _link(source: Path, target: Path) -> None:
     try:
         os.link(source.resolve(), target)
+    except FileExistsError:
+        return
     except OSError:  # another disk, or a file system without links
-        shutil.copyfile(source, target)
+        copy(source, target)
 
 
 def resized_pictures(root: str | Path, size: int, out: str | Path, ids: Collection[str] | None = None) -> Path:

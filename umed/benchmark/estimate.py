@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
@@ -15,7 +13,7 @@ from umed.benchmark.jobs import CellJob
 from umed.benchmark.recipe import Recipe
 from umed.benchmark.victims import EXTERNAL, build_victim, make_optimizer
 from umed.bilevel import segmentation_loss
-from umed.errors import InputError
+from umed.errors import InputError, UmedError
 
 MEASURED = 2
 AROUND = 1.2
@@ -27,28 +25,20 @@ class Estimate:
 
     Args:
         shapes: crop size, channels and classes of each data set, as :func:`umed.benchmark.assemble.check_grid` saw it.
-        device: torch device of the trainings.
+        device: torch device of the trainings, ``None`` where they are on other machines, which cannot be measured here.
     """
 
-    def __init__(self, shapes: dict[tuple[str, str], tuple[tuple[int, ...], int, int]], device: str) -> None:
+    def __init__(self, shapes: dict[tuple[str, str], tuple[tuple[int, ...], int, int]], device: str | None) -> None:
         self.shapes = shapes
         self.device = device
         self._seconds: dict[tuple[str, str], float] = {}
 
-    def learn(self, cells: Sequence[CellJob]) -> None:
-        """Take the time a step from cells that are done.
-
-        Args:
-            cells: any cells.
-        """
-        for job in cells:
-            if job.done:
-                self.note(job, job.file)
-
-    def note(self, job: CellJob, file: Path) -> None:
-        """Take the time a step from one cell's file."""
+    def note(self, job: CellJob) -> None:
+        """Take the time a step from a cell, if it is done."""
+        if not job.done:
+            return
         try:
-            total = read_cell(file).seconds.get("total", 0.0)
+            total = read_cell(job.file).seconds.get("total", 0.0)
         except InputError:
             return
         if total:
@@ -61,15 +51,23 @@ class Estimate:
             job: a cell.
 
         Returns:
-            Seconds; 0 for a cell that is done, NaN for an external victim of which none was run yet.
+            Seconds; 0 for a cell that is done, NaN where nothing of its kind was run and nothing can be measured.
         """
         if job.done:
             return 0.0
         kind = self._kind(job)
         if kind not in self._seconds:
             shape = self.shapes[job.data.name, job.spec.victim]
-            self._seconds[kind] = AROUND * step_seconds(job.recipe, *shape, self.device)
+            self._seconds[kind] = self._measure(job.recipe, *shape)
         return self._seconds[kind] * job.recipe.steps * cost(job)
+
+    def _measure(self, recipe: Recipe, patch: tuple[int, ...], channels: int, classes: int) -> float:
+        if self.device is None or recipe.net in EXTERNAL:
+            return float("nan")
+        try:
+            return AROUND * step_seconds(recipe, patch, channels, classes, self.device)
+        except (RuntimeError, ValueError, UmedError):  # out of memory beside a training, say: an estimate stops nothing
+            return float("nan")
 
     @staticmethod
     def _kind(job: CellJob) -> tuple[str, str]:
@@ -87,10 +85,8 @@ def step_seconds(recipe: Recipe, patch: tuple[int, ...], channels: int, classes:
         device: torch device.
 
     Returns:
-        Seconds a step; NaN for an external victim.
+        Seconds a step.
     """
-    if recipe.net in EXTERNAL:
-        return float("nan")
     dims = len(patch)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

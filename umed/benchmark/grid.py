@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,8 @@ class Source:
 
     def __post_init__(self) -> None:
         require(self.cases is None or self.cases >= 4, "cases", "at least 4", self.cases)
+        require(self.resize is None or self.resize >= 16, "resize", "at least 16 px", self.resize)
+        require(self.seed >= 0, "seed", "0 or more", self.seed)
         require(0 < self.test < 1, "test", "a share in (0, 1)", self.test)
         require(0 < self.validation < 1, "validation", "a share in (0, 1)", self.validation)
         good = self.part is None or 0 <= self.part[0] < self.part[1]
@@ -148,7 +151,7 @@ def load_grid(name_or_path: str | Path, *, data: Sequence[str] = (), changes: Ma
     Args:
         name_or_path: name of a shipped grid, or a YAML file.
         data: ``NAME=FOLDER`` gives a data set of the grid its folder; ``FOLDER`` alone where it has only one.
-        changes: laid over the file.
+        changes: laid over the file; ``seeds`` holds for all blocks.
 
     Returns:
         The grid.
@@ -157,7 +160,14 @@ def load_grid(name_or_path: str | Path, *, data: Sequence[str] = (), changes: Ma
         ConfigError: for anything that is unknown or of a wrong kind; it names the line.
     """
     content, lines, folder = read_grid_file(name_or_path)
+    if isinstance(content.get("data"), dict):
+        short = {name: {"path": entry} for name, entry in content["data"].items() if isinstance(entry, str)}
+        content["data"] = {**content["data"], **short}  # so that changes are laid over the path
     content = merge(content, changes or {})
+    if changes and "seeds" in changes and isinstance(content.get("blocks"), list):
+        blocks = [block for block in content["blocks"] if isinstance(block, dict)]
+        for block in blocks:
+            block.pop("seeds", None)
     for key in content:
         if key not in KEYS:
             raise lines.error((str(key),), f"unknown key; known here: {', '.join(KEYS)}.{did_you_mean(str(key), KEYS)}")
@@ -169,9 +179,10 @@ def load_grid(name_or_path: str | Path, *, data: Sequence[str] = (), changes: Ma
             raise lines.error((key,), f"expected {kind.__name__}, got {value!r}.")
         setattr(grid, key, value)
     tolerance = content.get("tolerance", 1.0)
-    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or tolerance <= 0:
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 < tolerance < math.inf:
         raise lines.error(("tolerance",), f"expected a positive number of mm (px for pictures), got {tolerance!r}.")
     grid.tolerance = float(tolerance)
+    _check_dimensions(grid.lines, grid.training, ("training",))
     _read_data(grid, content.get("data"), data)
     top = {axis: _axis(grid, axis, content[axis], (axis,)) for axis in AXES[1:] if axis in content}
     defaults: dict[str, tuple[Any, ...]] = {"data": tuple(grid.data), "countermeasures": (NONE,), "seeds": (0,), **top}
@@ -197,11 +208,20 @@ def _read_data(grid: Grid, content: Any, given: Sequence[str]) -> None:
     for name, entry in content.items():
         place = ("data", name)
         grid.places["data", str(name)] = place
+        if not isinstance(entry, (str, Mapping, type(None))):
+            raise grid.lines.error(place, f"expected a folder, or path, cases ... of one, got {entry!r}.")
         values = {"path": entry} if isinstance(entry, str) else dict(entry or {})
         if str(name) in folders:
             values["path"] = folders[str(name)]
             values.pop("phantom", None)
-        grid.data[str(name)] = _strict(grid, Source, values, place)
+        grid.data[str(name)] = source = _strict(grid, Source, values, place)
+        _check_dimensions(grid.lines, source.training, (*place, "training"))
+
+
+def _check_dimensions(lines: Lines, training: Mapping[str, Any], place: Place) -> None:
+    for key in BY_DIMENSION:
+        if not isinstance(training.get(key, {}), Mapping):
+            raise lines.error((*place, key), f"expected fields of a recipe, got {training[key]!r}.")
 
 
 def _strict(grid: Grid, cls: Any, entry: Any, place: Place) -> Any:
@@ -289,9 +309,7 @@ def _method(grid: Grid, entry: Any, place: Place) -> list[str]:
     if not isinstance(settings, Mapping):
         raise grid.lines.error((*place, name, "settings"), f"expected settings of umed protect, got {settings!r}.")
     title = str(options.pop("name", "")) or label(name, {**options, **_flat(settings)})
-    grid.methods[title] = Protection(name, options, dict(settings))
-    grid.places["methods", title] = place
-    return [title]
+    return [_take(grid, "methods", title, Protection(name, options, dict(settings)), place)]
 
 
 def _victim(grid: Grid, entry: Any, place: Place) -> list[str]:
@@ -299,14 +317,24 @@ def _victim(grid: Grid, entry: Any, place: Place) -> list[str]:
     if not changes and name in grid.victims:
         return [name]
     if name == "custom":
-        changes["target"] = changes.pop("_target_", None)
-        title = str(changes.pop("name", "")) or label(str(changes["target"]).rpartition(".")[2], {})
+        changes["target"] = target = changes.pop("_target_", None)
+        rest = {key: value for key, value in changes.items() if key not in ("target", "name")}
+        title = str(changes.pop("name", "")) or label(str(target).rpartition(".")[2], _flat(rest))
     else:
         _known(grid, "victim", name, place)
         title = str(changes.pop("name", "")) or label(name, _flat(changes))
-    grid.victims[title] = (name, changes)
-    grid.places["victims", title] = place
-    return [title]
+    return [_take(grid, "victims", title, (name, changes), place)]
+
+
+def _take(grid: Grid, axis: str, title: str, content: Any, place: Place) -> str:
+    """Add an entry under a label that no other entry has."""
+    known: dict[str, Any] = getattr(grid, axis)
+    reserved = CLEAN if axis == "methods" else NONE
+    if title == reserved or known.get(title, content) != content:
+        raise grid.lines.error(place, f"expected a label that is free, got {title!r} again. Give another name.")
+    known[title] = content
+    grid.places.setdefault((axis, title), place)
+    return title
 
 
 def _countermeasure(grid: Grid, entry: Any, place: Place) -> list[str]:
@@ -316,19 +344,25 @@ def _countermeasure(grid: Grid, entry: Any, place: Place) -> list[str]:
         return [NONE]
     chains: list[tuple[Step, ...]] = [()]
     parts = entry if isinstance(entry, list) else [entry]
+    if not parts:
+        raise grid.lines.error(place, "expected a countermeasure, or several one after the other, got an empty list.")
     for index, part in enumerate(parts):
         here = (*place, index) if isinstance(entry, list) else place
         name, options = _split(grid, part, here)
         if name == NONE:
             continue
         _known(grid, "countermeasure", name, here)
+        empty = next((key for key, value in options.items() if value == []), None)
+        if empty is not None or not all(isinstance(key, str) for key in options):
+            raise grid.lines.error(here, f"{name}: expected options with values, got {options!r}.")
         chains = [(*chain, (name, one)) for chain in chains for one in _sweep(name, options)]
     titles = []
     for chain in chains:
+        if not chain:
+            titles.append(NONE)
+            continue
         title = " + ".join(label(name, options) for name, options in chain)
-        grid.countermeasures[title] = chain
-        grid.places["countermeasures", title] = place
-        titles.append(title)
+        titles.append(_take(grid, "countermeasures", title, chain, place))
     return titles
 
 
@@ -349,7 +383,7 @@ def _flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = Path(value).name if key == "checkpoint" else value
+            flat[f"{prefix}{key}"] = Path(str(value)).name if key == "checkpoint" else value
     return flat
 
 

@@ -69,7 +69,10 @@ def read_grid_file(name_or_path: str | Path) -> tuple[dict[str, Any], Lines, Pat
     if path.suffix.lower() in (".yaml", ".yml"):
         if not path.is_file():
             raise ConfigError(f"{path}: expected a grid, got no such file. Shipped ones: {', '.join(preset_names())}.")
-        text, folder = path.read_text(encoding="utf-8"), path.parent
+        try:
+            text, folder = path.read_text(encoding="utf-8"), path.parent
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: expected a text file, got: {error}.") from error
     else:
         names = preset_names()
         if str(name_or_path) not in names:
@@ -79,10 +82,10 @@ def read_grid_file(name_or_path: str | Path) -> tuple[dict[str, Any], Lines, Pat
         path, folder = Path(f"{path}.yaml"), Path.cwd()
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
+        lines = Lines(path.name, {})
+        content = _plain(node, (), lines) if node is not None else None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}.") from error
-    lines = Lines(path.name, {})
-    content = _plain(node, (), lines) if node is not None else None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected a mapping with data, methods, victims ..., got {type(content).__name__}.")
     return content, lines, folder

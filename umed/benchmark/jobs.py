@@ -9,7 +9,7 @@ from typing import Any
 
 from umed import registry
 from umed.benchmark.cells import Spec, digest, slug
-from umed.benchmark.recipe import Recipe
+from umed.benchmark.recipe import EXTERNAL, Recipe
 from umed.benchmark.sets import CutSet
 from umed.config import Settings
 
@@ -49,9 +49,14 @@ class ProtectJob:
         return self.out / "protected" / self.data.name / f"{slug(self.label)}-{key}"
 
     @property
+    def stamp(self) -> Path:
+        """An empty file beside the folder, which says that all of it is there."""
+        return self.folder.with_name(f"{self.folder.name}.done")
+
+    @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
-        return (self.folder / "umed" / "manifest.json").is_file()
+        return self.stamp.is_file() and (self.folder / "umed" / "manifest.json").is_file()
 
     @property
     def name(self) -> str:
@@ -192,6 +197,8 @@ def victim_settings(recipe: Recipe, pretrained: PretrainJob | None, checkpoint_s
         Plain values.
     """
     content = asdict(recipe)
+    if recipe.net in EXTERNAL:  # where it is installed, and on how many threads it runs, decides no figure
+        content["options"] = {key: value for key, value in recipe.options.items() if key not in ("python", "threads")}
     if pretrained is not None:
         content["pretrained"] = {"inputs": pretrained.data.inputs, "recipe": asdict(pretrained.recipe)}
     elif checkpoint_sha256 is not None:

@@ -93,12 +93,10 @@ def overview(summary: Summary, data: str, method: str, countermeasure: str) -> O
     if not counted:
         return head
     scores = [row.dsc.mean for row in counted]
-    controls = {row.victim: row.dsc.mean for row in summary.pick(data=data, method=CLEAN, countermeasure=NONE)}
-    before = {row.victim: row for row in summary.pick(data=data, method=method, countermeasure=NONE) if row.counts}
+    before = {row.victim for row in summary.pick(data=data, method=method, countermeasure=NONE) if row.counts}
     both = [row for row in counted if row.victim in before]
-    plain = _mean([controls.get(row.victim, NAN) for row in counted])
-    lost = _mean([before[row.victim].control - before[row.victim].dsc.mean for row in both])
-    won = _mean([row.dsc.mean - before[row.victim].dsc.mean for row in both])
+    plain = _mean([row.plain for row in counted])
+    lost, won = _mean([row.lost for row in both]), _mean([row.won for row in both])
     says = countermeasure != NONE and method != CLEAN and lost >= LEAST_DROP
     return Overview(
         *(data, method, countermeasure, head.counted, head.victims),
@@ -153,7 +151,7 @@ def bottom_line(summary: Summary) -> list[str]:
         summary: all figures.
 
     Returns:
-        One sentence a data set, of the method whose worst case is the lowest; more on what does not count.
+        One sentence a data set, of the method that holds best against the settings that all methods faced.
     """
     worst = worst_cases(summary)
     sentences = []
@@ -162,8 +160,14 @@ def bottom_line(summary: Summary) -> list[str]:
         if not here:
             sentences.append(f"{data}: no protection with a clean control that learnt, so nothing can be said.")
             continue
-        best = min(here, key=lambda one: one.row.dsc.mean)
-        head = f"{data}: {best.row.method} holds best of {len(here)} protections, yet" if len(here) > 1 else f"{data}:"
+        faced = fair_worst(summary, data, [one.row.method for one in here])
+        best = min(here, key=lambda one: faced.get(one.row.method, one.row.dsc.mean))
+        head = f"{data}:"
+        if faced and len(here) > 1:
+            head = (
+                f"{data}: of {len(here)} protections, {best.row.method} holds best against the settings that all of "
+                f"them faced (at most {100 * faced[best.row.method]:.1f} %), yet"
+            )
         where = "without countermeasure" if best.row.countermeasure == NONE else f"with {best.row.countermeasure}"
         tail = ""
         if np.isfinite(best.plain):
@@ -176,6 +180,26 @@ def bottom_line(summary: Summary) -> list[str]:
     return sentences
 
 
+def fair_worst(summary: Summary, data: str, methods: Sequence[str]) -> dict[str, float]:
+    """The highest DSC of each method over the victims and countermeasures that all of them faced, and that count.
+
+    Args:
+        summary: all figures.
+        data: name of the data set.
+        methods: labels.
+
+    Returns:
+        By method, any choice of the checkpoint; empty where they have no setting in common.
+    """
+    rows = {method: [row for row in summary.pick(None, data=data, method=method) if row.counts] for method in methods}
+    common = set.intersection(*({(row.victim, row.countermeasure) for row in found} for found in rows.values()))
+    scores = {
+        method: [row.dsc.mean for row in found if (row.victim, row.countermeasure) in common]
+        for method, found in rows.items()
+    }
+    return {method: max(found) for method, found in scores.items()} if common else {}
+
+
 def exclusions(summary: Summary) -> dict[str, list[str]]:
     """Which settings carry each flag, in words.
 
@@ -183,7 +207,7 @@ def exclusions(summary: Summary) -> dict[str, list[str]]:
         summary: all figures.
 
     Returns:
-        ``"data: victim, countermeasure"`` (and the method where the flag is of one method) by flag.
+        ``"data: victim, countermeasure"`` by flag.
     """
     found: dict[str, dict[str, None]] = {}
     for row in summary.rows:

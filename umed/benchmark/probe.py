@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from umed.benchmark.countermeasures.base import Chain
-from umed.benchmark.data import load_samples, split_cases
+from umed.benchmark.data import load_samples, split_cases, window_of
 from umed.benchmark.ready import crop_size, make_ready
 from umed.benchmark.recipes import default_recipe
 from umed.benchmark.scoring import dsc_table, mean_dsc, predict
@@ -95,6 +95,8 @@ def probe(
     split = split_cases(ids, seed=seed)
     published = (*split.train, *split.validation)  # no checkpoint is chosen, so nothing is held back for it
     clean = load_samples(input, ids)
+    clipped = window_of(clean.pick(published))
+    clean = clean.clip(clipped)
     dims = clean.images[0].ndim - 1
     patch, batch = ((96, 96), 4) if dims == 2 else ((32, 32, 32), 1)
     changes = {"steps": steps or (240 if dims == 2 else 300), "width": width, "patch": patch, "batch": batch}
@@ -103,9 +105,9 @@ def probe(
     test = make_ready(clean.pick(split.test), chain)
     scores, seconds, flat = [], 0.0, True
     for stage, root in (("probe on originals", input), ("probe on protected", output)):
-        source = clean.pick(published) if root is input else load_samples(output, published)
+        source = clean.pick(published) if root is input else load_samples(output, published).clip(clipped)
         train = make_ready(replace(source, classes=clean.classes), chain)
-        step = divisor(recipe, dims)
+        step = divisor(recipe)
         window = crop_size([image.shape[1:] for image in train.images], recipe.patch, step)
         channels = len(train.images[0])
         with torch.random.fork_rng(devices=[]):

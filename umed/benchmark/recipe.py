@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from umed.config import require
 
+EXTERNAL = frozenset({"nnunet"})
+"""Victims that bring their own training; see :mod:`umed.benchmark.external`."""
+
 
 @dataclass(frozen=True)
 class Pretrained:

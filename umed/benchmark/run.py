@@ -7,6 +7,7 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,12 +18,13 @@ from torch import Tensor, nn
 
 from umed.benchmark.cells import Cell, Scores
 from umed.benchmark.countermeasures.base import Chain, make_countermeasure
-from umed.benchmark.data import Samples, class_names, load_samples, subset_dataset
+from umed.benchmark.data import Samples, class_names, load_samples, subset_dataset, window_of
 from umed.benchmark.environment import environment
 from umed.benchmark.jobs import CellJob, PretrainJob, PriceJob, ProtectJob
 from umed.benchmark.ready import Ready, crop_size, make_ready
 from umed.benchmark.recipe import Recipe
 from umed.benchmark.scoring import Answers, predict, score
+from umed.benchmark.sets import CutSet
 from umed.benchmark.training import StepProgress, Training, train_victim
 from umed.benchmark.victims import EXTERNAL, build_victim, divisor, freeze_encoder, load_pretrained, read_checkpoint
 from umed.device import pick_device
@@ -74,12 +76,13 @@ def _protect(job: ProtectJob, progress: Progress | None) -> str:
     source = subset_dataset(job.data.root, job.data.published, job.out / "data" / f"{job.data.name}-published-{mark}")
     result = protect(source, job.folder, settings=job.settings, resume=job.folder.exists(), progress=progress)
     failed = [outcome for outcome in result.outcomes if outcome.status in ("failed", "skipped")]
-    if failed:
-        (job.folder / "umed" / "manifest.json").unlink(missing_ok=True)  # tried again by the next run
+    if failed:  # tried again by the next run
         raise VerificationError(
             f"{job.data.name}: expected all {len(job.data.published)} published cases to be protected by {job.label}, "
             f"but {len(failed)} were not, first {failed[0].id}: {failed[0].reason}"
         )
+    with atomic(job.stamp) as temporary:
+        temporary.touch()
     return str(job.folder)
 
 
@@ -96,7 +99,7 @@ def run_pretrain(job: PretrainJob, progress: StepProgress | None = None) -> str:
     with alone(job.file.with_name(f"{job.file.name}.lock")):
         if not job.done:
             chain = Chain()
-            cases = make_ready(_samples(job.data.root, job.data.ids).pick(job.data.split.train), chain)
+            cases = make_ready(_clean(job.data).pick(job.data.split.train), chain)
             network, step = _build(job.recipe, cases, chain, job.seed)
             train_victim(
                 network,
@@ -121,6 +124,12 @@ def run_cell(job: CellJob, progress: StepProgress | None = None) -> str:
     Returns:
         The JSON file.
     """
+    # Every shard needs the judge of the price, so two may meet there.
+    with alone(job.weights.with_suffix(".lock")) if job.keep_weights else nullcontext():
+        return _cell(job, progress)
+
+
+def _cell(job: CellJob, progress: StepProgress | None) -> str:
     if job.done:
         return str(job.file)
     if job.recipe.net in EXTERNAL:
@@ -202,23 +211,41 @@ def run_price(job: PriceJob, progress: Progress | None = None) -> str:
     return str(job.file)
 
 
-def _samples(root: Path, ids: tuple[str, ...]) -> Samples:
-    return _once((root, ids), lambda: load_samples(root, ids))
+def _originals(data: CutSet) -> tuple[Samples, tuple[float, float] | None]:
+    """All cases of a data set, clipped to the CT window of those that are published, and that window."""
+
+    def make() -> tuple[Samples, tuple[float, float] | None]:
+        samples = load_samples(data.root, data.ids)
+        window = window_of(samples.pick(data.published))
+        return samples.clip(window), window
+
+    return _once((data.root, data.files, data.split), make)
+
+
+def _clean(data: CutSet) -> Samples:
+    return _originals(data)[0]
+
+
+def _protected(job: ProtectJob) -> Samples:
+    """What was published, clipped like the originals and with their scales and classes."""
+
+    def make() -> Samples:
+        clean, window = _originals(job.data)
+        samples = load_samples(job.folder, job.data.published).clip(window)
+        return replace(samples, classes=clean.classes, scales=clean.pick(samples.ids).scales)
+
+    return _once(job.folder, make)
 
 
 def _cases(job: CellJob, chain: Chain) -> tuple[Ready, dict[str, Ready], Ready]:
     """Training, validation and test cases as the victim sees them, kept for the next victim."""
     split, seed = job.data.split, job.spec.seed
     protected = None if job.protected is None else job.protected.folder
-    steps = json.dumps(job.steps)
-    key = (job.data.root, protected, steps, seed if chain.seeded else None)
+    key = (job.data.root, job.data.files, split, protected, json.dumps(job.steps), seed if chain.seeded else None)
 
     def make() -> tuple[Ready, dict[str, Ready], Ready]:
-        clean = _samples(job.data.root, job.data.ids)
-        published = clean.pick(job.data.published)
-        if protected is not None:
-            published = replace(_samples(protected, job.data.published), classes=clean.classes)
-            published = replace(published, scales=clean.pick(job.data.published).scales)
+        clean = _clean(job.data)
+        published = clean.pick(job.data.published) if job.protected is None else _protected(job.protected)
         selected = chain.select(published.pick(split.train), clean.pick(split.train), seed)
         chain.fit(selected, seed, pick_device(job.device))
         validation = {"clean": make_ready(clean.pick(split.validation), chain)}
@@ -233,7 +260,7 @@ def _build(recipe: Recipe, cases: Ready, chain: Chain, seed: int) -> tuple[nn.Mo
     """A fresh network whose weights depend on the seed alone, and the divisor of its crops."""
     dims, channels = cases.images[0].ndim - 1, len(cases.images[0])
     recipe = _scaled(recipe, chain.scale)
-    step = divisor(recipe, dims)
+    step = divisor(recipe)
     patch = crop_size([image.shape[1:] for image in cases.images], recipe.patch, step)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -287,7 +314,7 @@ def _judge(
 def _draw(job: CellJob, test: Ready, answers: Answers) -> str:
     """Keep what the last checkpoint says about some test cases: the slice with most foreground, as small pictures."""
     arrays: dict[str, Any] = {}
-    clean = _samples(job.data.root, job.data.ids).pick(test.ids)
+    clean = _clean(job.data).pick(test.ids)
     for number, row in enumerate(np.linspace(0, len(test.ids) - 1, min(SHOWN, len(test.ids))).astype(int)):
         image, truth, answer = clean.images[row].numpy(), test.truths[row].numpy(), answers[row].numpy()
         if truth.ndim == 3:
@@ -305,7 +332,7 @@ def _draw(job: CellJob, test: Ready, answers: Answers) -> str:
 
 def _predictor(job: CellJob) -> Callable[[Tensor], Tensor]:
     """A clean-trained victim as a function of one image in physical units."""
-    clean = _samples(job.data.root, job.data.ids)
+    clean, clipped = _originals(job.data)
     chain = Chain()
     ready = make_ready(clean.pick(job.data.split.train), chain)
     network, step = _build(job.recipe, ready, chain, job.spec.seed)
@@ -316,7 +343,7 @@ def _predictor(job: CellJob) -> Callable[[Tensor], Tensor]:
 
     def segment(image: Tensor) -> Tensor:
         label = torch.zeros(image.shape[1:], dtype=torch.uint8)
-        one = make_ready(Samples(("one",), (image,), (label,), clean.classes), chain)
+        one = make_ready(Samples(("one",), (image,), (label,), clean.classes).clip(clipped), chain)
         return predict(network, one.images, device, window, [label.shape], job.recipe.bfloat16)[0]
 
     return segment

@@ -39,13 +39,13 @@ def is_flat(
         tolerance: the share of the whole fall that may still happen there.
 
     Returns:
-        Whether it is flat; never for fewer than 10 steps.
+        Whether it is flat; never for fewer than 10 steps, or where it is not finite.
 
     >>> is_flat([1 / (1 + step) for step in range(1000)]), is_flat([1 - step / 1000 for step in range(1000)])
     (True, False)
     """
     values = np.asarray(loss, dtype=np.float64)
-    if values.size < 10:
+    if values.size < 10 or not np.isfinite(values).all():
         return False
     weights = np.ones(values.size) if rates is None else np.asarray(rates, dtype=np.float64)
     distance = np.cumsum(weights)

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +20,8 @@ from umed.io import files
 from umed.io.layouts import find_dataset
 from umed.sample import make_phantom
 
+INDEX = ("modality", "channel_names", "labels", "regions_class_order")
+
 
 @dataclass(frozen=True)
 class CutSet:
@@ -26,7 +31,7 @@ class CutSet:
         name: in the grid.
         root: folder of the originals.
         split: which case is used for what.
-        files: hash of the content of all its cases' files.
+        files: hash of the content of all its cases' files, and of what its index says of modality and classes.
     """
 
     name: str
@@ -94,6 +99,7 @@ def find_source(grid: Grid, name: str) -> Path:
             raise InputError(f"{root}: expected at least 4 labelled cases to split, got {have}.")
         if source.cases is not None and have < source.cases:
             raise InputError(f"{root}: expected {source.cases} labelled cases, got {have}. Ask for fewer.")
+        split_cases(choose(cases, source), seed=source.seed, test=source.test, validation=source.validation)
     except (UmedError, OSError) as error:
         raise grid.error("data", name, f"{error} Give its folder with --data {name}=FOLDER.") from error
     return root
@@ -112,7 +118,16 @@ def look_at(grid: Grid, name: str, scratch: Path) -> Facts:
     """
     source = grid.data[name]
     if source.path is None:
-        return gather(find_dataset(make_phantom(scratch / name, **{**source.phantom, "cases": 2})))
+        default = inspect.signature(make_phantom).parameters["cases"].default
+        have = len(choose(tuple(map(str, range(source.phantom.get("cases", default)))), source))
+        if have < (source.cases or 4):
+            raise grid.error(
+                "data", name, f"expected {source.cases or 4} cases, the phantom has {have}. Ask for fewer."
+            )
+        try:
+            return gather(find_dataset(make_phantom(scratch / name, **{**source.phantom, "cases": 2})))
+        except (TypeError, ValueError, UmedError) as error:
+            raise grid.error("data", name, f"phantom: {error}") from error
     root = find_source(grid, name)
     few = choose(labelled_ids(root), source)[:8]
     if source.resize is not None:
@@ -140,23 +155,56 @@ def cut_set(grid: Grid, name: str, out: Path) -> CutSet:
     else:
         found = find_source(grid, name)
         ids = choose(labelled_ids(found), source)
-        mark = digest([str(found.resolve()), list(ids), source.resize])
+        mark = digest([str(found.resolve()), _index(found), _stamps(found, ids), source.resize])
         root = out / "data" / f"{name}-{mark}"
         if source.resize is not None:
             resized_pictures(found, source.resize, root, ids)
         else:
             subset_dataset(found, ids, root)
     split = split_cases(ids, seed=source.seed, test=source.test, validation=source.validation)
-    return CutSet(name, root, split, _hash(root, ids))
+    return CutSet(name, root, split, digest([_index(root), _contents(root, ids)], 16))
 
 
-def _hash(root: Path, ids: tuple[str, ...]) -> str:
-    """Hash of the content of the cases' files, by case; where they lie plays no part."""
+def common_cases(grid: Grid, one: CutSet, other: CutSet) -> list[str]:
+    """Cases of a data set that another one trains on: the same file of the same source, or the same content.
+
+    Args:
+        grid: the grid, which knows the sources.
+        one: the data set.
+        other: what a victim is trained on first.
+
+    Returns:
+        Ids in ``one``.
+    """
+    sources = [grid.data[part.name].path for part in (one, other)]
+    same = None not in sources and len({(grid.folder / str(path)).resolve() for path in sources}) == 1
+    seen = {tuple(content[:-1]) for content in _contents(other.root, other.split.train).values()}
+    mine = _contents(one.root, one.ids)
+    return [name for name in one.ids if (same and name in other.split.train) or tuple(mine[name][:-1]) in seen]
+
+
+def _contents(root: Path, ids: tuple[str, ...]) -> dict[str, list[str]]:
+    """Hashes of each case's files, the label last; where they lie plays no part."""
     dataset = find_dataset(root)
     wanted = set(ids)
-    content = {
+    return {
         case.id: [files.sha256(dataset.root / path) for path in (*case.images, case.label) if path is not None]
         for case in dataset.cases
         if case.id in wanted
     }
-    return digest(content, 16)
+
+
+def _index(root: Path) -> dict[str, Any]:
+    """What ``dataset.json`` says that a plan depends on: modality and classes."""
+    path = root / "dataset.json"
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {key: content[key] for key in INDEX if key in content}
+
+
+def _stamps(root: Path, ids: tuple[str, ...]) -> list[tuple[str, int, int]]:
+    """Size and time of each case's files, which change when a source does."""
+    dataset = find_dataset(root)
+    wanted = set(ids)
+    paths = [path for case in dataset.cases if case.id in wanted for path in (*case.images, case.label) if path]
+    found = [(path.as_posix(), (dataset.root / path).stat()) for path in paths]
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from umed.benchmark.cells import CHOICES, CLEAN, NONE, Cell, digest
+from umed.benchmark.cells import CHOICES, CLEAN, NONE, Cell, Table, digest
 from umed.benchmark.statistics import (
     NAN,
     Distance,
@@ -56,12 +56,15 @@ class Row:
         hd95: 95th percentile Hausdorff distance in ``unit``.
         unit: ``"mm"`` or ``"px"``.
         classes: DSC of each class.
-        control: DSC of the clean control of the same victim, countermeasure and choice.
-        difference: DSC minus that of the control, case by case.
+        control: DSC of the clean control of the same victim, countermeasure, choice and seeds.
+        difference: DSC minus that of the control, case by case and of the same seeds.
         pairs: cases in that difference.
+        plain: DSC of the clean control without any countermeasure, of the seeds that all four trainings have.
+        lost: how much less the same victim reaches on protected data without any countermeasure, of the same seeds.
+        won: how much of it the countermeasure restores, of the same seeds; 0 without any.
         net: DSC as a share of the same victim's, trained on clean data without any countermeasure.
-        brought_back: share of the lost DSC that the countermeasure restores; NaN where the setting or the one without
-            countermeasure does not count, or less than :data:`LEAST_DROP` is lost.
+        brought_back: ``won`` as a share of ``lost``; NaN where the setting or the one without countermeasure does not
+            count, or less than :data:`LEAST_DROP` is lost.
         cost: DSC that the countermeasure costs the thief on clean data.
         flat: trainings whose loss was flat at the end.
         psnr: of the protected images, dB.
@@ -84,6 +87,9 @@ class Row:
     control: float = NAN
     difference: Estimate = field(default_factory=Estimate)
     pairs: int = 0
+    plain: float = NAN
+    lost: float = NAN
+    won: float = NAN
     net: float = NAN
     brought_back: float = NAN
     cost: float = NAN
@@ -187,43 +193,44 @@ class _Maker:
 
     def __init__(self, groups: Mapping[Group, list[Cell]], prices: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
         self.groups, self.prices = groups, prices
-        self.grids: dict[tuple[Group, str], tuple[list[str], Floats]] = {}
-        self.means: dict[tuple[Group, str, bool], float] = {}
+        self.tables: dict[tuple[Group, str], dict[int, tuple[tuple[str, ...], Table]]] = {}
+        self.means: dict[tuple[Group, str, tuple[int, ...]], float] = {}
         self.best = {data: self._best_control(data) for data in {key[0] for key in groups}}
 
-    def grid(self, key: Group, choice: str) -> tuple[list[str], Floats]:
-        """Case ids and DSC of each seed and case; empty where there is none."""
-        if (key, choice) not in self.grids:
-            having = [cell for cell in self.groups.get(key, []) if choice in cell.choices]
-            tables = {i: (cell.cases, cell.choices[choice].dsc) for i, cell in enumerate(having)}
-            self.grids[key, choice] = by_case(tables)
-        return self.grids[key, choice]
+    def seeds(self, key: Group, choice: str) -> set[int]:
+        """Seeds of a group that have a choice."""
+        return set(self._tables(key, choice))
 
-    def control(self, key: Group, choice: str) -> tuple[list[str], Floats]:
-        """The clean control of a group; it has no protected validation cases, so its best on clean ones stands in."""
-        clean = (key[0], CLEAN, *key[2:])
-        found = self.grid(clean, choice)
-        if choice == "best_protected" and not found[1].size:
-            found = self.grid(clean, "best_clean")
-        return found
+    def _tables(self, key: Group, choice: str) -> dict[int, tuple[tuple[str, ...], Table]]:
+        if (key, choice) not in self.tables:  # a clean control has no protected validation cases: its best stands in
+            stands_in = key[1] == CLEAN and choice == "best_protected"
+            name = "best_clean" if stands_in else choice
+            having = [cell for cell in self.groups.get(key, []) if name in cell.choices]
+            self.tables[key, choice] = {cell.spec.seed: (cell.cases, cell.choices[name].dsc) for cell in having}
+        return self.tables[key, choice]
 
-    def mean(self, key: Group, choice: str, *, control: bool = False) -> float:
-        """Mean DSC of a group, or of its clean control."""
-        asked = (key, choice, control)
+    def grid(self, key: Group, choice: str, seeds: Collection[int]) -> tuple[list[str], Floats]:
+        """Case ids and DSC of each of the seeds and each case; empty where there is none."""
+        tables = self._tables(key, choice)
+        return by_case({seed: tables[seed] for seed in sorted(seeds) if seed in tables})
+
+    def mean(self, key: Group, choice: str, seeds: Collection[int]) -> float:
+        """Mean DSC of a group over some seeds."""
+        asked = (key, choice, tuple(sorted(seeds)))
         if asked not in self.means:
-            seeds = mean_of((self.control if control else self.grid)(key, choice)[1], axis=1)
-            self.means[asked] = float(mean_of(seeds))
+            self.means[asked] = float(mean_of(mean_of(self.grid(key, choice, seeds)[1], axis=1)))
         return self.means[asked]
 
     def _best_control(self, data: str) -> float:
         """Best clean control without countermeasure (with any, where there is no other), last checkpoint."""
         clean = [key for key in self.groups if key[:2] == (data, CLEAN)]
         chosen = [key for key in clean if key[3] == NONE] or clean
-        means = [self.mean(key, "last") for key in chosen]
+        means = [self.mean(key, "last", self.seeds(key, "last")) for key in chosen]
         return max((mean for mean in means if np.isfinite(mean)), default=NAN)
 
     def flags(self, key: Group, seeds: int) -> tuple[str, ...]:
-        control = self.mean(key, "last", control=True)
+        clean = clean_of(key)
+        control = self.mean(clean, "last", self.seeds(clean, "last") & self.seeds(key, "last"))
         found = []
         if not np.isfinite(control):
             found.append(NO_CONTROL)
@@ -240,19 +247,25 @@ class _Maker:
         if not cells:
             return None
         scores = [cell.choices[choice] for cell in cells]
-        ids, grid = self.grid(key, choice)
+        mine = self.seeds(key, choice)
+        grid = self.grid(key, choice, mine)[1]
         nsd = by_case({i: (cell.cases, cell.choices[choice].nsd) for i, cell in enumerate(cells)})[1]
-        dsc, control = estimate(grid), self.control(key, choice)
-        difference, pairs = (Estimate(), 0) if key[1] == CLEAN else paired((ids, grid), control)
-        controlled = self.mean(key, choice, control=True)
+        dsc, clean = estimate(grid), clean_of(key)
+        both = mine & self.seeds(clean, choice)
+        pair = (self.grid(key, choice, both), self.grid(clean, choice, both))
+        difference, pairs = (Estimate(), 0) if key[1] == CLEAN else paired(*pair)
         plain_key: Group = (*key[:3], NONE)
-        plain, plain_control = (self.mean(plain_key, choice, control=one) for one in (False, True))
+        plain_clean = clean_of(plain_key)
+        four = both & self.seeds(plain_key, choice) & self.seeds(plain_clean, choice)
+        plain = self.mean(plain_clean, choice, four)
+        before, now = self.mean(plain_key, choice, four), self.mean(key, choice, four)
+        lost, won = plain - before, now - before
         restored, cost = NAN, NAN
         if key[3] != NONE:
-            cost = plain_control - controlled
+            cost = plain - self.mean(clean, choice, four)
             counts = not {*self.flags(key, 0), *self.flags(plain_key, 0)} & set(EXCLUDING)
-            if key[1] != CLEAN and counts and plain_control - plain >= LEAST_DROP:
-                restored = (dsc.mean - plain) / (plain_control - plain)
+            if key[1] != CLEAN and counts and lost >= LEAST_DROP:
+                restored = won / lost
         price = self.prices.get((key[0], key[1]), {})
         means = class_means([one.dsc for one in scores])
         return Row(
@@ -265,10 +278,13 @@ class _Maker:
             hd95=distances(scores),
             unit=cells[0].unit,
             classes=dict(zip(cells[0].classes, means, strict=False)),
-            control=controlled,
+            control=self.mean(clean, choice, both),
             difference=difference,
             pairs=pairs,
-            net=dsc.mean / plain_control if plain_control > 0 else NAN,
+            plain=plain,
+            lost=lost,
+            won=won,
+            net=now / plain if plain > 0 else NAN,
             brought_back=restored,
             cost=cost,
             flat=sum(cell.flat for cell in cells),
@@ -276,6 +292,11 @@ class _Maker:
             psnr_roi=figure(price, "psnr_roi"),
             flags=self.flags(key, len(cells)),
         )
+
+
+def clean_of(key: Group) -> Group:
+    """The clean control of a group."""
+    return (key[0], CLEAN, *key[2:])
 
 
 def figures(price: Mapping[str, Any], before: str = "") -> dict[str, float]:

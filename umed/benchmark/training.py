@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from umed.benchmark.cells import CHOICES
+from umed.benchmark.cells import CHOICES, finite
 from umed.benchmark.countermeasures.base import Chain, Loss, Moment, Predict
 from umed.benchmark.ready import Batches, Ready
 from umed.benchmark.recipe import Recipe
@@ -34,7 +34,7 @@ class Training:
 
     Args:
         window: size of the crops, which is also the window of the predictions.
-        loss: training loss of each step.
+        loss: training loss of each step, maybe not finite.
         flat: whether the loss was flat at the end; see :func:`umed.benchmark.schedule.is_flat`.
         validation: step and mean DSC on each validation set of each checkpoint.
         steps: step of each of :data:`umed.benchmark.cells.CHOICES` that there is.
@@ -52,12 +52,12 @@ class Training:
     train_seconds: float = 0.0
     predict_seconds: float = 0.0
 
-    def curve(self, points: int = 50) -> tuple[float, ...]:
-        """Mean loss of each of ``points`` equal parts of the training."""
+    def curve(self, points: int = 50) -> tuple[float | None, ...]:
+        """Mean loss of each of ``points`` equal parts of the training, ``None`` where it was not finite."""
         count = min(points, len(self.loss))
         bounds = [round(len(self.loss) * k / count) for k in range(count + 1)]
         parts = (self.loss[low:high] for low, high in zip(bounds, bounds[1:], strict=False))
-        return tuple(round(sum(part) / len(part), 4) for part in parts)
+        return finite([sum(part) / len(part) for part in parts])
 
 
 def train_victim(

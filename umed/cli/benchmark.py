@@ -69,8 +69,7 @@ def run(args: argparse.Namespace) -> int:
     common: dict[str, Any] = {"data": args.data, "changes": changes, "device": args.device, "workers": args.workers}
     if args.dry_run:
         seen = preview(args.grid, out, **common)
-        rows = [{"cell": title, "seconds": seconds} for title, seconds in seen.rows]
-        print(json.dumps({"cells": rows, "seconds": seen.seconds}, indent=2) if args.json else seen.summary())
+        print(json.dumps(seen.to_dict(), indent=2) if args.json else seen.summary())
         return 0
     ended = benchmark(
         args.grid,

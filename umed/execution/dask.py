@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from umed.errors import ConfigError
-from umed.execution.tasks import TRIES, Board, Done, Task, perform
+from umed.execution.tasks import Board, Done, Task, perform
 
 TIMEOUT = 20
 """Seconds to wait for the scheduler to answer."""
@@ -24,7 +24,6 @@ def run_on_dask(board: Board, scheduler: str) -> None:
     """
     try:
         from distributed import Client, as_completed
-        from distributed.scheduler import KilledWorker
     except ImportError as error:
         raise ConfigError(f"scheduler: needs Dask ({error}). Install it: pip install 'umed[dask]'.") from error
     try:
@@ -36,7 +35,6 @@ def run_on_dask(board: Board, scheduler: str) -> None:
         ) from error
     with client:
         running: dict[Any, Task] = {}
-        tries: dict[str, int] = {}
         finished = as_completed(loop=client.loop)
 
         def start(task: Task) -> None:
@@ -56,11 +54,7 @@ def run_on_dask(board: Board, scheduler: str) -> None:
             lost = future.exception()
             if lost is None:
                 board.finish(future.result())
-            elif isinstance(lost, KilledWorker) and tries.get(task.name, 0) + 1 < TRIES:
-                tries[task.name] = tries.get(task.name, 0) + 1
-                start(task)
-                continue
-            else:
+            else:  # KilledWorker: Dask has tried it again already, see distributed.scheduler.allowed-failures
                 text = " ".join(f"{type(lost).__name__}: {lost}".split())
                 board.finish(Done(task.name, None, f"its Dask worker failed: {text}. Look at the worker's log."))
             future.release()

@@ -52,11 +52,11 @@ def run_on_processes(board: Board, workers: int, threads: int | None = None) -> 
     """
     each = threads or max(1, (os.cpu_count() or 1) // workers)
     pool: list[_Worker] = []
-    tries: dict[str, int] = {}
     again: list[Task] = []
+    lost = _Lost(board, again)
     try:
         while not board.over:
-            _hand_out(board, pool, again, min(workers, len(board.tasks)), each)
+            _hand_out(board, pool, again, min(workers, len(board.tasks)), each, lost)
             busy = [worker for worker in pool if worker.task is not None]
             if not busy:
                 break  # everything that was left could not run
@@ -69,23 +69,36 @@ def run_on_processes(board: Board, workers: int, threads: int | None = None) -> 
                 except (EOFError, ConnectionError):
                     worker.close()
                     pool.remove(worker)
-                    tries[task.name] = tries.get(task.name, 0) + 1
-                    if tries[task.name] < TRIES:
-                        again.append(task)
-                        continue
-                    code = worker.process.exitcode
-                    done = Done(
-                        task.name,
-                        None,
-                        f"its worker process died {TRIES} times (exit code {code}). Out of memory? Use fewer workers.",
-                    )
+                    lost(task, worker.process.exitcode)
+                    continue
                 board.finish(done)
     finally:
         for worker in pool:
             worker.close()
 
 
-def _hand_out(board: Board, pool: list[_Worker], again: list[Task], most: int, threads: int) -> None:
+class _Lost:
+    """What becomes of a task whose worker died: done again, a few times.
+
+    Args:
+        board: hears of tasks that are given up.
+        again: where tasks go that are done again.
+    """
+
+    def __init__(self, board: Board, again: list[Task]) -> None:
+        self.board, self.again = board, again
+        self.tries: dict[str, int] = {}
+
+    def __call__(self, task: Task, code: int | None) -> None:
+        self.tries[task.name] = self.tries.get(task.name, 0) + 1
+        if self.tries[task.name] < TRIES:
+            self.again.append(task)
+            return
+        text = f"its worker process died {TRIES} times (exit code {code}). Out of memory? Use fewer workers."
+        self.board.finish(Done(task.name, None, text))
+
+
+def _hand_out(board: Board, pool: list[_Worker], again: list[Task], most: int, threads: int, lost: _Lost) -> None:
     """Give every idle worker something to do, and start workers while there is more to do than hands."""
     while True:
         idle = next((worker for worker in pool if worker.task is None), None)
@@ -99,10 +112,10 @@ def _hand_out(board: Board, pool: list[_Worker], again: list[Task], most: int, t
             pool.append(idle)
         try:
             idle.start(task)
-        except (BrokenPipeError, ConnectionError):  # it died while it was idle
+        except (BrokenPipeError, ConnectionError):  # it died while it was idle, or as soon as it started
             idle.close()
             pool.remove(idle)
-            again.append(task)
+            lost(task, idle.process.exitcode)
 
 
 def _serve(pipe: Connection, threads: int) -> None:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from umed.errors import ConfigError
 from umed.execution.tasks import Board, Done, OnDone, Task, perform
@@ -19,13 +21,14 @@ def execute(
 ) -> dict[str, Done]:
     """Run tasks, each after those that it needs. One that fails stops only those that need it.
 
-    A worker that dies is replaced, and what it was doing is done again, at most three times.
+    A worker that dies is replaced, and what it was doing is done again: at most three times here, as often as
+    ``distributed.scheduler.allowed-failures`` says on Dask.
 
     Args:
         tasks: in the order in which they should start.
         workers: local processes; 1 is this process itself.
         scheduler: address of a Dask scheduler, such as ``"tcp://127.0.0.1:8786"``, instead of local processes.
-        threads: of each local process; the cores divided by the workers if ``None``.
+        threads: of each local process; if ``None``, the cores divided by the workers.
         on_done: called with each outcome, how many there are, and how many there will be.
 
     Returns:
@@ -50,10 +53,30 @@ def execute(
 
         run_on_processes(board, workers, threads)
     else:
-        _run_here(board)
+        _run_here(board, threads)
     return board.outcomes()
 
 
-def _run_here(board: Board) -> None:
-    while (task := board.take()) is not None:
-        board.finish(perform(task))
+def _run_here(board: Board, threads: int | None) -> None:
+    with limited(threads):
+        while (task := board.take()) is not None:
+            board.finish(perform(task))
+
+
+@contextmanager
+def limited(threads: int | None) -> Iterator[None]:
+    """Let torch use so many threads in this process, if it is imported at all.
+
+    Args:
+        threads: ``None`` leaves it as it is.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or threads is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -109,15 +109,23 @@ class Board:
 
     def take(self) -> Task | None:
         """The first waiting task whose needs are done; tasks that can never run are ended on the way."""
-        for name, task in list(self.waiting.items()):
-            failed = [need for need in task.needs if need in self.done and self.done[need].error is not None]
-            if failed:
-                del self.waiting[name]
-                self.finish(Done(name, None, f"not run, because this failed: {failed[0]}"))
-                return self.take()
-            if all(need in self.done for need in task.needs):
-                return self.waiting.pop(name)
+        while (name := self._next()) is not None:
+            task = self.waiting.pop(name)
+            failed = next((need for need in task.needs if self._failed(need)), None)
+            if failed is None:
+                return task
+            self.finish(Done(name, None, f"not run, because this failed: {failed}"))
         return None
+
+    def _next(self) -> str | None:
+        """The first waiting task that can run, or that never will."""
+        for name, task in self.waiting.items():
+            if any(map(self._failed, task.needs)) or all(need in self.done for need in task.needs):
+                return name
+        return None
+
+    def _failed(self, name: str) -> bool:
+        return name in self.done and self.done[name].error is not None
 
     def finish(self, done: Done) -> None:
         """Note what came of a task."""

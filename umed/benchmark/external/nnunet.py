@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from umed.benchmark.cells import Cell
+from umed.benchmark.cells import Cell, finite
 from umed.benchmark.countermeasures.base import Chain
 from umed.benchmark.data import class_names, load_samples
 from umed.benchmark.environment import environment
@@ -154,7 +154,7 @@ def run_external(job: CellJob) -> str:
         classes=class_names(data.root, test.classes),
         cases=test.ids,
         choices=choices,
-        loss=tuple(round(value, 4) for value in result["loss"]),
+        loss=finite(result["loss"]),
         validation=validation,
         seconds={name: round(value, 3) for name, value in seconds.items()},
         environment=environment(),

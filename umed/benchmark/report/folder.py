@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from umed.benchmark.cells import Cell, read_cells
+from umed.benchmark.cells import Cell, json_files, read_cell
 from umed.benchmark.summary import Summary, summarise
 from umed.errors import InputError
 
@@ -50,23 +50,23 @@ def read_folder(folder: Path) -> Found:
     Raises:
         InputError: when there is no cell, or a file cannot be read.
     """
-    cells = read_cells(folder / "cells")
     grid = read_json(folder / "grid.json") if (folder / "grid.json").is_file() else {}
-    prices = {path.name: read_json(path) for path in sorted((folder / "price").glob("*.json"))}
     notes = []
-    wanted = _names(grid, "cells")
-    if wanted:
-        kept = [cell for cell in cells if cell.spec.file in wanted]
-        notes += _count(len(cells) - len(kept), "of earlier settings left out: the present grid does not name {them}")
+    found, wanted = json_files(folder / "cells"), _names(grid, "cells")
+    if wanted:  # others may be of settings, and even of a format, of long ago
+        kept = [path for path in found if path.name in wanted]
+        notes += _count(len(found) - len(kept), "of earlier settings left out: the present grid does not name {them}")
         notes += _count(len(wanted) - len(kept), "of the grid not there yet: run the same command again")
-        cells = kept
+        found = kept
+    cells = [read_cell(path) for path in found]
     if not cells:
         raise InputError(
             f"{folder}: expected cells/*.json of a benchmark, found none{' of its grid' if wanted else ''}. "
             f"Run: umed benchmark GRID.yaml --out {folder}"
         )
     priced = _names(grid, "price")
-    chosen = [price for name, price in prices.items() if not priced or name in priced]
+    prices = [path for path in json_files(folder / "price") if not priced or path.name in priced]
+    chosen = [read_json(path) for path in prices]
     axes = [grid[axis] for axis in ("methods", "data") if isinstance(grid.get(axis), (list, dict))]
     summary = summarise(cells, chosen, [str(name) for axis in axes for name in axis])
     return Found(folder, tuple(cells), replace(summary, notes=(*notes, *summary.notes)), grid)

@@ -12,22 +12,19 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-from umed.benchmark.recipe import Recipe
+from umed.benchmark.recipe import EXTERNAL, Recipe
 from umed.errors import ConfigError, did_you_mean
 from umed.registry import resolve
 
 DIVISORS = {"unetr": 16, "swin_unetr": 32, "flexible_unet": 32, "strided_unet": 8, "attention_unet": 8}
 DEFAULT_DIVISOR = 16
-EXTERNAL = frozenset({"nnunet"})
-"""Victims that bring their own training; see :mod:`umed.benchmark.external`."""
 
 
-def divisor(recipe: Recipe, spatial_dims: int) -> int:
+def divisor(recipe: Recipe) -> int:
     """Sides of the crops are multiples of it.
 
     Args:
         recipe: of the victim.
-        spatial_dims: 2 or 3.
 
     Returns:
         The divisor.
@@ -68,8 +65,9 @@ def build_victim(
                 if "patch" in inspect.signature(build).parameters:
                     shape["patch"] = tuple(patch)
                 network = build(**shape, classes=classes, width=recipe.width, **recipe.options)
-    except ImportError as error:  # monai's optional imports
-        raise ConfigError(f"{recipe.net}: {_line(error)}. Install it: pip install 'umed[benchmark]'.") from error
+    except ImportError as error:  # monai's optional imports, or a target that is not there
+        hint = "Check its path" if recipe.target else "Install it: pip install 'umed[benchmark]'"
+        raise ConfigError(f"{recipe.target or recipe.net}: {_line(error)}. {hint}.") from error
     except (TypeError, ValueError, AssertionError, LookupError, RuntimeError) as error:
         raise ConfigError(_explain(recipe, spatial_dims, error)) from error
     if not isinstance(network, nn.Module):
@@ -116,12 +114,11 @@ def check_victim(recipe: Recipe, *, spatial_dims: int, in_channels: int, classes
         return
     name, size = recipe.target or recipe.net, "x".join(map(str, patch))
     with torch.random.fork_rng(devices=[]):
-        network = build_victim(
-            recipe, spatial_dims=spatial_dims, in_channels=in_channels, classes=classes, patch=patch
-        ).eval()
+        network = build_victim(recipe, spatial_dims=spatial_dims, in_channels=in_channels, classes=classes, patch=patch)
         try:
             with torch.no_grad():
-                output = network(torch.zeros(1, in_channels, *patch))
+                network.train()(torch.rand(recipe.batch, in_channels, *patch))  # batch norm wants more than one value
+                output = network.eval()(torch.zeros(1, in_channels, *patch))
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise ConfigError(
                 f"{name}: expected to take {spatial_dims}D crops of {size}, got: {_line(error)}. Set training.patch."
