@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import errno
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,9 +24,6 @@ from umed.records import GENERATORS, REPORT, Store, check_run, hash_of, start_ru
 from umed.registry import resolve
 from umed.result import Result
 from umed.types import Dataset, Outcome, Progress
-
-logger = logging.getLogger(__name__)
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def protect(

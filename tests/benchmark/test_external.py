@@ -50,7 +50,7 @@ def grid(tmp_path: Path) -> Path:
 
 def test_volumes_become_raw_data_with_their_split(phantom: Path, tmp_path: Path) -> None:
     ids = [f"phantom_{number:03d}" for number in range(5)]
-    names = write_raw(tmp_path, phantom, phantom, ids[:2], ids[2:3], ids[3:], 4)
+    names = write_raw(tmp_path, phantom, phantom, ids[:2], ids[2:3], ids[3:], 4, ct=True)
     root = tmp_path / "raw" / DATASET
     assert names == {ids[3]: "case_0003", ids[4]: "case_0004"}
     assert sorted(path.name for path in (root / "imagesTr").iterdir()) == [f"case_000{k}_0000.nii.gz" for k in range(3)]
@@ -58,6 +58,7 @@ def test_volumes_become_raw_data_with_their_split(phantom: Path, tmp_path: Path)
     assert sorted(path.name for path in (root / "imagesTs").iterdir()) == [f"case_000{k}_0000.nii.gz" for k in (3, 4)]
     content = json.loads((root / "dataset.json").read_text())
     assert content["labels"] == {"background": 0, "class1": 1, "class2": 2, "class3": 3}
+    assert content["channel_names"] == {"0": "CT"}
     assert content["file_ending"] == ".nii.gz" and content["numTraining"] == 3 and len(content["channel_names"]) == 1
     split = json.loads((tmp_path / "splits.json").read_text())
     assert split == [{"train": ["case_0000", "case_0001"], "val": ["case_0002"]}]

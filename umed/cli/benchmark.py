@@ -89,10 +89,14 @@ def _command(args: argparse.Namespace) -> str:
     """The command for the record; folders are cut to their names, where data lie is nobody's business."""
     words = ["umed benchmark", Path(args.grid).name]
     words += [f"--data {name}{equals}{Path(folder).name}" for name, equals, folder in map(_parts, args.data)]
-    words += [f"--set {one}" for one in args.set]
+    words += [f"--set {key}={Path(value).name if key.endswith('path') else value}" for key, value in _pairs(args.set)]
     if args.seeds:
         words.append("--seeds " + " ".join(map(str, args.seeds)))
     return " ".join(words)
+
+
+def _pairs(entries: list[str]) -> list[tuple[str, str]]:
+    return [(key, value) for key, _, value in (entry.partition("=") for entry in entries)]
 
 
 def _parts(entry: str) -> tuple[str, str, str]:

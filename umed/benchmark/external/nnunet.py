@@ -22,7 +22,7 @@ import torch
 
 from umed.benchmark.cells import Cell, finite
 from umed.benchmark.countermeasures.base import Chain
-from umed.benchmark.data import class_names, load_samples
+from umed.benchmark.data import class_names, load_samples, window_of
 from umed.benchmark.environment import environment
 from umed.benchmark.external.raw import DATASET, read_answer, write_raw
 from umed.benchmark.jobs import CellJob
@@ -129,7 +129,8 @@ def run_external(job: CellJob) -> str:
     work = job.out / "external" / job.spec.key
     work.mkdir(parents=True, exist_ok=True)
     published = data.root if job.protected is None else job.protected.folder
-    names = write_raw(work, published, data.root, split.train, split.validation, split.test, clean.classes)
+    ct = window_of(clean.pick(data.published)) is not None
+    names = write_raw(work, published, data.root, split.train, split.validation, split.test, clean.classes, ct)
     result = _start(job, options, work, test.images[0].ndim - 1)
     middle = time.perf_counter()
     best = "best_clean" if job.protected is None else "best_protected"

@@ -31,6 +31,7 @@ def write_raw(
     validation: Sequence[str],
     test: Sequence[str],
     classes: int,
+    ct: bool = False,
 ) -> dict[str, str]:
     """Write a release and the clean test images as nnU-Net's raw data, with a split that it must keep to.
 
@@ -42,6 +43,7 @@ def write_raw(
         validation: published cases that nnU-Net validates on.
         test: clean cases to predict.
         classes: number of classes, background included.
+        ct: whether volumes are CT, which nnU-Net clips and normalises in a way of its own.
 
     Returns:
         nnU-Net's name of each test case, by case id.
@@ -68,8 +70,9 @@ def write_raw(
             ending, channels = _write_image(dataset.root, case, root / images, names[case_id])
             if images == "imagesTr":
                 _write_label(dataset.root, case, root / "labelsTr" / f"{names[case_id]}{ending}")
+    volume = "CT" if ct else "MR"
     content: dict[str, Any] = {
-        "channel_names": {str(k): "MR" if ending == ".nii.gz" else f"colour{k}" for k in range(channels)},
+        "channel_names": {str(k): volume if ending == ".nii.gz" else f"colour{k}" for k in range(channels)},
         "labels": {"background": 0, **{f"class{k}": k for k in range(1, classes)}},
         "numTraining": len(train) + len(validation),
         "file_ending": ending,
