@@ -24,8 +24,8 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from tables import markdown, provenance
 
-from umed.benchmark.table import markdown, provenance
 from umed.deid.keys import Key
 from umed.release.run import anonymize
 

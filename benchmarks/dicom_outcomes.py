@@ -25,9 +25,9 @@ import numpy as np
 import pydicom
 from PIL import Image
 from pydicom.uid import UID
+from tables import markdown
 
 from umed import __version__
-from umed.benchmark.table import markdown
 from umed.deid.check import check
 from umed.deid.keys import Key
 from umed.dicom import files

@@ -22,8 +22,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
+from tables import markdown, provenance
 
-from umed.benchmark.table import markdown, provenance
 from umed.budget import to_unit
 from umed.config import make_settings
 from umed.facts import gather, open_case

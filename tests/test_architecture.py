@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,12 @@ def test_public_names_resolve_even_after_their_modules_were_imported() -> None:
     assert sorted(umed.__all__) == sorted(set(umed.__all__))
     with pytest.raises(AttributeError, match="no attribute 'protec'"):
         umed.protec  # noqa: B018
+
+
+@pytest.mark.parametrize("path", sorted((ROOT.parent / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_scripts_import_what_is_there(path: Path) -> None:
+    found = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
+    for node in found:
+        if node.module is not None and node.module.partition(".")[0] == "umed":
+            module = importlib.import_module(node.module)
+            assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
