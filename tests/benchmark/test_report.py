@@ -165,7 +165,7 @@ def test_command_prints_rows_as_json(folder: Path, capsys: pytest.CaptureFixture
     assert content["report"] == str(folder / "report.html") and len(content["bottom_line"]) == 2
     assert len(content["rows"]) == len(read_folder(folder).summary.rows)
     assert main(["report", str(folder)]) == 0
-    assert "strongest thief" in capsys.readouterr().out
+    assert "none of 2 protections holds" in capsys.readouterr().out
     assert main(["report", str(folder / "cells")]) == 1
     assert "Run: umed benchmark" in capsys.readouterr().err
 

@@ -124,6 +124,13 @@ def test_methods_are_ranked_by_what_all_of_them_faced() -> None:
     assert "(at most 30.0 %)" in sentence and "50.0 %" in sentence
 
 
+def test_where_a_thief_undoes_every_method_none_is_said_to_hold() -> None:
+    values = BASE | {("umed", "unet", "jpeg"): 0.69, ("other", "unet", ""): 0.78}
+    (sentence,) = bottom_line(summarise(cells(values)))
+    assert sentence.startswith("set: none of 2 protections holds: against each, at least one thief reaches what clean")
+    assert "tries nothing, umed leaves least on average over its victims: 30.0 % instead of 80.0 %" in sentence
+
+
 def test_every_comparison_is_of_the_same_seeds() -> None:
     made = [
         make_cell("set", method, "unet", steps, seed, (dsc, dsc), protected=method != "clean")

@@ -74,6 +74,11 @@ class Worst:
     tried: int
     excluded: int
 
+    @property
+    def undone(self) -> bool:
+        """Whether the thief loses next to nothing: less than :data:`umed.benchmark.summary.LEAST_DROP`."""
+        return self.row.dsc.mean > self.row.control - LEAST_DROP
+
 
 def overview(summary: Summary, data: str, method: str, countermeasure: str) -> Overview:
     """Average over the victims that count.
@@ -151,7 +156,8 @@ def bottom_line(summary: Summary) -> list[str]:
         summary: all figures.
 
     Returns:
-        One sentence a data set, of the method that holds best against the settings that all methods faced.
+        A sentence or two a data set: of the method that holds best against the settings that all methods faced; or,
+        where a thief undoes each of them, of the one that leaves least where the thief tries nothing.
     """
     worst = worst_cases(summary)
     sentences = []
@@ -159,6 +165,9 @@ def bottom_line(summary: Summary) -> list[str]:
         here = [one for one in worst if one.row.data == data]
         if not here:
             sentences.append(f"{data}: no protection with a clean control that learnt, so nothing can be said.")
+            continue
+        if len(here) > 1 and all(one.undone for one in here):
+            sentences.append(_none_holds(data, here))
             continue
         faced = fair_worst(summary, data, [one.row.method for one in here])
         best = min(here, key=lambda one: faced.get(one.row.method, one.row.dsc.mean))
@@ -178,6 +187,22 @@ def bottom_line(summary: Summary) -> list[str]:
             f"images reaches {100 * best.row.control:.1f} %.{tail}"
         )
     return sentences
+
+
+def _none_holds(data: str, worst: Sequence[Worst]) -> str:
+    """What is left to say where every method has a setting in which nothing is lost."""
+    known = [one for one in worst if np.isfinite(one.plain)]
+    tail = ""
+    if known:
+        least = min(known, key=lambda one: one.plain)
+        tail = (
+            f" Where the thief tries nothing, {least.row.method} leaves least on average over its victims: "
+            f"{_both(least.plain, least.plain_control)}."
+        )
+    return (
+        f"{data}: none of {len(worst)} protections holds: against each, at least one thief reaches what clean images "
+        f"give, or comes within {100 * LEAST_DROP:.0f} points of it.{tail}"
+    )
 
 
 def fair_worst(summary: Summary, data: str, methods: Sequence[str]) -> dict[str, float]:
