@@ -89,7 +89,8 @@ def panel(
     values = [math.log10(point.y) if logarithmic else point.y for point in every]
     low_y, high_y = limits or _ends(values)
     parts = [text(LEFT - 34, 14, title, "start", ' class="name"')]
-    parts += _levels(LEFT, right, TOP, bottom, low_y, high_y, up, logarithmic)
+    # Powers of ten leave no room for a label beside them.
+    parts += _levels(LEFT, right, TOP, bottom, low_y, high_y, "" if logarithmic else up, logarithmic)
 
     def place(x: float, y: float) -> tuple[float, float]:
         height = math.log10(y) if logarithmic else y

@@ -236,7 +236,9 @@ def spectra(summary: Summary) -> dict[str, str]:
         for name, number_ in _SPECTRUM:
             values = spectrum.get(name)
             if isinstance(values, list) and len(values) == len(frequency):
-                pairs = [Point(_value(x), _value(y)) for x, y in zip(frequency, values, strict=True)]
+                # The first is the mean, which was taken off: rounding errors that would stretch the axis.
+                rest = zip(frequency[1:], values[1:], strict=True)
+                pairs = [Point(_value(x), _value(y)) for x, y in rest]
                 lines.append(Series(name, [point for point in pairs if math.isfinite(point.x)], number_))
         across = "spatial frequency, cycles per pixel"
         chart = panel(lines, str(price.get("method")), across, "power", logarithmic=True, marks=False)
