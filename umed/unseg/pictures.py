@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flat pictures with their instances, from a data set of any layout: volumes give their labelled slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from umed.types import Regions
+
+LEAST = 16
+"""Pixels; smaller pieces are specks of the annotation and teach nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One flat picture.
+
+    Args:
+        name: case id, with the slice of a volume.
+        image: ``(C, H, W)`` float32 in [0, 1].
+        labels: ``(H, W)`` int16, 0 is background.
+        steps: budget of each channel in stored steps, ``None`` for files of floats.
+    """
+
+    name: str
+    image: NDArray[np.float32]
+    labels: NDArray[np.int16]
+    steps: tuple[int | None, ...]
+
+
+def instances(labels: NDArray[np.int16], least: int = LEAST) -> list[NDArray[np.bool_]]:
+    """Masks of the instances: the connected parts of each label.
+
+    Args:
+        labels: ``(H, W)``, any values, 0 is background.
+        least: pixels of the smallest part that counts; where all are smaller, the largest one still does.
+
+    Returns:
+        ``(H, W)`` each, by label and size; none for an empty label.
+
+    >>> [int(one.sum()) for one in instances(np.array([[1, 0, 2], [1, 0, 0]], np.int16), least=2)]
+    [2]
+    """
+    found: list[NDArray[np.bool_]] = []
+    for value in np.unique(labels[labels != 0]):
+        parts, count = ndimage.label(labels == value)
+        found += [parts == k for k in range(1, count + 1)]
+    found.sort(key=lambda one: -int(one.sum()))
+    return [one for one in found if one.sum() >= least] or found[:1]
+
+
+def planes(image: NDArray[np.float32], regions: Regions, axis: int) -> list[int]:
+    """Slices of a crop that hold foreground.
+
+    Args:
+        image: ``(C, *box)``.
+        regions: of the same box.
+        axis: slices are taken along it.
+
+    Returns:
+        Their indices in the crop.
+    """
+    others = tuple(a for a in range(image.ndim - 1) if a != axis)
+    return [int(k) for k in np.flatnonzero((regions.labels > 0).any(axis=others))]
+
+
+def as_colour(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Three channels, as Segment Anything takes them: colour as it is, anything else as the grey of its mean.
+
+    Args:
+        image: ``(C, ...)``.
+
+    Returns:
+        ``(3, ...)``.
+    """
+    if len(image) == 3:
+        return image
+    return np.repeat(image.mean(0, keepdims=True, dtype=np.float32), 3, axis=0)
+
+
+def draw_target(
+    labels: NDArray[np.int16], rng: np.random.Generator, whole: float = 0.5
+) -> NDArray[np.bool_]:
+    """What is prompted in one training step: one instance, or everything that is labelled.
+
+    Args:
+        labels: ``(H, W)`` with foreground.
+        rng: source of randomness.
+        whole: how often it is everything; a release is protected with one prompt a picture.
+
+    Returns:
+        Mask ``(H, W)``.
+    """
+    parts = instances(labels)
+    if len(parts) == 1 or rng.random() < whole:
+        return labels != 0
+    return parts[int(rng.integers(len(parts)))]
+
+
+def check_pictures(pictures: Sequence[Picture]) -> None:
+    """Raise ValueError unless there is something to train on."""
+    if not len(pictures):
+        raise ValueError("UnSeg: expected at least one picture with foreground, got none.")
