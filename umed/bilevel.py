@@ -220,7 +220,7 @@ class BilevelTrainer(Trainer):
     def _step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
         optimizer.zero_grad(set_to_none=True)
         self.grad_scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        _average_gradients(optimizer)
+        average_gradients(optimizer)
         self.grad_scaler.step(optimizer)
         self.grad_scaler.update()
 
@@ -237,7 +237,7 @@ class BilevelTrainer(Trainer):
                 self.surrogates[index], self.surrogate_optimizers[index] = self._fresh(index, generation)
 
 
-def _average_gradients(optimizer: torch.optim.Optimizer) -> None:
+def average_gradients(optimizer: torch.optim.Optimizer) -> None:
     """Average gradients over the processes of a distributed run, so that all of them hold the same weights."""
     if not distributed.is_available() or not distributed.is_initialized():
         return

@@ -220,9 +220,7 @@ class PromptedSam(nn.Module):
         found, source_out = decoder.transformer(source, place, tokens)
         source_out = source_out.transpose(1, 2).reshape(source.shape)
         features = decoder.output_upscaling(source_out)
-        weights = torch.stack(
-            [mlp(found[:, 1 + k]) for k, mlp in enumerate(decoder.output_hypernetworks_mlps)], dim=1
-        )
+        weights = torch.stack([mlp(found[:, 1 + k]) for k, mlp in enumerate(decoder.output_hypernetworks_mlps)], dim=1)
         masks = torch.einsum("nkc,nchw->nkhw", weights, features)
         return Decoded(masks, found[:, : len(own)], features)
 
@@ -280,7 +278,8 @@ def load_sam(network: PromptedSam, path: Path) -> str:
     digest = files.sha256(path)
     if shape.file and path.name == shape.file and digest != shape.sha256:
         raise InputError(
-            f"{path}: expected SHA-256 {shape.sha256} of Meta's file, got {digest}. It is damaged: get it again from {WHERE}."
+            f"{path}: expected SHA-256 {shape.sha256} of Meta's file, got {digest}. It is damaged: get it again from "
+            f"{WHERE}."
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
