@@ -123,7 +123,8 @@ class UnSegGenerator(nn.Module):
     @property
     def noise_size(self) -> int:
         """Side of the noise in px."""
-        return self.sam.shape.mask_size * 2 ** (len(self.head.finer) // 3)
+        size: int = self.sam.shape.mask_size * 2 ** (len(self.head.finer) // 3)
+        return size
 
     def train(self, mode: bool = True) -> UnSegGenerator:
         """A frozen SAM stays in evaluation mode."""

@@ -169,6 +169,9 @@ class PromptedSam(nn.Module):
         checkpointing: compute the encoder's activations again in the backward pass, for less memory.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, shape: SamShape, *, checkpointing: bool = False) -> None:
         super().__init__()
         self.shape, self.checkpointing = shape, checkpointing

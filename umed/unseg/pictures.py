@@ -96,7 +96,8 @@ def draw_target(labels: NDArray[np.int16], rng: np.random.Generator, whole: floa
     """
     parts = instances(labels)
     if len(parts) == 1 or rng.random() < whole:
-        return labels != 0
+        everything: NDArray[np.bool_] = labels != 0
+        return everything
     return parts[int(rng.integers(len(parts)))]
 
 
