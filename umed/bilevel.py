@@ -31,17 +31,17 @@ class BatchLoader:
     """Feeds the trainer's epochs from a sequence with one batch an iteration, starting where a checkpoint left off.
 
     Args:
-        batches: one :class:`Batch` an iteration.
+        batches: one an iteration, such as :class:`umed.training.Batch`.
         epoch_length: iterations in an epoch.
     """
 
-    def __init__(self, batches: Sequence[Batch], epoch_length: int) -> None:
+    def __init__(self, batches: Sequence[Any], epoch_length: int) -> None:
         self.batches, self.epoch_length, self.position = batches, epoch_length, 0
 
     def __len__(self) -> int:
         return self.epoch_length
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         while self.position < len(self.batches):
             self.position += 1
             yield self.batches[self.position - 1]

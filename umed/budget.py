@@ -36,6 +36,7 @@ class Budget:
         low: smallest stored value that may be changed or reached.
         high: largest one.
         unit_range: physical values (lo, hi) that methods see as 0 and 1.
+        background: bound in stored values outside the labels; ``None`` where it is the same everywhere.
     """
 
     steps: int | None
@@ -43,6 +44,16 @@ class Budget:
     low: float
     high: float
     unit_range: tuple[float, float]
+    background: float | None = None
+
+    def bounds(self, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Bound of each voxel in stored values.
+
+        Args:
+            inside: where voxels are labelled.
+        """
+        weak = self.bound_stored if self.background is None else self.background
+        return np.where(inside, self.bound_stored, weak)
 
     @property
     def peak(self) -> float:
@@ -107,6 +118,7 @@ def make_budget(
     epsilon: float,
     range: str | Sequence[float] = "auto",  # noqa: A002 - the name users know from the settings
     percentiles: tuple[float, float] = (0.5, 99.5),
+    background: float | None = None,
 ) -> Budget:
     """Turn epsilon into the bound of one file.
 
@@ -115,9 +127,10 @@ def make_budget(
         epsilon: largest change as a fraction of the range, in (0, 1].
         range: see :func:`resolve_range`.
         percentiles: see :func:`resolve_range`.
+        background: largest change outside the labels as a fraction of the range; ``None`` for the same.
 
     Returns:
-        The budget in stored values.
+        The budget in stored values. A background that is below one stored step leaves the background as it is.
 
     Raises:
         ConfigError: if epsilon or range make no sense.
@@ -151,7 +164,10 @@ def make_budget(
             f"[{lo:g}, {hi:g}] = {bound:.3g}. Use epsilon >= {_up(least * step / (hi - lo)):.4g} or a "
             f"range at least {_up(least * step / epsilon):.4g} wide."
         )
-    return Budget(steps, float(bound if steps is None else steps), float(low), float(high), (lo, hi))
+    weak = None if background is None else background * (hi - lo) / step
+    if weak is not None and steps is not None:
+        weak = float(math.floor(weak + 1e-9))
+    return Budget(steps, float(bound if steps is None else steps), float(low), float(high), (lo, hi), weak)
 
 
 def to_unit(channels: NDArray[Any], encoding: Encoding, budget: Budget) -> NDArray[np.float32]:
@@ -178,7 +194,12 @@ def to_unit(channels: NDArray[Any], encoding: Encoding, budget: Budget) -> NDArr
 
 
 def apply(
-    stored: NDArray[Any], direction: NDArray[Any], support: NDArray[np.bool_], budget: Budget, encoding: Encoding
+    stored: NDArray[Any],
+    direction: NDArray[Any],
+    support: NDArray[np.bool_],
+    budget: Budget,
+    encoding: Encoding,
+    inside: NDArray[np.bool_] | None = None,
 ) -> NDArray[Any]:
     """Add a perturbation to stored values so that every promise holds.
 
@@ -188,6 +209,7 @@ def apply(
         support: ``(*box)``, the only voxels that may change.
         budget: from :func:`make_budget`.
         encoding: what the values mean.
+        inside: ``(*box)``, labelled voxels; needed where the budget has a background of its own.
 
     Returns:
         A new array like ``stored``: every change within the bound, inside the support and inside the range.
@@ -197,14 +219,16 @@ def apply(
     """
     _check_direction(stored, direction, support)
     changed: NDArray[Any] = stored.copy(order="K")
+    bounds = None if budget.background is None or inside is None else budget.bounds(inside)
     for target, wanted in zip(changed, direction, strict=True):
         order: Literal["C", "F"] = "F" if target.flags.f_contiguous else "C"
         flat = target.ravel(order=order)  # everything in the order of the file: walks along memory, not across it
         allowed, amounts = support.ravel(order=order), wanted.ravel(order=order)
+        most = None if bounds is None else bounds.ravel(order=order)
         for start in range(0, flat.size, _BLOCK):
             part = slice(start, start + _BLOCK)
             where = start + np.flatnonzero(_movable(flat[part], allowed[part], budget))
-            flat[where] = _moved(flat[where], amounts[where], budget)
+            flat[where] = _moved(flat[where], amounts[where], budget, None if most is None else most[where])
         if not np.shares_memory(flat, target):
             target[...] = flat.reshape(target.shape, order=order)
     return changed
@@ -251,6 +275,7 @@ def scale_for_psnr(
     *,
     target: float,
     values: int,
+    inside: NDArray[np.bool_] | None = None,
 ) -> tuple[float, float]:
     """Largest factor in (0, 1] by which a direction must be scaled so that a file reaches a PSNR.
 
@@ -262,6 +287,7 @@ def scale_for_psnr(
         encoding: what the values mean.
         target: PSNR in dB over the whole file.
         values: number of values in the whole file (voxels times channels, without alpha).
+        inside: ``(*box)``, labelled voxels; needed where the budget has a background of its own.
 
     Returns:
         The factor (a float32 number), and the PSNR with it.
@@ -274,12 +300,13 @@ def scale_for_psnr(
     parts = []
     for channel, wanted in zip(stored, direction, strict=True):
         where = _movable(channel, support, budget)
-        parts.append((channel[where], wanted[where]))
+        most = None if budget.background is None or inside is None else budget.bounds(inside[where])
+        parts.append((channel[where], wanted[where], most))
 
     def psnr(scale: float) -> float:
         total = 0.0
-        for old, wanted in parts:
-            new = _moved(old, wanted if scale == 1 else wanted * np.float32(scale), budget)
+        for old, wanted, most in parts:
+            new = _moved(old, wanted if scale == 1 else wanted * np.float32(scale), budget, most)
             moved = new.astype(np.float64) - old.astype(np.float64)
             total += float(np.dot(moved, moved))
         return math.inf if total == 0 else 10 * math.log10(budget.peak**2 * values / total)
@@ -356,19 +383,25 @@ def in_range(stored: NDArray[Any], budget: Budget) -> NDArray[np.bool_]:
     return inside
 
 
-def _moved(old: NDArray[Any], direction: NDArray[Any], budget: Budget) -> NDArray[Any]:
-    """New stored values for voxels that may change."""
+def _moved(
+    old: NDArray[Any], direction: NDArray[Any], budget: Budget, bounds: NDArray[np.float64] | None = None
+) -> NDArray[Any]:
+    """New stored values for voxels that may change, each within its own bound."""
     direction = np.clip(direction.astype(np.float64), -1.0, 1.0)
     if budget.steps is not None:
         whole = np.rint(direction * budget.steps).astype(np.int64)
+        if bounds is not None:
+            whole = np.clip(whole, -bounds.astype(np.int64), bounds.astype(np.int64))
         whole = np.clip(old.astype(np.int64) + whole, int(budget.low), int(budget.high))
         moved: NDArray[Any] = whole.astype(old.dtype)
         return moved
     start = old.astype(np.float64)
-    new = np.clip(start + direction * budget.bound_stored, budget.low, budget.high).astype(old.dtype)
+    most = budget.bound_stored if bounds is None else bounds
+    moved_by = np.clip(direction * budget.bound_stored, -most, most)
+    new = np.clip(start + moved_by, budget.low, budget.high).astype(old.dtype)
     for _ in range(4):  # rounding to the file's precision may step over an end by half a unit: step back
         value = new.astype(np.float64)
-        over = (np.abs(value - start) > budget.bound_stored) | (value < budget.low) | (value > budget.high)
+        over = (np.abs(value - start) > most) | (value < budget.low) | (value > budget.high)
         if not over.any():
             return new
         new[over] = np.nextafter(new[over], old[over])

@@ -12,7 +12,7 @@ import logging
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from umed.errors import UmedError, VerificationError
 from umed.facts import open_case
 from umed.io import files, layouts
 from umed.methods.base import Method, make_limits, make_method
-from umed.metrics import different, measure
+from umed.metrics import different, largest_step, measure
 from umed.planning import Plan
 from umed.records import GENERATORS, Record, Store
 from umed.regions import plan_regions
@@ -212,10 +212,23 @@ def _read_back(volume: Volume, stored: NDArray[Any], path: Path) -> Volume:
     return back
 
 
+def outside(regions: Regions) -> NDArray[np.bool_]:
+    """Voxels of the full grid that are not labelled."""
+    free = np.ones(regions.shape, bool)
+    free[regions.box] = regions.labels == 0
+    return free
+
+
 def _check(volume: Volume, stored: NDArray[Any], regions: Regions, limit: Budget, largest: float, name: Path) -> None:
     """The promises of one written file; :mod:`umed.verify` proves them again from the files alone."""
     if largest > limit.bound_stored:
         raise VerificationError(f"{name}: expected steps up to {limit.bound_stored:g}, got {largest:g}. Report a bug.")
+    if limit.background is not None:
+        weak = largest_step(volume.channels, replace(volume, stored=stored).channels, mask=outside(regions))
+        if weak > limit.background:
+            raise VerificationError(
+                f"{name}: expected steps up to {limit.background:g} outside the labels, got {weak:g}. Report a bug."
+            )
     moved = different(volume.stored, stored)
     moved = np.asarray(moved.any(axis=-1)) if volume.channels_last else moved
     if int(moved.sum()) != int((moved[regions.box] & regions.support).sum()):

@@ -109,7 +109,10 @@ class Settings:
         percentiles: the two percentiles of ``"percentile"``.
         radius: dilation of the contour band.
         radius_unit: ``"px"`` or ``"mm"``.
-        support: where a case may change: ``"roi"``, ROI and dilated contour, or ``"full"``, the whole frame.
+        epsilon_background: bound outside the labels, a share of the range, at most ``epsilon``; ``None`` lets the
+            method decide (``unseg``: a quarter of epsilon; all others: the same epsilon everywhere).
+        support: where a case may change: ``"roi"``, ROI and dilated contour, ``"full"``, the whole frame, or ``"auto"``
+            (``unseg``: full; all others: roi).
         spatial_dims: 2, 3, or ``None`` to let the plan decide.
         slice_axis: axis that a 2D method walks along in a volume, ``None`` to let the plan decide.
         seed: every random number comes from it and the case id.
@@ -126,7 +129,8 @@ class Settings:
     percentiles: tuple[float, float] = (0.5, 99.5)
     radius: float = 3.0
     radius_unit: Literal["px", "mm"] = "px"
-    support: Literal["roi", "full"] = "roi"
+    epsilon_background: float | None = None
+    support: Literal["auto", "roi", "full"] = "auto"
     spatial_dims: int | None = None
     slice_axis: int | None = None
     seed: int = 0
@@ -138,6 +142,9 @@ class Settings:
     def __post_init__(self) -> None:
         check_name("method", self.method)
         require(0 < self.epsilon <= 1, "epsilon", "a share of the range in (0, 1], such as 4/255", self.epsilon)
+        weak = self.epsilon_background
+        between = weak is None or 0 <= weak <= self.epsilon
+        require(between, "epsilon_background", f"from 0 to epsilon = {self.epsilon:g}", weak)
         require(self.radius >= 0, "radius", "0 or more", self.radius)
         require(self.spatial_dims in (None, 2, 3), "spatial_dims", "2, 3 or null", self.spatial_dims)
         require(self.slice_axis in (None, 0, 1, 2), "slice_axis", "0, 1, 2 or null", self.slice_axis)

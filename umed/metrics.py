@@ -136,14 +136,15 @@ def voxels_changed(before: NDArray[Any], after: NDArray[Any]) -> int:
     return sum(voxels for _, _, voxels in _steps(before, after))
 
 
-def largest_step(before: NDArray[Any], after: NDArray[Any]) -> float:
+def largest_step(before: NDArray[Any], after: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> float:
     """Largest absolute change in stored values; infinite where a value became NaN or was it.
 
     Args:
         before: stored values ``(C, *spatial)``.
         after: same shape.
+        mask: ``(*spatial)``, voxels that count; all if ``None``.
     """
-    return max((_largest(steps) for steps, _, _ in _steps(before, after)), default=0.0)
+    return max((_largest(inside) for _, inside, _ in _steps(before, after, mask)), default=0.0)
 
 
 def different(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.bool_]:

@@ -136,10 +136,14 @@ def _resolve_dims(facts: Facts, settings: Settings) -> tuple[int, int | None, li
     coarsest = int(np.argmax(spacing))
     size = " x ".join(str(n) for n in shape)
     ratio = max(spacing) / min(spacing)
+    if settings.method == "unseg" and settings.spatial_dims == 3:
+        raise ConfigError("spatial_dims: expected 2 for unseg, which goes slice by slice, got 3. Leave it out.")
     if settings.spatial_dims == 3:
         return 3, None, ["3D: as asked"]
     axis = coarsest if settings.slice_axis is None else settings.slice_axis
     slicewise = f"slice-wise 2D along axis {axis}"
+    if settings.method == "unseg":
+        return 2, axis, [f"{slicewise}: unseg has a prompt for each slice"]
     if settings.spatial_dims == 2:
         return 2, axis, [f"{slicewise}: as asked"]
     if settings.slice_axis is not None:
@@ -180,8 +184,19 @@ def _resolve_options(facts: Facts, settings: Settings) -> tuple[dict[str, Any], 
     return {**given, **chosen}, [f"{text}: these are {kind}"] if chosen else []
 
 
-def _say_support(settings: Settings) -> list[str]:
-    return ["support full: the whole frame may change, as asked"] if settings.support == "full" else []
+def _resolve_support(settings: Settings) -> tuple[str, float | None, list[str]]:
+    """Where a case may change, and the bound outside the labels."""
+    universal = settings.method == "unseg"
+    support, weak, why = settings.support, settings.epsilon_background, []
+    if support == "auto":
+        support = "full" if universal else "roi"
+    if support == "full":
+        why = [f"support full: the whole frame may change, as {'unseg has it' if universal else 'asked'}"]
+    if weak is None and universal:
+        weak = settings.epsilon / 4
+    if weak is not None:
+        why.append(f"epsilon {settings.epsilon:.4g} inside the labels, {weak:.4g} outside")
+    return support, weak, why
 
 
 def make_plan(facts: Facts, settings: Settings) -> Plan:
@@ -205,10 +220,13 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
     dims, axis, more = _resolve_dims(facts, settings)
     patch, most = _resolve_patch(facts, settings, dims, axis)
     options, kind = _resolve_options(facts, settings)
+    support, weak, where = _resolve_support(settings)
     values: dict[str, Any] = {item.name: getattr(settings, item.name) for item in dataclasses.fields(Settings)}
     values |= {
         "method_options": options,
         "range": chosen_range,
+        "support": support,
+        "epsilon_background": weak,
         "spatial_dims": dims,
         "slice_axis": axis,
         "classes": facts.classes,
@@ -219,7 +237,7 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
             *more,
             *most,
             *kind,
-            *_say_support(settings),
+            *where,
             f"{facts.classes} classes with the background: {facts.classes_from}",
         ),
     }

@@ -40,7 +40,8 @@ def make_regions(
         spacing: voxel size along each axis in mm, needed for ``"mm"``.
         margin: voxels of context around the support in ``box``.
         slice_axis: axis across which nothing is dilated, for volumes that are treated slice by slice.
-        full: whether the whole frame may change; the box is then all of it.
+        full: whether the whole frame may change, of a volume with a ``slice_axis`` that of each slice with a label; the
+            box is then all of it.
 
     Returns:
         The regions in their bounding box; of size 0 where there is no foreground.
@@ -72,7 +73,11 @@ def make_regions(
         )
         mask = crop[grown] == value
         contour[grown] |= _band(mask, offsets, reach)
-    return Regions(labels.shape, box, crop, contour, (crop > 0) & ~contour, full)
+    frames = None
+    if full:
+        others = tuple(axis for axis in range(crop.ndim) if slice_axis is not None and axis != slice_axis)
+        frames = np.asarray((crop > 0).any(axis=others, keepdims=True)) if others else np.ones((1,) * crop.ndim, bool)
+    return Regions(labels.shape, box, crop, contour, (crop > 0) & ~contour, frames)
 
 
 def plan_regions(labels: NDArray[Any], volume: Volume, plan: Plan, margin: int = 8) -> Regions:

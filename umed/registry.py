@@ -69,6 +69,20 @@ METHODS: dict[str, Entry] = {
         "AR: one autoregressive process inside, another outside the ROI (arXiv 2206.03693)",
         ("classes", "seed"),
     ),
+    "unseg": Entry(
+        "umed.methods.unseg:UnSeg",
+        "UnSeg: universal generator made of Segment Anything (arXiv 2410.09909)",
+        (
+            "encoder",
+            "prompts",
+            "surrogate_prompts",
+            "label_modification",
+            "train_epsilon",
+            "epochs",
+            "learning_rate",
+            "jitter",
+        ),
+    ),
     "voxshield": Entry(
         "umed.methods.voxshield:VoxShield",
         "VoxShield: 3D generator against consistency between slices (arXiv 2605.17345)",

@@ -139,7 +139,8 @@ class Regions:
         labels: class of each voxel, 0 is background, int16.
         contour: union over classes of ``dilate(y_k, r) AND dilate(NOT y_k, r)``, bool.
         interior: ``(labels > 0) AND NOT contour``, bool.
-        full: whether the whole frame may change, not only ROI and dilated contour; ``box`` is then all of it.
+        frames: where the frame itself may change, not only ROI and dilated contour, bool, broadcastable to ``box``;
+            ``None`` for nowhere. ``box`` is then the whole grid.
     """
 
     shape: tuple[int, ...]
@@ -147,7 +148,7 @@ class Regions:
     labels: NDArray[np.int16]
     contour: NDArray[np.bool_]
     interior: NDArray[np.bool_]
-    full: bool = False
+    frames: NDArray[np.bool_] | None = None
 
     @property
     def roi(self) -> NDArray[np.bool_]:
@@ -156,8 +157,8 @@ class Regions:
 
     @property
     def support(self) -> NDArray[np.bool_]:
-        """The only voxels that may change: ROI and dilated contour, or all of the frame."""
-        return np.ones(self.labels.shape, bool) if self.full else self.roi
+        """The only voxels that may change: ROI and dilated contour, or all of the frames."""
+        return self.roi if self.frames is None else np.broadcast_to(self.frames, self.labels.shape)
 
     @property
     def empty(self) -> bool:
@@ -176,7 +177,11 @@ class Regions:
             window: where, counted from the start of the box.
         """
         box = tuple(slice(b.start + w.start, b.start + w.stop) for b, w in zip(self.box, window, strict=True))
-        return Regions(self.shape, box, self.labels[window], self.contour[window], self.interior[window], self.full)
+        frames = self.frames
+        if frames is not None:
+            sides = zip(window, frames.shape, strict=True)
+            frames = frames[tuple(part if side > 1 else slice(None) for part, side in sides)]
+        return Regions(self.shape, box, self.labels[window], self.contour[window], self.interior[window], frames)
 
 
 @dataclass(frozen=True)

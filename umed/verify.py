@@ -8,7 +8,7 @@ from the plan in ``umed/manifest.json``, and every voxel of every written file i
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -227,7 +227,10 @@ def _check_values(
             beyond += int((~(in_range(old, budget) & in_range(new, budget))).sum())
             with np.errstate(invalid="ignore"):
                 size = np.abs(new.astype(np.float64) - old.astype(np.float64))
-            over = ~(size <= budget.bound_stored)
+            bounds: NDArray[np.float64] | float = budget.bound_stored
+            if budget.background is not None:
+                bounds = budget.bounds(_labelled(regions, part).ravel(order=order)[moved])
+            over = ~(size <= bounds)
             above += int(over.sum())
             largest = max(largest, float(size[over].max(initial=0.0)))
     failures = []
@@ -236,7 +239,9 @@ def _check_values(
     if beyond:
         failures.append(f"expected values outside the range untouched and none pushed out, got {beyond} that break it")
     if above and budget is not None:
-        failures.append(f"expected changes of at most {budget.bound_stored:g} stored, got {largest:g} ({above} above)")
+        weak = "" if budget.background is None else f" and {budget.background:g} outside the labels"
+        most = f"{budget.bound_stored:g} stored{weak}"
+        failures.append(f"expected changes of at most {most}, got {largest:g} ({above} above)")
     return failures, changed
 
 
@@ -254,6 +259,17 @@ def _slabs(values: NDArray[Any]) -> Iterator[tuple[slice, ...]]:
 
 def _support(regions: Regions, part: tuple[slice, ...]) -> NDArray[np.bool_]:
     """The support within a part of the full grid."""
+    return _within(regions, part, lambda seen: seen.support)
+
+
+def _labelled(regions: Regions, part: tuple[slice, ...]) -> NDArray[np.bool_]:
+    """Labelled voxels within a part of the full grid."""
+    return _within(regions, part, lambda seen: seen.labels > 0)
+
+
+def _within(
+    regions: Regions, part: tuple[slice, ...], pick: Callable[[Regions], NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
     allowed = np.zeros([p.stop - p.start for p in part], bool)
     if regions.empty:
         return allowed
@@ -262,7 +278,7 @@ def _support(regions: Regions, part: tuple[slice, ...]) -> NDArray[np.bool_]:
         return allowed
     here = tuple(slice(low - p.start, high - p.start) for (low, high), p in zip(shared, part, strict=True))
     there = tuple(slice(low - b.start, high - b.start) for (low, high), b in zip(shared, regions.box, strict=True))
-    allowed[here] = True if regions.full else regions.contour[there] | regions.interior[there]
+    allowed[here] = pick(regions.part(there))
     return allowed
 
 
@@ -315,7 +331,13 @@ def _check_released(dataset: Dataset, case: Case, output: Path, plan: Plan, entr
             yield f"{where}: expected the checksums in the manifest, got others; a file was changed since"
         budget = None
         if not regions.empty:
-            budget = make_budget(volume, epsilon=plan.epsilon, range=plan.range, percentiles=plan.percentiles)
+            budget = make_budget(
+                volume,
+                epsilon=plan.epsilon,
+                range=plan.range,
+                percentiles=plan.percentiles,
+                background=plan.epsilon_background,
+            )
             if record.get("epsilon_steps") != budget.steps:
                 yield f"{where}: expected {budget.steps} steps in the manifest, got {record.get('epsilon_steps')}"
         failures, differs = _check_file(volume, written, regions, budget)

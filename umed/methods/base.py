@@ -136,7 +136,7 @@ class Method(ABC):
         changed = []
         for volume, crop, part, limit in zip(volumes, crops, parts, limits, strict=True):
             part = part if scale == 1 else part * scale
-            new = budget.apply(crop, part, regions.support, limit, volume.encoding)
+            new = budget.apply(crop, part, regions.support, limit, volume.encoding, regions.labels > 0)
             changed.append(budget.insert(volume, regions.box, new))
         return changed
 
@@ -155,7 +155,13 @@ def make_limits(volumes: Sequence[Volume], plan: Plan) -> list[Budget]:
         BudgetError: when a bound is below one stored step.
     """
     return [
-        budget.make_budget(volume, epsilon=plan.epsilon, range=plan.range, percentiles=plan.percentiles)
+        budget.make_budget(
+            volume,
+            epsilon=plan.epsilon,
+            range=plan.range,
+            percentiles=plan.percentiles,
+            background=plan.epsilon_background,
+        )
         for volume in volumes
     ]
 
@@ -173,7 +179,14 @@ def _scale(
         return 1.0
     return min(
         budget.scale_for_psnr(
-            crop, part, regions.support, limit, v.encoding, target=plan.psnr_target, values=v.channels.size
+            crop,
+            part,
+            regions.support,
+            limit,
+            v.encoding,
+            target=plan.psnr_target,
+            values=v.channels.size,
+            inside=regions.labels > 0,
         )[0]
         for v, crop, part, limit in zip(volumes, crops, parts, limits, strict=True)
     )

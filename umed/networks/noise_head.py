@@ -118,7 +118,12 @@ class UnSegGenerator(nn.Module):
         super().__init__()
         self.sam, self.head, self.frozen, self.released = sam, NoiseHead(sam.shape, finer), frozen, released
         if frozen:
-            sam.requires_grad_(False)
+            self.freeze()
+
+    def freeze(self) -> None:
+        """Keep SAM itself as it is from now on."""
+        self.frozen = True
+        self.sam.requires_grad_(False).eval()
 
     @property
     def noise_size(self) -> int:

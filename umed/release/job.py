@@ -96,12 +96,12 @@ class Job:
                 f"{self.scan.root}: expected at least one image series with a mask that fits, got none ({why}). "
                 "Give --masks DIR, and see umed inspect."
             )
-        if self.request.settings.support == "full":
-            raise ConfigError(
-                "support: expected 'roi' for DICOM, whose series are protected in spans of slices around their masks, "
-                "got 'full'. Leave it out."
-            )
         self.plan = slice_plan(facts, self.request.settings)
+        if self.plan.support == "full" and self.plan.spatial_dims == 3:
+            raise ConfigError(
+                "support: expected 'roi' for DICOM in 3D, whose series are protected in spans of slices around their "
+                "masks, got 'full'. Leave it out, or set spatial_dims=2."
+            )
 
     def _protected(self, series: Series) -> bool:
         return self.request.protect and series.kind == "image" and series.id not in self.refusals

@@ -90,12 +90,20 @@ def check_unit(unit: Unit, before: NDArray[Any], after: NDArray[Any]) -> None:
     """
     found = Figures()
     found.add(unit, before, after)
-    if found.largest > unit.budget.bound_stored:
+    beyond = unit.budget.background is not None and _beyond(unit, before, after)
+    if found.largest > unit.budget.bound_stored or beyond:
         raise VerificationError(
             f"expected steps up to {unit.budget.bound_stored:g}, got {found.largest:g}. Report a bug."
         )
     if (any_channel(different(before, after)) & ~unit.kept_support()).any():
         raise VerificationError("expected changes inside ROI and contour only, got others. Report a bug.")
+
+
+def _beyond(unit: Unit, before: NDArray[Any], after: NDArray[Any]) -> bool:
+    """Whether any pixel moved further than it may where it is."""
+    bounds = np.asarray(unit.kept_bounds())
+    size = np.abs(after.astype(np.float64) - before.astype(np.float64))
+    return bool((size > (bounds[..., None] if size.ndim == 4 and bounds.ndim == 3 else bounds)).any())
 
 
 class _Files:

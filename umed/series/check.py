@@ -242,8 +242,12 @@ def _check_protected(
         if pushed:
             yield f"{where}: expected values outside the range untouched and none pushed out, got {pushed}"
         steps = np.abs(second.astype(np.int64) - first.astype(np.int64))
-        if steps.max(initial=0) > unit.budget.bound_stored:
-            yield f"{where}: expected changes of at most {unit.budget.bound_stored:g} stored, got {steps.max()}"
+        bounds = np.broadcast_to(unit.kept_bounds(), unit.kept_support().shape)[present][moved]
+        over = steps > (bounds[:, None] if steps.ndim == 2 else bounds)
+        if over.any():
+            weak = "" if unit.budget.background is None else f" and {unit.budget.background:g} outside the mask"
+            most = f"{unit.budget.bound_stored:g} stored{weak}"
+            yield f"{where}: expected changes of at most {most}, got {steps[over].max()}"
     for file, reason in written.broken.items():
         if series.instances[file].sop_uid in names:
             yield f"{identity.target(series.instances[file])}: cannot be read again: {reason}"

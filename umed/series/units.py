@@ -62,6 +62,15 @@ class Unit:
             whole[self.regions.box] = self.regions.support
         return whole[self.inner]
 
+    def kept_bounds(self) -> NDArray[np.float64] | float:
+        """Bound of each voxel of the kept slices in stored values, one number where it is the same everywhere."""
+        if self.budget.background is None:
+            return self.budget.bound_stored
+        inside = np.zeros(self.regions.shape, bool)
+        if not self.regions.empty:
+            inside[self.regions.box] = self.regions.labels > 0
+        return self.budget.bounds(inside[self.inner])
+
 
 def open_unit(
     series: Series,
@@ -98,8 +107,15 @@ def open_unit(
     regions = plan_regions(np.asarray(labels.slices(*span.seen)), volume, plan, margin)
     if not regions.empty and fixed.any():
         free = ~fixed[regions.box]
-        regions = replace(regions, contour=regions.contour & free, interior=regions.interior & free)
-    budget = make_budget(volume, epsilon=plan.epsilon, range=value_range, percentiles=plan.percentiles)
+        frames = None if regions.frames is None else regions.frames & free
+        regions = replace(regions, contour=regions.contour & free, interior=regions.interior & free, frames=frames)
+    budget = make_budget(
+        volume,
+        epsilon=plan.epsilon,
+        range=value_range,
+        percentiles=plan.percentiles,
+        background=plan.epsilon_background,
+    )
     return Unit(span, volume, regions, budget)
 
 

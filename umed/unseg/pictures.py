@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from umed.training import Sample
 from umed.types import Regions
 
 LEAST = 16
@@ -67,6 +68,36 @@ def planes(image: NDArray[np.float32], regions: Regions, axis: int) -> list[int]
     """
     others = tuple(a for a in range(image.ndim - 1) if a != axis)
     return [int(k) for k in np.flatnonzero((regions.labels > 0).any(axis=others))]
+
+
+class SamplePictures(Sequence[Picture]):
+    """Training cases as flat pictures: each labelled slice of a volume is one.
+
+    Args:
+        samples: lazy sequence of :class:`umed.training.Sample`.
+        slice_axis: axis that slices of volumes are taken along; ``None`` for flat pictures.
+    """
+
+    def __init__(self, samples: Sequence[Sample], slice_axis: int | None) -> None:
+        self.samples, self.axis = samples, slice_axis
+        self._places: list[tuple[int, int | None]] = []
+        for number, sample in enumerate(samples):
+            if sample.regions.labels.ndim == 2:
+                self._places.append((number, None))
+            elif slice_axis is not None:
+                self._places += [(number, k) for k in planes(sample.image, sample.regions, slice_axis)]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Picture:  # type: ignore[override]
+        number, plane = self._places[index]
+        sample = self.samples[number]
+        image, labels = sample.image, sample.regions.labels
+        if plane is None or self.axis is None:
+            return Picture(sample.case_id, image, labels, sample.steps)
+        name = f"{sample.case_id}/{plane}"
+        return Picture(name, np.take(image, plane, self.axis + 1), np.take(labels, plane, self.axis), sample.steps)
 
 
 def as_colour(image: NDArray[np.float32]) -> NDArray[np.float32]:

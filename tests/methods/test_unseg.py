@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""UnSeg through the whole pipeline: any layout, two bounds, one generator for other data, and nothing silent."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from umed.errors import ConfigError, InputError
+from umed.io import read
+from umed.io.layouts import find_dataset
+from umed.methods.base import make_method
+from umed.methods.unseg import UnSeg
+from umed.networks.sam import make_sam
+from umed.planning import Plan, plan
+from umed.protect import protect
+from umed.regions import make_regions
+from umed.sample import make_phantom
+from umed.types import Regions
+from umed.unseg.files import FILE, Origin, load_generator, make_generator, save_generator
+from umed.verify import verify
+
+TINY = {"method": "unseg", "method_options": {"encoder": "tiny", "epochs": 4, "learning_rate": 1e-3}}
+SETTINGS = {**TINY, "training": {"iterations": 8, "batch_size": 2}}
+
+
+def make_pictures(root: Path, count: int = 4, colour: bool = True, depth: type = np.uint8) -> Path:
+    rng = np.random.default_rng(3)
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+    top = np.iinfo(depth).max
+    for k in range(count):
+        image = rng.integers(top // 4, 3 * top // 4, (50, 70, 3) if colour else (50, 70)).astype(depth)
+        mask = np.zeros((50, 70), np.uint8)
+        mask[10:30, 20 : 40 + k] = 255
+        Image.fromarray(image).save(root / "images" / f"p{k}.png")
+        Image.fromarray(mask).save(root / "masks" / f"p{k}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def generators(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generator trained on colour pictures."""
+    root = tmp_path_factory.mktemp("unseg")
+    result = protect(make_pictures(root / "in"), root / "out", **SETTINGS)
+    assert result.exit_code == 0
+    return root / "out" / "umed" / "generators"
+
+
+def steps(before: Path, after: Path, mask: Path) -> tuple[int, int]:
+    """Largest steps inside and outside the mask."""
+    moved = np.abs(read(after).stored.astype(np.int64) - read(before).stored.astype(np.int64))
+    moved = moved.max(-1) if moved.ndim > read(mask).stored.ndim else moved
+    inside = read(mask).stored > 0
+    return int(moved[inside].max()), int(moved[~inside].max())
+
+
+def test_pictures_are_protected_inside_and_outside_each_within_its_bound(generators: Path) -> None:
+    root = generators.parents[2]
+    assert verify(root / "in", root / "out").ok
+    for k in range(4):
+        inside, outside = steps(*(root / part / f"p{k}.png" for part in ("in/images", "out/images", "in/masks")))
+        assert 1 <= inside <= 4 and outside <= 1
+    found = json.loads((root / "out" / "umed" / "manifest.json").read_text())["plan"]
+    assert (found["support"], found["epsilon_background"]) == ("full", found["epsilon"] / 4)
+    assert any("unseg has it" in why for why in found["why"]) and any("outside" in why for why in found["why"])
+
+
+def test_verify_finds_a_background_that_moved_too_far(generators: Path, tmp_path: Path) -> None:
+    import shutil
+
+    root = generators.parents[2]
+    shutil.copytree(root / "out", tmp_path / "out")
+    path = tmp_path / "out" / "images" / "p0.png"
+    stored = read(root / "in" / "images" / "p0.png").stored.copy()
+    stored[0, 0, 0] += 3  # within epsilon, but not outside the labels
+    Image.fromarray(stored).save(path)
+    found = verify(root / "in", tmp_path / "out")
+    text = " ".join(failure for check in found.cases for failure in check.failures)
+    assert not found.ok and "at most 4 stored and 1 outside the labels, got 3" in text
+
+
+@pytest.mark.parametrize(("colour", "depth"), [(False, np.uint8), (False, np.uint16)])
+def test_one_generator_serves_pictures_of_another_kind(
+    generators: Path, tmp_path: Path, colour: bool, depth: type
+) -> None:
+    source = make_pictures(tmp_path / "in", colour=colour, depth=depth)
+    result = protect(source, tmp_path / "out", generators=generators, **TINY)
+    assert result.exit_code == 0 and verify(source, tmp_path / "out").ok
+    inside, outside = steps(*(tmp_path / part / "p1.png" for part in ("in/images", "out/images", "in/masks")))
+    top = int(np.iinfo(depth).max * 4 / 255)
+    assert (
+        outside > 0 or depth is np.uint8
+    )  # where a quarter of 4 grey values is rounded away unless the noise is strong
+    assert outside <= top // 4 + 1 and outside < inside <= top
+
+
+def test_volumes_go_slice_by_slice_and_unlabelled_slices_stay(generators: Path, tmp_path: Path) -> None:
+    source = make_phantom(tmp_path / "in", cases=2, size=(24, 24, 16))
+    result = protect(source, tmp_path / "out", generators=generators, **TINY)
+    assert result.exit_code == 0 and verify(source, tmp_path / "out").ok
+    axis = result.plan.slice_axis
+    assert result.plan.spatial_dims == 2 and axis is not None
+    case = find_dataset(source).cases[0]
+    assert case.label is not None
+    moved = read(source / case.images[0]).stored != read(tmp_path / "out" / case.images[0]).stored
+    others = tuple(a for a in range(3) if a != axis)
+    labelled = (read(source / case.label).stored > 0).any(axis=others)
+    assert not moved.any(axis=others)[~labelled].any() and moved.any()
+
+
+def test_the_prompt_decides_the_noise(generators: Path) -> None:
+    method = UnSeg(encoder="tiny")
+    method.load(generators)
+    image = torch.rand(3, 40, 60)
+    noise = []
+    for corner in (5, 25):
+        labels = np.zeros((40, 60), np.int16)
+        labels[5:20, corner : corner + 15] = 1
+        regions = make_regions(labels, radius=3, full=True)
+        found = method.direction(image, regions, np.random.default_rng(0))
+        assert found.abs().max() <= 1 and found[:, labels == 0].abs().max() <= 0.25
+        noise.append(found / torch.from_numpy(np.where(labels > 0, 1, 0.25)))
+    assert not torch.allclose(noise[0], noise[1], atol=1e-3)
+
+
+def test_slices_in_batches_are_those_one_by_one(generators: Path) -> None:
+    method = UnSeg(encoder="tiny")
+    method.load(generators)
+    method._slice_axis = 2
+    labels = np.zeros((30, 40, 20), np.int16)
+    labels[5:20, 5:20, 3:17] = 1
+    image = torch.rand(1, 30, 40, 20)
+    found = method.direction(image, make_regions(labels, radius=3, full=True, slice_axis=2), np.random.default_rng(0))
+    for k in (3, 16):
+        one = make_regions(labels[..., k], radius=3, full=True)
+        alone = method.direction(image[..., k], one, np.random.default_rng(0))
+        assert torch.allclose(found[..., k], alone, atol=1e-5)
+    assert not found[..., :3].any() and not found[..., 17:].any()
+
+
+def test_masks_of_zero_and_one_tiny_and_empty_ones(generators: Path, tmp_path: Path) -> None:
+    """A mask in {0, 1} is no background, a tiny object gets its noise, an empty mask is said to be one."""
+    source = make_pictures(tmp_path / "in", count=3)
+    masks = [np.asarray(Image.open(source / "masks" / f"p{k}.png")).copy() for k in range(3)]
+    Image.fromarray((masks[0] > 0).astype(np.uint8)).save(source / "masks" / "p0.png")
+    tiny = np.zeros_like(masks[1])
+    tiny[49, 69] = 255
+    Image.fromarray(tiny).save(source / "masks" / "p1.png")
+    Image.fromarray(np.zeros_like(masks[2])).save(source / "masks" / "p2.png")
+    result = protect(source, tmp_path / "out", generators=generators, **TINY)
+    outcomes = {one.id: one for one in result.outcomes}
+    assert [outcomes[f"p{k}"].status for k in range(3)] == ["protected", "protected", "unchanged"]
+    assert "the label is empty" in outcomes["p2"].reason and verify(source, tmp_path / "out").ok
+    inside, outside = steps(*(tmp_path / part / "p0.png" for part in ("in/images", "out/images", "in/masks")))
+    assert inside > outside
+
+
+def test_a_generator_survives_its_file(generators: Path, tmp_path: Path) -> None:
+    generator, encoder, origin = load_generator(generators / FILE)
+    assert encoder == "tiny" and str(origin).endswith("Segment Anything without pretrained weights")
+    save_generator(generator, encoder, origin, tmp_path / FILE)
+    again, *_ = load_generator(tmp_path / FILE)
+    pairs = zip(generator.state_dict().values(), again.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    torch.save(make_sam("tiny").sam.state_dict(), tmp_path / "sam.pth")
+    frozen = make_generator("tiny", sam=tmp_path / "sam.pth")
+    save_generator(frozen, "tiny", Origin("test", "x"), tmp_path / "frozen.pt")
+    back, _, origin = load_generator(tmp_path / "frozen.pt")
+    assert back.frozen and not any(weight.requires_grad for weight in back.sam.parameters()) and origin.sam == "x"
+    (tmp_path / "broken.pt").write_bytes(b"no")
+    for path, text in ((tmp_path / "broken.pt", "another file"), (tmp_path / "none.pt", "train-generator unseg")):
+        with pytest.raises(InputError, match=text):
+            load_generator(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoder": "vit_x"}, "encoder: expected one of tiny, vit_s"),
+        ({"prompts": ["text"]}, "prompts: expected some of box, points, mask"),
+        ({"train_epsilon": 2}, "train_epsilon: expected a share"),
+        ({"epochs": 0}, "epochs >= 1"),
+        ({"jitter": [2, 1]}, "jitter: expected two positive scales"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        UnSeg(**options)  # type: ignore[arg-type]
+
+
+def test_a_plan_goes_slice_by_slice_or_says_why_not(tmp_path: Path) -> None:
+    source = make_phantom(tmp_path / "in", cases=2, size=(24, 24, 16))
+    with pytest.raises(ConfigError, match="expected 2 for unseg"):
+        plan(source, overrides={**TINY, "spatial_dims": 3})
+    found = plan(source, overrides={**TINY, "epsilon_background": 0, "support": "roi"})
+    assert (found.support, found.epsilon_background, found.spatial_dims) == ("roi", 0.0, 2)
+    assert plan(source).epsilon_background is None and plan(source).support == "roi"
+    method = make_method(replace(found, spatial_dims=3, slice_axis=None))
+    method._generator = make_generator("tiny")  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="Set spatial_dims=2"):
+        method.direction(torch.rand(1, 8, 8, 8), _all(), np.random.default_rng(0))
+    assert Plan.from_json(found.to_json()) == found
+
+
+def _all() -> Regions:
+    return make_regions(np.ones((8, 8, 8), np.int16), radius=1, full=True)

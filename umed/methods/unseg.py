@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""UnSeg: one universal generator, made of Segment Anything, that protects any image with a mask.
+
+Reference: Sun et al., "UnSeg: One Universal Unlearnable Example Generator is Enough against All Image Segmentation",
+NeurIPS 2024, https://arxiv.org/abs/2410.09909. Written from the paper; the authors' code has no licence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from umed.bilevel import BatchLoader
+from umed.config import parse_number
+from umed.device import pick_device
+from umed.errors import ConfigError, InputError
+from umed.methods.base import Method
+from umed.networks.noise_head import UnSegGenerator
+from umed.networks.sam import make_sam, shape_of
+from umed.planning import Plan
+from umed.training import Sample
+from umed.types import Progress, Regions
+from umed.unseg.batches import SquareBatches
+from umed.unseg.files import FILE, Origin, load_generator, make_generator, save_generator
+from umed.unseg.pictures import SamplePictures, as_colour
+from umed.unseg.prompts import KINDS, check_kinds, mask_prompts
+from umed.unseg.square import from_square, mask_to_square, to_square
+from umed.unseg.trainer import EPOCHS, UnSegTrainer
+
+AT_ONCE = 8
+"""Pictures or slices that go through the generator together."""
+
+
+class UnSeg(Method):
+    r"""``d = G(x, mask) (eps_fg M + eps_bg (1 - M))``, each picture or slice with its mask as the prompt.
+
+    The generator may come from a file that was trained on any other data (``umed train-generator``, ``umed protect
+    --generators``); without one, it is trained from scratch on the data at hand, which the paper never does.
+
+    Volumes go slice by slice along the plan's axis; a slice without a label is left as it is. Pictures of one channel,
+    or of channels that are no colours, are shown to the generator as grey and get the mean of its three channels.
+    ``eps_bg`` is the plan's ``epsilon_background``, a quarter of epsilon as in the paper.
+
+    Args:
+        encoder: size of Segment Anything, a key of :data:`umed.networks.sam.SHAPES`.
+        prompts: kinds that the generator is trained with, a random part of them each step.
+        surrogate_prompts: kinds that the surrogate is trained with, one of them each step.
+        label_modification: train the generator towards a target of all ones, or towards the true mask.
+        train_epsilon: bound while training, the paper's 1/255; ``None`` for the plan's own epsilon.
+        epochs: of the training, one of the surrogate to three of the generator; they share the plan's iterations.
+        learning_rate: of both networks' Adam.
+        jitter: smallest and largest scale of a picture in training; the paper's 0.1 and 2 need large pictures.
+
+    Raises:
+        ConfigError: when an option is unknown or out of range.
+    """
+
+    name: ClassVar[str] = "unseg"
+    requires_training: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        encoder: str = "vit_s",
+        prompts: Sequence[str] = KINDS,
+        surrogate_prompts: Sequence[str] = KINDS,
+        label_modification: bool = True,
+        train_epsilon: float | str | None = 1 / 255,
+        epochs: int = EPOCHS,
+        learning_rate: float = 1e-4,
+        jitter: Sequence[float] = (0.5, 1.5),
+    ) -> None:
+        shape_of(encoder)
+        self.encoder, self.label_modification = encoder, label_modification
+        self.prompts, self.surrogate_prompts = check_kinds(prompts), check_kinds(surrogate_prompts)
+        self.train_epsilon = None if train_epsilon is None else parse_number(train_epsilon, "train_epsilon")
+        self.epochs, self.learning_rate, self.jitter = epochs, learning_rate, tuple(jitter)
+        if self.train_epsilon is not None and not 0 < self.train_epsilon <= 1:
+            raise ConfigError(f"train_epsilon: expected a share of the range in (0, 1], got {train_epsilon!r}.")
+        if epochs < 1 or learning_rate <= 0:
+            raise ConfigError(f"expected epochs >= 1 and learning_rate > 0, got {epochs} and {learning_rate}.")
+        if len(self.jitter) != 2 or not 0 < self.jitter[0] <= self.jitter[1]:
+            raise ConfigError(f"jitter: expected two positive scales, the smaller first, got {list(jitter)}.")
+        self._generator: UnSegGenerator | None = None
+        self._origin = Origin("trained from scratch on the data at hand")
+        self._slice_axis: int | None = None
+        self._weak: float = 0.25
+        self._device = torch.device("cpu")
+
+    @property
+    def generator(self) -> UnSegGenerator:
+        """The generator.
+
+        Raises:
+            InputError: before :meth:`fit` or :meth:`load`.
+        """
+        if self._generator is None:
+            raise InputError("unseg: expected a trained generator, got none. Give one with --generators.")
+        return self._generator
+
+    def check(self, plan: Plan) -> None:
+        """Remember how slices are taken and how much weaker the background is."""
+        self._slice_axis = plan.slice_axis
+        weak = plan.epsilon if plan.epsilon_background is None else plan.epsilon_background
+        self._weak = weak / plan.epsilon
+
+    def make_trainer(self, samples: Sequence[Sample], plan: Plan, *, epoch_length: int | None = None) -> UnSegTrainer:
+        """Make the trainer of a plan; its generator is :attr:`generator`.
+
+        Args:
+            samples: training cases.
+            plan: the resolved plan; ``training.iterations`` and ``training.batch_size`` are used.
+            epoch_length: iterations in an epoch; the plan's iterations over the epochs if ``None``.
+
+        Returns:
+            The trainer.
+        """
+        self.check(plan)
+        training, self._device = plan.training, pick_device(plan.device)
+        gpu = self._device.type == "cuda"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(plan.seed)
+            self._generator = make_generator(self.encoder, checkpointing=gpu).to(self._device)
+            surrogate = make_sam(self.encoder, checkpointing=gpu).to(self._device)
+        length = epoch_length or max(1, -(-training.iterations // self.epochs))
+        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        batches = SquareBatches(
+            SamplePictures(samples, plan.slice_axis),
+            size=self.generator.sam.shape.image_size,
+            batch_size=training.batch_size,
+            iterations=length * self.epochs,
+            jitter=(self.jitter[0], self.jitter[1]),
+            seed=plan.seed,
+            rank=rank,
+        )
+        return UnSegTrainer(
+            device=self._device,
+            epochs=self.epochs,
+            loader=BatchLoader(batches, length),
+            generator=self.generator,
+            surrogate=surrogate,
+            learning_rate=self.learning_rate,
+            epsilon=self.train_epsilon or plan.epsilon,
+            background=self._weak,
+            kinds=self.prompts,
+            surrogate_kinds=self.surrogate_prompts,
+            label_modification=self.label_modification,
+            seed=plan.seed,
+            amp=training.amp,
+        )
+
+    def fit(self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None) -> None:
+        """Train a generator from scratch on the data at hand; goes on from the newest checkpoint in ``workdir``.
+
+        Args:
+            samples: lazy sequence of :class:`umed.training.Sample`.
+            plan: the resolved plan.
+            workdir: folder for checkpoints and TensorBoard events.
+            progress: called with a text, the iterations done and the iterations in all.
+        """
+        from umed.handlers import training_handlers  # ignite's handlers take a second to import
+
+        workdir.mkdir(parents=True, exist_ok=True)
+        trainer = self.make_trainer(samples, plan)
+        training_handlers(trainer, workdir, len(trainer.loader.batches), progress)
+        trainer.run()
+        self.generator.eval()
+
+    def save(self, folder: Path) -> None:
+        """Write ``unseg.pt``: all weights, and what they come from."""
+        save_generator(self.generator, self.encoder, self._origin, folder / FILE)
+
+    def load(self, folder: Path) -> None:
+        """Read ``unseg.pt``; its encoder replaces the one given.
+
+        Raises:
+            InputError: when the file is missing or is not one of ours.
+        """
+        self._generator, self.encoder, self._origin = load_generator(folder / FILE)
+        self._generator.to(self._device).eval()
+
+    def to(self, device: str) -> UnSeg:
+        """Move the generator to a device (``"auto"``, ``"cpu"``, ``"cuda:0"`` ...)."""
+        self._device = pick_device(device)
+        self.generator.to(self._device)
+        return self
+
+    def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
+        """Run the generator over each labelled picture or slice; nothing is drawn from ``rng``.
+
+        Args:
+            image: unit image, shape ``(C, *box)``; the box is the whole grid.
+            regions: of the same box.
+            rng: not used.
+
+        Returns:
+            Direction in [-1, 1] of the same shape, at most the share of the background outside the labels.
+        """
+        labels = regions.labels > 0
+        if labels.ndim == 2:
+            return self._flat(image[None], labels[None])[0]
+        axis = self._slice_axis
+        if axis is None:
+            raise InputError("unseg: expected a plan that goes slice by slice, got one in 3D. Set spatial_dims=2.")
+        planes, masks = image.movedim(axis + 1, 0), np.moveaxis(labels, axis, 0)
+        out = torch.zeros_like(planes)
+        rows = np.flatnonzero(masks.any(axis=(1, 2)))
+        for start in range(0, len(rows), AT_ONCE):
+            some = rows[start : start + AT_ONCE]
+            out[some] = self._flat(planes[some], np.ascontiguousarray(masks[some]))
+        return out.movedim(0, axis + 1)
+
+    @torch.no_grad()
+    def _flat(self, image: Tensor, mask: NDArray[np.bool_]) -> Tensor:
+        """Direction of pictures ``(B, C, H, W)`` with their masks ``(B, H, W)``."""
+        generator = self.generator
+        shape, where = generator.sam.shape, torch.from_numpy(mask)[:, None]
+        colour = torch.from_numpy(np.stack([as_colour(one) for one in image.numpy()]))
+        square = to_square(colour, shape.image_size).to(self._device)
+        target = mask_to_square(where, shape.image_size).to(self._device)
+        prompts = mask_prompts(target, shape.mask_size, released=generator.released)
+        noise = from_square(generator(square, prompts).float().cpu(), image.shape[2:])
+        if image.shape[1] != 3:
+            noise = noise.mean(1, keepdim=True).expand(-1, image.shape[1], -1, -1)
+        return noise * torch.where(where, 1.0, self._weak)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Generators of UnSeg on disk: our own files, weights of Segment Anything to start from, the authors' weights."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from umed.errors import InputError
+from umed.io import files
+from umed.io.files import atomic
+from umed.networks.noise_head import UnSegGenerator, from_released
+from umed.networks.sam import load_sam, make_sam, shape_of
+
+FILE = "unseg.pt"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a generator's weights come from, for plan, report and manifest.
+
+    Args:
+        text: in words.
+        sam: what its Segment Anything was before, empty for random weights.
+    """
+
+    text: str
+    sam: str = ""
+
+    def __str__(self) -> str:
+        start = f"Segment Anything from {self.sam}" if self.sam else "Segment Anything without pretrained weights"
+        return f"{self.text}; {start}"
+
+
+def make_generator(
+    encoder: str, *, sam: Path | None = None, checkpointing: bool = False, released: bool = False
+) -> UnSegGenerator:
+    """Make a generator that is not trained yet.
+
+    Args:
+        encoder: size of Segment Anything.
+        sam: its pretrained weights, which then stay frozen; without, all of it is trained.
+        checkpointing: less memory for more time.
+        released: see :class:`umed.networks.noise_head.UnSegGenerator`.
+
+    Returns:
+        The generator.
+
+    Raises:
+        ConfigError: when the encoder is unknown or ``segment-anything`` is missing.
+        InputError: when the weights do not fit.
+    """
+    shape = shape_of(encoder)
+    network = make_sam(encoder, checkpointing=checkpointing)
+    if sam is not None:
+        load_sam(network, sam)
+    # Small pictures have few tokens, so the noise is brought to their own resolution; 1024 px as in the paper.
+    finer = int(math.log2(shape.image_size // shape.mask_size)) if shape.image_size <= 256 else 0
+    return UnSegGenerator(network, frozen=sam is not None, finer=finer, released=released)
+
+
+def save_generator(generator: UnSegGenerator, encoder: str, origin: Origin, path: Path) -> None:
+    """Write a generator with all its weights, so that nothing else is needed to use it.
+
+    Args:
+        generator: trained.
+        encoder: its size.
+        origin: where its weights come from.
+        path: file.
+    """
+    content = {
+        "format": FORMAT,
+        "method": "unseg",
+        "encoder": encoder,
+        "frozen": generator.frozen,
+        "released": generator.released,
+        "origin": asdict(origin),
+        "weights": {name: value.cpu() for name, value in generator.state_dict().items()},
+    }
+    with atomic(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_generator(path: Path) -> tuple[UnSegGenerator, str, Origin]:
+    """Read what :func:`save_generator` wrote.
+
+    Args:
+        path: file.
+
+    Returns:
+        The generator, its size, and where its weights come from.
+
+    Raises:
+        InputError: when the file is missing or is not one of ours.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"{path.parent}: expected a generator ({path.name}), got none. Train one: umed train-generator unseg."
+        )
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if content["format"] != FORMAT or content["method"] != "unseg":
+            raise ValueError(f"format {content['format']} of {content['method']}")
+        generator = make_generator(content["encoder"], released=content["released"])
+        generator.load_state_dict(content["weights"])
+        if content["frozen"]:
+            generator.freeze()
+        return generator.eval(), str(content["encoder"]), Origin(**content["origin"])
+    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+        text = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path}: expected a generator saved by umed, got another file ({text}).") from error
+
+
+def import_released(weights: Path, sam: Path) -> tuple[UnSegGenerator, Origin]:
+    """Make a generator of the authors' released weights, with their order of tokens.
+
+    Args:
+        weights: their file.
+        sam: Meta's ``vit_b``, which their frozen part is.
+
+    Returns:
+        The generator, and where its weights come from.
+
+    Raises:
+        InputError: when a file does not fit.
+    """
+    generator = make_generator("vit_b", released=True)
+    start = load_sam(generator.sam, sam)
+    generator.freeze()
+    try:
+        content = torch.load(weights, map_location="cpu", weights_only=True)
+        state = from_released(content.get("model", content))
+        generator.head.load_state_dict(state)
+    except (RuntimeError, AttributeError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise InputError(f"{weights}: expected the released weights of UnSeg, got others ({text}).") from error
+    digest = files.sha256(weights)[:16]
+    return generator.eval(), Origin(f"the authors' released weights (SHA-256 {digest}...)", start)
