@@ -52,7 +52,7 @@ def test_lsp_points_are_separable_by_the_vertices_and_differ_by_case() -> None:
     two, _ = drawn(method, (32, 32), case="b", full=True)
     assert not np.array_equal(one, two) and np.array_equal(np.sign(one), np.sign(two))
     blocks = one[0, 8:16, 8:16][::2, ::2].ravel()  # one period inside the ROI
-    assert np.all(blocks @ inner > np.abs(blocks @ outer)) and regions.full
+    assert np.all(blocks @ inner > np.abs(blocks @ outer)) and regions.frames is not None
     assert np.abs(blocks / blocks.std() - inner * np.abs(blocks / blocks.std())).max() < 1e-6
 
 
@@ -85,7 +85,7 @@ def test_ar_has_one_process_a_class_and_another_start_a_case() -> None:
     assert coefficients(0, 0, 0) != coefficients(0, 1, 0) != coefficients(0, 1, 1)
     one, regions = drawn(Autoregressive(), (48, 40), 3, case="a", full=True)
     two, _ = drawn(Autoregressive(), (48, 40), 3, case="b", full=True)
-    assert not np.array_equal(one, two) and np.abs(one).max() == 1 and regions.full
+    assert not np.array_equal(one, two) and np.abs(one).max() == 1 and regions.frames is not None
     again, _ = drawn(Autoregressive(), (48, 40), 3, case="a", full=True)
     assert np.array_equal(one, again)
     volume, _ = drawn(Autoregressive(), (20, 24, 9))

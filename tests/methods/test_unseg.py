@@ -95,9 +95,7 @@ def test_one_generator_serves_pictures_of_another_kind(
     assert result.exit_code == 0 and verify(source, tmp_path / "out").ok
     inside, outside = steps(*(tmp_path / part / "p1.png" for part in ("in/images", "out/images", "in/masks")))
     top = int(np.iinfo(depth).max * 4 / 255)
-    assert (
-        outside > 0 or depth is np.uint8
-    )  # where a quarter of 4 grey values is rounded away unless the noise is strong
+    assert outside > 0 or depth is np.uint8  # a quarter of 4 grey values is rounded away
     assert outside <= top // 4 + 1 and outside < inside <= top
 
 
