@@ -17,7 +17,7 @@ ROOT = Path(umed.__file__).parent
 CHAIN = """
 types errors registry config io dicom deid facts planning progress execution regions budget metrics sample manifest
 series verify device augmentation transformations priors networks training bilevel unseg handlers methods samples
-records generators cases result report release protect benchmark transforms workflows bundle runs cli
+records generators train_generator cases result report release protect benchmark transforms workflows bundle runs cli
 """.split()
 LEFT_OF_TORCH = CHAIN[: CHAIN.index("device")]
 MODULES = sorted(

@@ -30,7 +30,7 @@ def check_given(method: Method, given: Path | None) -> dict[str, str]:
 
     Args:
         method: that is to use them.
-        given: their folder, ``None`` when they are to be trained.
+        given: their folder or file, ``None`` when they are to be trained.
 
     Returns:
         SHA-256 of each file, by name.
@@ -42,10 +42,24 @@ def check_given(method: Method, given: Path | None) -> dict[str, str]:
         return {}
     if not method.requires_training:
         raise InputError(f"--generators {given}: the method {method.name} learns nothing. Leave the option out.")
-    wanted = hashes(given)
+    wanted = given_files(method, given)
     if not wanted:
         raise InputError(f"{given}: expected trained generators, got none. Give OUTPUT/umed/generators of a run.")
-    return wanted
+    return {name: files.sha256(path) for name, path in wanted.items()}
+
+
+def given_files(method: Method, given: Path) -> dict[str, Path]:
+    """Files of trained generators by the name that they get in the output.
+
+    Args:
+        method: that is to use them.
+        given: their folder, or the method's file itself, under any name.
+    """
+    if given.is_file():
+        return {method.file or given.name: given}
+    found = sorted(path for path in given.rglob("*") if path.is_file()) if given.is_dir() else []
+    kept = {path.relative_to(given).as_posix(): path for path in found}
+    return {method.file: kept[method.file]} if method.file in kept else kept
 
 
 def prepare(
@@ -62,7 +76,7 @@ def prepare(
         method: untrained.
         plan: the resolved plan.
         store: records of the output.
-        given: folder of trained generators; ``None`` trains them.
+        given: folder or file of trained generators; ``None`` trains them.
         samples: makes the training cases, only where they are needed.
         progress: called with a stage, the steps done and the steps in all.
 
@@ -81,8 +95,8 @@ def prepare(
             raise InputError(f"{given}: expected the generators of the resumed run, got others. Give --overwrite.")
         if not kept.is_dir():
             store.path(LEFT_OUT).unlink(missing_ok=True)  # of a training that was stopped, and is of no use now
-        for name in wanted:
-            files.copy(given / name, kept / name)
+        for name, path in given_files(method, given).items():
+            files.copy(path, kept / name)
     elif not kept.is_dir():
         cases, left_out = samples()
         method.fit(cases, plan, store.path(WORK), progress)

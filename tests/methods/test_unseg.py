@@ -168,7 +168,8 @@ def test_a_generator_survives_its_file(generators: Path, tmp_path: Path) -> None
     pairs = zip(generator.state_dict().values(), again.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     torch.save(make_sam("tiny").sam.state_dict(), tmp_path / "sam.pth")
-    frozen = make_generator("tiny", sam=tmp_path / "sam.pth")
+    frozen, known = make_generator("tiny", sam=tmp_path / "sam.pth")
+    assert known.startswith("unknown weights")
     save_generator(frozen, "tiny", Origin("test", "x"), tmp_path / "frozen.pt")
     back, _, origin = load_generator(tmp_path / "frozen.pt")
     assert back.frozen and not any(weight.requires_grad for weight in back.sam.parameters()) and origin.sam == "x"
@@ -201,7 +202,7 @@ def test_a_plan_goes_slice_by_slice_or_says_why_not(tmp_path: Path) -> None:
     assert (found.support, found.epsilon_background, found.spatial_dims) == ("roi", 0.0, 2)
     assert plan(source).epsilon_background is None and plan(source).support == "roi"
     method = make_method(replace(found, spatial_dims=3, slice_axis=None))
-    method._generator = make_generator("tiny")  # type: ignore[attr-defined]
+    method._generator = make_generator("tiny")[0]  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="Set spatial_dims=2"):
         method.direction(torch.rand(1, 8, 8, 8), _all(), np.random.default_rng(0))
     assert Plan.from_json(found.to_json()) == found

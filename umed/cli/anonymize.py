@@ -44,7 +44,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     protection.add_argument("--masks", type=Path, metavar="DIR", help="more masks: SEG, RTSTRUCT, NIfTI or PNG")
     protection.add_argument(
-        "--generators", type=Path, metavar="DIR", help="use these trained generators, train nothing"
+        "--generators",
+        "--generator",
+        type=Path,
+        metavar="DIR|FILE",
+        help="use these trained generators, train nothing",
     )
     parsing.add_settings(parser)
     again = parser.add_mutually_exclusive_group()

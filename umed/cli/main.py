@@ -10,7 +10,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from umed import __version__
-from umed.cli import anonymize, benchmark, info, inspect, keygen, plan, protect, report, sample, verify
+from umed.cli import (
+    anonymize,
+    benchmark,
+    info,
+    inspect,
+    keygen,
+    plan,
+    protect,
+    report,
+    sample,
+    train_generator,
+    verify,
+)
 from umed.cli.parsing import EXIT_CODES, Parser, join_negative
 from umed.errors import ConfigError, UmedError, did_you_mean
 
@@ -26,6 +38,7 @@ COMMANDS = {
     "sample": sample,
     "benchmark": benchmark,
     "report": report,
+    "train-generator": train_generator,
 }
 
 

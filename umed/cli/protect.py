@@ -24,7 +24,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set; never changed")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="new folder, outside INPUT")
     parsing.add_settings(parser)
-    parser.add_argument("--generators", type=Path, metavar="DIR", help="use these trained generators, train nothing")
+    parser.add_argument(
+        "--generators",
+        "--generator",
+        type=Path,
+        metavar="DIR|FILE",
+        help="use these trained generators, train nothing",
+    )
     parser.add_argument("--masks", type=Path, metavar="DIR", help="for DICOM: more masks (SEG, RTSTRUCT, NIfTI, PNG)")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with a stopped run; same bytes in the end")

@@ -44,6 +44,8 @@ class Method(ABC):
 
     name: ClassVar[str]
     requires_training: ClassVar[bool] = False
+    file: ClassVar[str] = ""
+    """What :meth:`save` writes into its folder."""
 
     def __repr__(self) -> str:
         names = [p.name for p in inspect.signature(type(self).__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]

@@ -55,6 +55,7 @@ class SurrogateNoise(Method):
     """
 
     requires_training: ClassVar[bool] = True
+    file: ClassVar[str] = FILE
 
     def __init__(self, *, steps: int, step_size: float, surrogate_iterations: int | None = None) -> None:
         check_whole(1, steps=steps)

@@ -8,6 +8,7 @@ NeurIPS 2024, https://arxiv.org/abs/2410.09909. Written from the paper; the auth
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,13 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from umed import __version__
 from umed.bilevel import BatchLoader
 from umed.config import parse_number
 from umed.device import pick_device
 from umed.errors import ConfigError, InputError
 from umed.methods.base import Method
 from umed.networks.noise_head import UnSegGenerator
-from umed.networks.sam import make_sam, shape_of
+from umed.networks.sam import load_encoder, make_sam, shape_of
 from umed.planning import Plan
 from umed.training import Sample
 from umed.types import Progress, Regions
@@ -63,6 +65,7 @@ class UnSeg(Method):
 
     name: ClassVar[str] = "unseg"
     requires_training: ClassVar[bool] = True
+    file: ClassVar[str] = FILE
 
     def __init__(
         self,
@@ -88,7 +91,9 @@ class UnSeg(Method):
         if len(self.jitter) != 2 or not 0 < self.jitter[0] <= self.jitter[1]:
             raise ConfigError(f"jitter: expected two positive scales, the smaller first, got {list(jitter)}.")
         self._generator: UnSegGenerator | None = None
-        self._origin = Origin("trained from scratch on the data at hand")
+        self._origin = Origin(f"trained by umed {__version__}")
+        self._sam: Path | None = None
+        self._surrogate: Path | None = None
         self._slice_axis: int | None = None
         self._weak: float = 0.25
         self._device = torch.device("cpu")
@@ -103,6 +108,20 @@ class UnSeg(Method):
         if self._generator is None:
             raise InputError("unseg: expected a trained generator, got none. Give one with --generators.")
         return self._generator
+
+    @property
+    def origin(self) -> Origin:
+        """Where the weights come from."""
+        return self._origin
+
+    def start_from(self, sam: Path | None, surrogate: Path | None = None) -> None:
+        """Train from pretrained weights. No options, since a plan is published and holds no paths.
+
+        Args:
+            sam: of Segment Anything, for the generator, which then stays frozen.
+            surrogate: weights for the surrogate's encoder, of SAM or of a plain vision transformer such as MAE's.
+        """
+        self._sam, self._surrogate = sam, surrogate
 
     def check(self, plan: Plan) -> None:
         """Remember how slices are taken and how much weaker the background is."""
@@ -126,8 +145,12 @@ class UnSeg(Method):
         gpu = self._device.type == "cuda"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)
-            self._generator = make_generator(self.encoder, checkpointing=gpu).to(self._device)
-            surrogate = make_sam(self.encoder, checkpointing=gpu).to(self._device)
+            self._generator, start = make_generator(self.encoder, sam=self._sam, checkpointing=gpu)
+            surrogate = make_sam(self.encoder, checkpointing=gpu)
+        self._origin = replace(self._origin, sam=start)
+        if self._surrogate is not None:
+            load_encoder(surrogate, self._surrogate)
+        self._generator, surrogate = self._generator.to(self._device), surrogate.to(self._device)
         length = epoch_length or max(1, -(-training.iterations // self.epochs))
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
         batches = SquareBatches(

@@ -296,6 +296,41 @@ def load_sam(network: PromptedSam, path: Path) -> str:
     return f"{known.get(digest, 'unknown weights')} (SHA-256 {digest[:16]}...)"
 
 
+def load_encoder(network: PromptedSam, path: Path) -> int:
+    """Start the image encoder from weights of a SAM or of a plain vision transformer, such as those of MAE.
+
+    Args:
+        network: changed in place.
+        path: state dict, or a mapping that holds one under ``model``; names as in SAM, or without its
+            ``image_encoder.``. What has another shape (position embeddings of another size) stays as it is.
+
+    Returns:
+        How many tensors were taken.
+
+    Raises:
+        InputError: when there is no such file, or less than half of the encoder's blocks are in it.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: expected weights for the surrogate's encoder, got no such file. Check the path.")
+    encoder: Any = network.sam.image_encoder
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        state = {
+            str(name).removeprefix("image_encoder."): value for name, value in content.get("model", content).items()
+        }
+        own = encoder.state_dict()
+        fits = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+        if len(fits) < 0.5 * sum(name.startswith("blocks.") and "rel_pos" not in name for name in own):
+            raise ValueError(f"only {len(fits)} tensors fit")
+        encoder.load_state_dict(fits, strict=False)
+    except (RuntimeError, AttributeError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path}: expected weights of a vision transformer of this size, got others ({text})."
+        ) from error
+    return len(fits)
+
+
 def _build(shape: SamShape) -> nn.Module:
     modeling = _modeling()
     norm = partial(nn.LayerNorm, eps=1e-6)

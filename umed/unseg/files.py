@@ -40,7 +40,7 @@ class Origin:
 
 def make_generator(
     encoder: str, *, sam: Path | None = None, checkpointing: bool = False, released: bool = False
-) -> UnSegGenerator:
+) -> tuple[UnSegGenerator, str]:
     """Make a generator that is not trained yet.
 
     Args:
@@ -50,7 +50,7 @@ def make_generator(
         released: see :class:`umed.networks.noise_head.UnSegGenerator`.
 
     Returns:
-        The generator.
+        The generator, and what its pretrained weights are, empty for none.
 
     Raises:
         ConfigError: when the encoder is unknown or ``segment-anything`` is missing.
@@ -58,11 +58,10 @@ def make_generator(
     """
     shape = shape_of(encoder)
     network = make_sam(encoder, checkpointing=checkpointing)
-    if sam is not None:
-        load_sam(network, sam)
+    known = "" if sam is None else load_sam(network, sam)
     # Small pictures have few tokens, so the noise is brought to their own resolution; 1024 px as in the paper.
     finer = int(math.log2(shape.image_size // shape.mask_size)) if shape.image_size <= 256 else 0
-    return UnSegGenerator(network, frozen=sam is not None, finer=finer, released=released)
+    return UnSegGenerator(network, frozen=sam is not None, finer=finer, released=released), known
 
 
 def save_generator(generator: UnSegGenerator, encoder: str, origin: Origin, path: Path) -> None:
@@ -107,7 +106,7 @@ def load_generator(path: Path) -> tuple[UnSegGenerator, str, Origin]:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if content["format"] != FORMAT or content["method"] != "unseg":
             raise ValueError(f"format {content['format']} of {content['method']}")
-        generator = make_generator(content["encoder"], released=content["released"])
+        generator, _ = make_generator(content["encoder"], released=content["released"])
         generator.load_state_dict(content["weights"])
         if content["frozen"]:
             generator.freeze()
@@ -130,7 +129,7 @@ def import_released(weights: Path, sam: Path) -> tuple[UnSegGenerator, Origin]:
     Raises:
         InputError: when a file does not fit.
     """
-    generator = make_generator("vit_b", released=True)
+    generator, _ = make_generator("vit_b", released=True)
     start = load_sam(generator.sam, sam)
     generator.freeze()
     try:

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains a universal generator once, for ``umed protect --generators`` on any other data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from umed import __version__
+from umed.config import Settings, make_settings
+from umed.errors import ConfigError, InputError
+from umed.facts import gather
+from umed.handlers import training_handlers
+from umed.io import layouts
+from umed.io.files import atomic
+from umed.methods.base import make_method
+from umed.methods.unseg import UnSeg
+from umed.planning import make_plan
+from umed.samples import FileSamples
+from umed.types import Progress
+from umed.unseg.files import FILE
+
+WORK = "checkpoints"
+RECORD = "training.json"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training.
+
+    Args:
+        folder: holds ``unseg.pt`` and ``training.json``.
+        origin: where the weights come from, in words.
+        pictures: flat pictures or slices that were trained on.
+        left_out: id and reason of cases that could not be read.
+        seconds: of this run.
+        loss: last loss of the generator and of the surrogate.
+    """
+
+    folder: Path
+    origin: str
+    pictures: int
+    left_out: tuple[tuple[str, str], ...]
+    seconds: float
+    loss: dict[str, float]
+
+    def summary(self) -> str:
+        """Text for a screen."""
+        lines = [f"left out: {name}: {why}" for name, why in self.left_out]
+        lines.append(f"{self.folder / FILE}: {self.origin}; {self.pictures} pictures or slices, {self.seconds:.0f} s")
+        return "\n".join([*lines, f"next: umed protect INPUT OUTPUT --method unseg --generators {self.folder}"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        left_out = [list(one) for one in self.left_out]
+        return {**self.__dict__, "folder": str(self.folder), "left_out": left_out}
+
+
+def train_generator(
+    data: str | Path,
+    out: str | Path,
+    *,
+    settings: Settings | None = None,
+    sam: str | Path | None = None,
+    surrogate: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train UnSeg's generator; a training that was stopped goes on.
+
+    Args:
+        data: data set with masks, in any layout of files.
+        out: folder for ``unseg.pt``, ``training.json`` and, until it is done, checkpoints.
+        settings: ``method`` must be ``"unseg"``; its defaults if ``None``.
+        sam: pretrained weights of Segment Anything for the generator, which then stay frozen.
+        surrogate: weights that the surrogate's encoder starts from.
+        overwrite: replace a generator that is there.
+        progress: called with a text, the iterations done and the iterations in all.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        ConfigError: when the settings are of another method, or train nothing.
+        InputError: when the data or the weights cannot be used, or a generator is there already.
+    """
+    chosen = make_settings("default", {"method": "unseg"}) if settings is None else settings
+    if chosen.method != "unseg":
+        raise ConfigError(f"method: expected unseg, the only universal one, got {chosen.method!r}.")
+    if chosen.training.iterations < 1:
+        raise ConfigError("training.iterations: expected at least 1 to train a generator, got 0.")
+    out = Path(out)
+    if (out / FILE).is_file() and not overwrite:
+        raise InputError(
+            f"{out / FILE}: expected no generator yet, got one. Choose another folder or give --overwrite."
+        )
+    dataset = layouts.find_dataset(Path(data))
+    plan = make_plan(gather(dataset), chosen)
+    method = make_method(plan)
+    assert isinstance(method, UnSeg)
+    begin = time.perf_counter()
+    samples = FileSamples(dataset, plan)
+    method.start_from(None if sam is None else Path(sam), None if surrogate is None else Path(surrogate))
+    trainer = method.make_trainer(samples, plan)
+    (out / WORK).mkdir(parents=True, exist_ok=True)
+    training_handlers(trainer, out / WORK, len(trainer.loader.batches), progress)
+    trainer.run()
+    method.generator.eval()
+    method.save(out)
+    batches: Any = trainer.loader.batches
+    done = Trained(
+        out,
+        str(method.origin),
+        len(batches.pictures),
+        tuple(samples.left_out),
+        round(time.perf_counter() - begin, 1),
+        dict(trainer.last),
+    )
+    record = {
+        "umed": __version__,
+        "method": repr(method),
+        "origin": done.origin,
+        "plan": json.loads(plan.to_json()),
+        "pictures": done.pictures,
+        "seconds": done.seconds,
+        "loss": done.loss,
+    }
+    with atomic(out / RECORD) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    shutil.rmtree(out / WORK)
+    return done
