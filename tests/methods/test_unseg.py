@@ -185,7 +185,11 @@ def test_a_generator_survives_its_file(generators: Path, tmp_path: Path) -> None
         ({"encoder": "vit_x"}, "encoder: expected one of tiny, vit_s"),
         ({"prompts": ["text"]}, "prompts: expected some of box, points, mask"),
         ({"train_epsilon": 2}, "train_epsilon: expected a share"),
-        ({"epochs": 0}, "epochs >= 1"),
+        ({"epochs": 0}, "epochs"),
+        ({"learning_rate": "no"}, "learning_rate: expected a number"),
+        ({"learning_rate": 0}, "learning_rate: expected a positive"),
+        ({"label_modification": 1}, "label_modification"),
+        ({"jitter": 1}, "jitter: expected two"),
         ({"jitter": [2, 1]}, "jitter: expected two positive scales"),
     ],
 )

@@ -23,6 +23,7 @@ from umed.config import parse_number
 from umed.device import pick_device
 from umed.errors import ConfigError, InputError
 from umed.methods.base import Method
+from umed.methods.options import check_switch, check_whole
 from umed.networks.noise_head import UnSegGenerator
 from umed.networks.sam import load_encoder, make_sam, shape_of
 from umed.planning import Plan
@@ -76,20 +77,31 @@ class UnSeg(Method):
         label_modification: bool = True,
         train_epsilon: float | str | None = 1 / 255,
         epochs: int = EPOCHS,
-        learning_rate: float = 1e-4,
+        learning_rate: float | str = 1e-4,
         jitter: Sequence[float] = (0.5, 1.5),
     ) -> None:
         shape_of(encoder)
         self.encoder, self.label_modification = encoder, label_modification
         self.prompts, self.surrogate_prompts = check_kinds(prompts), check_kinds(surrogate_prompts)
-        self.train_epsilon = None if train_epsilon is None else parse_number(train_epsilon, "train_epsilon")
-        self.epochs, self.learning_rate, self.jitter = epochs, learning_rate, tuple(jitter)
+        self.train_epsilon = (
+            None if train_epsilon is None else parse_number(train_epsilon, "method_options.train_epsilon")
+        )
+        check_whole(1, epochs=epochs)
+        check_switch(label_modification=label_modification)
+        self.epochs, self.learning_rate = epochs, parse_number(learning_rate, "method_options.learning_rate")
+        if isinstance(jitter, str) or not isinstance(jitter, Sequence):
+            raise ConfigError(f"method_options.jitter: expected two positive scales, got {jitter!r}.")
+        self.jitter = tuple(parse_number(scale, "method_options.jitter") for scale in jitter)
         if self.train_epsilon is not None and not 0 < self.train_epsilon <= 1:
-            raise ConfigError(f"train_epsilon: expected a share of the range in (0, 1], got {train_epsilon!r}.")
-        if epochs < 1 or learning_rate <= 0:
-            raise ConfigError(f"expected epochs >= 1 and learning_rate > 0, got {epochs} and {learning_rate}.")
+            raise ConfigError(
+                f"method_options.train_epsilon: expected a share of the range in (0, 1], got {train_epsilon!r}."
+            )
+        if self.learning_rate <= 0:
+            raise ConfigError(f"method_options.learning_rate: expected a positive number, got {learning_rate!r}.")
         if len(self.jitter) != 2 or not 0 < self.jitter[0] <= self.jitter[1]:
-            raise ConfigError(f"jitter: expected two positive scales, the smaller first, got {list(jitter)}.")
+            raise ConfigError(
+                f"method_options.jitter: expected two positive scales, the smaller first, got {list(jitter)}."
+            )
         self._generator: UnSegGenerator | None = None
         self._origin = Origin(f"trained by umed {__version__}")
         self._sam: Path | None = None
