@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from umed.benchmark.benchmark import Ended, benchmark, make_tasks, preview
 from umed.benchmark.cells import CLEAN, read_cells
 from umed.benchmark.grid import load_grid
 from umed.errors import ConfigError
+from umed.protect import protect
 from umed.sample import make_phantom
 from umed.verify import verify
 
@@ -267,3 +269,22 @@ def test_workers_give_the_same_cells(ended: Ended, folder: Path, tmp_path: Path)
     mine = {cell.spec.file: cell.choices for cell in read_cells(out / "cells")}
     theirs = {cell.spec.file: cell.choices for cell in read_cells(folder / "out" / "cells")}
     assert mine and all(theirs[name] == choices for name, choices in mine.items())
+
+
+def test_generators_that_were_trained_before_are_used_as_they_are(folder: Path, tmp_path: Path) -> None:
+    settings = {"method_options": {"encoder": "tiny", "epochs": 4}, "training": {"iterations": 4, "batch_size": 1}}
+    generator = (
+        protect(folder / "phantom", tmp_path / "other", method="unseg", **settings).output / "umed" / "generators"
+    )
+    entry = {"unseg": {"generators": str(generator)}}
+    changes: dict[str, Any] = {"methods": [entry], "countermeasures": ["none"], "seeds": [0]}
+    grid = load_grid(folder / "grid.yaml", changes=changes)
+    (job,) = assemble(check_grid(grid), tmp_path / "out", "cpu").protect
+    assert "training" not in job.mark and job.mark["generators"]
+    ended = benchmark(folder / "grid.yaml", tmp_path / "out", changes=changes)
+    assert ended.done == 2 and ended.failures == ()
+    used = job.folder / "umed" / "generators" / "unseg.pt"
+    assert used.read_bytes() == (generator / "unseg.pt").read_bytes()
+    for wrong, message in (({"generators": "none"}, "expected trained generators"), ({"generators": 3}, "got 3")):
+        with pytest.raises(ConfigError, match=f"grid.yaml:5: .*{message}"):
+            check_grid(load_grid(folder / "grid.yaml", changes={**changes, "methods": [{"unseg": wrong}]}))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from umed.benchmark.cells import CLEAN, NONE, Spec, label
+from umed.benchmark.cells import CLEAN, NONE, Spec, digest, label
 from umed.benchmark.countermeasures.base import Chain, make_countermeasure
 from umed.benchmark.grid import BY_DIMENSION, Block, Grid, Step
 from umed.benchmark.jobs import CellJob, PretrainJob, PriceJob, ProtectJob, victim_settings
@@ -21,6 +21,7 @@ from umed.benchmark.victims import EXTERNAL, check_victim, divisor
 from umed.config import Settings, make_settings, merge
 from umed.errors import ConfigError, UmedError
 from umed.facts import Facts
+from umed.generators import check_given
 from umed.io import files
 from umed.methods.base import make_method
 from umed.planning import make_plan
@@ -38,6 +39,7 @@ class Checked:
         settings: how to protect, for each (data set, label of a protection).
         recipes: of each (data set, victim).
         chains: each countermeasure with all its options, so that a changed default changes what a cell is.
+        generators: trained generators that a protection is given, and the hash of their content.
     """
 
     grid: Grid
@@ -45,6 +47,7 @@ class Checked:
     settings: dict[tuple[str, str], Settings]
     recipes: dict[tuple[str, str], Recipe]
     chains: dict[str, tuple[Step, ...]]
+    generators: dict[str, tuple[Path, str]]
 
     def combinations(self) -> list[tuple[str, str, str, str, int]]:
         """Data set, protection, victim, countermeasure and seed of every cell, controls included, in running order."""
@@ -120,6 +123,7 @@ def check_grid(grid: Grid, device: str = "auto") -> Checked:
     settings: dict[tuple[str, str], Settings] = {}
     facts: dict[str, Facts] = {}
     recipes: dict[tuple[str, str], Recipe] = {}
+    generators: dict[str, tuple[Path, str]] = {}
     with tempfile.TemporaryDirectory(prefix="umed-benchmark-") as scratch:
         for name in dict.fromkeys([*(name for block in grid.blocks for name in block.data), *_pretraining(grid)]):
             facts[name] = look_at(grid, name, Path(scratch))
@@ -128,14 +132,16 @@ def check_grid(grid: Grid, device: str = "auto") -> Checked:
             for method in block.methods:
                 if (name, method) not in settings:
                     settings[name, method] = _settings(grid, name, method, device)
-                    _check_method(grid, method, settings[name, method], facts[name])
+                    hashes = _check_method(grid, method, settings[name, method], facts[name])
+                    if (given := _given(grid, method)) is not None:
+                        generators[method] = given, digest(hashes, 16)
             for victim in block.victims:
                 if (name, victim) not in recipes:
                     recipes[name, victim] = _check_victim(grid, name, victim, facts)
                 tried = next((title for title in block.countermeasures if chains[title]), None)
                 if recipes[name, victim].net in EXTERNAL and tried is not None:  # its pipeline is its own
                     raise grid.error("victims", victim, f"{victim}: expected no countermeasure, got {tried}. {APART}")
-    return Checked(grid, facts, settings, recipes, chains)
+    return Checked(grid, facts, settings, recipes, chains, generators)
 
 
 def _pretraining(grid: Grid) -> list[str]:
@@ -191,9 +197,14 @@ def _settings(grid: Grid, data: str, title: str, device: str) -> Settings:
         raise grid.error("methods", title, str(error)) from error
 
 
-def _check_method(grid: Grid, title: str, settings: Settings, facts: Facts) -> None:
+def _given(grid: Grid, title: str) -> Path | None:
+    given = grid.methods[title].generators
+    return None if given is None else grid.folder / given
+
+
+def _check_method(grid: Grid, title: str, settings: Settings, facts: Facts) -> dict[str, str]:
     try:
-        make_method(make_plan(facts, settings))
+        return check_given(make_method(make_plan(facts, settings)), _given(grid, title))
     except UmedError as error:
         raise grid.error("methods", title, f"{title} on {facts.name}: {error}") from error
 
@@ -262,7 +273,9 @@ def assemble(checked: Checked, out: Path, device: str) -> Jobs:
     judges: dict[str, CellJob] = {}
     for data, method, victim, countermeasure, seed in checked.combinations():
         if method != CLEAN:
-            protect.setdefault((data, method), ProtectJob(out, sets[data], method, checked.settings[data, method]))
+            given, mark = checked.generators.get(method, (None, ""))
+            settings = checked.settings[data, method]
+            protect.setdefault((data, method), ProtectJob(out, sets[data], method, settings, given, mark))
         first = _first_training(checked, sets, out, device, data, victim, seed)
         if first is not None:
             pretrain[first.name] = first

@@ -70,11 +70,13 @@ class Protection:
         method: name in the registry.
         options: of the method.
         settings: laid over the grid's ``protection`` for this one, such as ``{"support": "full"}``.
+        generators: folder or file of trained generators, relative to the grid's own folder; nothing is trained then.
     """
 
     method: str
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    generators: str | None = None
 
 
 @dataclass(frozen=True)
@@ -308,8 +310,11 @@ def _method(grid: Grid, entry: Any, place: Place) -> list[str]:
     settings = options.pop("settings", {})
     if not isinstance(settings, Mapping):
         raise grid.lines.error((*place, name, "settings"), f"expected settings of umed protect, got {settings!r}.")
+    generators = options.pop("generators", None)
+    if generators is not None and not isinstance(generators, str):
+        raise grid.lines.error((*place, name, "generators"), f"expected a folder or file, got {generators!r}.")
     title = str(options.pop("name", "")) or label(name, {**options, **_flat(settings)})
-    return [_take(grid, "methods", title, Protection(name, options, dict(settings)), place)]
+    return [_take(grid, "methods", title, Protection(name, options, dict(settings), generators), place)]
 
 
 def _victim(grid: Grid, entry: Any, place: Place) -> list[str]:

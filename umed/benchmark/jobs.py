@@ -26,19 +26,25 @@ class ProtectJob:
         data: the data set.
         label: of the protection.
         settings: of ``umed protect``.
+        generators: folder or file of trained generators; ``None`` trains them.
+        generators_hash: of their content.
     """
 
     out: Path
     data: CutSet
     label: str
     settings: Settings
+    generators: Path | None = None
+    generators_hash: str = ""
 
     @property
     def mark(self) -> dict[str, Any]:
         """What decides the protected copy; a method without training does not depend on how others train."""
         mark = {key: value for key, value in asdict(self.settings).items() if key not in HOW_NOT_WHAT}
         training = mark.pop("training")
-        if registry.resolve("method", self.settings.method).requires_training:
+        if self.generators is not None:
+            mark["generators"] = self.generators_hash
+        elif registry.resolve("method", self.settings.method).requires_training:
             mark["training"] = {key: value for key, value in training.items() if key not in TRAINING_HOW_NOT_WHAT}
         return mark
 

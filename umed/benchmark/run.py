@@ -74,7 +74,14 @@ def _protect(job: ProtectJob, progress: Progress | None) -> str:
         return str(job.folder)
     mark = job.folder.name.rpartition("-")[2]
     source = subset_dataset(job.data.root, job.data.published, job.out / "data" / f"{job.data.name}-published-{mark}")
-    result = protect(source, job.folder, settings=job.settings, resume=job.folder.exists(), progress=progress)
+    result = protect(
+        source,
+        job.folder,
+        settings=job.settings,
+        generators=job.generators,
+        resume=job.folder.exists(),
+        progress=progress,
+    )
     failed = [outcome for outcome in result.outcomes if outcome.status in ("failed", "skipped")]
     if failed:  # tried again by the next run
         raise VerificationError(

@@ -89,7 +89,7 @@ class UnSeg(Method):
         check_whole(1, epochs=epochs)
         check_switch(label_modification=label_modification)
         self.epochs, self.learning_rate = epochs, parse_number(learning_rate, "method_options.learning_rate")
-        if isinstance(jitter, str) or not isinstance(jitter, Sequence):
+        if not isinstance(jitter, (list, tuple)):
             raise ConfigError(f"method_options.jitter: expected two positive scales, got {jitter!r}.")
         self.jitter = tuple(parse_number(scale, "method_options.jitter") for scale in jitter)
         if self.train_epsilon is not None and not 0 < self.train_epsilon <= 1:
