@@ -20,6 +20,59 @@ if TYPE_CHECKING:
     from umed.result import Result
 
 
+def run_train_generator(
+    data: str | Path,
+    output: str | Path,
+    *,
+    device: Any = None,
+    encoder: str = "vit_s",
+    sam: str | Path | None = None,
+    surrogate: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Any:
+    """Train UnSeg's generator and print the summary; the same code as ``umed train-generator``.
+
+    Args:
+        data: data set with masks.
+        output: folder for ``unseg.pt``.
+        device: where to train; each process of a distributed run has its own.
+        encoder: size of Segment Anything.
+        sam: its pretrained weights.
+        surrogate: weights that the surrogate's encoder starts from.
+        options: of the method.
+        training: laid over the recipe's.
+        seed: of everything that is drawn.
+        overwrite: replace a generator that is there.
+        quiet: no progress bar.
+
+    Returns:
+        The :class:`umed.train_generator.Trained`.
+
+    Raises:
+        UmedError: when it cannot be trained; one line and an exit code on monai.bundle's command line.
+    """
+    from umed.config import make_settings
+    from umed.train_generator import is_first, train_generator
+
+    def work() -> Any:
+        changes: dict[str, Any] = {"method": "unseg", "method_options": {"encoder": encoder, **(options or {})}}
+        changes |= {"training": dict(training or {}), **({} if seed is None else {"seed": seed})}
+        changes |= {} if device is None else {"device": str(device)}
+        settings = make_settings("default", changes)
+        starts = {"sam": sam or None, "surrogate": surrogate or None}
+        with progress_bar(quiet or not is_first()) as progress:
+            done = train_generator(data, output, settings=settings, overwrite=overwrite, progress=progress, **starts)
+        if is_first():
+            print(done.summary())
+        return done
+
+    return one_line(work)
+
+
 def run_protect(
     input: str | Path,
     output: str | Path,

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import distributed
+
 from umed import __version__
 from umed.config import Settings, make_settings
 from umed.errors import ConfigError, InputError
@@ -110,7 +112,8 @@ def train_generator(
     training_handlers(trainer, out / WORK, len(trainer.loader.batches), progress)
     trainer.run()
     method.generator.eval()
-    method.save(out)
+    if is_first():
+        method.save(out)
     batches: Any = trainer.loader.batches
     done = Trained(
         out,
@@ -129,7 +132,13 @@ def train_generator(
         "seconds": done.seconds,
         "loss": done.loss,
     }
-    with atomic(out / RECORD) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(out / WORK)
+    if is_first():
+        with atomic(out / RECORD) as temporary:
+            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        shutil.rmtree(out / WORK)
     return done
+
+
+def is_first() -> bool:
+    """Whether this process writes: the only one, or the first of a distributed run."""
+    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from monai.bundle import ConfigWorkflow, ckpt_export, run, verify_net_in_out
 
 from umed.errors import InputError
 from umed.networks.perturber import UMedPerturber
+from umed.verify import verify
 from umed.workflows import choose_input, load_weights
 
 ROOT = Path(__file__).resolve().parents[2] / "monai_bundle"
@@ -141,6 +143,34 @@ def test_misspelt_override_is_rejected(tmp_path: Path) -> None:
     assert done.returncode == 2 and "epsilon" in done.stderr and not (tmp_path / "out").exists()
 
 
+TINY = "{epochs: 4}"
+
+
+def test_unseg_is_trained_and_applied(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "generator")
+    small = {"encoder": "tiny", "options": {"epochs": 4}, "training": {"iterations": 4, "batch_size": 1}, "quiet": True}
+    run(config_file="configs/train_unseg.yaml", dataset_dir=str(phantom), output_dir=out, **small)
+    assert "without pretrained weights" in capsys.readouterr().out
+    protected = str(tmp_path / "out")
+    given = {"dataset_dir": str(phantom), "output_dir": protected, "method": "unseg", "generators": out, "quiet": True}
+    run("protect", config_file="configs/protect.yaml", **given)
+    manifest = json.loads((tmp_path / "out" / "umed" / "manifest.json").read_text())
+    assert "Segment Anything without pretrained weights" in manifest["method"] and verify(phantom, protected).ok
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_universal_generator(phantom: Path, tmp_path: Path) -> None:
+    extra = tmp_path / "extra.yaml"
+    extra.write_text(
+        f"dataset_dir: {phantom}\noutput_dir: {tmp_path / 'models'}\nquiet: true\nencoder: tiny\noptions: {TINY}\n"
+        "training: {iterations: 4, batch_size: 1}\n",
+        encoding="utf-8",
+    )
+    said = _two_processes(["configs/train_unseg.yaml", "configs/multi_gpu_train.yaml", str(extra)])
+    assert "next: umed protect" in said[0] and "next: umed protect" not in said[1]
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["training.json", "unseg.pt"]
+
+
 @pytest.mark.slow
 def test_two_processes_train_one_generator(phantom: Path, tmp_path: Path) -> None:
     extra = tmp_path / "extra.yaml"
@@ -150,7 +180,14 @@ def test_two_processes_train_one_generator(phantom: Path, tmp_path: Path) -> Non
         "  - \"$print('codes', @method.perturber.codes.sum().item())\"\n",
         encoding="utf-8",
     )
-    files = ["configs/train.yaml", "configs/multi_gpu_train.yaml", str(extra)]
+    said = _two_processes(["configs/train.yaml", "configs/multi_gpu_train.yaml", str(extra)])
+    codes = [line for text in said for line in text.splitlines() if line.startswith("codes")]
+    assert len(codes) == 2 and codes[0] == codes[1]
+    assert "generators:" in said[0] and "generators:" not in said[1] and (tmp_path / "models" / "umed.pt").is_file()
+
+
+def _two_processes(files: list[str]) -> tuple[str, ...]:
+    """What each of two processes says that train together."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -166,6 +203,4 @@ def test_two_processes_train_one_generator(phantom: Path, tmp_path: Path) -> Non
         for rank in ranks:
             rank.kill()
     assert [rank.returncode for rank in ranks] == [0, 0], errors[0][-2000:] + errors[1][-2000:]
-    codes = [line for text in said for line in text.splitlines() if line.startswith("codes")]
-    assert len(codes) == 2 and codes[0] == codes[1]
-    assert "generators:" in said[0] and "generators:" not in said[1] and (tmp_path / "models" / "umed.pt").is_file()
+    return said

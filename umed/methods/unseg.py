@@ -110,6 +110,9 @@ class UnSeg(Method):
         self._weak: float = 0.25
         self._device = torch.device("cpu")
 
+    def __repr__(self) -> str:
+        return f"{super().__repr__()} ({self._origin})" if self._generator is not None else super().__repr__()
+
     @property
     def generator(self) -> UnSegGenerator:
         """The generator.
