@@ -62,7 +62,7 @@ def run_train_generator(
         changes: dict[str, Any] = {"method": "unseg", "method_options": {"encoder": encoder, **(options or {})}}
         changes |= {"training": dict(training or {}), **({} if seed is None else {"seed": seed})}
         changes |= {} if device is None else {"device": str(device)}
-        settings = make_settings("default", changes)
+        settings = make_settings("unseg", changes)
         starts = {"sam": sam or None, "surrogate": surrogate or None}
         with progress_bar(quiet or not is_first()) as progress:
             done = train_generator(data, output, settings=settings, overwrite=overwrite, progress=progress, **starts)

@@ -77,7 +77,7 @@ def train_generator(
     Args:
         data: data set with masks, in any layout of files.
         out: folder for ``unseg.pt``, ``training.json`` and, until it is done, checkpoints.
-        settings: ``method`` must be ``"unseg"``; its defaults if ``None``.
+        settings: ``method`` must be ``"unseg"``; the recipe of that name if ``None``.
         sam: pretrained weights of Segment Anything for the generator, which then stay frozen.
         surrogate: weights that the surrogate's encoder starts from.
         overwrite: replace a generator that is there.
@@ -90,7 +90,7 @@ def train_generator(
         ConfigError: when the settings are of another method, or train nothing.
         InputError: when the data or the weights cannot be used, or a generator is there already.
     """
-    chosen = make_settings("default", {"method": "unseg"}) if settings is None else settings
+    chosen = make_settings("unseg") if settings is None else settings
     if chosen.method != "unseg":
         raise ConfigError(f"method: expected unseg, the only universal one, got {chosen.method!r}.")
     if chosen.training.iterations < 1:

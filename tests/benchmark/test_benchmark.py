@@ -136,6 +136,9 @@ def test_preview_writes_nothing_and_knows_what_is_done(ended: Ended, folder: Pat
     assert not (folder / "nowhere").exists()
     assert len(seen.rows) == 8 and all(seconds > 0 for _, seconds in seen.rows) and len(seen.protect) == 1
     assert "8 of 8 cells are left" in seen.summary() and "to protect first" in seen.summary()
+    assert len(preview(folder / "grid.yaml", folder / "new", shard=(1, 2)).rows) == 4
+    with pytest.raises(ConfigError, match="shard: expected K/N"):
+        preview(folder / "grid.yaml", folder / "new", shard=(2, 2))
     again = preview(folder / "grid.yaml", folder / "out")
     assert again.seconds == 0 and again.protect == () and "0 of 8 cells are left" in again.summary()
 

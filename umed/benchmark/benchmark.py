@@ -106,6 +106,7 @@ def preview(
     changes: Mapping[str, Any] | None = None,
     device: str = "auto",
     workers: int = 1,
+    shard: tuple[int, int] = (0, 1),
 ) -> Preview:
     """Check a grid and say what a run would do; nothing is trained, and nothing stays on disk.
 
@@ -116,10 +117,12 @@ def preview(
         changes: laid over the grid.
         device: ``"auto"`` or a torch device, on the machine that does the work.
         workers: processes that would share the work.
+        shard: as for :func:`benchmark`.
 
     Returns:
         The cells and their estimated times.
     """
+    _check_shard(shard)
     import tempfile
 
     where = str(pick_device(device))
@@ -128,8 +131,10 @@ def preview(
     with tempfile.TemporaryDirectory(prefix="umed-benchmark-") as scratch:
         jobs = assemble(checked, Path(scratch), device).below(out)
     estimate = _estimate(checked, jobs, where)
-    rows = tuple((job.spec.title, estimate.cell(job)) for job in jobs.cells)
-    missing = tuple(job.name for job in jobs.protect if not job.done)
+    mine = jobs.cells[shard[0] :: shard[1]]
+    rows = tuple((job.spec.title, estimate.cell(job)) for job in mine)
+    wanted = {job.protected.name for job in mine if job.protected is not None}
+    missing = tuple(job.name for job in jobs.protect if not job.done and job.name in wanted)
     return Preview(out, rows, missing, sum(seconds for _, seconds in rows), workers)
 
 
@@ -168,8 +173,7 @@ def benchmark(
     Raises:
         ConfigError: when something in the grid is wrong; it names the line, and nothing was trained.
     """
-    if not 0 <= shard[0] < shard[1]:
-        raise ConfigError(f"shard: expected K/N with 0 <= K < N, got {shard[0]}/{shard[1]}.")
+    _check_shard(shard)
     where = None if scheduler is not None else str(pick_device(device))  # a scheduler's workers are elsewhere
     checked = check_grid(load_grid(grid, data=data, changes=changes), device)
     out = Path(out)
@@ -188,6 +192,11 @@ def benchmark(
         with alone(out / "data" / "lock"):  # shards that end together
             report = write_benchmark_report(out)
     return Ended(out, len(jobs.cells), finished, failures, report)
+
+
+def _check_shard(shard: tuple[int, int]) -> None:
+    if not 0 <= shard[0] < shard[1]:
+        raise ConfigError(f"shard: expected K/N with 0 <= K < N, got {shard[0]}/{shard[1]}.")
 
 
 def make_tasks(jobs: Jobs, shard: tuple[int, int] = (0, 1)) -> list[Task]:

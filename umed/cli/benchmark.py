@@ -23,14 +23,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder for cells and report; a stopped run goes on there (default: GRID's name in runs/)",
+        help="folder for cells and report; a stopped run goes on there (default: runs/benchmark-GRID)",
     )
     parser.add_argument(
         "--data",
         action="append",
         default=[],
         metavar="NAME=FOLDER",
-        help="folder of a data set of the grid; NAME= may be left out where there is only one",
+        help="folder of a data set of the grid, once for each; NAME= may be left out where there is only one",
     )
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="seeds of the victims, instead of the grid's")
     parser.add_argument(
@@ -47,7 +47,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--shard",
         default="0/1",
         metavar="K/N",
-        help="do every N-th cell from the K-th on; runs with the same DIR add up",
+        help="do every N-th cell, K from 0 to N-1; runs with the same DIR add up",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
     parsing.add_execution(parser)
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
     common: dict[str, Any] = {"data": args.data, "changes": changes, "device": args.device, "workers": args.workers}
     if args.dry_run:
-        seen = preview(args.grid, out, **common)
+        seen = preview(args.grid, out, **common, shard=(int(first), int(second)))
         print(json.dumps(seen.to_dict(), indent=2) if args.json else seen.summary())
         return 0
     ended = benchmark(

@@ -100,7 +100,8 @@ def _main(argv: Sequence[str]) -> int:
         print(f"umed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("umed: stopped. Nothing is half-written; run the same command with --resume to go on.", file=sys.stderr)
+        again = "run the same command again to go on (protect and anonymize: with --resume)"
+        print(f"umed: stopped. Nothing is half-written; {again}.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

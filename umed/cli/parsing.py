@@ -13,7 +13,7 @@ from umed.config import RANGES, merge, parse_number, parse_overrides, recipe_nam
 from umed.errors import ConfigError, did_you_mean
 from umed.registry import METHODS
 
-EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage or setting, 3 some cases failed and the others were released"
+EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage or setting, 3 some cases or trainings failed, the rest is done"
 
 
 class Parser(argparse.ArgumentParser):

@@ -37,8 +37,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where the surrogate's encoder starts (MAE, SAM)",
     )
-    parser.add_argument("--iterations", type=int, metavar="N", help="of both networks together")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="pictures in a batch")
+    parser.add_argument("--iterations", type=int, metavar="N", help="of both networks together (default 2700)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="pictures in a batch (default 4)")
     parser.add_argument("--seed", type=int, help="same data, settings and seed give the same generator")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 ...")
     parser.add_argument(
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         "training": {key: value for key, value in training.items() if value is not None},
         **{key: getattr(args, key) for key in ("seed", "device") if getattr(args, key) is not None},
     }
-    settings = make_settings("default", merge(given, parse_overrides(args.set)))
+    settings = make_settings("unseg", merge(given, parse_overrides(args.set)))
     from umed.train_generator import train_generator
 
     with progress_bar(args.quiet) as progress:
