@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pydicom
 import pytest
+import torch
 from highdicom.seg import segread
 from PIL import Image
 
@@ -20,6 +21,7 @@ from umed.deid.keys import Key
 from umed.errors import ConfigError, InputError, UmedError
 from umed.release import job as running
 from umed.release.run import anonymize
+from umed.unseg.files import FILE, Origin, make_generator, save_generator
 from umed.verify import verify
 
 SECRETS = (
@@ -493,3 +495,43 @@ def test_a_resumed_run_leaves_nothing_of_sources_that_changed_or_went(tmp_path, 
     assert [entry.category for entry in done.quarantine] == ["burned-in"]
     assert len(released(tmp_path / "out")) == SHAPE[0] - 2
     assert verify(source, tmp_path / "out", key_file=key).ok
+
+
+@pytest.fixture(scope="module")
+def universal(tmp_path_factory):
+    """A generator of UnSeg that was never trained: what matters here is where its noise goes."""
+    folder = tmp_path_factory.mktemp("unseg")
+    torch.manual_seed(0)
+    generator, _ = make_generator("tiny")
+    save_generator(generator, "tiny", Origin("untrained"), folder / FILE)
+    return folder
+
+
+def test_unseg_goes_slice_by_slice_with_two_bounds(source, key, tmp_path, universal):
+    done = anonymize(source, tmp_path / "out", key_file=key, protect=True, method="unseg", generators=universal)
+    assert done.plan.spatial_dims == 2 and done.plan.slice_axis == 0 and done.plan.support == "full"
+    secret, found = Key.load(key), images(tmp_path / "out").values()
+    inside = outside = 0
+    slices = [pydicom.dcmread(path) for path in (source / "ct of Erika").iterdir()]
+    for number, old in enumerate(sorted(slices, key=lambda ds: float(ds.ImagePositionPatient[2]))):
+        new = next(ds for ds in found if str(ds.SOPInstanceUID) == secret.uid(str(old.SOPInstanceUID)))
+        moved = np.abs(new.pixel_array.astype(int) - old.pixel_array.astype(int))
+        mask = labels()[number] > 0
+        assert mask.any() or not moved.any()  # a slice without a label stays as it is
+        inside, outside = max(inside, moved[mask].max(initial=0)), max(outside, moved[~mask].max())
+    assert 1 < inside <= 6 and 0 < outside <= 1
+    assert verify(source, tmp_path / "out", key_file=key).ok
+
+
+def test_verify_finds_a_pixel_outside_the_mask_that_moved_too_far(source, key, tmp_path, universal):
+    anonymize(source, tmp_path / "out", key_file=key, protect=True, method="unseg", generators=universal, report=False)
+    for path in sorted((tmp_path / "out").rglob("*.dcm")):
+        ds = pydicom.dcmread(path)
+        if ds.Modality == "CT" and "DERIVED" in str(ds.get("ImageType")):
+            values = ds.pixel_array.copy()
+            values[0, 0] += 4  # within epsilon, but not out there
+            ds.PixelData = values.tobytes()
+            ds.save_as(path)
+            break
+    failures = " ".join(f for check in verify(source, tmp_path / "out", key_file=key).cases for f in check.failures)
+    assert "at most 6 stored and 1 outside the mask" in failures
