@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from umed.cli.main import main
-from umed.networks.sam import load_encoder, make_sam
+from umed.networks.sam import make_sam
+from umed.networks.sam_weights import load_encoder
 from umed.sample import make_phantom
 from umed.train_generator import WORK, train_generator
 from umed.verify import verify

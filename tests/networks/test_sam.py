@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-import umed.networks.sam as module
 from umed.errors import ConfigError, InputError
-from umed.networks.sam import SHAPES, PromptedSam, Prompts, SamShape, load_sam, make_sam
+from umed.networks import sam_package as module
+from umed.networks.sam import SHAPES, PromptedSam, Prompts, SamShape, make_sam
+from umed.networks.sam_weights import load_sam
 
 BROKEN = "raise RuntimeError('operator torchvision::nms does not exist')"
 PRESENT = {
@@ -60,12 +61,12 @@ def test_torchvision_may_be_absent_broken_or_present(tmp_path: Path, files: dict
 
 
 def test_without_the_package_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    module._modeling.cache_clear()
+    module.modeling.cache_clear()
     monkeypatch.setitem(sys.modules, "segment_anything.modeling", None)
     with pytest.raises(ConfigError, match=r"pip install 'umed\[sam\]'"):
         make_sam("tiny")
     monkeypatch.undo()
-    module._modeling.cache_clear()
+    module.modeling.cache_clear()
     make_sam("tiny")
 
 

@@ -25,7 +25,8 @@ from umed.errors import ConfigError, InputError
 from umed.methods.base import Method
 from umed.methods.options import check_switch, check_whole
 from umed.networks.noise_head import UnSegGenerator
-from umed.networks.sam import load_encoder, make_sam, shape_of
+from umed.networks.sam import make_sam, shape_of
+from umed.networks.sam_weights import load_encoder
 from umed.planning import Plan
 from umed.training import Sample
 from umed.types import Progress, Regions

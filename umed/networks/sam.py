@@ -6,15 +6,8 @@ Batches hold several images and any number of prompted instances of each: an ima
 
 from __future__ import annotations
 
-import importlib
-import pickle
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
-from pathlib import Path
-from types import ModuleType
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,21 +15,13 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from umed.errors import ConfigError, InputError, did_you_mean
-from umed.io import files
+from umed.errors import ConfigError, did_you_mean
+from umed.networks.sam_package import modeling
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the pictures that SAM was trained on, on the scale 0 to 1."""
 UPSCALED = 4
 """Masks have this many times the resolution of the image embedding."""
-WHERE = "https://github.com/facebookresearch/segment-anything#model-checkpoints"
-_STAND_INS = {
-    "torchvision": (),
-    "torchvision.ops": (),
-    "torchvision.ops.boxes": ("batched_nms", "box_area"),
-    "torchvision.transforms": (),
-    "torchvision.transforms.functional": ("resize", "to_pil_image"),
-}
 
 
 @dataclass(frozen=True)
@@ -261,80 +246,10 @@ def shape_of(name: str) -> SamShape:
     return SHAPES[name]
 
 
-def load_sam(network: PromptedSam, path: Path) -> str:
-    """Load pretrained weights: Meta's file, or any other of the same shapes, such as MedSAM's.
-
-    Args:
-        network: of the file's shape.
-        path: the file; nothing is ever downloaded.
-
-    Returns:
-        What it is, for plan and report.
-
-    Raises:
-        InputError: when there is no such file, it is damaged, or it is of another shape.
-    """
-    shape = network.shape
-    if not path.is_file():
-        hint = f"Get {shape.file} from {WHERE} yourself; umed downloads nothing" if shape.file else "Check the path"
-        raise InputError(f"{path}: expected weights of Segment Anything, got no such file. {hint}.")
-    digest = files.sha256(path)
-    if shape.file and path.name == shape.file and digest != shape.sha256:
-        raise InputError(
-            f"{path}: expected SHA-256 {shape.sha256} of Meta's file, got {digest}. It is damaged: get it again from "
-            f"{WHERE}."
-        )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        state = content.get("model", content)
-        network.sam.load_state_dict(state)
-    except (RuntimeError, AttributeError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-        wanted = next((name for name, one in SHAPES.items() if one == shape), "")
-        text = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: expected the weights of a {wanted} SAM, got others ({text}).") from error
-    known = {one.sha256: f"Meta's {name}" for name, one in SHAPES.items() if one.sha256}
-    return f"{known.get(digest, 'unknown weights')} (SHA-256 {digest[:16]}...)"
-
-
-def load_encoder(network: PromptedSam, path: Path) -> int:
-    """Start the image encoder from weights of a SAM or of a plain vision transformer, such as those of MAE.
-
-    Args:
-        network: changed in place.
-        path: state dict, or a mapping that holds one under ``model``; names as in SAM, or without its
-            ``image_encoder.``. What has another shape (position embeddings of another size) stays as it is.
-
-    Returns:
-        How many tensors were taken.
-
-    Raises:
-        InputError: when there is no such file, or less than half of the encoder's blocks are in it.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: expected weights for the surrogate's encoder, got no such file. Check the path.")
-    encoder: Any = network.sam.image_encoder
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        state = {
-            str(name).removeprefix("image_encoder."): value for name, value in content.get("model", content).items()
-        }
-        own = encoder.state_dict()
-        fits = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
-        if len(fits) < 0.5 * sum(name.startswith("blocks.") and "rel_pos" not in name for name in own):
-            raise ValueError(f"only {len(fits)} tensors fit")
-        encoder.load_state_dict(fits, strict=False)
-    except (RuntimeError, AttributeError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-        text = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{path}: expected weights of a vision transformer of this size, got others ({text})."
-        ) from error
-    return len(fits)
-
-
 def _build(shape: SamShape) -> nn.Module:
-    modeling = _modeling()
+    package = modeling()
     norm = partial(nn.LayerNorm, eps=1e-6)
-    encoder = modeling.ImageEncoderViT(
+    encoder = package.ImageEncoderViT(
         img_size=shape.image_size,
         patch_size=shape.patch_size,
         embed_dim=shape.width,
@@ -350,15 +265,15 @@ def _build(shape: SamShape) -> nn.Module:
     )
     if encoder.pos_embed is not None:
         nn.init.trunc_normal_(encoder.pos_embed, std=0.02)  # the package leaves it at 0 for its checkpoints to fill
-    prompter = modeling.PromptEncoder(
+    prompter = package.PromptEncoder(
         embed_dim=shape.prompt_width,
         image_embedding_size=(shape.grid, shape.grid),
         input_image_size=(shape.image_size, shape.image_size),
         mask_in_chans=16,
     )
-    decoder = modeling.MaskDecoder(
+    decoder = package.MaskDecoder(
         num_multimask_outputs=3,
-        transformer=modeling.TwoWayTransformer(
+        transformer=package.TwoWayTransformer(
             depth=2, embedding_dim=shape.prompt_width, mlp_dim=shape.decoder_mlp, num_heads=shape.decoder_heads
         ),
         transformer_dim=shape.prompt_width,
@@ -366,57 +281,8 @@ def _build(shape: SamShape) -> nn.Module:
         iou_head_hidden_dim=256,
     )
     pixels = {"pixel_mean": [255 * value for value in MEAN], "pixel_std": [255 * value for value in STD]}
-    network: nn.Module = modeling.Sam(encoder, prompter, decoder, **pixels)
+    network: nn.Module = package.Sam(encoder, prompter, decoder, **pixels)
     return network
-
-
-@cache
-def _modeling() -> Any:
-    """The package's networks.
-
-    Raises:
-        ConfigError: when it is not installed.
-    """
-    with _without_torchvision():
-        try:
-            return importlib.import_module("segment_anything.modeling")
-        except ImportError as error:
-            raise ConfigError(
-                f"unseg: needs the package segment-anything ({error}). Install it: pip install 'umed[sam]'."
-            ) from error
-
-
-@contextmanager
-def _without_torchvision() -> Iterator[None]:
-    """Stand-ins for what the package imports of torchvision and umed never calls, where torchvision does not work.
-
-    torchvision often does not fit the installed torch and then fails with errors of many kinds while it is imported.
-    """
-    try:
-        for name in _STAND_INS:
-            importlib.import_module(name)
-    except Exception:  # absent, or broken in whatever way
-        broken = [name for name in sys.modules if name.partition(".")[0] == "torchvision"]
-        before = {name: sys.modules.pop(name) for name in broken}
-    else:
-        yield
-        return
-    try:
-        for name, functions in _STAND_INS.items():
-            module = ModuleType(name)
-            module.__path__ = []
-            for function in functions:
-                setattr(module, function, _unused)
-            sys.modules[name] = module
-        yield
-    finally:
-        for name in _STAND_INS:
-            sys.modules.pop(name, None)
-        sys.modules.update(before)
-
-
-def _unused(*_: Any, **__: Any) -> Any:
-    raise RuntimeError("torchvision is not there; umed uses nothing of segment-anything that needs it")
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:

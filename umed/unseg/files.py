@@ -15,7 +15,8 @@ from umed.errors import InputError
 from umed.io import files
 from umed.io.files import atomic
 from umed.networks.noise_head import UnSegGenerator, from_released
-from umed.networks.sam import load_sam, make_sam, shape_of
+from umed.networks.sam import make_sam, shape_of
+from umed.networks.sam_weights import load_sam
 
 FILE = "unseg.pt"
 FORMAT = 1

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights of Segment Anything from files: Meta's, others of the same shapes, encoders of vision transformers."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from umed.errors import InputError
+from umed.io import files
+from umed.networks.sam import SHAPES, PromptedSam
+
+WHERE = "https://github.com/facebookresearch/segment-anything#model-checkpoints"
+
+
+def load_sam(network: PromptedSam, path: Path) -> str:
+    """Load pretrained weights: Meta's file, or any other of the same shapes, such as MedSAM's.
+
+    Args:
+        network: of the file's shape.
+        path: the file; nothing is ever downloaded.
+
+    Returns:
+        What it is, for plan and report.
+
+    Raises:
+        InputError: when there is no such file, it is damaged, or it is of another shape.
+    """
+    shape = network.shape
+    if not path.is_file():
+        hint = f"Get {shape.file} from {WHERE} yourself; umed downloads nothing" if shape.file else "Check the path"
+        raise InputError(f"{path}: expected weights of Segment Anything, got no such file. {hint}.")
+    digest = files.sha256(path)
+    if shape.file and path.name == shape.file and digest != shape.sha256:
+        raise InputError(
+            f"{path}: expected SHA-256 {shape.sha256} of Meta's file, got {digest}. It is damaged: get it again from "
+            f"{WHERE}."
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        state = content.get("model", content)
+        network.sam.load_state_dict(state)
+    except (RuntimeError, AttributeError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+        wanted = next((name for name, one in SHAPES.items() if one == shape), "")
+        text = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: expected the weights of a {wanted} SAM, got others ({text}).") from error
+    known = {one.sha256: f"Meta's {name}" for name, one in SHAPES.items() if one.sha256}
+    return f"{known.get(digest, 'unknown weights')} (SHA-256 {digest[:16]}...)"
+
+
+def load_encoder(network: PromptedSam, path: Path) -> int:
+    """Start the image encoder from weights of a SAM or of a plain vision transformer, such as those of MAE.
+
+    Args:
+        network: changed in place.
+        path: state dict, or a mapping that holds one under ``model``; names as in SAM, or without its
+            ``image_encoder.``. What has another shape (position embeddings of another size) stays as it is.
+
+    Returns:
+        How many tensors were taken.
+
+    Raises:
+        InputError: when there is no such file, or less than half of the encoder's blocks are in it.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: expected weights for the surrogate's encoder, got no such file. Check the path.")
+    encoder: Any = network.sam.image_encoder
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        state = {
+            str(name).removeprefix("image_encoder."): value for name, value in content.get("model", content).items()
+        }
+        own = encoder.state_dict()
+        fits = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+        if len(fits) < 0.5 * sum(name.startswith("blocks.") and "rel_pos" not in name for name in own):
+            raise ValueError(f"only {len(fits)} tensors fit")
+        encoder.load_state_dict(fits, strict=False)
+    except (RuntimeError, AttributeError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path}: expected weights of a vision transformer of this size, got others ({text})."
+        ) from error
+    return len(fits)
