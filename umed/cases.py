@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from umed import io
 from umed.budget import Budget
-from umed.errors import UmedError, VerificationError
+from umed.errors import BudgetError, UmedError, VerificationError
 from umed.facts import open_case
 from umed.io import files, layouts
 from umed.methods.base import Method, make_limits, make_method
@@ -179,6 +179,11 @@ def _process(method: Method, plan: Plan, dataset: Dataset, case: Case, store: St
             outputs[name.as_posix()] = digest
             measures.append(
                 {**figures, "sha256_in": sources[case.images[i].as_posix()], "sha256_out": outputs[name.as_posix()]}
+            )
+        if changed is not None and not any(figures["voxels_changed"] for figures in measures):
+            raise BudgetError(
+                f"{case.id}: expected changed voxels, got none: all are outside the range, or the noise is below half "
+                "a stored step. Set range or epsilon, or train the generator longer."
             )
         label = stack.enter_context(files.atomic(store.output / case.label))
         digest = files.checked_copy(dataset.root / case.label, label, sources[case.label.as_posix()])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -18,7 +19,7 @@ from umed.errors import ConfigError, InputError
 from umed.facts import gather
 from umed.handlers import training_handlers
 from umed.io import layouts
-from umed.io.files import atomic
+from umed.io.files import atomic, sha256
 from umed.methods.base import make_method
 from umed.methods.unseg import UnSeg
 from umed.planning import make_plan
@@ -80,7 +81,7 @@ def train_generator(
         settings: ``method`` must be ``"unseg"``; the recipe of that name if ``None``.
         sam: pretrained weights of Segment Anything for the generator, which then stay frozen.
         surrogate: weights that the surrogate's encoder starts from.
-        overwrite: replace a generator that is there.
+        overwrite: replace a generator that is there, and start a stopped training again.
         progress: called with a text, the iterations done and the iterations in all.
 
     Returns:
@@ -108,7 +109,10 @@ def train_generator(
     samples = FileSamples(dataset, plan)
     method.start_from(None if sam is None else Path(sam), None if surrogate is None else Path(surrogate))
     trainer = method.make_trainer(samples, plan)
-    (out / WORK).mkdir(parents=True, exist_ok=True)
+    if overwrite and is_first():
+        shutil.rmtree(out / WORK, ignore_errors=True)
+    starts = [None if path is None else sha256(Path(path)) for path in (sam, surrogate)]
+    _same_run(out / WORK, [plan.fingerprint, [case.id for case in dataset.cases], *starts])
     training_handlers(trainer, out / WORK, len(trainer.loader.batches), progress)
     trainer.run()
     method.generator.eval()
@@ -137,6 +141,19 @@ def train_generator(
             temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         shutil.rmtree(out / WORK)
     return done
+
+
+def _same_run(work: Path, decisive: list[Any]) -> None:
+    """Refuse to go on with checkpoints of another training."""
+    mark = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+    path = work / "run"
+    if path.is_file() and path.read_text(encoding="utf-8") != mark:
+        raise InputError(
+            f"{work}: expected checkpoints of this training, got those of other data, settings or weights. Give the "
+            "same as before to go on, or --overwrite to start again."
+        )
+    with atomic(path) as temporary:
+        temporary.write_text(mark, encoding="utf-8")
 
 
 def is_first() -> bool:

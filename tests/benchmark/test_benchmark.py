@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.unseg_files import loud_generator
 from umed.benchmark.assemble import assemble, check_grid
 from umed.benchmark.benchmark import Ended, benchmark, make_tasks, preview
 from umed.benchmark.cells import CLEAN, read_cells
 from umed.benchmark.grid import load_grid
 from umed.errors import ConfigError
-from umed.protect import protect
 from umed.sample import make_phantom
 from umed.verify import verify
 
@@ -275,10 +275,7 @@ def test_workers_give_the_same_cells(ended: Ended, folder: Path, tmp_path: Path)
 
 
 def test_generators_that_were_trained_before_are_used_as_they_are(folder: Path, tmp_path: Path) -> None:
-    settings = {"method_options": {"encoder": "tiny", "epochs": 4}, "training": {"iterations": 4, "batch_size": 1}}
-    generator = (
-        protect(folder / "phantom", tmp_path / "other", method="unseg", **settings).output / "umed" / "generators"
-    )
+    generator = loud_generator(tmp_path)
     entry = {"unseg": {"generators": str(generator)}}
     changes: dict[str, Any] = {"methods": [entry], "countermeasures": ["none"], "seeds": [0]}
     grid = load_grid(folder / "grid.yaml", changes=changes)

@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from umed.cli.main import main
+from umed.errors import InputError
 from umed.networks.sam import make_sam
 from umed.networks.sam_weights import load_encoder
 from umed.sample import make_phantom
@@ -17,7 +19,7 @@ from umed.verify import verify
 
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_phantom(tmp_path_factory.mktemp("data") / "phantom", cases=3, size=(24, 24, 16))
+    return make_phantom(tmp_path_factory.mktemp("data") / "phantom", cases=3, size=(64, 64, 16))
 
 
 def words(phantom: Path, out: Path, *more: str) -> list[str]:
@@ -98,6 +100,8 @@ def test_a_stopped_training_goes_on(phantom: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_generator(phantom, tmp_path / "cut", settings=settings, progress=stop)
     assert list((tmp_path / "cut" / WORK).glob("*.pt"))
+    with pytest.raises(InputError, match="expected checkpoints of this training, got those of other data, settings"):
+        train_generator(phantom, tmp_path / "cut", settings=replace(settings, seed=1))
     train_generator(phantom, tmp_path / "cut", settings=settings)
     one, two = (torch.load(tmp_path / name / "unseg.pt", weights_only=True)["weights"] for name in ("whole", "cut"))
     assert whole.pictures > 0 and all(torch.allclose(one[key], two[key], atol=1e-6) for key in one)

@@ -214,3 +214,17 @@ def test_a_plan_goes_slice_by_slice_or_says_why_not(tmp_path: Path) -> None:
 
 def _all() -> Regions:
     return make_regions(np.ones((8, 8, 8), np.int16), radius=1, full=True)
+
+
+def test_noise_that_is_rounded_away_is_a_failure_and_no_protection(generators: Path, tmp_path: Path) -> None:
+    generator, encoder, origin = load_generator(generators / FILE)
+    with torch.no_grad():
+        for layer in generator.head.mlp:
+            for weight in layer.parameters():
+                weight.zero_()  # noise of exactly 0
+    save_generator(generator, encoder, origin, tmp_path / FILE)
+    source = make_pictures(tmp_path / "in")
+    result = protect(source, tmp_path / "out", generators=tmp_path / FILE, **TINY)
+    assert {one.status for one in result.outcomes} == {"failed"} and result.exit_code == 1
+    assert "expected changed voxels, got none" in result.outcomes[0].reason
+    assert not list((tmp_path / "out" / "images").glob("*.png"))

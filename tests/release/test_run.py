@@ -9,19 +9,18 @@ import zipfile
 import numpy as np
 import pydicom
 import pytest
-import torch
 from highdicom.seg import segread
 from PIL import Image
 
 import umed
 from tests.dicom_files import enhanced, image, save, write_series
 from tests.release_files import SHAPE, all_bytes, hospital, labels, make_key, released, volume, write_seg
+from tests.unseg_files import loud_generator
 from umed.deid.check import check
 from umed.deid.keys import Key
 from umed.errors import ConfigError, InputError, UmedError
 from umed.release import job as running
 from umed.release.run import anonymize
-from umed.unseg.files import FILE, Origin, make_generator, save_generator
 from umed.verify import verify
 
 SECRETS = (
@@ -499,12 +498,7 @@ def test_a_resumed_run_leaves_nothing_of_sources_that_changed_or_went(tmp_path, 
 
 @pytest.fixture(scope="module")
 def universal(tmp_path_factory):
-    """A generator of UnSeg that was never trained: what matters here is where its noise goes."""
-    folder = tmp_path_factory.mktemp("unseg")
-    torch.manual_seed(0)
-    generator, _ = make_generator("tiny")
-    save_generator(generator, "tiny", Origin("untrained"), folder / FILE)
-    return folder
+    return loud_generator(tmp_path_factory.mktemp("unseg"))
 
 
 def test_unseg_goes_slice_by_slice_with_two_bounds(source, key, tmp_path, universal):

@@ -71,5 +71,5 @@ def from_square(noise: Tensor, shape: Sequence[int]) -> Tensor:
     """
     longest = max(shape)
     if noise.shape[2] != longest:
-        noise = functional.interpolate(noise, size=(longest, longest), mode="bilinear", align_corners=False)
+        noise = resize(noise, (longest, longest))  # as in training: antialiased where the picture is the smaller one
     return noise[:, :, : shape[0], : shape[1]]
