@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from umed.errors import ConfigError, did_you_mean
+from umed.networks.sam_attention import FusedAttention
 from umed.networks.sam_package import modeling
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -265,6 +266,8 @@ def _build(shape: SamShape) -> nn.Module:
     )
     if encoder.pos_embed is not None:
         nn.init.trunc_normal_(encoder.pos_embed, std=0.02)  # the package leaves it at 0 for its checkpoints to fill
+    for block in encoder.blocks:
+        block.attn = FusedAttention(block.attn)
     prompter = package.PromptEncoder(
         embed_dim=shape.prompt_width,
         image_embedding_size=(shape.grid, shape.grid),
