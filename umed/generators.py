@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,25 @@ def given_files(method: Method, given: Path) -> dict[str, Path]:
     found = sorted(path for path in given.rglob("*") if path.is_file()) if given.is_dir() else []
     kept = {path.relative_to(given).as_posix(): path for path in found}
     return {method.file: kept[method.file]} if method.file in kept else kept
+
+
+def explain(method: Method, plan: Plan, given: Path | None = None) -> Plan:
+    """Add to a plan's reasons what the method has learnt, or will learn.
+
+    Args:
+        method: of the plan, ready or not.
+        plan: the resolved plan.
+        given: folder or file of trained generators that are not loaded yet.
+
+    Returns:
+        A plan that does the same.
+
+    Raises:
+        InputError: when there are no generators there.
+    """
+    check_given(method, given)
+    found = given_files(method, given).get(method.file) if given is not None else None
+    return replace(plan, why=(*plan.why, *method.reasons(found)))
 
 
 def prepare(

@@ -14,7 +14,7 @@ from umed.config import Settings, make_settings
 from umed.errors import ConfigError, UmedError
 from umed.execution import Task, execute
 from umed.facts import gather
-from umed.generators import Samples, hashes, prepare
+from umed.generators import Samples, explain, hashes, prepare
 from umed.io import layouts
 from umed.io.dicom import is_dicom, require_dicom
 from umed.manifest import make_manifest, write_manifest
@@ -91,6 +91,7 @@ def protect(
 
     given = None if generators is None else Path(generators)
     left_out = prepare(method, plan, store, given, samples, progress)
+    plan = explain(method, plan)
     run = hash_of([plan.fingerprint, *sorted(hashes(store.path(GENERATORS)).values())])
     if workers == 1 and scheduler is None:
         outcomes = []

@@ -128,6 +128,51 @@ def test_the_prompt_decides_the_noise(generators: Path) -> None:
     assert not torch.allclose(noise[0], noise[1], atol=1e-3)
 
 
+def test_each_instance_gets_the_noise_of_its_own_prompt(generators: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One embedding for all; what no prompt speaks of gets the mean, and how many are answered at once is no matter."""
+    method = UnSeg(encoder="tiny")
+    method.load(generators)
+    image = torch.rand(3, 40, 60)
+    corners = ((2, 2, 1), (2, 40, 1), (25, 20, 2))
+    labels = np.zeros((40, 60), np.int16)
+    for y, x, value in corners:
+        labels[y : y + 10, x : x + 10] = value
+    labels[38, 58] = 1  # too small for a prompt, and still protected like the rest
+    embedded = []
+    embed = method.generator.embed
+    monkeypatch.setattr(method.generator, "embed", lambda square: embedded.append(len(square)) or embed(square))
+    found = method.direction(image, make_regions(labels, radius=3, full=True), np.random.default_rng(0))
+    assert embedded == [1]
+    alone = []
+    for y, x, value in corners:
+        one = np.zeros_like(labels)
+        one[y : y + 10, x : x + 10] = value
+        noise = method.direction(image, make_regions(one, radius=3, full=True), np.random.default_rng(0))
+        assert torch.allclose(found[:, one > 0], noise[:, one > 0], atol=1e-5)
+        alone.append(noise / torch.from_numpy(np.where(one > 0, 1.0, 0.25)))
+    mean = torch.stack(alone).mean(0).float()
+    assert torch.allclose(found[:, labels == 0], 0.25 * mean[:, labels == 0], atol=1e-5)
+    assert torch.allclose(found[:, 38, 58], mean[:, 38, 58], atol=1e-5)
+    monkeypatch.setattr("umed.methods.unseg.PROMPTS_AT_ONCE", 2)
+    again = method.direction(image, make_regions(labels, radius=3, full=True), np.random.default_rng(0))
+    assert torch.allclose(found, again, atol=1e-5)
+    together = UnSeg(encoder="tiny", per_instance=False)
+    together.load(generators)
+    whole = together.direction(image, make_regions(labels, radius=3, full=True), np.random.default_rng(0))
+    assert not torch.allclose(found, whole, atol=1e-3)
+
+
+def test_plan_and_report_say_what_the_weights_are(generators: Path, tmp_path: Path) -> None:
+    source, text = make_pictures(tmp_path / "in", count=2), "Segment Anything without pretrained weights"
+    result = protect(source, tmp_path / "out", generators=generators, **TINY)
+    assert f"unseg: generator trained by umed 0.1.0; {text}" in result.plan.why
+    assert text in (tmp_path / "out" / "umed" / "report.html").read_text()
+    assert verify(source, tmp_path / "out").ok
+    method = UnSeg(encoder="tiny")
+    assert method.reasons() == (f"unseg: trains its generator on these data; {text}",)
+    assert method.reasons(generators / FILE) == (f"unseg: generator trained by umed 0.1.0; {text}",)
+
+
 def test_slices_in_batches_are_those_one_by_one(generators: Path) -> None:
     method = UnSeg(encoder="tiny")
     method.load(generators)
@@ -189,6 +234,7 @@ def test_a_generator_survives_its_file(generators: Path, tmp_path: Path) -> None
         ({"learning_rate": "no"}, "learning_rate: expected a number"),
         ({"learning_rate": 0}, "learning_rate: expected a positive"),
         ({"label_modification": 1}, "label_modification"),
+        ({"per_instance": "no"}, "per_instance"),
         ({"jitter": 1}, "jitter: expected two"),
         ({"jitter": [2, 1]}, "jitter: expected two positive scales"),
     ],

@@ -43,13 +43,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--protect", action="store_true", help="perturb every series with a mask, quarantine the others"
     )
     protection.add_argument("--masks", type=Path, metavar="DIR", help="more masks: SEG, RTSTRUCT, NIfTI or PNG")
-    protection.add_argument(
-        "--generators",
-        "--generator",
-        type=Path,
-        metavar="DIR|FILE",
-        help="use these trained generators, train nothing",
-    )
+    parsing.add_generators(protection)
     parsing.add_settings(parser)
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with a stopped run; same bytes in the end")

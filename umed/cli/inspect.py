@@ -85,21 +85,32 @@ def look(source: Path, masks: Path | None = None, *, every: bool = True) -> Fact
     return gather(source, every=every)
 
 
-def plan_for(facts: Facts, settings: Settings) -> Plan:
+def plan_for(facts: Facts, settings: Settings, generators: Path | None = None) -> Plan:
     """Make the plan that protect would use.
 
     Args:
         facts: from :func:`look`.
         settings: what the user chose.
+        generators: folder or file of trained generators.
 
     Returns:
         The plan.
+
+    Raises:
+        InputError: when there are no generators there.
     """
     if facts.layout == "dicom":
         from umed.series.facts import slice_plan
 
-        return slice_plan(facts, settings)
-    return make_plan(facts, settings)
+        plan = slice_plan(facts, settings)
+    else:
+        plan = make_plan(facts, settings)
+    if generators is None and plan.method != "unseg":
+        return plan  # without torch, which takes seconds to import
+    from umed.generators import explain
+    from umed.methods.base import make_method
+
+    return explain(make_method(plan), plan, generators)
 
 
 def run(args: argparse.Namespace) -> int:

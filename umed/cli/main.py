@@ -13,6 +13,7 @@ from umed import __version__
 from umed.cli import (
     anonymize,
     benchmark,
+    import_generator,
     info,
     inspect,
     keygen,
@@ -39,6 +40,7 @@ COMMANDS = {
     "benchmark": benchmark,
     "report": report,
     "train-generator": train_generator,
+    "import-generator": import_generator,
 }
 
 

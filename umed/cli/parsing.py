@@ -7,6 +7,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from umed.config import RANGES, merge, parse_number, parse_overrides, recipe_names
@@ -131,6 +132,17 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
     if args.radius is not None:
         given["radius"], given["radius_unit"] = args.radius
     return merge(given, parse_overrides(args.set))
+
+
+def add_generators(parser: argparse._ActionsContainer) -> None:
+    """Add ``--generators``."""
+    parser.add_argument(
+        "--generators",
+        "--generator",
+        type=Path,
+        metavar="DIR|FILE",
+        help="use these trained generators, train nothing",
+    )
 
 
 def add_execution(parser: argparse.ArgumentParser) -> None:

@@ -18,13 +18,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
     parser.add_argument("--masks", type=Path, metavar="DIR", help="for DICOM: more masks (SEG, RTSTRUCT, NIfTI, PNG)")
     parsing.add_settings(parser)
+    parsing.add_generators(parser)
     parsing.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
     settings = make_settings(args.recipe, parsing.overrides(args))
-    resolved = plan_for(look(args.input, args.masks, every=False), settings)
+    resolved = plan_for(look(args.input, args.masks, every=False), settings, args.generators)
     if args.json:
         print(resolved.to_json(), end="")
         return 0

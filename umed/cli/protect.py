@@ -24,13 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set; never changed")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="new folder, outside INPUT")
     parsing.add_settings(parser)
-    parser.add_argument(
-        "--generators",
-        "--generator",
-        type=Path,
-        metavar="DIR|FILE",
-        help="use these trained generators, train nothing",
-    )
+    parsing.add_generators(parser)
     parser.add_argument("--masks", type=Path, metavar="DIR", help="for DICOM: more masks (SEG, RTSTRUCT, NIfTI, PNG)")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with a stopped run; same bytes in the end")
@@ -79,7 +73,7 @@ def _dry_run(args: argparse.Namespace, settings: Settings) -> int:
         check_output(args.input, args.output, resume=args.resume or args.overwrite)
     else:
         check_run(find_dataset(args.input), args.output, resume=args.resume, overwrite=args.overwrite)
-    plan = plan_for(facts, settings)
+    plan = plan_for(facts, settings, args.generators)
     if args.json:
         print(json.dumps({"plan": json.loads(plan.to_json()), "facts": json.loads(facts.to_json())}, indent=2))
     else:

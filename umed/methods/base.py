@@ -73,6 +73,17 @@ class Method(ABC):
             ConfigError: when an option is out of range.
         """
 
+    def reasons(self, given: Path | None = None) -> tuple[str, ...]:
+        """Sentences for the plan about what the method has learnt, or will learn.
+
+        Args:
+            given: file of what was learnt before, which need not be loaded yet.
+
+        Raises:
+            InputError: when the file is not one of the method's.
+        """
+        return ()
+
     def save(self, folder: Path) -> None:  # noqa: B027 - the same
         """Write what was learnt into a folder; nothing to do unless :attr:`requires_training`."""
 

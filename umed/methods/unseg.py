@@ -32,20 +32,25 @@ from umed.training import Sample
 from umed.types import Progress, Regions
 from umed.unseg.batches import SquareBatches
 from umed.unseg.files import FILE, Origin, load_generator, make_generator, save_generator
-from umed.unseg.pictures import SamplePictures, as_colour
+from umed.unseg.pictures import SamplePictures, as_colour, instances
 from umed.unseg.prompts import KINDS, check_kinds, mask_prompts
 from umed.unseg.square import from_square, mask_to_square, to_square
 from umed.unseg.trainer import EPOCHS, UnSegTrainer
 
 AT_ONCE = 8
-"""Pictures or slices that go through the generator together."""
+"""Pictures or slices that are embedded together."""
+PROMPTS_AT_ONCE = 16
+"""Prompts of them that are answered together, so that crowded pictures need no more memory."""
 
 
 class UnSeg(Method):
-    r"""``d = G(x, mask) (eps_fg M + eps_bg (1 - M))``, each picture or slice with its mask as the prompt.
+    r"""``d = G(x, mask) (eps_fg M + eps_bg (1 - M))``, each instance of a picture or slice with its mask as a prompt.
 
     The generator may come from a file that was trained on any other data (``umed train-generator``, ``umed protect
     --generators``); without one, it is trained from scratch on the data at hand, which the paper never does.
+
+    Instances are the connected parts of each label; a picture is embedded once for all of them. Each gets the noise of
+    its own prompt, the background and specks too small for a prompt get the mean of all.
 
     Volumes go slice by slice along the plan's axis; a slice without a label is left as it is. Pictures of one channel,
     or of channels that are no colours, are shown to the generator as grey and get the mean of its three channels.
@@ -60,6 +65,7 @@ class UnSeg(Method):
         epochs: of the training, one of the surrogate to three of the generator; they share the plan's iterations.
         learning_rate: of both networks' Adam.
         jitter: smallest and largest scale of a picture in training; the paper's 0.1 and 2 need large pictures.
+        per_instance: one prompt for each instance, or one for all that is labelled in a picture.
 
     Raises:
         ConfigError: when an option is unknown or out of range.
@@ -80,6 +86,7 @@ class UnSeg(Method):
         epochs: int = EPOCHS,
         learning_rate: float | str = 1e-4,
         jitter: Sequence[float] = (0.5, 1.5),
+        per_instance: bool = True,
     ) -> None:
         shape_of(encoder)
         self.encoder, self.label_modification = encoder, label_modification
@@ -88,7 +95,8 @@ class UnSeg(Method):
             None if train_epsilon is None else parse_number(train_epsilon, "method_options.train_epsilon")
         )
         check_whole(1, epochs=epochs)
-        check_switch(label_modification=label_modification)
+        check_switch(label_modification=label_modification, per_instance=per_instance)
+        self.per_instance = per_instance
         self.epochs, self.learning_rate = epochs, parse_number(learning_rate, "method_options.learning_rate")
         if not isinstance(jitter, (list, tuple)):
             raise ConfigError(f"method_options.jitter: expected two positive scales, got {jitter!r}.")
@@ -211,6 +219,13 @@ class UnSeg(Method):
         trainer.run()
         self.generator.eval()
 
+    def reasons(self, given: Path | None = None) -> tuple[str, ...]:
+        """Say where the weights come from, above all whether Segment Anything was pretrained."""
+        if given is None and self._generator is None:
+            return ("unseg: trains its generator on these data; Segment Anything without pretrained weights",)
+        origin = self._origin if given is None else load_generator(given)[2]
+        return (f"unseg: generator {origin}",)
+
     def save(self, folder: Path) -> None:
         """Write ``unseg.pt``: all weights, and what they come from."""
         save_generator(self.generator, self.encoder, self._origin, folder / FILE)
@@ -241,7 +256,7 @@ class UnSeg(Method):
         Returns:
             Direction in [-1, 1] of the same shape, at most the share of the background outside the labels.
         """
-        labels = regions.labels > 0
+        labels = regions.labels
         if labels.ndim == 2:
             return self._flat(image[None], labels[None])[0]
         axis = self._slice_axis
@@ -249,22 +264,47 @@ class UnSeg(Method):
             raise InputError("unseg: expected a plan that goes slice by slice, got one in 3D. Set spatial_dims=2.")
         planes, masks = image.movedim(axis + 1, 0), np.moveaxis(labels, axis, 0)
         out = torch.zeros_like(planes)
-        rows = np.flatnonzero(masks.any(axis=(1, 2)))
+        rows = np.flatnonzero((masks > 0).any(axis=(1, 2)))
         for start in range(0, len(rows), AT_ONCE):
             some = rows[start : start + AT_ONCE]
             out[some] = self._flat(planes[some], np.ascontiguousarray(masks[some]))
         return out.movedim(0, axis + 1)
 
     @torch.no_grad()
-    def _flat(self, image: Tensor, mask: NDArray[np.bool_]) -> Tensor:
-        """Direction of pictures ``(B, C, H, W)`` with their masks ``(B, H, W)``."""
+    def _flat(self, image: Tensor, labels: NDArray[np.int16]) -> Tensor:
+        """Direction of pictures ``(B, C, H, W)`` with their labels ``(B, H, W)``, each with foreground."""
         generator = self.generator
-        shape, where = generator.sam.shape, torch.from_numpy(mask)[:, None]
+        shape = generator.sam.shape
         colour = torch.from_numpy(np.stack([as_colour(one) for one in image.numpy()]))
-        square = to_square(colour, shape.image_size).to(self._device)
-        target = mask_to_square(where, shape.image_size).to(self._device)
-        prompts = mask_prompts(target, shape.mask_size, released=generator.released)
-        noise = from_square(generator(square, prompts).float().cpu(), image.shape[2:])
+        embedded = generator.embed(to_square(colour, shape.image_size).to(self._device))
+        parts = [(number, part) for number, one in enumerate(labels) for part in self._targets(one)]
+        own, mean, share = torch.zeros_like(colour), torch.zeros_like(colour), torch.zeros(len(labels), 1, 1, 1)
+        for start in range(0, len(parts), PROMPTS_AT_ONCE):
+            some = parts[start : start + PROMPTS_AT_ONCE]
+            rows = torch.tensor([number for number, _ in some])
+            where = torch.from_numpy(np.stack([part for _, part in some]))[:, None]
+            target = mask_to_square(where, shape.image_size).to(self._device)
+            prompts = mask_prompts(target, shape.mask_size, image=rows, released=generator.released)
+            noise = from_square(generator.noise(embedded, prompts).float().cpu(), image.shape[2:])
+            own.index_add_(0, rows, noise * where)
+            mean.index_add_(0, rows, noise)
+            share.index_add_(0, rows, torch.ones(len(rows), 1, 1, 1))
+        mean /= share
+        prompted = torch.from_numpy(_union(labels.shape, parts))[:, None]
+        labelled = torch.from_numpy(labels > 0)[:, None]
+        out = torch.where(prompted, own, mean)
         if image.shape[1] != 3:
-            noise = noise.mean(1, keepdim=True).expand(-1, image.shape[1], -1, -1)
-        return noise * torch.where(where, 1.0, self._weak)
+            out = out.mean(1, keepdim=True).expand(-1, image.shape[1], -1, -1)
+        return out * torch.where(labelled, 1.0, self._weak)
+
+    def _targets(self, labels: NDArray[np.int16]) -> list[NDArray[np.bool_]]:
+        """What is prompted in one picture."""
+        return instances(labels) if self.per_instance else [labels > 0]
+
+
+def _union(shape: tuple[int, ...], parts: Sequence[tuple[int, NDArray[np.bool_]]]) -> NDArray[np.bool_]:
+    """Where any part of each picture is."""
+    found = np.zeros(shape, bool)
+    for number, part in parts:
+        found[number] |= part
+    return found

@@ -122,6 +122,7 @@ class Job:
         left_out: tuple[tuple[str, str], ...] = ()
         if method is not None:
             left_out = self._prepare(method)
+            self._explain(method)
             run = f"{run} {self.journal.generators()}"
         total, done, outcomes = sum(len(one.instances) for one in self.scan.series), 0, []
         for series in self.scan.series:
@@ -161,6 +162,12 @@ class Job:
             return found, [(name, UNUSABLE) for name, _ in found.left_out]  # the reason may name a source
 
         return prepare(method, plan, self.journal.store, self.request.generators, samples, self.progress)
+
+    def _explain(self, method: Method) -> None:
+        from umed.generators import explain
+
+        assert self.plan is not None
+        self.plan = explain(method, self.plan)
 
     def _settings(self) -> dict[str, Any]:
         plan = {} if self.plan is None else self.plan.decisive()

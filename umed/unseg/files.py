@@ -61,7 +61,8 @@ def make_generator(
     network = make_sam(encoder, checkpointing=checkpointing)
     known = "" if sam is None else load_sam(network, sam)
     # Small pictures have few tokens, so the noise is brought to their own resolution; 1024 px as in the paper.
-    finer = int(math.log2(shape.image_size // shape.mask_size)) if shape.image_size <= 256 else 0
+    small = shape.image_size <= 256 and not released
+    finer = int(math.log2(shape.image_size // shape.mask_size)) if small else 0
     return UnSegGenerator(network, frozen=sam is not None, finer=finer, released=released), known
 
 
@@ -117,12 +118,13 @@ def load_generator(path: Path) -> tuple[UnSegGenerator, str, Origin]:
         raise InputError(f"{path}: expected a generator saved by umed, got another file ({text}).") from error
 
 
-def import_released(weights: Path, sam: Path) -> tuple[UnSegGenerator, Origin]:
+def import_released(weights: Path, sam: Path, *, encoder: str = "vit_b") -> tuple[UnSegGenerator, Origin]:
     """Make a generator of the authors' released weights, with their order of tokens.
 
     Args:
         weights: their file.
         sam: Meta's ``vit_b``, which their frozen part is.
+        encoder: size of both.
 
     Returns:
         The generator, and where its weights come from.
@@ -130,9 +132,9 @@ def import_released(weights: Path, sam: Path) -> tuple[UnSegGenerator, Origin]:
     Raises:
         InputError: when a file does not fit.
     """
-    generator, _ = make_generator("vit_b", released=True)
-    start = load_sam(generator.sam, sam)
-    generator.freeze()
+    if not weights.is_file():
+        raise InputError(f"{weights}: expected the released weights of UnSeg, got no such file. Check the path.")
+    generator, start = make_generator(encoder, sam=sam, released=True)
     try:
         content = torch.load(weights, map_location="cpu", weights_only=True)
         state = from_released(content.get("model", content))

@@ -66,18 +66,19 @@ def draw_prompts(mask: Tensor, kinds: Sequence[str], mask_size: int, draw: torch
     return Prompts(torch.arange(count, device=mask.device), boxes, points, marks, masks)
 
 
-def mask_prompts(mask: Tensor, mask_size: int, *, released: bool = False) -> Prompts:
-    """The prompt with which a release is protected: the mask itself.
+def mask_prompts(mask: Tensor, mask_size: int, *, image: Tensor | None = None, released: bool = False) -> Prompts:
+    """The prompts with which a release is protected: the masks themselves.
 
     Args:
-        mask: ``(B, 1, size, size)`` bool.
+        mask: ``(N, 1, size, size)`` bool.
         mask_size: side of a mask prompt.
+        image: ``(N,)`` int64, which image of the batch each is in; one an image if ``None``.
         released: on the scale 0 to 255, as the authors' weights were used.
 
     Returns:
-        One prompt an image.
+        One prompt a mask.
     """
-    image = torch.arange(len(mask), device=mask.device)
+    image = torch.arange(len(mask), device=mask.device) if image is None else image.to(mask.device)
     if released:
         share = functional.adaptive_avg_pool2d(mask.float(), mask_size)
         return Prompts(image, masks=255 * (share >= 0.5).float())
