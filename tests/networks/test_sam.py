@@ -92,6 +92,15 @@ def test_several_images_with_several_prompts_are_what_one_after_the_other_gives(
     assert together.shape == (3, 32, 32)
 
 
+def test_without_a_prompt_each_image_is_answered_for_itself(network: PromptedSam) -> None:
+    image = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        together = network(image, Prompts(torch.arange(2)))
+        alone = [network(image[k : k + 1], Prompts(torch.tensor([0]))) for k in range(2)]
+    assert together.shape == (2, 32, 32) and torch.allclose(together, torch.cat(alone), atol=1e-5)
+    assert not torch.allclose(together[0], together[1], atol=1e-4)
+
+
 def test_it_computes_what_the_package_does(network: PromptedSam) -> None:
     image = torch.rand(1, 3, 64, 64)
     points, marks = torch.tensor([[[10.0, 20.0], [40.0, 8.0]]]), torch.tensor([[1, 0]])

@@ -45,7 +45,7 @@ def test_instances_are_connected_parts_of_each_label() -> None:
     assert [int(one.sum()) for one in instances(labels)] == [30, 30, 25]
     assert [int(one.sum()) for one in instances(np.where(labels == 3, 3, 0).astype(np.int16))] == [1]
     assert instances(np.zeros((4, 4), np.int16)) == []
-    drawn = [draw_target(labels, np.random.default_rng(k)).sum() for k in range(20)]
+    drawn = [draw_target(labels, np.random.default_rng(k), 0.5).sum() for k in range(20)]
     assert 86 in drawn and 25 in drawn  # everything, or one of them
 
 
@@ -104,6 +104,8 @@ def test_kinds_of_prompts() -> None:
     for wrong in (["text"], []):
         with pytest.raises(ConfigError, match="prompts: expected some of box, points, mask"):
             check_kinds(wrong)
+    with pytest.raises(ConfigError, match="prompts: expected some of"):
+        check_kinds(["none"])  # of the surrogate alone
 
 
 def test_points_are_where_the_network_is_unsure_and_the_loss_is_theirs() -> None:
@@ -204,6 +206,22 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> Non
     second.run()
     pairs = zip(whole.generator.state_dict().values(), second.generator.state_dict().values(), strict=True)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in pairs)
+
+
+def test_a_surrogate_without_prompts_looks_for_everything() -> None:
+    """Its trainer runs, the generator is prompted all the same, and targets are all that is labelled."""
+    one = trainer(iterations=8, surrogate_kinds=("none",), label_modification=False)
+    asked: list[bool] = []
+    one.surrogate.register_forward_pre_hook(
+        lambda _, given: asked.append(
+            any(part is not None for part in (given[1].boxes, given[1].points, given[1].masks))
+        )
+    )
+    one.run()
+    assert asked == [False] * 8 and 0 < one.last["surrogate"] < 5
+    whole = SquareBatches(pictures(), size=64, batch_size=4, iterations=4, jitter=(1.0, 1.0), whole=1.0)
+    sizes = {int(mask.sum()) for k in range(4) for mask in whole[k].mask}
+    assert min(sizes) > 0.9 * (300 + 100) * (64 / 60) ** 2  # both instances, never one alone
 
 
 def test_label_modification_pulls_the_surrogate_towards_all_ones() -> None:

@@ -33,7 +33,7 @@ from umed.types import Progress, Regions
 from umed.unseg.batches import SquareBatches
 from umed.unseg.files import FILE, Origin, load_generator, make_generator, save_generator
 from umed.unseg.pictures import SamplePictures, as_colour, instances
-from umed.unseg.prompts import KINDS, check_kinds, mask_prompts
+from umed.unseg.prompts import KINDS, NONE, check_kinds, mask_prompts
 from umed.unseg.square import from_square, mask_to_square, to_square
 from umed.unseg.trainer import EPOCHS, UnSegTrainer
 
@@ -59,7 +59,8 @@ class UnSeg(Method):
     Args:
         encoder: size of Segment Anything, a key of :data:`umed.networks.sam.SHAPES`.
         prompts: kinds that the generator is trained with, a random part of them each step.
-        surrogate_prompts: kinds that the surrogate is trained with, one of them each step.
+        surrogate_prompts: kinds that the surrogate is trained with, one of them each step. Beside the paper's there is
+            ``"none"``: like a victim, it must find all that is labelled by itself (then all of it is the target).
         label_modification: train the generator towards a target of all ones, or towards the true mask.
         train_epsilon: bound while training, the paper's 1/255; ``None`` for the plan's own epsilon.
         epochs: of the training, one of the surrogate to three of the generator; they share the plan's iterations.
@@ -90,7 +91,7 @@ class UnSeg(Method):
     ) -> None:
         shape_of(encoder)
         self.encoder, self.label_modification = encoder, label_modification
-        self.prompts, self.surrogate_prompts = check_kinds(prompts), check_kinds(surrogate_prompts)
+        self.prompts, self.surrogate_prompts = check_kinds(prompts), check_kinds(surrogate_prompts, (*KINDS, NONE))
         self.train_epsilon = (
             None if train_epsilon is None else parse_number(train_epsilon, "method_options.train_epsilon")
         )
@@ -183,6 +184,7 @@ class UnSeg(Method):
             batch_size=training.batch_size,
             iterations=length * self.epochs,
             jitter=(self.jitter[0], self.jitter[1]),
+            whole=1.0 if NONE in self.surrogate_prompts else 0.5,
             seed=plan.seed,
             rank=rank,
         )

@@ -110,7 +110,8 @@ SHAPES: dict[str, SamShape] = {
 
 @dataclass(frozen=True)
 class Prompts:
-    """What is asked for, one row an instance. Coordinates are pixels of the square that the encoder sees.
+    """What is asked for, one row an instance; may be nothing but the image itself. Coordinates are pixels of the square
+    that the encoder sees.
 
     Args:
         image: ``(N,)`` int64, which image of the batch each instance is in.
@@ -202,6 +203,8 @@ class PromptedSam(nn.Module):
         decoder: Any = self.sam.mask_decoder
         points = None if prompts.points is None else (prompts.points, prompts.marks)
         sparse, dense = prompter(points=points, boxes=prompts.boxes, masks=prompts.masks)
+        if len(sparse) != len(prompts.image):  # nothing was asked for: the package takes that for one instance
+            sparse, dense = (part.expand(len(prompts.image), *part.shape[1:]) for part in (sparse, dense))
         own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight, *([] if extra is None else [extra])])
         tokens = torch.cat([own.expand(len(sparse), -1, -1), sparse.to(own)], dim=1)
         source = embedding[prompts.image] + dense

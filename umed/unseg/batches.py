@@ -44,6 +44,7 @@ class SquareBatches(Sequence[Squares]):
         batch_size: pictures in a batch.
         iterations: length of the sequence.
         jitter: smallest and largest scale beside the one that fits the picture into the square; the paper has 0.1, 2.
+        whole: how often the target is everything that is labelled instead of one instance.
         seed: every draw comes from it, the iteration and the rank.
         rank: process number in distributed training.
 
@@ -59,12 +60,13 @@ class SquareBatches(Sequence[Squares]):
         batch_size: int,
         iterations: int,
         jitter: tuple[float, float] = (0.5, 1.5),
+        whole: float = 0.5,
         seed: int = 0,
         rank: int = 0,
     ) -> None:
         check_pictures(pictures)
         self.pictures, self.size, self.batch_size, self.iterations = pictures, size, batch_size, iterations
-        self.jitter, self.seed, self.rank = jitter, seed, rank
+        self.jitter, self.whole, self.seed, self.rank = jitter, whole, seed, rank
 
     def __len__(self) -> int:
         return self.iterations
@@ -80,7 +82,7 @@ class SquareBatches(Sequence[Squares]):
         return Squares(image, mask, grey)
 
     def _square(self, picture: Picture, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        target = draw_target(picture.labels, rng)
+        target = draw_target(picture.labels, rng, self.whole)
         image = torch.from_numpy(np.ascontiguousarray(as_colour(picture.image)))[None]
         mask = torch.from_numpy(np.ascontiguousarray(target))[None, None]
         if rng.random() < 0.5:

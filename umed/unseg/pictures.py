@@ -114,7 +114,7 @@ def as_colour(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.repeat(image.mean(0, keepdims=True, dtype=np.float32), 3, axis=0)
 
 
-def draw_target(labels: NDArray[np.int16], rng: np.random.Generator, whole: float = 0.5) -> NDArray[np.bool_]:
+def draw_target(labels: NDArray[np.int16], rng: np.random.Generator, whole: float) -> NDArray[np.bool_]:
     """What is prompted in one training step: one instance, or everything that is labelled.
 
     Args:

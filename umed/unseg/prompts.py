@@ -14,6 +14,8 @@ from umed.errors import ConfigError
 from umed.networks.sam import Prompts
 
 KINDS = ("box", "points", "mask")
+NONE = "none"
+"""No prompt at all: everything that is labelled is to be found, as a victim that nobody prompts must find it."""
 LOGIT = 8.0
 """Of a mask prompt, positive inside and negative outside; what SAM itself gives is of this size."""
 JITTER = 0.1
@@ -21,16 +23,16 @@ JITTER = 0.1
 MOST_POINTS = 10
 
 
-def check_kinds(kinds: Collection[str]) -> tuple[str, ...]:
-    """Some of :data:`KINDS`, in their order.
+def check_kinds(kinds: Collection[str], known: Sequence[str] = KINDS) -> tuple[str, ...]:
+    """Some of the known kinds, in their order.
 
     Raises:
         ConfigError: when one is unknown, or there is none.
     """
-    unknown = [kind for kind in kinds if kind not in KINDS]
+    unknown = [kind for kind in kinds if kind not in known]
     if unknown or not kinds:
-        raise ConfigError(f"prompts: expected some of {', '.join(KINDS)}, got {list(kinds)}.")
-    return tuple(kind for kind in KINDS if kind in kinds)
+        raise ConfigError(f"prompts: expected some of {', '.join(known)}, got {list(kinds)}.")
+    return tuple(kind for kind in known if kind in kinds)
 
 
 def subsets(kinds: Sequence[str]) -> list[tuple[str, ...]]:
@@ -43,7 +45,7 @@ def draw_prompts(mask: Tensor, kinds: Sequence[str], mask_size: int, draw: torch
 
     Args:
         mask: ``(B, 1, size, size)`` bool on the square that the encoder sees, with foreground each.
-        kinds: which of :data:`KINDS`, all of them at once.
+        kinds: which of :data:`KINDS`, all of them at once; :data:`NONE` asks for nothing.
         mask_size: side of a mask prompt.
         draw: source of randomness, on the CPU.
 

@@ -45,7 +45,7 @@ class UnSegTrainer(Trainer):
         epsilon: bound inside the target as a share of the unit range, while training.
         background: bound outside as a share of ``epsilon``.
         kinds: prompts of the generator; each step gets a random part of them.
-        surrogate_kinds: prompts of the surrogate; each step gets one of them.
+        surrogate_kinds: prompts of the surrogate, or ``"none"``; each step gets one of them.
         label_modification: the generator's target is all ones; else the true mask (min-min).
         seed: of prompts and points.
         amp: mixed precision (only where the device is a GPU).
