@@ -70,7 +70,7 @@ class SamShape:
 
 SHAPES: dict[str, SamShape] = {
     "tiny": SamShape(64, 8, 32, 2, 2, 4, (1,), prompt_width=32, decoder_mlp=64, decoder_heads=2),
-    "vit_s": SamShape(256, 8, 192, 6, 6, 8, (2, 5), prompt_width=128, decoder_mlp=512, decoder_heads=4),
+    "vit_s": SamShape(256, 16, 192, 6, 6, 8, (2, 5), prompt_width=128, decoder_mlp=512, decoder_heads=4),
     "vit_b": SamShape(
         1024,
         16,
@@ -105,13 +105,12 @@ SHAPES: dict[str, SamShape] = {
         sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
     ),
 }
-"""``vit_b``, ``vit_l`` and ``vit_h`` are Meta's; ``vit_s`` is made for 256 px on a CPU, ``tiny`` for tests."""
+"""``vit_b``, ``vit_l`` and ``vit_h`` are Meta's; ``vit_s`` is made for 256 px on a CPU, with their ratio of image to mask, ``tiny`` for tests."""
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """What is asked for, one row an instance; may be nothing but the image itself. Coordinates are pixels of the square
-    that the encoder sees.
+    """What is asked for, one row an instance, in pixels of the square that the encoder sees; may be nothing at all.
 
     Args:
         image: ``(N,)`` int64, which image of the batch each instance is in.
