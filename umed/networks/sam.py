@@ -105,7 +105,7 @@ SHAPES: dict[str, SamShape] = {
         sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
     ),
 }
-"""``vit_b``, ``vit_l`` and ``vit_h`` are Meta's; ``vit_s`` has their proportions at 256 px, for a CPU; ``tiny`` is for tests."""
+"""``vit_b``, ``vit_l``, ``vit_h`` are Meta's; ``vit_s`` has their proportions at 256 px; ``tiny`` is for tests."""
 
 
 @dataclass(frozen=True)
