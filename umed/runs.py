@@ -166,6 +166,7 @@ def run_benchmark(
     output: str | Path,
     *,
     data: str | Sequence[str] | Mapping[str, str] = (),
+    generators: Mapping[str, str] | None = None,
     changes: Mapping[str, Any] | None = None,
     device: str = "auto",
     workers: int = 1,
@@ -179,6 +180,7 @@ def run_benchmark(
         grid: name of a shipped grid, or a YAML file.
         output: folder for cells and report; a stopped run goes on there.
         data: folders of the grid's data sets: by name, a list of ``NAME=FOLDER``, or one folder.
+        generators: trained generators of methods of the grid, by name.
         changes: laid over the grid.
         device: ``"auto"`` or a torch device.
         workers: local processes.
@@ -199,7 +201,13 @@ def run_benchmark(
         folders = [f"{name}={folder}" for name, folder in data.items() if folder]
 
     def work() -> Any:
-        common: dict[str, Any] = {"data": folders, "changes": changes, "device": device, "workers": workers}
+        common: dict[str, Any] = {
+            "data": folders,
+            "generators": [f"{name}={path}" for name, path in (generators or {}).items()],
+            "changes": changes,
+            "device": device,
+            "workers": workers,
+        }
         if dry_run:
             seen = preview(grid, output, **common)
             print(seen.summary())

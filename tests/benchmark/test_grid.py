@@ -134,8 +134,18 @@ def test_data_gets_its_folder_from_the_command_line(write, tmp_path: Path) -> No
         load_grid(path, data=["other=x"])
 
 
+def test_a_method_gets_its_generators_from_the_command_line(write, tmp_path: Path) -> None:
+    path = write(GRID.replace("  - random\n", "  - random\n  - unseg: {generators: a.pt, name: one}\n  - unseg: {}\n"))
+    grid = load_grid(path, generators=[f"one={tmp_path / 'b=c.pt'}"])
+    assert grid.methods["one"].generators == str(tmp_path / "b=c.pt") and grid.methods["unseg"].generators is None
+    assert load_grid(path).methods["one"].generators == "a.pt"
+    for wrong in ("on=b.pt", "b.pt"):
+        with pytest.raises(ConfigError, match="NAME=DIR|FILE with a method of the grid \\(random, .*one"):
+            load_grid(path, generators=[wrong])
+
+
 def test_shipped_grids_can_be_read() -> None:
-    assert {"quick", "standard", "paper"} <= set(preset_names())
+    assert {"quick", "cpu", "unseg", "standard", "paper"} <= set(preset_names())
     for name in preset_names():
         grid = load_grid(name)
         assert grid.blocks

@@ -103,6 +103,7 @@ def preview(
     out: str | Path,
     *,
     data: Sequence[str] = (),
+    generators: Sequence[str] = (),
     changes: Mapping[str, Any] | None = None,
     device: str = "auto",
     workers: int = 1,
@@ -114,6 +115,7 @@ def preview(
         grid: name of a shipped grid, or a YAML file.
         out: the benchmark's folder; cells that it holds already count as done.
         data: ``NAME=FOLDER`` for data sets of the grid.
+        generators: ``NAME=DIR|FILE``, trained before, for methods of the grid.
         changes: laid over the grid.
         device: ``"auto"`` or a torch device, on the machine that does the work.
         workers: processes that would share the work.
@@ -126,7 +128,7 @@ def preview(
     import tempfile
 
     where = str(pick_device(device))
-    checked = check_grid(load_grid(grid, data=data, changes=changes), device)
+    checked = check_grid(load_grid(grid, data=data, generators=generators, changes=changes), device)
     out = Path(out)
     with tempfile.TemporaryDirectory(prefix="umed-benchmark-") as scratch:
         jobs = assemble(checked, Path(scratch), device).below(out)
@@ -143,6 +145,7 @@ def benchmark(
     out: str | Path,
     *,
     data: Sequence[str] = (),
+    generators: Sequence[str] = (),
     changes: Mapping[str, Any] | None = None,
     device: str = "auto",
     workers: int = 1,
@@ -158,6 +161,7 @@ def benchmark(
         grid: name of a shipped grid, or a YAML file.
         out: folder for protected copies, cells and the report; a run that was stopped goes on there.
         data: ``NAME=FOLDER`` for data sets of the grid.
+        generators: ``NAME=DIR|FILE``, trained before, for methods of the grid.
         changes: laid over the grid.
         device: ``"auto"`` or a torch device, on the machine that does the work.
         workers: local processes.
@@ -175,7 +179,7 @@ def benchmark(
     """
     _check_shard(shard)
     where = None if scheduler is not None else str(pick_device(device))  # a scheduler's workers are elsewhere
-    checked = check_grid(load_grid(grid, data=data, changes=changes), device)
+    checked = check_grid(load_grid(grid, data=data, generators=generators, changes=changes), device)
     out = Path(out)
     jobs = assemble(checked, out, device)
     _write_grid(checked, jobs, out, command)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,12 +147,19 @@ class Grid:
         return self.lines.error(self.places.get((axis, name), (axis,)), message)
 
 
-def load_grid(name_or_path: str | Path, *, data: Sequence[str] = (), changes: Mapping[str, Any] | None = None) -> Grid:
+def load_grid(
+    name_or_path: str | Path,
+    *,
+    data: Sequence[str] = (),
+    generators: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
+) -> Grid:
     """Read and check a grid; nothing of the data or the networks is looked at yet.
 
     Args:
         name_or_path: name of a shipped grid, or a YAML file.
         data: ``NAME=FOLDER`` gives a data set of the grid its folder; ``FOLDER`` alone where it has only one.
+        generators: ``NAME=DIR|FILE`` gives a method of the grid its trained generators.
         changes: laid over the file; ``seeds`` holds for all blocks.
 
     Returns:
@@ -192,7 +199,21 @@ def load_grid(name_or_path: str | Path, *, data: Sequence[str] = (), changes: Ma
         grid.blocks = tuple(_blocks(grid, content["blocks"], defaults))
     else:
         grid.blocks = (_block(grid, defaults, ()),)
+    _give(grid, generators)
     return grid
+
+
+def _give(grid: Grid, given: Sequence[str]) -> None:
+    """Replace the generators of methods by those of the command line."""
+    for entry in given:
+        name, equals, path = entry.partition("=")
+        if not equals or name not in grid.methods:
+            known = ", ".join(grid.methods) or "none"
+            raise ConfigError(
+                f"--generators: expected NAME=DIR|FILE with a method of the grid ({known}), got {entry!r}."
+                f"{did_you_mean(name, list(grid.methods))}"
+            )
+        grid.methods[name] = replace(grid.methods[name], generators=str(Path(path).absolute()))
 
 
 def _read_data(grid: Grid, content: Any, given: Sequence[str]) -> None:

@@ -18,7 +18,9 @@ from umed.errors import ConfigError
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("grid", metavar="GRID", help="a YAML file, or a shipped grid: quick, cpu, standard, paper")
+    parser.add_argument(
+        "grid", metavar="GRID", help="a YAML file, or a shipped grid: quick, cpu, unseg, standard, paper"
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -31,6 +33,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=FOLDER",
         help="folder of a data set of the grid, once for each; NAME= may be left out where there is only one",
+    )
+    parser.add_argument(
+        "--generators",
+        action="append",
+        default=[],
+        metavar="NAME=DIR|FILE",
+        help="trained generators of a method of the grid, such as unseg=unseg.pt, once for each",
     )
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="seeds of the victims, instead of the grid's")
     parser.add_argument(
@@ -66,7 +75,13 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or Path("runs") / f"benchmark-{Path(args.grid).stem}"
     from umed.benchmark.benchmark import benchmark, preview, print_line
 
-    common: dict[str, Any] = {"data": args.data, "changes": changes, "device": args.device, "workers": args.workers}
+    common: dict[str, Any] = {
+        "data": args.data,
+        "generators": args.generators,
+        "changes": changes,
+        "device": args.device,
+        "workers": args.workers,
+    }
     if args.dry_run:
         seen = preview(args.grid, out, **common, shard=(int(first), int(second)))
         print(json.dumps(seen.to_dict(), indent=2) if args.json else seen.summary())
@@ -89,6 +104,7 @@ def _command(args: argparse.Namespace) -> str:
     """The command for the record; folders are cut to their names, where data lie is nobody's business."""
     words = ["umed benchmark", Path(args.grid).name]
     words += [f"--data {name}{equals}{Path(folder).name}" for name, equals, folder in map(_parts, args.data)]
+    words += [f"--generators {name}={Path(path).name}" for name, path in _pairs(args.generators)]
     words += [f"--set {key}={Path(value).name if key.endswith('path') else value}" for key, value in _pairs(args.set)]
     if args.seeds:
         words.append("--seeds " + " ".join(map(str, args.seeds)))
