@@ -17,6 +17,7 @@ from umed.cli import (
     inspect,
     keygen,
     plan,
+    propose_masks,
     protect,
     report,
     sample,
@@ -39,6 +40,7 @@ COMMANDS = {
     "benchmark": benchmark,
     "report": report,
     "train-generator": train_generator,
+    "propose-masks": propose_masks,
 }
 
 
