@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tiny Segment Anything that was trained for some seconds to cut bright shapes out, and pictures of such shapes."""
+"""A tiny Segment Anything that was trained for half a minute to cut bright shapes out, and pictures of such shapes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from umed.unseg.prompts import boxes_of
 from umed.unseg.square import to_square
 
 SIDE = 64
-STEPS = 300
+STEPS = 600
 BATCH = 8
 
 
