@@ -169,3 +169,15 @@ def write_nifti() -> Callable[..., None]:
         nib.save(nib.Nifti1Image(array, np.diag([*spacing, 1.0])), path)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a tiny Segment Anything that cuts bright shapes out; trained in about half a minute, once."""
+    import torch
+
+    from tests.sam_files import train_tiny_sam
+
+    path = tmp_path_factory.mktemp("sam") / "tiny.pth"
+    torch.save(train_tiny_sam().sam.state_dict(), path)
+    return path

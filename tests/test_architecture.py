@@ -16,8 +16,9 @@ import umed
 ROOT = Path(umed.__file__).parent
 CHAIN = """
 types errors registry config io dicom deid facts planning progress execution regions budget metrics sample manifest
-series verify device augmentation transformations priors networks training bilevel unseg handlers methods samples
-records generators train_generator cases result report release protect benchmark transforms workflows bundle runs cli
+proposals series verify device augmentation transformations priors networks training bilevel unseg handlers methods
+samples records generators train_generator cases proposing propose_masks result report release protect benchmark
+transforms workflows bundle runs cli
 """.split()
 LEFT_OF_TORCH = CHAIN[: CHAIN.index("device")]
 MODULES = sorted(

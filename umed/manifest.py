@@ -12,7 +12,8 @@ Format 1, canonical JSON (sorted keys, no time stamps), the same for every run o
                 "files": [{"sha256_in": "...", "sha256_out": "...",   # one a channel file, in channel order
                            "epsilon_steps": 4, "bound_stored": 4.0, "psnr": 50.1, "psnr_roi": 38.2, "ssim": 0.99,
                            "roi_share": 0.05, "voxels_changed": 1234, "largest_step": 4.0}]}],
-     "left_out_of_training": [{"id": "hippocampus_007", "reason": "..."}]}  # only where there are any
+     "left_out_of_training": [{"id": "hippocampus_007", "reason": "..."}],  # only where there are any
+     "labels": "..."}                            # only where masks are proposals, whose cases have "labels": "proposal"
 
 It names no path: which files belong to a case follows from the layout and the case id. Absolute paths are refused.
 """
@@ -36,7 +37,12 @@ _ABSOLUTE = re.compile(r"(^|[\s'\"(=])(/[^\s/]+/|[A-Za-z]:[\\/]|\\\\)")
 
 
 def make_manifest(
-    plan: Plan, layout: str, outcomes: Iterable[Outcome], version: str, left_out: Iterable[tuple[str, str]] = ()
+    plan: Plan,
+    layout: str,
+    outcomes: Iterable[Outcome],
+    version: str,
+    left_out: Iterable[tuple[str, str]] = (),
+    labels: str = "",
 ) -> dict[str, Any]:
     """Put a manifest together.
 
@@ -46,6 +52,7 @@ def make_manifest(
         outcomes: one a case; ``measures`` holds ``label_sha256`` and ``files``, see :func:`file_record`.
         version: of umed.
         left_out: id and reason of each case that the training had to do without.
+        labels: what must be known about the masks, see :mod:`umed.proposals`; left out where empty.
 
     Returns:
         The manifest as plain data.
@@ -62,6 +69,7 @@ def make_manifest(
             for one in sorted(outcomes, key=lambda outcome: outcome.id)
         ],
         **({"left_out_of_training": unused} if unused else {}),
+        **({"labels": labels} if labels else {}),
     }
 
 
@@ -92,13 +100,26 @@ def write_manifest(output: Path, manifest: Mapping[str, Any]) -> Path:
     Raises:
         ValueError: if it holds an absolute path, which might name a machine or a patient.
     """
-    leaks = [text for text in _strings(manifest) if _ABSOLUTE.search(text)]
-    if leaks:
-        raise ValueError(f"manifest: expected no path, got {leaks[0]!r}; name files relative to the data set")
+    refuse_paths(manifest, "manifest")
     path = output / files.RECORDS / NAME
     with files.atomic(path) as temporary:
         temporary.write_bytes((json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False) + "\n").encode())
     return path
+
+
+def refuse_paths(content: Any, what: str) -> None:
+    """Make sure that plain data names no absolute path.
+
+    Args:
+        content: nested plain data.
+        what: its name, for the message.
+
+    Raises:
+        ValueError: if one of its texts or keys holds an absolute path.
+    """
+    leaks = [text for text in _strings(content) if _ABSOLUTE.search(text)]
+    if leaks:
+        raise ValueError(f"{what}: expected no path, got {leaks[0]!r}; name files relative to the data set")
 
 
 def read_manifest(output: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from umed.io.dicom import is_dicom, require_dicom
 from umed.manifest import make_manifest, write_manifest
 from umed.methods.base import Method, make_method
 from umed.planning import make_plan
+from umed.proposals import Proposals, marked, read_proposals, sentence
 from umed.records import GENERATORS, REPORT, Store, check_run, hash_of, start_run
 from umed.registry import resolve
 from umed.result import Result
@@ -78,6 +79,7 @@ def protect(
     if masks is not None:
         raise ConfigError(f"--masks {masks}: expected DICOM files as input, got another layout. Leave the option out.")
     dataset = layouts.find_dataset(Path(input))
+    proposals = read_proposals(dataset.root)
     check_run(dataset, target, resume=resume, overwrite=overwrite)
     plan = make_plan(gather(dataset), chosen)
     method = make_method(plan)
@@ -101,7 +103,8 @@ def protect(
                 progress("protect", done + 1, len(dataset.cases))
     else:
         outcomes = _elsewhere(make_shares(dataset, target, plan, run, workers), workers, scheduler, threads, progress)
-    return _finish(Result(target, plan, tuple(outcomes), left_out), method, dataset, store, report)
+    outcomes = marked(outcomes, proposals)
+    return _finish(Result(target, plan, tuple(outcomes), left_out), method, dataset, store, report, proposals)
 
 
 def _protect_dicom(
@@ -153,11 +156,14 @@ def _elsewhere(
     return [outcome for one in done.values() for outcome in one.value]
 
 
-def _finish(result: Result, method: Method, dataset: Dataset, store: Store, report: bool) -> Result:
+def _finish(
+    result: Result, method: Method, dataset: Dataset, store: Store, report: bool, proposals: Proposals | None
+) -> Result:
     """Write what covers all cases: index, sidecars, manifest, report."""
     released = {outcome.id for outcome in result.outcomes if outcome.status in ("protected", "unchanged")}
     layouts.write_index(dataset, released, store.output)
-    manifest = make_manifest(result.plan, dataset.layout, result.outcomes, __version__, result.left_out)
+    labels = sentence(result.outcomes, proposals)
+    manifest = make_manifest(result.plan, dataset.layout, result.outcomes, __version__, result.left_out, labels)
     manifest |= {"method": repr(method), "generators": hashes(store.path(GENERATORS))}
     write_manifest(store.output, manifest)
     if not report:

@@ -10,6 +10,7 @@ from typing import Any
 
 from umed.io import files
 from umed.planning import Plan
+from umed.proposals import is_proposal
 from umed.records import MANIFEST
 from umed.types import Outcome
 
@@ -76,6 +77,9 @@ class Result:
             if values:
                 mean = sum(values) / len(values)
                 lines.append(f"{title}: mean {mean:.4g}, {min(values):.4g} to {max(values):.4g}")
+        proposed = sum(is_proposal(outcome.measures) for outcome in self.outcomes)
+        if proposed:
+            lines.append(f"{proposed} of the masks are proposals, not annotation: what they miss is not protected")
         lines += [f"{o.status}: {o.id}: {o.reason}" for o in self.outcomes if o.status in ("failed", "skipped")]
         lines += [f"left out of training: {case}: {reason}" for case, reason in self.left_out]
         lines += [f"quarantined: {name}: {reason}" for name, reason in self.quarantine]

@@ -25,6 +25,7 @@ from umed.io.masks import check_channels, read_label
 from umed.manifest import read_manifest
 from umed.metrics import different
 from umed.planning import Plan
+from umed.proposals import Proposals, is_proposal, read_proposals
 from umed.regions import plan_regions
 from umed.types import Case, Dataset, Progress, Regions, Volume
 
@@ -55,10 +56,12 @@ class Verification:
     Args:
         cases: one entry a case of the input.
         problems: broken promises that belong to no case: unknown files, a wrong index.
+        notes: what a reader must know though no promise is broken.
     """
 
     cases: tuple[CaseCheck, ...]
     problems: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
 
     @property
     def ok(self) -> bool:
@@ -76,6 +79,7 @@ class Verification:
             "ok": self.ok,
             "cases": [{"id": c.id, "status": c.status, "failures": c.failures, "reason": c.reason} for c in self.cases],
             "problems": self.problems,
+            **({"notes": self.notes} if self.notes else {}),
         }
         return json.dumps(content, sort_keys=True, indent=2) + "\n"
 
@@ -97,6 +101,7 @@ class Verification:
         lines += _short(broken, limit)
         if left:
             lines += ["Not protected:", *_short(left, limit)]
+        lines += self.notes
         return "\n".join(lines)
 
 
@@ -112,7 +117,7 @@ def verify(
 
     Checked: bound in stored steps, voxels outside the support and outside the range bit-identical, NIfTI header bytes
     identical, labels identical, checksums as in the manifest, nothing of failed or skipped cases and no unknown file in
-    the output, and an index that lists exactly the released cases.
+    the output, an index that lists exactly the released cases, and that masks which are proposals are called so.
 
     Args:
         input: the data set that was protected.
@@ -135,11 +140,12 @@ def verify(
     if key_file is not None or masks is not None:
         raise ConfigError("key_file, masks: expected a DICOM output for them, got another. Leave them out.")
     dataset = layouts.find_dataset(Path(input))
+    proposals = read_proposals(dataset.root)
     plan = Plan.from_json(json.dumps(manifest["plan"]))
     entries: dict[str, Mapping[str, Any]] = {str(entry["id"]): entry for entry in manifest["cases"]}
     checks = []
     for done, case in enumerate(dataset.cases):
-        checks.append(_check_case(dataset, case, root, plan, entries.get(case.id)))
+        checks.append(_check_case(dataset, case, root, plan, entries.get(case.id), proposals))
         if progress is not None:
             progress("verify", done + 1, len(dataset.cases))
     unknown = entries.keys() - {case.id for case in dataset.cases}
@@ -148,7 +154,8 @@ def verify(
         problems.append("manifest: lists a case twice")
     released = {name for name, entry in entries.items() if entry["status"] in ("protected", "unchanged")}
     problems += _check_folder(dataset, root, released)
-    return Verification(tuple(checks), tuple(sorted(problems)))
+    notes = tuple(filter(None, [str(manifest.get("labels", ""))]))
+    return Verification(tuple(checks), tuple(sorted(problems)), notes)
 
 
 def _verify_dicom(
@@ -282,7 +289,14 @@ def _within(
     return allowed
 
 
-def _check_case(dataset: Dataset, case: Case, output: Path, plan: Plan, entry: Mapping[str, Any] | None) -> CaseCheck:
+def _check_case(
+    dataset: Dataset,
+    case: Case,
+    output: Path,
+    plan: Plan,
+    entry: Mapping[str, Any] | None,
+    proposals: Proposals | None,
+) -> CaseCheck:
     """All checks of one case; one that cannot be read is a failure, not an end."""
     if entry is None:
         return CaseCheck(case.id, "missing", ("is not in the manifest: resume the run",))
@@ -293,13 +307,15 @@ def _check_case(dataset: Dataset, case: Case, output: Path, plan: Plan, entry: M
         failures = tuple(f"{name}: expected no file of a {status} case, got one; remove it" for name in there)
         return CaseCheck(case.id, status, failures, reason)
     try:
-        failures = tuple(_check_released(dataset, case, output, plan, entry))
+        failures = tuple(_check_released(dataset, case, output, plan, entry, proposals))
     except (UmedError, OSError) as error:
         failures = (" ".join(str(error).split()),)
     return CaseCheck(case.id, status, failures, reason)
 
 
-def _check_released(dataset: Dataset, case: Case, output: Path, plan: Plan, entry: Mapping[str, Any]) -> Iterator[str]:
+def _check_released(
+    dataset: Dataset, case: Case, output: Path, plan: Plan, entry: Mapping[str, Any], proposals: Proposals | None
+) -> Iterator[str]:
     """Checks of a case that is in the output."""
     records = entry.get("files")
     if case.label is None or not isinstance(records, list) or len(records) != len(case.images):
@@ -314,6 +330,8 @@ def _check_released(dataset: Dataset, case: Case, output: Path, plan: Plan, entr
         yield f"{case.label.as_posix()}: expected identical bytes, got others"
     if entry.get("label_sha256") != digest:
         yield "the label's checksum in the manifest is not that of the input"
+    if is_proposal(entry) != (proposals is not None and digest in proposals.masks):
+        yield f"expected the mask to be called {'an annotation' if is_proposal(entry) else 'a proposal'}, got the other"
     volumes = [io.read(dataset.root / name) for name in case.images]
     check_channels(volumes)
     regions = plan_regions(read_label(label, volumes[0]), volumes[0], plan, margin=0)

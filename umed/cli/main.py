@@ -18,6 +18,7 @@ from umed.cli import (
     inspect,
     keygen,
     plan,
+    propose_masks,
     protect,
     report,
     sample,
@@ -41,6 +42,7 @@ COMMANDS = {
     "report": report,
     "train-generator": train_generator,
     "import-generator": import_generator,
+    "propose-masks": propose_masks,
 }
 
 

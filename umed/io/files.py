@@ -106,6 +106,26 @@ def checked_copy(source: Path, target: Path, digest: str) -> str:
     return found
 
 
+def check_apart(source: Path, output: Path) -> None:
+    """Make sure that the output is no file and neither folder lies in the other.
+
+    Args:
+        source: the data set that is read.
+        output: the folder to write.
+
+    Raises:
+        InputError: if it is otherwise.
+    """
+    real_source, real_output = source.resolve(), output.resolve()
+    if real_source == real_output or real_source in real_output.parents or real_output in real_source.parents:
+        raise InputError(
+            f"{output}: expected a folder apart from the input {source}, got one inside the other. "
+            "Pick another output folder; nothing in the input is ever changed."
+        )
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: expected a folder, got a file. Pick another output folder.")
+
+
 def check_output(source: Path, output: Path, *, resume: bool = False, overwrite: bool = False) -> None:
     """Make sure that the output folder may be written; changes nothing.
 
@@ -121,14 +141,7 @@ def check_output(source: Path, output: Path, *, resume: bool = False, overwrite:
     """
     if resume and overwrite:
         raise ConfigError("expected --resume or --overwrite, got both. Pick one.")
-    real_source, real_output = source.resolve(), output.resolve()
-    if real_source == real_output or real_source in real_output.parents or real_output in real_source.parents:
-        raise InputError(
-            f"{output}: expected a folder apart from the input {source}, got one inside the other. "
-            "Pick another output folder; nothing in the input is ever changed."
-        )
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{output}: expected a folder, got a file. Pick another output folder.")
+    check_apart(source, output)
     if not output.exists() or not any(output.iterdir()):
         return
     ours = (output / RECORDS).is_dir() and not (output / RECORDS).is_symlink()

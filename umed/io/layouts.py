@@ -67,6 +67,54 @@ def find_dataset(root: Path) -> Dataset:
     )
 
 
+def find_images(root: Path) -> Dataset:
+    """Find images that may lack masks: a data set as above, a folder with ``images/``, or a folder of images.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        The data set; ``label`` is ``None`` for all images without a mask. Layout ``"images"`` where there is no mask
+        at all and no ``dataset.json``.
+
+    Raises:
+        InputError: if it is no folder, holds DICOM files, masks without images/ beside them, or no image.
+    """
+    if is_dicom(root):
+        raise InputError(
+            f"{root}: expected NIfTI files or pictures, got DICOM files. Convert the images to NIfTI, for example with "
+            "dcm2niix, or draw masks for the DICOM files and give those to umed protect by --masks."
+        )
+    if not root.is_dir():
+        found = "a file" if root.exists() else "nothing"
+        raise InputError(f"{root}: expected a folder of images, got {found}. Check the path.")
+    dataset = next((one for one in (finder(root) for finder in FINDERS.values()) if one is not None), None)
+    if dataset is None:
+        folder = next((root / name for name in IMAGE_FOLDERS if (root / name).is_dir()), root)
+        stray = next((name for name in LABEL_FOLDERS if folder == root and (root / name).is_dir()), None)
+        if stray is not None:
+            raise InputError(f"{root}: expected images/ beside {stray}/, got none. Move the images into images/.")
+        gathered = _Collector(root, "images")
+        for path in _visible(folder):
+            if io.looks_like_image(path):
+                name = _stem(path.relative_to(folder).as_posix()).replace("/", "_")
+                gathered.add(name, [path.relative_to(root).as_posix()], None)
+        dataset = gathered.done()
+    if not dataset.cases:
+        raise InputError(f"{root}: expected images, got none that is read: {', '.join(io.READERS)}. Check the path.")
+    return dataset
+
+
+def mask_stems(stem: str) -> list[str]:
+    """Names, without ending, under which an image's mask is looked for in the layout of pairs.
+
+    >>> mask_stems("a_img")[:2], "a_mask" in mask_stems("a_img")
+    (['a_img', 'a_img_segmentation'], True)
+    """
+    bases = [stem.removesuffix(suffix) for suffix in IMAGE_SUFFIXES if stem.endswith(suffix)]
+    return list(dict.fromkeys(base + suffix for base in bases for suffix in LABEL_SUFFIXES))
+
+
 def index_bytes(dataset: Dataset, released: Collection[str]) -> bytes | None:
     """Content of the output's ``dataset.json``: as it was, or with the released cases only.
 
@@ -301,9 +349,7 @@ def _pairs(root: Path) -> Dataset | None:
             images.setdefault(stem, []).append(path.relative_to(root).as_posix())
     used: set[str] = set()
     for stem, names in images.items():
-        bases = [stem.removesuffix(suffix) for suffix in IMAGE_SUFFIXES if stem.endswith(suffix)]
-        fitting = dict.fromkeys(base + suffix for base in bases for suffix in LABEL_SUFFIXES)
-        masks = [name for key in fitting for name in labels.get(key, [])]
+        masks = [name for key in mask_stems(stem) for name in labels.get(key, [])]
         used.update(masks)
         if len(names) > 1 or len(masks) > 1:
             what = "images" if len(names) > 1 else "masks"

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from umed import io
-from umed.errors import GeometryError, InputError
+from umed.errors import GeometryError, InputError, VerificationError
+from umed.io import png
 from umed.types import Volume
 
 TOLERANCE = 0.1
@@ -56,6 +57,33 @@ def read_label(path: Path, volume: Volume) -> NDArray[Any]:
     if labels.size and (int(labels.max()) > 32767 or int(labels.min()) < -32768):
         raise InputError(f"{path}: expected classes up to 32767, got {int(labels.max())}. Renumber the classes.")
     return labels
+
+
+def label_ending(volume: Volume) -> str:
+    """Ending of a mask that is made for an image: NIfTI as the image's, PNG for pictures."""
+    kind = io.ending(volume.source)
+    return kind if isinstance(volume.header, io.nifti.NiftiHeader) else ".png"
+
+
+def write_label(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:
+    """Write a label map for an image and read it again.
+
+    Args:
+        volume: the image.
+        labels: class of each voxel, shape ``volume.spatial_shape``, 0 is background.
+        path: target, which ends in :func:`label_ending`.
+
+    Raises:
+        VerificationError: when the written file does not say what was meant.
+    """
+    meant: NDArray[Any] = labels
+    if isinstance(volume.header, io.nifti.NiftiHeader):
+        io.nifti.write_labels(volume, labels, path)
+    else:
+        path.write_bytes(png.encode(labels))
+        meant = labels > 0 if set(np.unique(labels).tolist()) <= {0, 255} else labels  # read as 0 and 1
+    if not np.array_equal(read_label(path, volume), meant):
+        raise VerificationError(f"{path.name}: expected the labels that were written, got others. Check the disk.")
 
 
 def check_grid(

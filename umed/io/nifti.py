@@ -32,6 +32,11 @@ LEVEL = 1
 _BLOCK = 1 << 24
 _COLOURS = {128: 3, 2304: 4}  # NIfTI datatype codes RGB24 and RGBA32: bytes a voxel
 _SIZES = [size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big")]  # how a header begins
+_PLACE = (
+    *("xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
+    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
+)
+"""Fields of a header that say where the voxels lie, beside the shape and ``pixdim``."""
 _MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 
 
@@ -140,6 +145,33 @@ def write(volume: Volume, stored: NDArray[Any], path: Path) -> None:
         for start in range(0, len(voxels), _BLOCK):
             file.write(packer.compress(voxels[start : start + _BLOCK]))
         file.write(packer.compress(header.tail) + packer.flush())
+
+
+def write_labels(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:
+    """Write a label map on the grid of an image: its geometry and nothing else of its header.
+
+    Args:
+        volume: the image, from :func:`read`; NIfTI-1 or -2, byte order and gzip are taken from it.
+        labels: class of each voxel, shape ``volume.spatial_shape``.
+        path: target.
+    """
+    source: NiftiHeader = volume.header
+    kind = Nifti2Header if len(source.head) >= 540 and source.head[4:8] == b"n+2\0" else Nifti1Header
+    old = kind(source.head[: kind.sizeof_hdr], check=False)
+    header = kind(endianness=old.endianness)
+    header.set_data_shape(labels.shape)
+    header.set_data_dtype(np.uint8)
+    header["pixdim"][: labels.ndim + 1] = old["pixdim"][: labels.ndim + 1]
+    for name in _PLACE:
+        header[name] = old[name]
+    header["vox_offset"] = kind.single_vox_offset
+    header["magic"] = kind.single_magic
+    head = header.binaryblock + bytes(kind.single_vox_offset - kind.sizeof_hdr)
+    content = head + np.asfortranarray(labels).tobytes(order="F")
+    if source.zipped:
+        packer = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
+        content = packer.compress(content) + packer.flush()
+    path.write_bytes(content)
 
 
 def _load(path: Path) -> tuple[bytes, bool, str]:

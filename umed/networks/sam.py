@@ -215,6 +215,19 @@ class PromptedSam(nn.Module):
         masks = torch.einsum("nkc,nchw->nkhw", weights, features)
         return Decoded(masks, found[:, : len(own)], features)
 
+    def predicted_iou(self, decoded: Decoded) -> Tensor:
+        """How well SAM believes each mask to fit: its own estimate of the IoU with what was meant.
+
+        Args:
+            decoded: from :meth:`decode`.
+
+        Returns:
+            ``(N, M)`` beside ``decoded.masks``, about 0 to 1; a regression, so values beyond are possible.
+        """
+        decoder: Any = self.sam.mask_decoder
+        found: Tensor = decoder.iou_prediction_head(decoded.tokens[:, 0])
+        return found
+
     def forward(self, image: Tensor, prompts: Prompts) -> Tensor:
         """Logits of the single best mask of each instance, ``(N, mask_size, mask_size)``."""
         return self.decode(self.embed(image)[0], prompts).masks[:, 0]

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from umed.planning import Plan
+from umed.proposals import is_proposal
 from umed.report.html import Page, Row
 from umed.report.pictures import Picture
 from umed.report.plots import histogram
@@ -43,6 +44,8 @@ def make_page(
     done = [case for case in cases if case["status"] == "protected"]
     total = len(cases)
     notes = []
+    if labels := manifest.get("labels"):
+        notes.append(f"Masks: {labels}.")
     if counts["failed"]:
         notes.append(f"Failed: {_cases(counts['failed'])}, not in the released folder. The table says why.")
     if unused := [f"{one['id']}: {one['reason'].rstrip('.')}" for one in manifest.get("left_out_of_training", ())]:
@@ -146,7 +149,8 @@ def case_row(case: Mapping[str, Any]) -> Row:
         ("–" if math.isnan(step) else f"{step:.6g} / {bound:.6g}", step / bound),
         _cell(_figure(case, "voxels_changed"), "{:,.0f}"),
     ]
-    return Row(str(case["id"]), str(case["status"]), str(case.get("reason", "")), cells)
+    reason = [str(case.get("reason", "")), "the mask is a proposal, not annotation" if is_proposal(case) else ""]
+    return Row(str(case["id"]), str(case["status"]), "; ".join(filter(None, reason)), cells)
 
 
 def _figure(case: Mapping[str, Any], name: str) -> float:

@@ -59,6 +59,26 @@ def mask_to_square(mask: Tensor, size: int) -> Tensor:
     return found
 
 
+def mask_from_square(logits: Tensor, shape: Sequence[int], size: int) -> Tensor:
+    """Bring a decoder's masks to a picture's grid as SAM does: to the square, without its padding, to the picture.
+
+    Args:
+        logits: ``(N, m, m)``, positive inside; covers the whole square.
+        shape: ``(H, W)`` of the picture.
+        size: side of the square that the encoder sees.
+
+    Returns:
+        ``(N, H, W)`` bool. One mask is resampled at a time, so that only one is in memory as floats.
+    """
+    height, width = content(shape, size)
+    found = []
+    for one in logits[:, None, None]:
+        square = functional.interpolate(one, size=(size, size), mode="bilinear", align_corners=False)
+        inside = square[..., :height, :width]
+        found.append(functional.interpolate(inside, size=tuple(shape), mode="bilinear", align_corners=False)[0, 0] > 0)
+    return torch.stack(found) if found else torch.zeros((0, *shape), dtype=torch.bool)
+
+
 def from_square(noise: Tensor, shape: Sequence[int]) -> Tensor:
     """Bring noise on the square back to a picture's grid.
 
