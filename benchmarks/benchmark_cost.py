@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the benchmark itself costs: the share of a cell's time that is neither training nor prediction of the victim.
 
-umed benchmark cpu --data ... --out DIR
-python benchmarks/benchmark_cost.py DIR
+    umed benchmark cpu --data ... --out DIR
+    python benchmarks/benchmark_cost.py DIR
 """
 
 from __future__ import annotations
