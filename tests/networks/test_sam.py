@@ -70,6 +70,25 @@ def test_without_the_package_it_says_how_to_install_it(monkeypatch: pytest.Monke
     make_sam("tiny")
 
 
+EVERYTHING = """
+import importlib, pkgutil, sys
+sys.modules["segment_anything"] = None  # as where it is not installed
+import umed
+for found in pkgutil.walk_packages(umed.__path__, "umed."):
+    if not found.name.endswith(("__main__", "nnunet_runner")):  # that runs in an environment of its own
+        importlib.import_module(found.name)
+from umed.methods.unseg import UnSeg
+UnSeg()
+assert not any(name.startswith(("segment_anything.", "torchvision")) for name in sys.modules)
+print("imported")
+"""
+
+
+def test_no_module_needs_the_package_before_a_network_is_built() -> None:
+    done = subprocess.run([sys.executable, "-c", EVERYTHING], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "imported", done.stderr
+
+
 def test_an_unknown_size_is_refused() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'vit_b'"):
         make_sam("vitb")
