@@ -81,6 +81,8 @@ METHODS: dict[str, Entry] = {
             "epochs",
             "learning_rate",
             "jitter",
+            "high_pass",
+            "per_instance",
         ),
     ),
     "voxshield": Entry(

@@ -66,6 +66,7 @@ class UnSeg(Method):
         epochs: of the training, one of the surrogate to three of the generator; they share the plan's iterations.
         learning_rate: of both networks' Adam.
         jitter: smallest and largest scale of a picture in training; the paper's 0.1 and 2 need large pictures.
+        high_pass: odd side, in px of noise, of the box whose mean is taken out of the noise; 0 leaves it, like the paper.
         per_instance: one prompt for each instance, or one for all that is labelled in a picture.
 
     Raises:
@@ -87,6 +88,7 @@ class UnSeg(Method):
         epochs: int = EPOCHS,
         learning_rate: float | str = 1e-4,
         jitter: Sequence[float] = (0.5, 1.5),
+        high_pass: int = 0,
         per_instance: bool = True,
     ) -> None:
         shape_of(encoder)
@@ -97,7 +99,10 @@ class UnSeg(Method):
         )
         check_whole(1, epochs=epochs)
         check_switch(label_modification=label_modification, per_instance=per_instance)
-        self.per_instance = per_instance
+        check_whole(0, high_pass=high_pass)
+        if high_pass and high_pass % 2 == 0:
+            raise ConfigError(f"method_options.high_pass: expected an odd number of px, or 0, got {high_pass}.")
+        self.per_instance, self.high_pass = per_instance, high_pass
         self.epochs, self.learning_rate = epochs, parse_number(learning_rate, "method_options.learning_rate")
         if not isinstance(jitter, (list, tuple)):
             raise ConfigError(f"method_options.jitter: expected two positive scales, got {jitter!r}.")
@@ -170,7 +175,9 @@ class UnSeg(Method):
         gpu = self._device.type == "cuda"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)
-            self._generator, start = make_generator(self.encoder, sam=self._sam, checkpointing=gpu)
+            self._generator, start = make_generator(
+                self.encoder, sam=self._sam, high_pass=self.high_pass, checkpointing=gpu
+            )
             surrogate = make_sam(self.encoder, checkpointing=gpu)
         self._origin = replace(self._origin, sam=start)
         if self._surrogate is not None:

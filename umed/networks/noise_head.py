@@ -41,10 +41,13 @@ class NoiseHead(nn.Module):
     Args:
         shape: of the SAM.
         finer: doublings of the resolution beyond that of SAM's masks, for encoders with few tokens.
+        high_pass: odd side, in px of noise, of the box whose mean is taken out; 0 for the paper's noise, which may be, and
+            soon is, one colour inside and another outside.
     """
 
-    def __init__(self, shape: SamShape, finer: int = 0) -> None:
+    def __init__(self, shape: SamShape, finer: int = 0, high_pass: int = 0) -> None:
         super().__init__()
+        self.high_pass = high_pass
         wide, narrow = shape.prompt_width, shape.prompt_width // 8
         self.token = nn.Embedding(CHANNELS, wide)
         self.mlp = nn.ModuleList(_mlp(wide, wide, narrow) for _ in range(CHANNELS))
@@ -100,7 +103,13 @@ class NoiseHead(nn.Module):
         shared = (self.late(embedding) + self.early(early))[image]  # once an image, however many instances it has
         features = self.finer(self.mask(decoded.features) + shared)
         weights = torch.stack([mlp(decoded.tokens[:, first + k]) for k, mlp in enumerate(self.mlp)], dim=1)
-        return torch.tanh(torch.einsum("nkc,nchw->nkhw", weights, features))
+        noise = torch.einsum("nkc,nchw->nkhw", weights, features)
+        if self.high_pass:
+            mean = nn.functional.avg_pool2d(
+                noise, self.high_pass, stride=1, padding=self.high_pass // 2, count_include_pad=False
+            )
+            noise = noise - mean
+        return torch.tanh(noise)
 
 
 class UnSegGenerator(nn.Module):
@@ -110,13 +119,17 @@ class UnSegGenerator(nn.Module):
         sam: the network.
         frozen: whether SAM itself stays as it is.
         finer: see :class:`NoiseHead`.
+        high_pass: likewise.
         released: count tokens as the released code does: its first "noise" token is SAM's last mask token, and its
             last noise token plays no part. Weights that were trained so need it.
     """
 
-    def __init__(self, sam: PromptedSam, *, frozen: bool, finer: int = 0, released: bool = False) -> None:
+    def __init__(
+        self, sam: PromptedSam, *, frozen: bool, finer: int = 0, high_pass: int = 0, released: bool = False
+    ) -> None:
         super().__init__()
-        self.sam, self.head, self.frozen, self.released = sam, NoiseHead(sam.shape, finer), frozen, released
+        self.sam, self.head = sam, NoiseHead(sam.shape, finer, high_pass)
+        self.frozen, self.released = frozen, released
         if frozen:
             self.freeze()
 

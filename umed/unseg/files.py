@@ -40,13 +40,19 @@ class Origin:
 
 
 def make_generator(
-    encoder: str, *, sam: Path | None = None, checkpointing: bool = False, released: bool = False
+    encoder: str,
+    *,
+    sam: Path | None = None,
+    high_pass: int = 0,
+    checkpointing: bool = False,
+    released: bool = False,
 ) -> tuple[UnSegGenerator, str]:
     """Make a generator that is not trained yet.
 
     Args:
         encoder: size of Segment Anything.
         sam: its pretrained weights, which then stay frozen; without, all of it is trained.
+        high_pass: see :class:`umed.networks.noise_head.NoiseHead`.
         checkpointing: less memory for more time.
         released: see :class:`umed.networks.noise_head.UnSegGenerator`.
 
@@ -63,7 +69,8 @@ def make_generator(
     # Small pictures have few tokens, so the noise is brought to their own resolution; 1024 px as in the paper.
     small = shape.image_size <= 256 and not released
     finer = int(math.log2(shape.image_size // shape.mask_size)) if small else 0
-    return UnSegGenerator(network, frozen=sam is not None, finer=finer, released=released), known
+    generator = UnSegGenerator(network, frozen=sam is not None, finer=finer, high_pass=high_pass, released=released)
+    return generator, known
 
 
 def save_generator(generator: UnSegGenerator, encoder: str, origin: Origin, path: Path) -> None:
@@ -81,6 +88,7 @@ def save_generator(generator: UnSegGenerator, encoder: str, origin: Origin, path
         "encoder": encoder,
         "frozen": generator.frozen,
         "released": generator.released,
+        "high_pass": generator.head.high_pass,
         "origin": asdict(origin),
         "weights": {name: value.cpu() for name, value in generator.state_dict().items()},
     }
@@ -108,7 +116,8 @@ def load_generator(path: Path) -> tuple[UnSegGenerator, str, Origin]:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if content["format"] != FORMAT or content["method"] != "unseg":
             raise ValueError(f"format {content['format']} of {content['method']}")
-        generator, _ = make_generator(content["encoder"], released=content["released"])
+        high_pass = int(content.get("high_pass", 0))  # files of earlier versions have none
+        generator, _ = make_generator(content["encoder"], high_pass=high_pass, released=content["released"])
         generator.load_state_dict(content["weights"])
         if content["frozen"]:
             generator.freeze()
