@@ -224,6 +224,31 @@ def test_a_generator_survives_its_file(generators: Path, tmp_path: Path) -> None
             load_generator(path)
 
 
+def test_noise_without_its_mean_is_a_texture_and_the_file_knows_its_training(tmp_path: Path) -> None:
+    options = {**TINY["method_options"], "high_pass": 5, "label_modification": False, "surrogate_prompts": ["none"]}
+    source = make_pictures(tmp_path / "in")
+    given = {**SETTINGS, "method_options": options}
+    assert protect(source, tmp_path / "out", **given).exit_code == 0
+    method = UnSeg(encoder="vit_s")
+    method.load(tmp_path / "out" / "umed" / "generators")
+    assert "high_pass=5" in repr(method) and "label_modification=False" in repr(method)
+    assert method.surrogate_prompts == ("none",) and method.encoder == "tiny" and method.learning_rate == 1e-3
+    head = method.generator.head
+    with torch.no_grad():
+        for mlp in head.mlp:
+            mlp[-1].bias.fill_(30.0)  # a constant colour, if it were let through
+    image, labels = torch.rand(3, 64, 64), np.zeros((64, 64), np.int16)
+    labels[16:48, 16:48] = 1
+    regions = make_regions(labels, radius=3, full=True)
+
+    def inside() -> torch.Tensor:
+        return method.direction(image, regions, np.random.default_rng(0))[:, 24:40, 24:40]
+
+    without = inside()
+    head.high_pass = 0
+    assert without.mean((1, 2)).abs().max() < 0.35 < inside().mean((1, 2)).abs().max()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -236,6 +261,8 @@ def test_a_generator_survives_its_file(generators: Path, tmp_path: Path) -> None
         ({"label_modification": 1}, "label_modification"),
         ({"per_instance": "no"}, "per_instance"),
         ({"jitter": 1}, "jitter: expected two"),
+        ({"high_pass": 4}, "high_pass: expected an odd number"),
+        ({"high_pass": -1}, "high_pass"),
         ({"jitter": [2, 1]}, "jitter: expected two positive scales"),
     ],
 )

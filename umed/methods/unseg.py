@@ -39,6 +39,11 @@ from umed.unseg.trainer import EPOCHS, UnSegTrainer
 
 AT_ONCE = 8
 """Pictures or slices that are embedded together."""
+TRAINING = (
+    *("prompts", "surrogate_prompts", "label_modification", "train_epsilon"),
+    *("epochs", "learning_rate", "jitter", "high_pass"),
+)
+"""Options that matter while a generator is trained; of a given one, its file knows them."""
 PROMPTS_AT_ONCE = 16
 """Prompts of them that are answered together, so that crowded pictures need no more memory."""
 
@@ -66,7 +71,7 @@ class UnSeg(Method):
         epochs: of the training, one of the surrogate to three of the generator; they share the plan's iterations.
         learning_rate: of both networks' Adam.
         jitter: smallest and largest scale of a picture in training; the paper's 0.1 and 2 need large pictures.
-        high_pass: odd side, in px of noise, of the box whose mean is taken out of the noise; 0 leaves it, like the paper.
+        high_pass: odd side, in px of noise, of the box whose mean is taken out of the noise; 0, the paper, for none.
         per_instance: one prompt for each instance, or one for all that is labelled in a picture.
 
     Raises:
@@ -179,7 +184,7 @@ class UnSeg(Method):
                 self.encoder, sam=self._sam, high_pass=self.high_pass, checkpointing=gpu
             )
             surrogate = make_sam(self.encoder, checkpointing=gpu)
-        self._origin = replace(self._origin, sam=start)
+        self._origin = replace(self._origin, sam=start, options={name: getattr(self, name) for name in TRAINING})
         if self._surrogate is not None:
             load_encoder(surrogate, self._surrogate)
         self._generator, surrogate = self._generator.to(self._device), surrogate.to(self._device)
@@ -240,12 +245,15 @@ class UnSeg(Method):
         save_generator(self.generator, self.encoder, self._origin, folder / FILE)
 
     def load(self, folder: Path) -> None:
-        """Read ``unseg.pt``; its encoder replaces the one given.
+        """Read ``unseg.pt``; its encoder and the options that it was trained with replace those given.
 
         Raises:
             InputError: when the file is missing or is not one of ours.
         """
         self._generator, self.encoder, self._origin = load_generator(folder / FILE)
+        for name in TRAINING:
+            setattr(self, name, self._origin.options.get(name, getattr(self, name)))
+        self.high_pass = self._generator.head.high_pass
         self._generator.to(self._device).eval()
 
     def to(self, device: str) -> UnSeg:

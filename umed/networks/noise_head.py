@@ -41,8 +41,8 @@ class NoiseHead(nn.Module):
     Args:
         shape: of the SAM.
         finer: doublings of the resolution beyond that of SAM's masks, for encoders with few tokens.
-        high_pass: odd side, in px of noise, of the box whose mean is taken out; 0 for the paper's noise, which may be, and
-            soon is, one colour inside and another outside.
+        high_pass: odd side, in px of noise, of the box whose mean is taken out; 0 for the paper's noise, which may be,
+            and soon is, one colour inside and another outside.
     """
 
     def __init__(self, shape: SamShape, finer: int = 0, high_pass: int = 0) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,12 @@ class Origin:
     Args:
         text: in words.
         sam: what its Segment Anything was before, empty for random weights.
+        options: of the method that decided its training; empty where that is not known.
     """
 
     text: str
     sam: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         start = f"Segment Anything from {self.sam}" if self.sam else "Segment Anything without pretrained weights"
