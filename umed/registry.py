@@ -83,6 +83,7 @@ METHODS: dict[str, Entry] = {
             "jitter",
             "high_pass",
             "per_instance",
+            "enlarge",
         ),
     ),
     "voxshield": Entry(

@@ -153,13 +153,33 @@ def test_each_instance_gets_the_noise_of_its_own_prompt(generators: Path, monkey
     mean = torch.stack(alone).mean(0).float()
     assert torch.allclose(found[:, labels == 0], 0.25 * mean[:, labels == 0], atol=1e-5)
     assert torch.allclose(found[:, 38, 58], mean[:, 38, 58], atol=1e-5)
-    monkeypatch.setattr("umed.methods.unseg.PROMPTS_AT_ONCE", 2)
+    monkeypatch.setattr("umed.unseg.applying.PROMPTS_AT_ONCE", 2)
     again = method.direction(image, make_regions(labels, radius=3, full=True), np.random.default_rng(0))
     assert torch.allclose(found, again, atol=1e-5)
     together = UnSeg(encoder="tiny", per_instance=False)
     together.load(generators)
     whole = together.direction(image, make_regions(labels, radius=3, full=True), np.random.default_rng(0))
     assert not torch.allclose(found, whole, atol=1e-3)
+
+
+def test_small_pictures_may_keep_their_size(generators: Path) -> None:
+    """Then a picture gets the noise that it has in the corner of a square which it does not fill."""
+    method, large = UnSeg(encoder="tiny", enlarge=False), UnSeg(encoder="tiny")
+    for one in (method, large):
+        one.load(generators)
+    image, labels = torch.rand(3, 40, 30), np.zeros((40, 30), np.int16)
+    labels[5:25, 5:25] = 1
+    square, mask = torch.zeros(3, 64, 64), np.zeros((64, 64), np.int16)
+    square[:, :40, :30], mask[:40, :30] = image, labels
+    rng = np.random.default_rng(0)
+    found = method.direction(image, make_regions(labels, radius=3, full=True), rng)
+    wanted = large.direction(square, make_regions(mask, radius=3, full=True), rng)
+    assert torch.allclose(found, wanted[:, :40, :30], atol=1e-6)
+    assert not torch.allclose(found, large.direction(image, make_regions(labels, radius=3, full=True), rng), atol=1e-2)
+    wide, big = torch.rand(3, 50, 90), np.zeros((50, 90), np.int16)
+    big[10:40, 20:70] = 1  # larger than the square: no difference
+    regions = make_regions(big, radius=3, full=True)
+    assert torch.allclose(method.direction(wide, regions, rng), large.direction(wide, regions, rng))
 
 
 def test_plan_and_report_say_what_the_weights_are(generators: Path, tmp_path: Path) -> None:

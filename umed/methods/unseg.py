@@ -30,11 +30,11 @@ from umed.networks.sam_weights import load_encoder
 from umed.planning import Plan
 from umed.training import Sample
 from umed.types import Progress, Regions
+from umed.unseg.applying import flat_direction
 from umed.unseg.batches import SquareBatches
 from umed.unseg.files import FILE, Origin, load_generator, make_generator, save_generator
-from umed.unseg.pictures import SamplePictures, as_colour, instances
-from umed.unseg.prompts import KINDS, NONE, check_kinds, mask_prompts
-from umed.unseg.square import from_square, mask_to_square, to_square
+from umed.unseg.pictures import SamplePictures
+from umed.unseg.prompts import KINDS, NONE, check_kinds
 from umed.unseg.trainer import EPOCHS, UnSegTrainer
 
 AT_ONCE = 8
@@ -44,8 +44,6 @@ TRAINING = (
     *("epochs", "learning_rate", "jitter", "high_pass"),
 )
 """Options that matter while a generator is trained; of a given one, its file knows them."""
-PROMPTS_AT_ONCE = 16
-"""Prompts of them that are answered together, so that crowded pictures need no more memory."""
 
 
 class UnSeg(Method):
@@ -73,6 +71,8 @@ class UnSeg(Method):
         jitter: smallest and largest scale of a picture in training; the paper's 0.1 and 2 need large pictures.
         high_pass: odd side, in px of noise, of the box whose mean is taken out of the noise; 0, the paper, for none.
         per_instance: one prompt for each instance, or one for all that is labelled in a picture.
+        enlarge: pictures smaller than the square fill it, as in the paper; else they are shown at their own size, so
+            that a fine texture is not resampled.
 
     Raises:
         ConfigError: when an option is unknown or out of range.
@@ -95,6 +95,7 @@ class UnSeg(Method):
         jitter: Sequence[float] = (0.5, 1.5),
         high_pass: int = 0,
         per_instance: bool = True,
+        enlarge: bool = True,
     ) -> None:
         shape_of(encoder)
         self.encoder, self.label_modification = encoder, label_modification
@@ -103,11 +104,11 @@ class UnSeg(Method):
             None if train_epsilon is None else parse_number(train_epsilon, "method_options.train_epsilon")
         )
         check_whole(1, epochs=epochs)
-        check_switch(label_modification=label_modification, per_instance=per_instance)
+        check_switch(label_modification=label_modification, per_instance=per_instance, enlarge=enlarge)
         check_whole(0, high_pass=high_pass)
         if high_pass and high_pass % 2 == 0:
             raise ConfigError(f"method_options.high_pass: expected an odd number of px, or 0, got {high_pass}.")
-        self.per_instance, self.high_pass = per_instance, high_pass
+        self.per_instance, self.enlarge, self.high_pass = per_instance, enlarge, high_pass
         self.epochs, self.learning_rate = epochs, parse_number(learning_rate, "method_options.learning_rate")
         if not isinstance(jitter, (list, tuple)):
             raise ConfigError(f"method_options.jitter: expected two positive scales, got {jitter!r}.")
@@ -287,41 +288,13 @@ class UnSeg(Method):
             out[some] = self._flat(planes[some], np.ascontiguousarray(masks[some]))
         return out.movedim(0, axis + 1)
 
-    @torch.no_grad()
     def _flat(self, image: Tensor, labels: NDArray[np.int16]) -> Tensor:
-        """Direction of pictures ``(B, C, H, W)`` with their labels ``(B, H, W)``, each with foreground."""
-        generator = self.generator
-        shape = generator.sam.shape
-        colour = torch.from_numpy(np.stack([as_colour(one) for one in image.numpy()]))
-        embedded = generator.embed(to_square(colour, shape.image_size).to(self._device))
-        parts = [(number, part) for number, one in enumerate(labels) for part in self._targets(one)]
-        own, mean, share = torch.zeros_like(colour), torch.zeros_like(colour), torch.zeros(len(labels), 1, 1, 1)
-        for start in range(0, len(parts), PROMPTS_AT_ONCE):
-            some = parts[start : start + PROMPTS_AT_ONCE]
-            rows = torch.tensor([number for number, _ in some])
-            where = torch.from_numpy(np.stack([part for _, part in some]))[:, None]
-            target = mask_to_square(where, shape.image_size).to(self._device)
-            prompts = mask_prompts(target, shape.mask_size, image=rows, released=generator.released)
-            noise = from_square(generator.noise(embedded, prompts).float().cpu(), image.shape[2:])
-            own.index_add_(0, rows, noise * where)
-            mean.index_add_(0, rows, noise)
-            share.index_add_(0, rows, torch.ones(len(rows), 1, 1, 1))
-        mean /= share
-        prompted = torch.from_numpy(_union(labels.shape, parts))[:, None]
-        labelled = torch.from_numpy(labels > 0)[:, None]
-        out = torch.where(prompted, own, mean)
-        if image.shape[1] != 3:
-            out = out.mean(1, keepdim=True).expand(-1, image.shape[1], -1, -1)
-        return out * torch.where(labelled, 1.0, self._weak)
-
-    def _targets(self, labels: NDArray[np.int16]) -> list[NDArray[np.bool_]]:
-        """What is prompted in one picture."""
-        return instances(labels) if self.per_instance else [labels > 0]
-
-
-def _union(shape: tuple[int, ...], parts: Sequence[tuple[int, NDArray[np.bool_]]]) -> NDArray[np.bool_]:
-    """Where any part of each picture is."""
-    found = np.zeros(shape, bool)
-    for number, part in parts:
-        found[number] |= part
-    return found
+        return flat_direction(
+            self.generator,
+            image,
+            labels,
+            weak=self._weak,
+            per_instance=self.per_instance,
+            enlarge=self.enlarge,
+            device=self._device,
+        )

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained generator on flat pictures of any size: instances prompted, noise back on the picture's own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from numpy.typing import NDArray
+from torch import Tensor
+
+from umed.networks.noise_head import UnSegGenerator
+from umed.unseg.pictures import as_colour, instances
+from umed.unseg.prompts import mask_prompts
+from umed.unseg.square import from_square, mask_to_square, to_square
+
+PROMPTS_AT_ONCE = 16
+"""Prompts that are answered together, so that crowded pictures need no more memory."""
+
+
+@torch.no_grad()
+def flat_direction(
+    generator: UnSegGenerator,
+    image: Tensor,
+    labels: NDArray[np.int16],
+    *,
+    weak: float,
+    per_instance: bool,
+    enlarge: bool,
+    device: torch.device,
+) -> Tensor:
+    """Direction of pictures.
+
+    Args:
+        generator: trained, on ``device``.
+        image: ``(B, C, H, W)`` float32 in [0, 1].
+        labels: ``(B, H, W)``, each with foreground.
+        weak: bound outside the labels as a share of that inside.
+        per_instance: prompt each instance, or once with all that is labelled.
+        enlarge: pictures smaller than the square fill it; else they keep their size.
+        device: of the generator.
+
+    Returns:
+        ``(B, C, H, W)`` in [-1, 1], at most ``weak`` outside the labels. Each instance has the noise of its own prompt,
+        everything else the mean over the prompts. Images that are not RGB get the mean over its channels.
+    """
+    size, mask_size = generator.sam.shape.image_size, generator.sam.shape.mask_size
+    height, width = labels.shape[1:]
+    small = max(height, width) < size and not enlarge
+    fill = (0, size - width, 0, size - height) if small else (0, 0, 0, 0)
+    colour = functional.pad(torch.from_numpy(np.stack([as_colour(one) for one in image.numpy()])), fill)
+    embedded = generator.embed(to_square(colour, size).to(device))
+    own, mean = (torch.zeros(len(labels), 3, height, width) for _ in range(2))
+    count = torch.zeros(len(labels), 1, 1, 1)
+    prompted = np.zeros(labels.shape, bool)
+    parts = [(number, part) for number, one in enumerate(labels) for part in _targets(one, per_instance)]
+    for start in range(0, len(parts), PROMPTS_AT_ONCE):
+        some = parts[start : start + PROMPTS_AT_ONCE]
+        rows = torch.tensor([number for number, _ in some])
+        where = torch.from_numpy(np.stack([part for _, part in some]))[:, None]
+        target = mask_to_square(functional.pad(where, fill), size).to(device)
+        prompts = mask_prompts(target, mask_size, image=rows, released=generator.released)
+        noise = from_square(generator.noise(embedded, prompts).float().cpu(), colour.shape[2:])[:, :, :height, :width]
+        own.index_add_(0, rows, noise * where)
+        mean.index_add_(0, rows, noise)
+        count.index_add_(0, rows, torch.ones(len(rows), 1, 1, 1))
+        for number, part in some:
+            prompted[number] |= part
+    out = torch.where(torch.from_numpy(prompted)[:, None], own, mean / count)
+    if image.shape[1] != 3:
+        out = out.mean(1, keepdim=True).expand(-1, image.shape[1], -1, -1)
+    return out * torch.where(torch.from_numpy(labels > 0)[:, None], 1.0, weak)
+
+
+def _targets(labels: NDArray[np.int16], per_instance: bool) -> Sequence[NDArray[np.bool_]]:
+    """What is prompted in one picture."""
+    return instances(labels) if per_instance else [labels > 0]
