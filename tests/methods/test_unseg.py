@@ -245,13 +245,20 @@ def test_a_generator_survives_its_file(generators: Path, tmp_path: Path) -> None
 
 
 def test_noise_without_its_mean_is_a_texture_and_the_file_knows_its_training(tmp_path: Path) -> None:
-    options = {**TINY["method_options"], "high_pass": 5, "label_modification": False, "surrogate_prompts": ["none"]}
+    options = {
+        **TINY["method_options"],
+        "high_pass": 5,
+        "label_modification": False,
+        "surrogate_prompts": ["none"],
+        "enlarge": False,
+    }
     source = make_pictures(tmp_path / "in")
     given = {**SETTINGS, "method_options": options}
     assert protect(source, tmp_path / "out", **given).exit_code == 0
     method = UnSeg(encoder="vit_s")
     method.load(tmp_path / "out" / "umed" / "generators")
     assert "high_pass=5" in repr(method) and "label_modification=False" in repr(method)
+    assert method.enlarge is False and UnSeg(enlarge=True).enlarge  # the file's, unless it is given
     assert method.surrogate_prompts == ("none",) and method.encoder == "tiny" and method.learning_rate == 1e-3
     head = method.generator.head
     with torch.no_grad():

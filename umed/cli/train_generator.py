@@ -23,6 +23,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="folder for unseg.pt; a stopped run goes on"
     )
     parser.add_argument(
+        "--recipe", default="unseg", metavar="NAME|FILE", help="unseg (default), unseg_paper, or a YAML file"
+    )
+    parser.add_argument(
         "--encoder", metavar="NAME", help="Segment Anything: tiny, vit_s (default), vit_b, vit_l, vit_h"
     )
     parser.add_argument(
@@ -58,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         "training": {key: value for key, value in training.items() if value is not None},
         **{key: getattr(args, key) for key in ("seed", "device") if getattr(args, key) is not None},
     }
-    settings = make_settings("unseg", merge(given, parse_overrides(args.set)))
+    settings = make_settings(args.recipe, merge(given, parse_overrides(args.set)))
     from umed.train_generator import train_generator
 
     with progress_bar(args.quiet) as progress:

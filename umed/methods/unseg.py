@@ -72,7 +72,7 @@ class UnSeg(Method):
         high_pass: odd side, in px of noise, of the box whose mean is taken out of the noise; 0, the paper, for none.
         per_instance: one prompt for each instance, or one for all that is labelled in a picture.
         enlarge: pictures smaller than the square fill it, as in the paper; else they are shown at their own size, so
-            that a fine texture is not resampled.
+            that a fine texture is not resampled. ``None`` for what the generator's file says, or the paper's.
 
     Raises:
         ConfigError: when an option is unknown or out of range.
@@ -95,7 +95,7 @@ class UnSeg(Method):
         jitter: Sequence[float] = (0.5, 1.5),
         high_pass: int = 0,
         per_instance: bool = True,
-        enlarge: bool = True,
+        enlarge: bool | None = None,
     ) -> None:
         shape_of(encoder)
         self.encoder, self.label_modification = encoder, label_modification
@@ -104,7 +104,9 @@ class UnSeg(Method):
             None if train_epsilon is None else parse_number(train_epsilon, "method_options.train_epsilon")
         )
         check_whole(1, epochs=epochs)
-        check_switch(label_modification=label_modification, per_instance=per_instance, enlarge=enlarge)
+        check_switch(label_modification=label_modification, per_instance=per_instance)
+        if enlarge is not None:
+            check_switch(enlarge=enlarge)
         check_whole(0, high_pass=high_pass)
         if high_pass and high_pass % 2 == 0:
             raise ConfigError(f"method_options.high_pass: expected an odd number of px, or 0, got {high_pass}.")
@@ -185,7 +187,7 @@ class UnSeg(Method):
                 self.encoder, sam=self._sam, high_pass=self.high_pass, checkpointing=gpu
             )
             surrogate = make_sam(self.encoder, checkpointing=gpu)
-        self._origin = replace(self._origin, sam=start, options={name: getattr(self, name) for name in TRAINING})
+        self._origin = replace(self._origin, sam=start, options=self._trained_with())
         if self._surrogate is not None:
             load_encoder(surrogate, self._surrogate)
         self._generator, surrogate = self._generator.to(self._device), surrogate.to(self._device)
@@ -216,6 +218,9 @@ class UnSeg(Method):
             seed=plan.seed,
             amp=training.amp,
         )
+
+    def _trained_with(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in TRAINING} | {"enlarge": self.enlarge is not False}
 
     def fit(self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None) -> None:
         """Train a generator from scratch on the data at hand; goes on from the newest checkpoint in ``workdir``.
@@ -255,6 +260,8 @@ class UnSeg(Method):
         for name in TRAINING:
             setattr(self, name, self._origin.options.get(name, getattr(self, name)))
         self.high_pass = self._generator.head.high_pass
+        if self.enlarge is None:
+            self.enlarge = bool(self._origin.options.get("enlarge", True))
         self._generator.to(self._device).eval()
 
     def to(self, device: str) -> UnSeg:
@@ -295,6 +302,6 @@ class UnSeg(Method):
             labels,
             weak=self._weak,
             per_instance=self.per_instance,
-            enlarge=self.enlarge,
+            enlarge=self.enlarge is not False,
             device=self._device,
         )
