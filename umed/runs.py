@@ -24,8 +24,9 @@ def run_train_generator(
     data: str | Path,
     output: str | Path,
     *,
+    recipe: str | Path = "unseg",
     device: Any = None,
-    encoder: str = "vit_s",
+    encoder: str | None = None,
     sam: str | Path | None = None,
     surrogate: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
@@ -39,8 +40,9 @@ def run_train_generator(
     Args:
         data: data set with masks.
         output: folder for ``unseg.pt``.
+        recipe: ``"unseg"``, ``"unseg_paper"`` or a YAML file.
         device: where to train; each process of a distributed run has its own.
-        encoder: size of Segment Anything.
+        encoder: size of Segment Anything; the recipe's if ``None``.
         sam: its pretrained weights.
         surrogate: weights that the surrogate's encoder starts from.
         options: of the method.
@@ -59,10 +61,11 @@ def run_train_generator(
     from umed.train_generator import is_first, train_generator
 
     def work() -> Any:
-        changes: dict[str, Any] = {"method": "unseg", "method_options": {"encoder": encoder, **(options or {})}}
+        sizes = {} if encoder is None else {"encoder": encoder}
+        changes: dict[str, Any] = {"method": "unseg", "method_options": {**sizes, **(options or {})}}
         changes |= {"training": dict(training or {}), **({} if seed is None else {"seed": seed})}
         changes |= {} if device is None else {"device": str(device)}
-        settings = make_settings("unseg", changes)
+        settings = make_settings(recipe, changes)
         starts = {"sam": sam or None, "surrogate": surrogate or None}
         with progress_bar(quiet or not is_first()) as progress:
             done = train_generator(data, output, settings=settings, overwrite=overwrite, progress=progress, **starts)
