@@ -103,13 +103,14 @@ class NoiseHead(nn.Module):
         shared = (self.late(embedding) + self.early(early))[image]  # once an image, however many instances it has
         features = self.finer(self.mask(decoded.features) + shared)
         weights = torch.stack([mlp(decoded.tokens[:, first + k]) for k, mlp in enumerate(self.mlp)], dim=1)
-        noise = torch.einsum("nkc,nchw->nkhw", weights, features)
-        if self.high_pass:
-            mean = nn.functional.avg_pool2d(
-                noise, self.high_pass, stride=1, padding=self.high_pass // 2, count_include_pad=False
-            )
-            noise = noise - mean
-        return torch.tanh(noise)
+        noise = torch.tanh(torch.einsum("nkc,nchw->nkhw", weights, features))
+        if not self.high_pass:
+            return noise
+        # After tanh: before it, a pattern of few deep and many shallow pixels would still be a colour.
+        mean = nn.functional.avg_pool2d(
+            noise, self.high_pass, stride=1, padding=self.high_pass // 2, count_include_pad=False
+        )
+        return (noise - mean).clamp(-1, 1)
 
 
 class UnSegGenerator(nn.Module):
