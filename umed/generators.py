@@ -47,6 +47,8 @@ def check_given(method: Method, given: Path | None) -> dict[str, str]:
     if not wanted:
         hint = "Train one: umed train-generator" if method.name == "unseg" else "Give OUTPUT/umed/generators of a run"
         raise InputError(f"{given}: expected trained generators, got none. {hint}.")
+    if method.file:
+        method.reasons(wanted[method.file])  # is it one?
     return {name: files.sha256(path) for name, path in wanted.items()}
 
 
@@ -59,9 +61,10 @@ def given_files(method: Method, given: Path) -> dict[str, Path]:
     """
     if given.is_file():
         return {method.file or given.name: given}
+    if method.file:
+        return {method.file: given / method.file} if (given / method.file).is_file() else {}
     found = sorted(path for path in given.rglob("*") if path.is_file()) if given.is_dir() else []
-    kept = {path.relative_to(given).as_posix(): path for path in found}
-    return {method.file: kept[method.file]} if method.file in kept else kept
+    return {path.relative_to(given).as_posix(): path for path in found}
 
 
 def explain(method: Method, plan: Plan, given: Path | None = None) -> Plan:

@@ -14,7 +14,7 @@ from umed.config import Settings, make_settings
 from umed.errors import ConfigError, UmedError
 from umed.execution import Task, execute
 from umed.facts import gather
-from umed.generators import Samples, explain, hashes, prepare
+from umed.generators import Samples, check_given, explain, hashes, prepare
 from umed.io import layouts
 from umed.io.dicom import is_dicom, require_dicom
 from umed.manifest import make_manifest, write_manifest
@@ -83,6 +83,8 @@ def protect(
     check_run(dataset, target, resume=resume, overwrite=overwrite)
     plan = make_plan(gather(dataset), chosen)
     method = make_method(plan)
+    given = None if generators is None else Path(generators)
+    check_given(method, given)
     store = start_run(dataset, target, plan, resume=resume, overwrite=overwrite)
 
     def samples() -> Samples:
@@ -91,7 +93,6 @@ def protect(
         found = FileSamples(dataset, plan)
         return found, [(case, no_paths(why, dataset, target)) for case, why in found.left_out]
 
-    given = None if generators is None else Path(generators)
     left_out = prepare(method, plan, store, given, samples, progress)
     plan = explain(method, plan)
     run = hash_of([plan.fingerprint, *sorted(hashes(store.path(GENERATORS)).values())])

@@ -139,7 +139,7 @@ def test_a_method_gets_its_generators_from_the_command_line(write, tmp_path: Pat
     grid = load_grid(path, generators=[f"one={tmp_path / 'b=c.pt'}"])
     assert grid.methods["one"].generators == str(tmp_path / "b=c.pt") and grid.methods["unseg"].generators is None
     assert load_grid(path).methods["one"].generators == "a.pt"
-    for wrong in ("on=b.pt", "b.pt"):
+    for wrong in ("on=b.pt", "b.pt", "one="):
         with pytest.raises(ConfigError, match="NAME=DIR|FILE with a method of the grid \\(random, .*one"):
             load_grid(path, generators=[wrong])
 

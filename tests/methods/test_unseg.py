@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from umed.errors import ConfigError, InputError
+from umed.generators import explain
 from umed.io import read
 from umed.io.layouts import find_dataset
 from umed.methods.base import make_method
@@ -162,11 +163,27 @@ def test_each_instance_gets_the_noise_of_its_own_prompt(generators: Path, monkey
     assert not torch.allclose(found, whole, atol=1e-3)
 
 
+@pytest.mark.parametrize("content", ["none", "other", "broken", "missing"])
+def test_what_is_no_generator_is_refused_before_anything_is_written(content: str, tmp_path: Path) -> None:
+    source, given = make_pictures(tmp_path / "in", count=2), tmp_path / "given"
+    if content != "missing":
+        given.mkdir()
+        (given / "patients.csv").write_text("secret")
+    if content in ("other", "broken"):
+        (given / (FILE if content == "broken" else "else.pt")).write_bytes(b"no")
+    with pytest.raises(InputError, match="expected trained generators|another file"):
+        protect(source, tmp_path / "out", generators=given, **TINY)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match="expected trained generators|another file"):
+        explain(UnSeg(), plan(source, overrides=TINY), given)
+
+
 def test_small_pictures_may_keep_their_size(generators: Path) -> None:
     """Then a picture gets the noise that it has in the corner of a square which it does not fill."""
-    method, large = UnSeg(encoder="tiny", enlarge=False), UnSeg(encoder="tiny")
+    method, large = UnSeg(), UnSeg()
     for one in (method, large):
         one.load(generators)
+    method.enlarge = False
     image, labels = torch.rand(3, 40, 30), np.zeros((40, 30), np.int16)
     labels[5:25, 5:25] = 1
     square, mask = torch.zeros(3, 64, 64), np.zeros((64, 64), np.int16)
@@ -238,6 +255,24 @@ def test_a_generator_survives_its_file(generators: Path, tmp_path: Path) -> None
     save_generator(frozen, "tiny", Origin("test", "x"), tmp_path / "frozen.pt")
     back, _, origin = load_generator(tmp_path / "frozen.pt")
     assert back.frozen and not any(weight.requires_grad for weight in back.sam.parameters()) and origin.sam == "x"
+    content = torch.load(tmp_path / "frozen.pt", weights_only=True)
+    for name, changes in {
+        "even": {"high_pass": 4},
+        "listed": {"origin": {"text": "x", "options": None}},
+        "lines": {"origin": {"text": "two\nlines"}},
+        "path": {"origin": {"text": "x", "sam": "/home/somebody/sam.pth"}},
+        "option": {"origin": {"text": "x", "options": {"enlarge": "no"}}},
+        "size": {"encoder": "huge"},
+    }.items():
+        torch.save({**content, **changes}, tmp_path / f"{name}.pt")
+        with pytest.raises(InputError, match="expected a generator saved by umed, got another file"):
+            UnSeg().reasons(tmp_path / f"{name}.pt")
+    torch.save(torch.zeros(3), tmp_path / "tensor.pt")
+    with pytest.raises(InputError, match="another file"):
+        load_generator(tmp_path / "tensor.pt")
+    method = UnSeg(surrogate_prompts=["none"], label_modification=False)
+    method.adopt(tmp_path / "frozen.pt")  # knows nothing of its training, so nothing is said about it
+    assert "surrogate_prompts" not in repr(method) and "high_pass=0" in repr(method)
     (tmp_path / "broken.pt").write_bytes(b"no")
     for path, text in ((tmp_path / "broken.pt", "another file"), (tmp_path / "none.pt", "train-generator unseg")):
         with pytest.raises(InputError, match=text):
@@ -258,7 +293,10 @@ def test_noise_without_its_mean_is_a_texture_and_the_file_knows_its_training(tmp
     method = UnSeg(encoder="vit_s")
     method.load(tmp_path / "out" / "umed" / "generators")
     assert "high_pass=5" in repr(method) and "label_modification=False" in repr(method)
-    assert method.enlarge is False and UnSeg(enlarge=True).enlarge  # the file's, unless it is given
+    assert method.enlarge is False
+    (told, decided) = UnSeg(high_pass=3, learning_rate=0.5).reasons(tmp_path / "out" / "umed" / "generators" / FILE)
+    assert "high_pass 5 instead of 3" in decided and "learning_rate 0.001 instead of 0.5" in decided
+    assert "encoder" not in decided and told.startswith("unseg: generator trained by umed")
     assert method.surrogate_prompts == ("none",) and method.encoder == "tiny" and method.learning_rate == 1e-3
     head = method.generator.head
     with torch.no_grad():
@@ -280,7 +318,7 @@ def test_noise_without_its_mean_is_a_texture_and_the_file_knows_its_training(tmp
     ("options", "message"),
     [
         ({"encoder": "vit_x"}, "encoder: expected one of tiny, vit_s"),
-        ({"prompts": ["text"]}, "prompts: expected some of box, points, mask"),
+        ({"prompts": ["text"]}, "prompts: expected a list of some of box, points, mask"),
         ({"train_epsilon": 2}, "train_epsilon: expected a share"),
         ({"epochs": 0}, "epochs"),
         ({"learning_rate": "no"}, "learning_rate: expected a number"),
@@ -288,6 +326,10 @@ def test_noise_without_its_mean_is_a_texture_and_the_file_knows_its_training(tmp
         ({"label_modification": 1}, "label_modification"),
         ({"per_instance": "no"}, "per_instance"),
         ({"jitter": 1}, "jitter: expected two"),
+        ({"prompts": None}, "prompts: expected a list"),
+        ({"surrogate_prompts": "box"}, "surrogate_prompts: expected a list of some of .*none, got 'box'"),
+        ({"encoder": 5}, "encoder: expected one of .* got 5"),
+        ({"enlarge": 2}, "enlarge"),
         ({"high_pass": 4}, "high_pass: expected an odd number"),
         ({"high_pass": -1}, "high_pass"),
         ({"jitter": [2, 1]}, "jitter: expected two positive scales"),

@@ -17,7 +17,7 @@ from umed.networks.noise_head import UnSegGenerator
 from umed.networks.sam import make_sam
 from umed.unseg.batches import SquareBatches
 from umed.unseg.losses import point_loss, sample, unsure_points
-from umed.unseg.pictures import Picture, as_colour, draw_target, instances
+from umed.unseg.pictures import Instances, Picture, as_colour, draw_target
 from umed.unseg.prompts import LOGIT, boxes_of, check_kinds, draw_prompts, mask_prompts, noisy, subsets
 from umed.unseg.square import from_square, mask_to_square, to_square
 from umed.unseg.trainer import UnSegTrainer, add_noise
@@ -42,9 +42,14 @@ def test_instances_are_connected_parts_of_each_label() -> None:
     labels[10:16, 1:6] = 1
     labels[1:6, 6:12] = 2  # touches label 1, and is another instance
     labels[19, 19] = 3
-    assert [int(one.sum()) for one in instances(labels)] == [30, 30, 25]
-    assert [int(one.sum()) for one in instances(np.where(labels == 3, 3, 0).astype(np.int16))] == [1]
-    assert instances(np.zeros((4, 4), np.int16)) == []
+    assert [int(one.sum()) for one in Instances(labels)] == [30, 30, 25]
+    assert [int(one.sum()) for one in Instances(np.where(labels == 3, 3, 0).astype(np.int16))] == [1]
+    assert len(Instances(np.zeros((4, 4), np.int16))) == 0
+    crowded = np.random.default_rng(0).random((600, 600)) < 0.3  # some 20 000 specks: a mask for each would be 7 GB
+    found = Instances(crowded.astype(np.int16), most=3)
+    assert len(found) == 3 and found[0].sum() >= found[1].sum() >= found[2].sum() >= 16
+    assert found.union().sum() == sum(one.sum() for one in found)
+    assert len(Instances(-crowded.astype(np.int16))) == 0  # classes are positive
     drawn = [draw_target(labels, np.random.default_rng(k), 0.5).sum() for k in range(20)]
     assert 86 in drawn and 25 in drawn  # everything, or one of them
 
@@ -102,9 +107,9 @@ def test_kinds_of_prompts() -> None:
     assert check_kinds(["mask", "box"]) == ("box", "mask")
     assert len(subsets(("box", "points", "mask"))) == 7
     for wrong in (["text"], []):
-        with pytest.raises(ConfigError, match="prompts: expected some of box, points, mask"):
+        with pytest.raises(ConfigError, match="prompts: expected a list of some of box, points, mask"):
             check_kinds(wrong)
-    with pytest.raises(ConfigError, match="prompts: expected some of"):
+    with pytest.raises(ConfigError, match="prompts: expected a list of some of"):
         check_kinds(["none"])  # of the surrogate alone
 
 
@@ -206,6 +211,14 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> Non
     second.run()
     pairs = zip(whole.generator.state_dict().values(), second.generator.state_dict().values(), strict=True)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in pairs)
+
+
+def test_small_pictures_keep_their_size_in_training_too() -> None:
+    make = {"size": 128, "batch_size": 4, "iterations": 2, "jitter": (1.0, 1.0), "whole": 1.0}
+    own, large = SquareBatches(pictures(), enlarge=False, **make)[0], SquareBatches(pictures(), **make)[0]
+    assert set(own.mask.sum((1, 2, 3)).tolist()) == {400}  # 15 x 20 and 10 x 10 px
+    assert large.mask.sum((1, 2, 3)).min() > 3.5 * 400
+    assert not own.image[:, :, 40:].any() and not own.image[..., 60:].any()
 
 
 def test_a_surrogate_without_prompts_looks_for_everything() -> None:

@@ -206,12 +206,12 @@ def load_grid(
 def _give(grid: Grid, given: Sequence[str]) -> None:
     """Replace the generators of methods by those of the command line."""
     for entry in given:
-        name, equals, path = entry.partition("=")
-        if not equals or name not in grid.methods:
+        name, _, path = entry.partition("=")
+        if not path or name not in grid.methods:
             known = ", ".join(grid.methods) or "none"
+            hint = did_you_mean(name, list(grid.methods)) if path else ""
             raise ConfigError(
-                f"--generators: expected NAME=DIR|FILE with a method of the grid ({known}), got {entry!r}."
-                f"{did_you_mean(name, list(grid.methods))}"
+                f"--generators: expected NAME=DIR|FILE with a method of the grid ({known}), got {entry!r}.{hint}"
             )
         grid.methods[name] = replace(grid.methods[name], generators=str(Path(path).absolute()))
 

@@ -39,11 +39,11 @@ from umed.unseg.trainer import EPOCHS, UnSegTrainer
 
 AT_ONCE = 8
 """Pictures or slices that are embedded together."""
-TRAINING = (
-    *("prompts", "surrogate_prompts", "label_modification", "train_epsilon"),
-    *("epochs", "learning_rate", "jitter", "high_pass"),
+DECIDED = (
+    *("encoder", "prompts", "surrogate_prompts", "label_modification", "train_epsilon"),
+    *("epochs", "learning_rate", "jitter", "high_pass", "enlarge"),
 )
-"""Options that matter while a generator is trained; of a given one, its file knows them."""
+"""Options of a generator's training; of a given one, its file knows them."""
 
 
 class UnSeg(Method):
@@ -72,7 +72,7 @@ class UnSeg(Method):
         high_pass: odd side, in px of noise, of the box whose mean is taken out of the noise; 0, the paper, for none.
         per_instance: one prompt for each instance, or one for all that is labelled in a picture.
         enlarge: pictures smaller than the square fill it, as in the paper; else they are shown at their own size, so
-            that a fine texture is not resampled. ``None`` for what the generator's file says, or the paper's.
+            that a fine texture is not resampled. In training, too.
 
     Raises:
         ConfigError: when an option is unknown or out of range.
@@ -95,18 +95,19 @@ class UnSeg(Method):
         jitter: Sequence[float] = (0.5, 1.5),
         high_pass: int = 0,
         per_instance: bool = True,
-        enlarge: bool | None = None,
+        enlarge: bool = True,
     ) -> None:
         shape_of(encoder)
         self.encoder, self.label_modification = encoder, label_modification
-        self.prompts, self.surrogate_prompts = check_kinds(prompts), check_kinds(surrogate_prompts, (*KINDS, NONE))
+        self.prompts, self.surrogate_prompts = (
+            check_kinds(prompts),
+            check_kinds(surrogate_prompts, (*KINDS, NONE), "surrogate_prompts"),
+        )
         self.train_epsilon = (
             None if train_epsilon is None else parse_number(train_epsilon, "method_options.train_epsilon")
         )
         check_whole(1, epochs=epochs)
-        check_switch(label_modification=label_modification, per_instance=per_instance)
-        if enlarge is not None:
-            check_switch(enlarge=enlarge)
+        check_switch(label_modification=label_modification, per_instance=per_instance, enlarge=enlarge)
         check_whole(0, high_pass=high_pass)
         if high_pass and high_pass % 2 == 0:
             raise ConfigError(f"method_options.high_pass: expected an odd number of px, or 0, got {high_pass}.")
@@ -127,6 +128,8 @@ class UnSeg(Method):
             )
         self._generator: UnSegGenerator | None = None
         self._origin = Origin(f"trained by umed {__version__}")
+        self._other: list[str] = []
+        self._unknown: tuple[str, ...] = ()
         self._sam: Path | None = None
         self._surrogate: Path | None = None
         self._slice_axis: int | None = None
@@ -134,7 +137,9 @@ class UnSeg(Method):
         self._device = torch.device("cpu")
 
     def __repr__(self) -> str:
-        return f"{super().__repr__()} ({self._origin})" if self._generator is not None else super().__repr__()
+        known = [name for name in (*DECIDED, "per_instance") if name not in self._unknown]
+        text = f"UnSeg({', '.join(f'{name}={getattr(self, name)!r}' for name in known)})"
+        return f"{text} ({self._origin})" if self._generator is not None else text
 
     @property
     def generator(self) -> UnSegGenerator:
@@ -187,7 +192,7 @@ class UnSeg(Method):
                 self.encoder, sam=self._sam, high_pass=self.high_pass, checkpointing=gpu
             )
             surrogate = make_sam(self.encoder, checkpointing=gpu)
-        self._origin = replace(self._origin, sam=start, options=self._trained_with())
+        self._origin = replace(self._origin, sam=start, options={name: getattr(self, name) for name in DECIDED})
         if self._surrogate is not None:
             load_encoder(surrogate, self._surrogate)
         self._generator, surrogate = self._generator.to(self._device), surrogate.to(self._device)
@@ -199,6 +204,7 @@ class UnSeg(Method):
             batch_size=training.batch_size,
             iterations=length * self.epochs,
             jitter=(self.jitter[0], self.jitter[1]),
+            enlarge=self.enlarge,
             whole=1.0 if NONE in self.surrogate_prompts else 0.5,
             seed=plan.seed,
             rank=rank,
@@ -218,9 +224,6 @@ class UnSeg(Method):
             seed=plan.seed,
             amp=training.amp,
         )
-
-    def _trained_with(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in TRAINING} | {"enlarge": self.enlarge is not False}
 
     def fit(self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None) -> None:
         """Train a generator from scratch on the data at hand; goes on from the newest checkpoint in ``workdir``.
@@ -243,8 +246,13 @@ class UnSeg(Method):
         """Say where the weights come from, above all whether Segment Anything was pretrained."""
         if given is None and self._generator is None:
             return ("unseg: trains its generator on these data; Segment Anything without pretrained weights",)
-        origin = self._origin if given is None else load_generator(given)[2]
-        return (f"unseg: generator {origin}",)
+        origin, other = self._origin, self._other
+        if given is not None:
+            one = UnSeg(**{name: getattr(self, name) for name in DECIDED})
+            one.adopt(given)
+            origin, other = one.origin, one._other
+        decided = (f"unseg: the generator's file decides {', '.join(other)}",) if other else ()
+        return (f"unseg: generator {origin}", *decided)
 
     def save(self, folder: Path) -> None:
         """Write ``unseg.pt``: all weights, and what they come from."""
@@ -256,13 +264,25 @@ class UnSeg(Method):
         Raises:
             InputError: when the file is missing or is not one of ours.
         """
-        self._generator, self.encoder, self._origin = load_generator(folder / FILE)
-        for name in TRAINING:
-            setattr(self, name, self._origin.options.get(name, getattr(self, name)))
-        self.high_pass = self._generator.head.high_pass
-        if self.enlarge is None:
-            self.enlarge = bool(self._origin.options.get("enlarge", True))
-        self._generator.to(self._device).eval()
+        self.adopt(folder / FILE)
+        self.generator.to(self._device).eval()
+
+    def adopt(self, path: Path) -> None:
+        """The same for a file of any name, without moving it to a device."""
+        self._generator, encoder, self._origin = load_generator(path)
+        told = {name: value for name, value in self._origin.options.items() if name in DECIDED}
+        told |= {"encoder": encoder, "high_pass": self._generator.head.high_pass}
+        try:
+            checked = UnSeg(**told)
+        except ConfigError as error:
+            raise InputError(f"{path}: expected a generator saved by umed, got another file ({error})") from error
+        defaults, self._other = UnSeg(), []
+        for name in told:
+            own, new = getattr(self, name), getattr(checked, name)
+            if own not in (new, getattr(defaults, name)):
+                self._other.append(f"{name} {new} instead of {own}")
+            setattr(self, name, new)
+        self._unknown = tuple(name for name in DECIDED if name not in told and name != "enlarge")
 
     def to(self, device: str) -> UnSeg:
         """Move the generator to a device (``"auto"``, ``"cpu"``, ``"cuda:0"`` ...)."""
@@ -302,6 +322,6 @@ class UnSeg(Method):
             labels,
             weak=self._weak,
             per_instance=self.per_instance,
-            enlarge=self.enlarge is not False,
+            enlarge=self.enlarge,
             device=self._device,
         )

@@ -255,10 +255,9 @@ def shape_of(name: str) -> SamShape:
     Raises:
         ConfigError: when the name is unknown.
     """
-    if name not in SHAPES:
-        raise ConfigError(
-            f"encoder: expected one of {', '.join(SHAPES)}, got {name!r}.{did_you_mean(name, list(SHAPES))}"
-        )
+    if not isinstance(name, str) or name not in SHAPES:
+        hint = did_you_mean(name, list(SHAPES)) if isinstance(name, str) else ""
+        raise ConfigError(f"encoder: expected one of {', '.join(SHAPES)}, got {name!r}.{hint}")
     return SHAPES[name]
 
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 import torch.nn.functional as functional
@@ -12,12 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from umed.networks.noise_head import UnSegGenerator
-from umed.unseg.pictures import as_colour, instances
+from umed.unseg.pictures import Instances, as_colour
 from umed.unseg.prompts import mask_prompts
 from umed.unseg.square import from_square, mask_to_square, to_square
 
 PROMPTS_AT_ONCE = 16
-"""Prompts that are answered together, so that crowded pictures need no more memory."""
+"""Prompts that are answered together, fewer of large pictures, so that crowded ones need no more memory."""
+PIXELS_AT_ONCE = 1 << 22
+MOST_PROMPTS = 64
+"""Of one picture; smaller instances get the mean, like the background."""
 
 
 @torch.no_grad()
@@ -43,8 +44,9 @@ def flat_direction(
         device: of the generator.
 
     Returns:
-        ``(B, C, H, W)`` in [-1, 1], at most ``weak`` outside the labels. Each instance has the noise of its own prompt,
-        everything else the mean over the prompts. Images that are not RGB get the mean over its channels.
+        ``(B, C, H, W)`` in [-1, 1], at most ``weak`` outside the labels. Each instance has the noise of its own prompt
+        (the :data:`MOST_PROMPTS` largest), everything else the mean over the prompts. Images that are not RGB get the
+        mean over its channels.
     """
     size, mask_size = generator.sam.shape.image_size, generator.sam.shape.mask_size
     height, width = labels.shape[1:]
@@ -54,26 +56,21 @@ def flat_direction(
     embedded = generator.embed(to_square(colour, size).to(device))
     own, mean = (torch.zeros(len(labels), 3, height, width) for _ in range(2))
     count = torch.zeros(len(labels), 1, 1, 1)
-    prompted = np.zeros(labels.shape, bool)
-    parts = [(number, part) for number, one in enumerate(labels) for part in _targets(one, per_instance)]
-    for start in range(0, len(parts), PROMPTS_AT_ONCE):
-        some = parts[start : start + PROMPTS_AT_ONCE]
+    targets = [Instances(one, most=MOST_PROMPTS) if per_instance else [one > 0] for one in labels]
+    places = [(number, k) for number, parts in enumerate(targets) for k in range(len(parts))]
+    at_once = max(1, min(PROMPTS_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
+    for start in range(0, len(places), at_once):
+        some = places[start : start + at_once]
         rows = torch.tensor([number for number, _ in some])
-        where = torch.from_numpy(np.stack([part for _, part in some]))[:, None]
+        where = torch.from_numpy(np.stack([targets[number][k] for number, k in some]))[:, None]
         target = mask_to_square(functional.pad(where, fill), size).to(device)
         prompts = mask_prompts(target, mask_size, image=rows, released=generator.released)
         noise = from_square(generator.noise(embedded, prompts).float().cpu(), colour.shape[2:])[:, :, :height, :width]
         own.index_add_(0, rows, noise * where)
         mean.index_add_(0, rows, noise)
         count.index_add_(0, rows, torch.ones(len(rows), 1, 1, 1))
-        for number, part in some:
-            prompted[number] |= part
+    prompted = np.stack([parts.union() if isinstance(parts, Instances) else parts[0] for parts in targets])
     out = torch.where(torch.from_numpy(prompted)[:, None], own, mean / count)
     if image.shape[1] != 3:
         out = out.mean(1, keepdim=True).expand(-1, image.shape[1], -1, -1)
     return out * torch.where(torch.from_numpy(labels > 0)[:, None], 1.0, weak)
-
-
-def _targets(labels: NDArray[np.int16], per_instance: bool) -> Sequence[NDArray[np.bool_]]:
-    """What is prompted in one picture."""
-    return instances(labels) if per_instance else [labels > 0]

@@ -44,6 +44,7 @@ class SquareBatches(Sequence[Squares]):
         batch_size: pictures in a batch.
         iterations: length of the sequence.
         jitter: smallest and largest scale beside the one that fits the picture into the square; the paper has 0.1, 2.
+        enlarge: whether pictures smaller than the square fill it at scale 1; else they keep their own size there.
         whole: how often the target is everything that is labelled instead of one instance.
         seed: every draw comes from it, the iteration and the rank.
         rank: process number in distributed training.
@@ -60,13 +61,14 @@ class SquareBatches(Sequence[Squares]):
         batch_size: int,
         iterations: int,
         jitter: tuple[float, float] = (0.5, 1.5),
+        enlarge: bool = True,
         whole: float = 0.5,
         seed: int = 0,
         rank: int = 0,
     ) -> None:
         check_pictures(pictures)
         self.pictures, self.size, self.batch_size, self.iterations = pictures, size, batch_size, iterations
-        self.jitter, self.whole, self.seed, self.rank = jitter, whole, seed, rank
+        self.enlarge, self.jitter, self.whole, self.seed, self.rank = enlarge, jitter, whole, seed, rank
 
     def __len__(self) -> int:
         return self.iterations
@@ -88,7 +90,8 @@ class SquareBatches(Sequence[Squares]):
         if rng.random() < 0.5:
             image, mask = image.flip(3), mask.flip(3)
         scale = float(rng.uniform(*self.jitter))
-        fit = content(image.shape[2:], self.size)
+        own = max(image.shape[2:]) < self.size and not self.enlarge
+        fit = image.shape[2:] if own else content(image.shape[2:], self.size)
         height, width = (max(1, round(scale * side)) for side in fit)
         image = resize(image, (height, width))
         mask = _shrink(mask, (height, width))

@@ -11,15 +11,21 @@ from typing import Any
 
 import torch
 
-from umed.errors import InputError
+from umed.errors import ConfigError, InputError
 from umed.io import files
 from umed.io.files import atomic
+from umed.manifest import refuse_paths
 from umed.networks.noise_head import UnSegGenerator, from_released
 from umed.networks.sam import make_sam, shape_of
 from umed.networks.sam_weights import load_sam
 
 FILE = "unseg.pt"
 FORMAT = 1
+BROKEN = (
+    *(RuntimeError, KeyError, IndexError, AttributeError, TypeError, ValueError),
+    *(EOFError, OSError, pickle.UnpicklingError),
+)
+"""What torch.load, and a look at what it gives, raise for files of others."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,17 @@ class Origin:
     def __str__(self) -> str:
         start = f"Segment Anything from {self.sam}" if self.sam else "Segment Anything without pretrained weights"
         return f"{self.text}; {start}"
+
+
+def check_origin(origin: Origin) -> None:
+    """Raise ValueError for what must not go into a manifest: another type, several lines, a path."""
+    texts = {"text": origin.text, "sam": origin.sam}
+    for name, text in texts.items():
+        if not isinstance(text, str) or not text.isprintable():
+            raise ValueError(f"origin.{name} {text!r}")
+    if not isinstance(origin.options, dict):
+        raise ValueError(f"origin.options {origin.options!r}")
+    refuse_paths(asdict(origin), "origin")
 
 
 def make_generator(
@@ -116,15 +133,21 @@ def load_generator(path: Path) -> tuple[UnSegGenerator, str, Origin]:
         )
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict):
+            raise TypeError(f"a {type(content).__name__}")
         if content["format"] != FORMAT or content["method"] != "unseg":
             raise ValueError(f"format {content['format']} of {content['method']}")
-        high_pass = int(content.get("high_pass", 0))  # files of earlier versions have none
+        high_pass = content.get("high_pass", 0)  # files of earlier versions have none
+        if not isinstance(high_pass, int) or high_pass < 0 or (high_pass and high_pass % 2 == 0):
+            raise ValueError(f"high_pass {high_pass}")
+        origin = Origin(**content["origin"])
+        check_origin(origin)
         generator, _ = make_generator(content["encoder"], high_pass=high_pass, released=content["released"])
         generator.load_state_dict(content["weights"])
         if content["frozen"]:
             generator.freeze()
-        return generator.eval(), str(content["encoder"]), Origin(**content["origin"])
-    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+        return generator.eval(), str(content["encoder"]), origin
+    except (*BROKEN, ConfigError) as error:
         text = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"{path}: expected a generator saved by umed, got another file ({text}).") from error
 

@@ -34,25 +34,40 @@ class Picture:
     steps: tuple[int | None, ...]
 
 
-def instances(labels: NDArray[np.int16], least: int = LEAST) -> list[NDArray[np.bool_]]:
-    """Masks of the instances: the connected parts of each label.
+class Instances(Sequence[NDArray[np.bool_]]):
+    """Masks of the instances, the connected parts of each label, the largest first; made when they are asked for.
 
     Args:
-        labels: ``(H, W)``, any values, 0 is background.
+        labels: ``(H, W)``; classes are positive.
         least: pixels of the smallest part that counts; where all are smaller, the largest one still does.
+        most: how many count.
 
-    Returns:
-        ``(H, W)`` each, by label and size; none for an empty label.
-
-    >>> [int(one.sum()) for one in instances(np.array([[1, 0, 2], [1, 0, 0]], np.int16), least=2)]
+    >>> [int(one.sum()) for one in Instances(np.array([[1, 0, 2], [1, 0, 0]], np.int16), least=2)]
     [2]
     """
-    found: list[NDArray[np.bool_]] = []
-    for value in np.unique(labels[labels != 0]):
-        parts, count = ndimage.label(labels == value)
-        found += [parts == k for k in range(1, count + 1)]
-    found.sort(key=lambda one: -int(one.sum()))
-    return [one for one in found if one.sum() >= least] or found[:1]
+
+    def __init__(self, labels: NDArray[np.int16], least: int = LEAST, most: int | None = None) -> None:
+        self._parts: NDArray[np.int32] = np.zeros(labels.shape, np.int32)
+        total = 0
+        for value in np.unique(labels[labels > 0]):
+            parts, count = ndimage.label(labels == value)
+            np.copyto(self._parts, parts + total, where=parts > 0, casting="unsafe")
+            total += count
+        sizes = np.bincount(self._parts.ravel(), minlength=total + 1)[1:]
+        order = np.argsort(-sizes, kind="stable")
+        kept = order[sizes[order] >= least][:most]
+        self._numbers = (kept if len(kept) else order[:1]) + 1
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> NDArray[np.bool_]:  # type: ignore[override]
+        found: NDArray[np.bool_] = self._parts == self._numbers[index]
+        return found
+
+    def union(self) -> NDArray[np.bool_]:
+        """All that count, together."""
+        return np.isin(self._parts, self._numbers)
 
 
 def planes(image: NDArray[np.float32], regions: Regions, axis: int) -> list[int]:
@@ -125,9 +140,9 @@ def draw_target(labels: NDArray[np.int16], rng: np.random.Generator, whole: floa
     Returns:
         Mask ``(H, W)``.
     """
-    parts = instances(labels)
+    parts = Instances(labels)
     if len(parts) == 1 or rng.random() < whole:
-        everything: NDArray[np.bool_] = labels != 0
+        everything: NDArray[np.bool_] = labels > 0
         return everything
     return parts[int(rng.integers(len(parts)))]
 

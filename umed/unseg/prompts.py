@@ -23,15 +23,15 @@ JITTER = 0.1
 MOST_POINTS = 10
 
 
-def check_kinds(kinds: Collection[str], known: Sequence[str] = KINDS) -> tuple[str, ...]:
+def check_kinds(kinds: Collection[str], known: Sequence[str] = KINDS, option: str = "prompts") -> tuple[str, ...]:
     """Some of the known kinds, in their order.
 
     Raises:
-        ConfigError: when one is unknown, or there is none.
+        ConfigError: when one is unknown, or there is none; names the option.
     """
-    unknown = [kind for kind in kinds if kind not in known]
-    if unknown or not kinds:
-        raise ConfigError(f"prompts: expected some of {', '.join(known)}, got {list(kinds)}.")
+    listed = isinstance(kinds, (list, tuple))
+    if not listed or not kinds or any(kind not in known for kind in kinds):
+        raise ConfigError(f"method_options.{option}: expected a list of some of {', '.join(known)}, got {kinds!r}.")
     return tuple(kind for kind in known if kind in kinds)
 
 
