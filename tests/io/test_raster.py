@@ -91,6 +91,18 @@ def test_tiff_exact(tmp_path, dtype, samples, compression, order):
     assert (tmp_path / "b.tif").read_bytes() == (tmp_path / "c.tif").read_bytes()
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("options", [{}, {"dpi": (72, 96)}, {"dpi": (1, 1)}])
+def test_tiff_of_pillow_with_and_without_a_resolution(tmp_path, dtype, options):
+    array = np.random.default_rng(0).integers(0, 200, (12, 9)).astype(dtype)
+    Image.fromarray(array).save(tmp_path / "a.tif", **options)
+    volume = io.read(tmp_path / "a.tif")
+    io.write(volume, volume.stored, tmp_path / "b.tif")
+    again = io.read(tmp_path / "b.tif")
+    assert np.array_equal(again.stored, array) and io.header_difference(volume, again) == ""
+    assert ("resolution" in dict(volume.header.kept)) == bool(options)
+
+
 def test_lzw_tiff_through_pillow(tmp_path):
     array = pixels(np.uint8, 3)
     Image.fromarray(array).save(tmp_path / "a.tif", compression="tiff_lzw")

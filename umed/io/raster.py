@@ -25,6 +25,8 @@ from umed.types import Encoding, Volume
 
 JPEG = (".jpg", ".jpeg")
 TIFF = (".tif", ".tiff")
+_NO_RESOLUTION = (((1, 1), (1, 1)), 1)
+"""What is written for a TIFF that has none: one pixel a unit that is none, which says nothing."""
 _LOSSLESS = {1: "none", 5: "lzw", 8: "deflate", 32773: "packbits", 32946: "deflate"}
 
 
@@ -181,8 +183,10 @@ def _read_tiff(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, boo
         kept.append(("byteorder", file.byteorder))
         resolution = page.tags.get("XResolution"), page.tags.get("YResolution"), page.tags.get("ResolutionUnit")
         if resolution[0] is not None and resolution[1] is not None:
-            kept.append(("resolution", (resolution[0].value, resolution[1].value)))
-            kept.append(("resolutionunit", int(resolution[2].value) if resolution[2] is not None else 2))
+            scale = resolution[0].value, resolution[1].value
+            unit = int(resolution[2].value) if resolution[2] is not None else 2
+            if (scale, unit) != _NO_RESOLUTION:
+                kept += [("resolution", scale), ("resolutionunit", unit)]
         profile = page.tags.get("InterColorProfile")
         if profile is not None:
             kept.append(("iccprofile", bytes(profile.value)))
