@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--encoder", default="vit_s")
     parser.add_argument("--size", type=int, default=256, help="side of the pictures, px")
     parser.add_argument("--batch", type=int, default=8, help="slices together")
-    parser.add_argument("--count", type=int, default=40, help="pictures of umed protect")
+    parser.add_argument("--count", type=int, default=100, help="pictures of umed protect")
     parser.add_argument("--no-training", action="store_true", help="large encoders need much memory for it")
     args = parser.parse_args()
     torch.manual_seed(0)
