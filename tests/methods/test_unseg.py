@@ -178,6 +178,25 @@ def test_what_is_no_generator_is_refused_before_anything_is_written(content: str
         explain(UnSeg(), plan(source, overrides=TINY), given)
 
 
+def test_a_texture_is_the_same_with_workers_and_after_a_stop(tmp_path: Path) -> None:
+    source, given = make_pictures(tmp_path / "in", count=5), tmp_path / "texture.pt"
+    torch.manual_seed(1)
+    generator, _ = make_generator("tiny", high_pass=5)
+    with torch.no_grad():
+        for mlp in generator.head.mlp:
+            mlp[-1].weight.mul_(50)  # type: ignore[index, union-attr]  # loud, so that no rounding hides it
+    save_generator(generator, "tiny", Origin("test", options={"enlarge": False}), given)
+    use = {"method": "unseg", "generators": given}
+    for name, more in {"one": {}, "two": {"workers": 2}, "stopped": {}}.items():
+        assert protect(source, tmp_path / name, **use, **more).exit_code == 0
+    for name in ("images/p1.png", "umed/manifest.json", "umed/report.html"):
+        (tmp_path / "stopped" / name).unlink()
+    assert protect(source, tmp_path / "stopped", method="unseg", resume=True).exit_code == 0
+    for name in (*(f"images/p{k}.png" for k in range(5)), "umed/manifest.json"):
+        whole = (tmp_path / "one" / name).read_bytes()
+        assert all((tmp_path / other / name).read_bytes() == whole for other in ("two", "stopped")), name
+
+
 def test_small_pictures_may_keep_their_size(generators: Path) -> None:
     """Then a picture gets the noise that it has in the corner of a square which it does not fill."""
     method, large = UnSeg(), UnSeg()
@@ -203,7 +222,8 @@ def test_plan_and_report_say_what_the_weights_are(generators: Path, tmp_path: Pa
     source, text = make_pictures(tmp_path / "in", count=2), "Segment Anything without pretrained weights"
     result = protect(source, tmp_path / "out", generators=generators, **TINY)
     assert f"unseg: generator trained by umed 0.1.0; {text}" in result.plan.why
-    assert text in (tmp_path / "out" / "umed" / "report.html").read_text()
+    report = (tmp_path / "out" / "umed" / "report.html").read_text()
+    assert text in report and "more than 4/255 of the range, and by 1/255 outside the labels" in report
     assert verify(source, tmp_path / "out").ok
     method = UnSeg(encoder="tiny")
     assert method.reasons() == (f"unseg: trains its generator on these data; {text}",)

@@ -178,8 +178,9 @@ def _decibel(value: float) -> str:
 
 
 def _where(plan: Plan) -> str:
+    weak = plan.epsilon_background
     if plan.support == "full":
-        return "anywhere in the frame"
+        return "anywhere in the frame" if weak is None else f"and by {_fraction(weak)} outside the labels"
     return "and nothing moved outside the ROI and its dilated contour"
 
 
