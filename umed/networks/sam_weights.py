@@ -14,6 +14,11 @@ from umed.io import files
 from umed.networks.sam import SHAPES, PromptedSam
 
 WHERE = "https://github.com/facebookresearch/segment-anything#model-checkpoints"
+BROKEN = (
+    *(RuntimeError, KeyError, IndexError, AttributeError, TypeError, ValueError),
+    *(EOFError, OSError, pickle.UnpicklingError),
+)
+"""What torch.load, and a look at what it gives, raise for files of others."""
 
 
 def load_sam(network: PromptedSam, path: Path) -> str:
@@ -43,7 +48,7 @@ def load_sam(network: PromptedSam, path: Path) -> str:
         content = torch.load(path, map_location="cpu", weights_only=True)
         state = content.get("model", content)
         network.sam.load_state_dict(state)
-    except (RuntimeError, AttributeError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+    except BROKEN as error:
         wanted = next((name for name, one in SHAPES.items() if one == shape), "")
         text = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: expected the weights of a {wanted} SAM, got others ({text}).") from error
@@ -78,7 +83,7 @@ def load_encoder(network: PromptedSam, path: Path) -> int:
         if len(fits) < 0.5 * sum(name.startswith("blocks.") and "rel_pos" not in name for name in own):
             raise ValueError(f"only {len(fits)} tensors fit")
         encoder.load_state_dict(fits, strict=False)
-    except (RuntimeError, AttributeError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+    except BROKEN as error:
         text = " ".join(str(error).split())[:200]
         raise InputError(
             f"{path}: expected weights of a vision transformer of this size, got others ({text})."

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,10 @@ from umed.io.files import atomic
 from umed.manifest import refuse_paths
 from umed.networks.noise_head import UnSegGenerator, from_released
 from umed.networks.sam import make_sam, shape_of
-from umed.networks.sam_weights import load_sam
+from umed.networks.sam_weights import BROKEN, load_sam
 
 FILE = "unseg.pt"
 FORMAT = 1
-BROKEN = (
-    *(RuntimeError, KeyError, IndexError, AttributeError, TypeError, ValueError),
-    *(EOFError, OSError, pickle.UnpicklingError),
-)
-"""What torch.load, and a look at what it gives, raise for files of others."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +167,7 @@ def import_released(weights: Path, sam: Path, *, encoder: str = "vit_b") -> tupl
         content = torch.load(weights, map_location="cpu", weights_only=True)
         state = from_released(content.get("model", content))
         generator.head.load_state_dict(state)
-    except (RuntimeError, AttributeError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+    except BROKEN as error:
         text = " ".join(str(error).split())[:200]
         raise InputError(f"{weights}: expected the released weights of UnSeg, got others ({text}).") from error
     digest = files.sha256(weights)[:16]
