@@ -81,6 +81,7 @@ METHODS: dict[str, Entry] = {
             "epochs",
             "learning_rate",
             "jitter",
+            "grey",
             "high_pass",
             "per_instance",
             "enlarge",
