@@ -57,7 +57,7 @@ def takes_dicom(root: Path, masks: str | Path | None = None) -> bool:
     if is_dicom(root):
         require_dicom()
         return True
-    if masks is not None:
+    if masks is not None and root.exists():
         raise ConfigError(f"--masks {masks}: expected DICOM files as input, got another layout. Leave the option out.")
     return False
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from umed import __version__
 from umed.config import Settings
 from umed.dicom.masks import Mask
-from umed.dicom.types import Instance, Limits, Scan, Series
+from umed.dicom.types import NO_DICOM, Instance, Limits, Scan, Series
 from umed.errors import InputError, UmedError, VerificationError
 from umed.planning import Plan
 from umed.release.audit import finish
@@ -240,7 +240,7 @@ class Job:
 
 
 def _kind(reason: str) -> str:
-    return "no-dicom" if reason.startswith("is not a DICOM file") else "file"
+    return "no-dicom" if reason.startswith(NO_DICOM) else "file"
 
 
 def _category(error: BaseException) -> str:
