@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes tiny DICOM series, segmentations and structure sets for the tests of masks, with pydicom alone."""
+"""Makes tiny DICOM series, segmentations, structure sets and NIfTI labels for the tests of masks."""
 
 from __future__ import annotations
 
 import zlib
 
+import nibabel
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
@@ -18,6 +19,7 @@ FRAME = "1.2.3.9"
 AXIAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 TURNED = ((0.8, 0.6, 0.0), (-0.48, 0.64, 0.6))  # orthonormal
 ORIGIN = np.array([-10.0, 20.0, 30.0])
+RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def item(**values):
@@ -162,3 +164,13 @@ def to_world(series, k, corners):
         + column * geometry.spacing[2] * geometry.orientation[0]
         for row, column in corners
     ]
+
+
+def nifti(path, series, volume):
+    """A label as most tools write it: axes x, y, z in RAS, so that rows and columns are swapped and reversed."""
+    affine = RAS @ series.geometry.affine[:, [2, 1, 0, 3]]
+    data = np.transpose(volume, (2, 1, 0))[:, ::-1]
+    affine[:, 3] += affine[:, 1] * (data.shape[1] - 1)
+    affine[:, 1] *= -1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(data), affine), path)

@@ -17,8 +17,8 @@ ROOT = Path(umed.__file__).parent
 CHAIN = """
 types errors registry config io dicom deid facts planning progress execution regions budget metrics sample manifest
 proposals series verify device augmentation transformations priors networks training bilevel unseg handlers methods
-samples records generators train_generator cases proposing propose_masks result report release protect benchmark
-transforms workflows bundle runs cli
+samples series_samples records generators training_data train_generator cases proposing propose_masks result report
+release protect benchmark transforms workflows bundle runs cli
 """.split()
 LEFT_OF_TORCH = CHAIN[: CHAIN.index("device")]
 MODULES = sorted(

@@ -16,7 +16,7 @@ from umed.execution import Task, execute
 from umed.facts import gather
 from umed.generators import Samples, check_given, explain, hashes, prepare
 from umed.io import layouts
-from umed.io.dicom import is_dicom, require_dicom
+from umed.io.dicom import takes_dicom
 from umed.manifest import make_manifest, write_manifest
 from umed.methods.base import Method, make_method
 from umed.planning import make_plan
@@ -72,12 +72,10 @@ def protect(
     """
     chosen = make_settings(recipe, overrides) if settings is None else settings
     target = Path(output)
-    if is_dicom(Path(input)):
+    if takes_dicom(Path(input), masks):
         if workers != 1 or scheduler is not None:
             raise ConfigError("workers: DICOM series are protected one after the other so far. Leave --workers out.")
         return _protect_dicom(Path(input), target, chosen, masks, generators, resume, overwrite, report, progress)
-    if masks is not None:
-        raise ConfigError(f"--masks {masks}: expected DICOM files as input, got another layout. Leave the option out.")
     dataset = layouts.find_dataset(Path(input))
     proposals = read_proposals(dataset.root)
     check_run(dataset, target, resume=resume, overwrite=overwrite)
@@ -120,7 +118,6 @@ def _protect_dicom(
     progress: Progress | None,
 ) -> Result:
     """Derived DICOM images of the same patients; ``umed anonymize --protect`` makes them nobody's."""
-    require_dicom()
     from umed.release.job import Request
     from umed.release.run import release
 

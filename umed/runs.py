@@ -25,6 +25,7 @@ def run_train_generator(
     output: str | Path,
     *,
     recipe: str | Path = "unseg",
+    masks: str | Path | None = None,
     device: Any = None,
     encoder: str | None = None,
     sam: str | Path | None = None,
@@ -38,9 +39,10 @@ def run_train_generator(
     """Train UnSeg's generator and print the summary; the same code as ``umed train-generator``.
 
     Args:
-        data: data set with masks.
+        data: data set with masks, or a folder or zip of DICOM files.
         output: folder for ``unseg.pt``.
         recipe: ``"unseg"``, ``"unseg_paper"`` or a YAML file.
+        masks: for DICOM: folder with masks beside those in ``data``.
         device: where to train; each process of a distributed run has its own.
         encoder: size of Segment Anything; the recipe's if ``None``.
         sam: its pretrained weights.
@@ -66,7 +68,7 @@ def run_train_generator(
         changes |= {"training": dict(training or {}), **({} if seed is None else {"seed": seed})}
         changes |= {} if device is None else {"device": str(device)}
         settings = make_settings(recipe, changes)
-        starts = {"sam": sam or None, "surrogate": surrogate or None}
+        starts = {"masks": masks or None, "sam": sam or None, "surrogate": surrogate or None}
         with progress_bar(quiet or not is_first()) as progress:
             done = train_generator(data, output, settings=settings, overwrite=overwrite, progress=progress, **starts)
         if is_first():

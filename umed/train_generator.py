@@ -16,14 +16,11 @@ from torch import distributed
 from umed import __version__
 from umed.config import Settings, make_settings
 from umed.errors import ConfigError, InputError
-from umed.facts import gather
 from umed.handlers import training_handlers
-from umed.io import layouts
 from umed.io.files import atomic, sha256
 from umed.methods.base import make_method
 from umed.methods.unseg import UnSeg
-from umed.planning import make_plan
-from umed.samples import FileSamples
+from umed.training_data import TrainingData, find_training_data
 from umed.types import Progress
 from umed.unseg.files import FILE
 
@@ -39,7 +36,7 @@ class Trained:
         folder: holds ``unseg.pt`` and ``training.json``.
         origin: where the weights come from, in words.
         pictures: flat pictures or slices that were trained on.
-        left_out: id and reason of cases that could not be read.
+        left_out: id and reason of cases that could not be read or, of DICOM, have no mask.
         seconds: of this run.
         loss: last loss of the generator and of the surrogate.
     """
@@ -68,6 +65,7 @@ def train_generator(
     out: str | Path,
     *,
     settings: Settings | None = None,
+    masks: str | Path | None = None,
     sam: str | Path | None = None,
     surrogate: str | Path | None = None,
     overwrite: bool = False,
@@ -76,9 +74,10 @@ def train_generator(
     """Train UnSeg's generator; a training that was stopped goes on.
 
     Args:
-        data: data set with masks, in any layout of files.
+        data: data set with masks, in any layout of files, or a folder or zip of DICOM files.
         out: folder for ``unseg.pt``, ``training.json`` and, until it is done, checkpoints.
         settings: ``method`` must be ``"unseg"``; the recipe of that name if ``None``.
+        masks: for DICOM: folder with masks beside those in ``data``.
         sam: pretrained weights of Segment Anything for the generator, which then stay frozen.
         surrogate: weights that the surrogate's encoder starts from.
         overwrite: replace a generator that is there, and start a stopped training again.
@@ -88,8 +87,8 @@ def train_generator(
         What came of it.
 
     Raises:
-        ConfigError: when the settings are of another method, or train nothing.
-        InputError: when the data or the weights cannot be used, or a generator is there already.
+        ConfigError: when the settings are of another method, or train nothing, or masks are given for files.
+        InputError: when the data, their masks or the weights cannot be used, or a generator is there already.
     """
     chosen = make_settings("unseg") if settings is None else settings
     if chosen.method != "unseg":
@@ -101,18 +100,29 @@ def train_generator(
         raise InputError(
             f"{out / FILE}: expected no generator yet, got one. Choose another folder or give --overwrite."
         )
-    dataset = layouts.find_dataset(Path(data))
-    plan = make_plan(gather(dataset), chosen)
+    with find_training_data(Path(data), None if masks is None else Path(masks), chosen, progress) as found:
+        return _train(found, out, sam, surrogate, overwrite, progress)
+
+
+def _train(
+    found: TrainingData,
+    out: Path,
+    sam: str | Path | None,
+    surrogate: str | Path | None,
+    overwrite: bool,
+    progress: Progress | None,
+) -> Trained:
+    """Train on what was found, and write generator and record."""
+    begin, plan = time.perf_counter(), found.plan
     method = make_method(plan)
     assert isinstance(method, UnSeg)
-    begin = time.perf_counter()
-    samples = FileSamples(dataset, plan)
+    samples, left_out = found.open()
     method.start_from(None if sam is None else Path(sam), None if surrogate is None else Path(surrogate))
     trainer = method.make_trainer(samples, plan)
     if overwrite and is_first():
         shutil.rmtree(out / WORK, ignore_errors=True)
     starts = [None if path is None else sha256(Path(path)) for path in (sam, surrogate)]
-    _same_run(out / WORK, [plan.fingerprint, [case.id for case in dataset.cases], *starts])
+    _same_run(out / WORK, [plan.fingerprint, found.identity, *starts])
     training_handlers(trainer, out / WORK, len(trainer.loader.batches), progress)
     trainer.run()
     method.generator.eval()
@@ -123,7 +133,7 @@ def train_generator(
         out,
         str(method.origin),
         len(batches.pictures),
-        tuple(samples.left_out),
+        tuple(left_out),
         round(time.perf_counter() - begin, 1),
         dict(trainer.last),
     )

@@ -15,6 +15,7 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow, ckpt_export, run, verify_net_in_out
 
+from tests.release_files import hospital
 from umed.errors import InputError
 from umed.networks.perturber import UMedPerturber
 from umed.verify import verify
@@ -156,6 +157,16 @@ def test_unseg_is_trained_and_applied(phantom: Path, tmp_path: Path, capsys: pyt
     run("protect", config_file="configs/protect.yaml", **given)
     manifest = json.loads((tmp_path / "out" / "umed" / "manifest.json").read_text())
     assert "Segment Anything without pretrained weights" in manifest["method"] and verify(phantom, protected).ok
+
+
+def test_unseg_is_trained_on_dicom_with_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, masks = hospital(tmp_path / "in"), tmp_path / "masks"
+    masks.mkdir()
+    (source / "seg.dcm").rename(masks / "seg.dcm")
+    small = {"encoder": "tiny", "options": {"epochs": 4}, "training": {"iterations": 4, "batch_size": 1}, "quiet": True}
+    given = {"dataset_dir": str(source), "masks": str(masks), "output_dir": str(tmp_path / "generator")}
+    run(config_file="configs/train_unseg.yaml", **given, **small)
+    assert "4 pictures or slices" in capsys.readouterr().out and (tmp_path / "generator" / "unseg.pt").is_file()
 
 
 @pytest.mark.slow

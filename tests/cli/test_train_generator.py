@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.release_files import hospital
 from umed.cli.main import main
 from umed.errors import InputError
 from umed.networks.sam import make_sam
@@ -105,3 +106,16 @@ def test_a_stopped_training_goes_on(phantom: Path, tmp_path: Path) -> None:
     train_generator(phantom, tmp_path / "cut", settings=settings)
     one, two = (torch.load(tmp_path / name / "unseg.pt", weights_only=True)["weights"] for name in ("whole", "cut"))
     assert whole.pictures > 0 and all(torch.allclose(one[key], two[key], atol=1e-6) for key in one)
+
+
+def test_dicom_and_masks_on_the_command_line(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, masks = hospital(tmp_path / "in"), tmp_path / "masks"
+    masks.mkdir()
+    (source / "seg.dcm").rename(masks / "seg.dcm")
+    assert main(words(source, tmp_path / "out", "--quiet")) == 1
+    assert "series_0001: no mask was found" in capsys.readouterr().err
+    assert main(words(source, tmp_path / "out", "--masks", str(masks), "--quiet")) == 0
+    said = capsys.readouterr().out
+    assert "left out: cut.dcm: " in said and "4 pictures or slices" in said
+    assert main(words(phantom, tmp_path / "other", "--masks", str(masks))) == 2
+    assert "expected DICOM files as input, got another layout" in capsys.readouterr().err

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.mask_files import contour, frame_group, make_rtstruct, make_seg, make_series, positions, to_world
+from tests.mask_files import RAS, contour, frame_group, make_rtstruct, make_seg, make_series, nifti, positions, to_world
 from umed.dicom import masks
 from umed.dicom.scan import scan
 from umed.errors import InputError
 
 SHAPE = (12, 10)
-RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def found(tmp_path, folder=None, root="in"):
@@ -25,16 +24,6 @@ def found(tmp_path, folder=None, root="in"):
 def seg(path, places, ks, *, uid="1.2.3.4", referenced=True, label="x", **other):
     groups = [frame_group(places[k], 1, f"{uid}.{k + 1}" if referenced else None) for k in ks]
     return make_seg(path, np.ones((len(ks), *SHAPE)), groups, {1: label}, **other)
-
-
-def nifti(path, series, volume):
-    """A label as most tools write it: axes x, y, z in RAS, so that rows and columns are swapped and reversed."""
-    affine = RAS @ series.geometry.affine[:, [2, 1, 0, 3]]
-    data = np.transpose(volume, (2, 1, 0))[:, ::-1]
-    affine[:, 3] += affine[:, 1] * (data.shape[1] - 1)
-    affine[:, 1] *= -1
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(data), affine), path)
 
 
 def labels(seed=0, count=4):

@@ -10,9 +10,8 @@ from pathlib import Path
 from umed.cli import parsing
 from umed.cli.output import table
 from umed.config import Settings
-from umed.errors import ConfigError
 from umed.facts import CaseFacts, Facts, gather
-from umed.io.dicom import is_dicom, require_dicom
+from umed.io.dicom import takes_dicom
 from umed.planning import Plan, make_plan
 
 
@@ -75,13 +74,10 @@ def look(source: Path, masks: Path | None = None, *, every: bool = True) -> Fact
     Raises:
         ConfigError: when masks are given for another kind.
     """
-    if is_dicom(source):
-        require_dicom()
+    if takes_dicom(source, masks):
         from umed.series.facts import inspect as inspect_dicom
 
         return inspect_dicom(source, masks)
-    if masks is not None:
-        raise ConfigError(f"--masks {masks}: expected DICOM files as input, got another layout. Leave the option out.")
     return gather(source, every=every)
 
 

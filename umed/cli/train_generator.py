@@ -18,7 +18,10 @@ from umed.progress import progress_bar
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("method", choices=("unseg",), metavar="METHOD", help="unseg, the only universal one")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set with masks to train on")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="data set with masks, or a folder or zip of DICOM files"
+    )
+    parser.add_argument("--masks", type=Path, metavar="DIR", help="for DICOM: more masks (SEG, RTSTRUCT, NIfTI, PNG)")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder for unseg.pt; a stopped run goes on"
     )
@@ -69,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
             args.data,
             args.out,
             settings=settings,
+            masks=args.masks,
             sam=args.sam_checkpoint,
             surrogate=args.surrogate_checkpoint,
             overwrite=args.overwrite,

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
-from umed.dicom.types import Limits
+from umed.dicom.types import NO_DICOM, Limits
 from umed.errors import InputError
 
 PREAMBLE = 128
@@ -236,7 +236,7 @@ def survey(file: BinaryIO, size: int, limits: Limits) -> Layout:
     if head[PREAMBLE : PREAMBLE + 4] == b"DICM" and (head[PREAMBLE + 4 :] == b"\x02\x00" or not bare):
         bare = False
     elif not bare:
-        raise InputError("is not a DICOM file")
+        raise InputError(NO_DICOM)
     start = 0 if bare else PREAMBLE + 4
     walk = _Walk(file, size, limits)
     file.seek(start + 4)

@@ -15,6 +15,8 @@ from umed.types import Encoding
 Kind = Literal["image", "seg", "rtstruct", "other", "refused"]
 """What a file is good for: ``other`` can be de-identified (presentation states, ...), ``refused`` not."""
 
+NO_DICOM = "is not a DICOM file"
+"""How the reason begins for which such a file is refused."""
 MiB, GiB = 1 << 20, 1 << 30
 
 

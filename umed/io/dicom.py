@@ -8,7 +8,7 @@ import os
 import zipfile
 from pathlib import Path
 
-from umed.errors import InputError
+from umed.errors import ConfigError, InputError
 
 LOOKED_AT = 1000
 """Files that are looked at before a folder counts as something else."""
@@ -40,6 +40,25 @@ def is_dicom(root: Path) -> bool:
             looked += 1
             if looked >= LOOKED_AT:
                 return False
+    return False
+
+
+def takes_dicom(root: Path, masks: str | Path | None = None) -> bool:
+    """Whether an input is to be read as DICOM; then the libraries for it are there.
+
+    Args:
+        root: folder or zip.
+        masks: what ``--masks`` gave, which goes with DICOM alone.
+
+    Raises:
+        ConfigError: when masks are given for another layout.
+        InputError: when the libraries are missing.
+    """
+    if is_dicom(root):
+        require_dicom()
+        return True
+    if masks is not None and root.exists():
+        raise ConfigError(f"--masks {masks}: expected DICOM files as input, got another layout. Leave the option out.")
     return False
 
 

@@ -58,7 +58,7 @@ def find_dataset(root: Path) -> Dataset:
     if is_dicom(root):
         raise InputError(
             f"{root}: expected a data set of NIfTI files or pictures, got DICOM files. umed protect, anonymize, "
-            "verify, inspect and plan take them; convert them for anything else."
+            "verify, inspect, plan and train-generator take them; convert them for anything else."
         )
     raise InputError(
         f"{root}: expected a data set, got none of: dataset.json with 'channel_names' and imagesTr/ (nnU-Net v2 raw), "

@@ -6,9 +6,9 @@ Torch is imported only where something is to be protected.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,19 +18,17 @@ from numpy.typing import NDArray
 
 from umed import __version__
 from umed.config import Settings
-from umed.dicom import masks as finding
 from umed.dicom.masks import Mask
-from umed.dicom.types import Instance, Limits, Scan, Series
-from umed.errors import ConfigError, InputError, UmedError, VerificationError
+from umed.dicom.types import NO_DICOM, Instance, Limits, Scan, Series
+from umed.errors import InputError, UmedError, VerificationError
 from umed.planning import Plan
 from umed.release.audit import finish
 from umed.release.journal import Journal
 from umed.release.protecting import protect_series
 from umed.release.result import Quarantined, Released
 from umed.release.write import CATEGORIES, DISK, Refused, write_instance
-from umed.series.facts import look, slice_plan
 from umed.series.identity import Derived, Identity
-from umed.series.spans import MOST_SLICES
+from umed.series.masked import Masked, find_masked, mask_digest
 from umed.types import Outcome, Progress
 
 if TYPE_CHECKING:
@@ -74,34 +72,17 @@ class Job:
         self.progress = progress
         self.quarantine = [Quarantined(name, _kind(reason), reason) for name, reason in found.refused]
         self.actions: Counter[tuple[str, str]] = Counter()
-        self.masks: dict[str, Mask] = {}
+        self.masks: Mapping[str, Mask] = {}
         self.plan: Plan | None = None
-        self.refusals: dict[str, str] = {}
+        self.refusals: Mapping[str, str] = {}
+        self.masked: Masked | None = None
         if request.protect:
-            self._find()
+            self.masked = find_masked(found, request.masks, request.settings, limits)
+            self.masks, self.refusals, self.plan = self.masked.masks, self.masked.refusals, self.masked.plan
         chosen = [one for one in found.series if self._protected(one)]
         self.identity = identity or Derived([i.sop_uid for one in chosen for i in one.instances])
         self.derived = () if identity is not None else tuple(one.id for one in chosen)
         self.journal = Journal(output, self.identity, found)
-
-    def _find(self) -> None:
-        """Masks, facts and the plan."""
-        self.masks, problems = finding.find(self.scan, self.request.masks, limits=self.limits)
-        rows, facts = look(self.scan, self.masks, dict(problems), self.limits)
-        self.refusals = {row.id: row.why for row in rows if row.action == "refuse"}
-        if not facts.cases:
-            reasons = dict.fromkeys([*problems, *self.refusals.items()])
-            why = "; ".join(f"{name}: {reason}" for name, reason in list(reasons)[:3])
-            raise InputError(
-                f"{self.scan.root}: expected at least one image series with a mask that fits, got none ({why}). "
-                "Give --masks DIR, and see umed inspect."
-            )
-        self.plan = slice_plan(facts, self.request.settings)
-        if self.plan.support == "full" and self.plan.spatial_dims == 3:
-            raise ConfigError(
-                "support: expected 'roi' for DICOM in 3D, whose series are protected in spans of slices around their "
-                "masks, got 'full'. Leave it out, or set spatial_dims=2."
-            )
 
     def _protected(self, series: Series) -> bool:
         return self.request.protect and series.kind == "image" and series.id not in self.refusals
@@ -151,17 +132,17 @@ class Job:
         """Train or load the method; gives the series that were left out."""
         from umed.generators import Samples, prepare
 
-        plan = self.plan
-        assert plan is not None
+        masked = self.masked
+        assert masked is not None
 
         def samples() -> Samples:
-            from umed.release.samples import UNUSABLE, SeriesSamples
+            from umed.series_samples import UNUSABLE, SeriesSamples
 
-            chosen = [one for one in self.scan.series if self._protected(one) and self._extent(one)]
-            found = SeriesSamples(chosen, self.masks, plan, self.limits)
+            chosen = [one for one in self.scan.series if masked.usable(one)]
+            found = SeriesSamples(chosen, masked.masks, masked.plan, self.limits)
             return found, [(name, UNUSABLE) for name, _ in found.left_out]  # the reason may name a source
 
-        return prepare(method, plan, self.journal.store, self.request.generators, samples, self.progress)
+        return prepare(method, masked.plan, self.journal.store, self.request.generators, samples, self.progress)
 
     def _explain(self, method: Method) -> None:
         from umed.generators import explain
@@ -179,13 +160,9 @@ class Job:
             **{f"plan.{key}": value for key, value in plan.items()},
         }
 
-    def _extent(self, series: Series) -> bool:
-        mask = self.masks.get(series.id)
-        return mask is not None and mask.extent[0] < mask.extent[1]
-
     def _series(self, series: Series, method: Method | None, run: str) -> Outcome:
         """Do one series, or find that it was done."""
-        run = f"{run} {self._mask_digest(series)}"
+        run = f"{run} {mask_digest(self.masks.get(series.id))}"
         kept = self.journal.standing(series, run)
         if kept is not None:
             self.quarantine += [Quarantined(*entry) for entry in kept.quarantine]
@@ -209,16 +186,6 @@ class Job:
         )  # fmt: skip
         return outcome
 
-    def _mask_digest(self, series: Series) -> str:
-        """Hash of the classes of every voxel: another mask is another result."""
-        mask, digest = self.masks.get(series.id), hashlib.sha256()
-        if mask is None:
-            return ""
-        for start in range(mask.extent[0], mask.extent[1], MOST_SLICES):
-            part = np.ascontiguousarray(mask.slices(start, min(start + MOST_SLICES, mask.extent[1])))
-            digest.update(f"{start}".encode() + part.tobytes())
-        return digest.hexdigest()[:16]
-
     def _failed(self, series: Series, category: str, reason: str) -> Outcome:
         known = {entry.name for entry in self.quarantine}
         self.quarantine += [Quarantined(i.name, category, reason) for i in series.instances if i.name not in known]
@@ -228,7 +195,7 @@ class Job:
         if self.request.protect and series.kind == "image" and series.id in self.refusals:
             unfit = any(instance.encoding is None for instance in series.instances)
             return self._failed(series, "protection" if unfit else "mask", self.refusals[series.id])
-        protect = method is not None and self._protected(series) and self._extent(series)
+        protect = method is not None and self.masked is not None and self.masked.usable(series)
         digests: dict[str, str] = {}
         rectangles: dict[str, list[tuple[int, ...]]] = {}
 
@@ -273,7 +240,7 @@ class Job:
 
 
 def _kind(reason: str) -> str:
-    return "no-dicom" if reason.startswith("is not a DICOM file") else "file"
+    return "no-dicom" if reason.startswith(NO_DICOM) else "file"
 
 
 def _category(error: BaseException) -> str:
