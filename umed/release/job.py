@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from umed import __version__
 from umed.config import Settings
-from umed.dicom import masks as finding
 from umed.dicom.masks import Mask
 from umed.dicom.types import Instance, Limits, Scan, Series
 from umed.errors import ConfigError, InputError, UmedError, VerificationError
 from umed.planning import Plan
+from umed.proposals import mark, sentence
 from umed.release.audit import finish
 from umed.release.journal import Journal
 from umed.release.protecting import protect_series
@@ -30,6 +30,7 @@ from umed.release.result import Quarantined, Released
 from umed.release.write import CATEGORIES, DISK, Refused, write_instance
 from umed.series.facts import look, slice_plan
 from umed.series.identity import Derived, Identity
+from umed.series.proposed import Marked, find_masks
 from umed.series.spans import MOST_SLICES
 from umed.types import Outcome, Progress
 
@@ -75,6 +76,7 @@ class Job:
         self.quarantine = [Quarantined(name, _kind(reason), reason) for name, reason in found.refused]
         self.actions: Counter[tuple[str, str]] = Counter()
         self.masks: dict[str, Mask] = {}
+        self.marked = Marked()
         self.plan: Plan | None = None
         self.refusals: dict[str, str] = {}
         if request.protect:
@@ -86,7 +88,7 @@ class Job:
 
     def _find(self) -> None:
         """Masks, facts and the plan."""
-        self.masks, problems = finding.find(self.scan, self.request.masks, limits=self.limits)
+        self.masks, problems, self.marked = find_masks(self.scan, self.request.masks, self.limits)
         rows, facts = look(self.scan, self.masks, dict(problems), self.limits)
         self.refusals = {row.id: row.why for row in rows if row.action == "refuse"}
         if not facts.cases:
@@ -130,9 +132,13 @@ class Job:
             done += len(series.instances)
             if self.progress is not None:
                 self.progress("release", done, total)
+        # after the records: a mask that was only saved anew has the same voxels, but is no proposal any more
+        outcomes = [
+            mark(one) if one.id in self.marked.ids and one.status == "protected" else one for one in outcomes
+        ]  # fmt: skip
         result = Released(
             self.output, tuple(outcomes), tuple(sorted(self.quarantine, key=lambda q: q.name)), self.actions,
-            self.plan, left_out, self.derived,
+            self.plan, left_out, self.derived, labels=sentence(outcomes, self.marked.proposals),
         )  # fmt: skip
         return finish(result, self.identity, self.journal.store, self.scan, self.masks, self.limits, report)
 
