@@ -314,6 +314,32 @@ def test_a_bad_series_stops_no_other_and_is_not_named_in_the_record(
     assert "nothing was written" in capsys.readouterr().out and not (tmp_path / "no").exists()
 
 
+def test_a_grid_passes_over_slices_that_cannot_be_read(
+    tmp_path: Path, random_sam: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out, volume = tmp_path / "in", tmp_path / "out", np.full(SHAPE, 100, np.int16)
+    volume[2, 0, 0] = 5000  # above BitsStored
+    write_series(root, volume, bits=12)
+
+    def everywhere(seen: Any, settings: Any) -> list[Answer]:
+        mask = np.zeros(seen.shape, bool)
+        mask[1:4, 5:9] = True
+        return [Answer(mask, 0.9)]
+
+    monkeypatch.setattr(answers, "ask_everywhere", everywhere)
+    assert main(command(root, out, "grid", random_sam)) == 0
+    assert "proposed: series_0001: 1 of 6 slices cannot be read" in capsys.readouterr().out
+    expected = np.zeros(SHAPE, np.int16)
+    expected[[0, 1, 3, 4, 5], 1:4, 5:9] = 1
+    chosen, _ = masks.find(scan(root, tmp_path / "w"), out)
+    assert np.array_equal(chosen["series_0001"].slices(0, 6), expected)
+    assert [one["slice"] for one in json.loads((out / NAME).read_text())["cases"][0]["masks"]] == [0, 1, 3, 4, 5]
+    volume[:, 0, 0] = 5000
+    write_series(root, volume, bits=12)
+    assert main(command(root, tmp_path / "no", "grid", random_sam)) == 1
+    assert "failed: series_0001: series_0001, slice 5:" in capsys.readouterr().out and not (tmp_path / "no").exists()
+
+
 @pytest.mark.usefixtures("filled")
 def test_a_zip_gives_the_same_masks_as_its_folder(tmp_path: Path, random_sam: Path) -> None:
     root = tmp_path / "in"

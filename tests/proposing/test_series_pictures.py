@@ -51,6 +51,9 @@ def test_monochrome1_is_shown_as_viewers_do(tmp_path, dtype):
         save(image(ramp, "OT", position=None, photometric=photometric), tmp_path / name / "x")
     first, second = (pictures(tmp_path / name, tmp_path / "w").picture(None) for name in ("one", "two"))
     assert np.allclose(first, 1 - second) and first[0, 0, 0] == 1 and first[0, -1, -1] < first[0, 0, 0]
+    padded = image(ramp, "OT", position=None, photometric="MONOCHROME1", PixelPaddingValue=0)
+    save(padded, tmp_path / "three" / "x")  # its padding would be white
+    assert not pictures(tmp_path / "three", tmp_path / "w").picture(None)[:, 0, 0].any()
 
 
 def test_a_slice_that_cannot_be_read_is_named(tmp_path):
