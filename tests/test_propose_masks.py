@@ -24,7 +24,8 @@ from umed.manifest import read_manifest
 from umed.networks.sam import make_sam
 from umed.proposals import NAME, read_proposals
 from umed.propose_masks import propose_masks
-from umed.proposing import cases
+from umed.proposing import answers, cases
+from umed.proposing.asking import Answer
 from umed.proposing.folder import STAGE
 from umed.verify import verify
 
@@ -191,16 +192,16 @@ def one_picture(root: Path, name: str = "a.png") -> None:
 def fill(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every prompt find its own box, whatever the network says."""
 
-    def answer(seen: Any, prompts: Any) -> list[cases.Answer]:
+    def answer(seen: Any, prompts: Any) -> list[Answer]:
         found = []
         for prompt in prompts:
             mask = np.zeros(seen.shape, bool)
             x0, y0, x1, y1 = (int(value) for value in prompt.box)
             mask[y0 : y1 + 1, x0 : x1 + 1] = x1 != 63
-            found.append(cases.Answer(mask, 0.9))
+            found.append(Answer(mask, 0.9))
         return found
 
-    monkeypatch.setattr(cases, "ask", answer)
+    monkeypatch.setattr(answers, "ask", answer)
 
 
 BOX = {"box": [5, 6, 20, 30]}
@@ -399,7 +400,7 @@ def test_folders_that_cannot_be_used_are_refused(
     for source, target, message in (
         ("in", "in/out", "got one inside the other"),
         ("in", "full", "got one with other files"),
-        ("dicom", "out", "got DICOM files. Convert the images to NIfTI"),
+        ("dicom", "out", "expected DICOM images, got none (slice:"),
         ("odd", "out", "expected images/ beside masks/, got none"),
         ("empty", "out", "expected images, got none that is read"),
         ("nowhere", "out", "expected a folder of images, got nothing"),

@@ -15,22 +15,28 @@ Format 1, canonical JSON (sorted keys, no time stamps, no absolute paths)::
                 "masks": [{"label": 1, "slice": null, "prompt": "box", "predicted_iou": 0.93, "share": 0.12}]}],
      "problems": [{"name": "b.webp", "reason": "..."}],
      "files": {"images/a.png": "...", ...}}          # SHA-256 of every file that was written beside this one
+
+Of DICOM series it names neither files nor UIDs: there is no ``slice_axis``, reasons are general ones, and a proposed
+case has, instead of ``image`` to ``mask_sha256``::
+
+     "mask_files": {"series_0001.nii.gz": "..."},    # or a PNG a slice: {"series_0001/slice_3.png": "...", ...}
+     "slice_sha256": "..."                           # of the SOPInstanceUID of the first slice with a mask
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from umed.errors import InputError
-from umed.io.files import atomic
+from umed.io.files import PROPOSALS, atomic
 from umed.manifest import refuse_paths
 from umed.types import Outcome
 
-NAME = "proposals.json"
+NAME = PROPOSALS
 KIND = "umed mask proposals"
 VERSION = 1
 MARK = "proposal"
@@ -48,11 +54,14 @@ class Proposals:
         by: the network, in words.
         masks: SHA-256 of each mask file that is a proposal.
         files: SHA-256 of each file that was written beside it, by relative name.
+        slices: of masks of DICOM series, by relative name: SHA-256 of the SOPInstanceUID of a slice that it was made
+            for.
     """
 
     by: str
     masks: frozenset[str]
     files: Mapping[str, str]
+    slices: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_proposals(root: Path) -> Proposals | None:
@@ -83,9 +92,14 @@ def read_proposals(root: Path) -> Proposals | None:
         )
     try:
         sam, cases, written = content["sam"], content["cases"], content["files"]
-        masks = frozenset(str(case["mask_sha256"]) for case in cases if case["status"] == "proposed")
+        proposed = [case for case in cases if case["status"] == "proposed"]
+        masks = {str(case["mask_sha256"]) for case in proposed if "mask_files" not in case}
+        series = [case for case in proposed if "mask_files" in case]
+        masks |= {str(digest) for case in series for digest in case["mask_files"].values()}
+        slices = {str(name): str(case["slice_sha256"]) for case in series for name in case["mask_files"]}
         files = {str(name): str(digest) for name, digest in written.items()}
-        return Proposals(f"Segment Anything {sam['encoder']}, {sam['weights']}", masks, files)
+        by = f"Segment Anything {sam['encoder']}, {sam['weights']}"
+        return Proposals(by, frozenset(masks), files, slices)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: expected what umed propose-masks wrote, got: {error!r}. {step}") from error
 
@@ -118,12 +132,12 @@ def marked(outcomes: Iterable[Outcome], proposals: Proposals | None) -> list[Out
     """
     if proposals is None:
         return list(outcomes)
-    return [
-        replace(one, measures={**one.measures, "labels": MARK})
-        if one.measures.get("label_sha256") in proposals.masks
-        else one
-        for one in outcomes
-    ]
+    return [mark(one) if one.measures.get("label_sha256") in proposals.masks else one for one in outcomes]
+
+
+def mark(outcome: Outcome) -> Outcome:
+    """The same outcome, called one whose mask is a proposal."""
+    return replace(outcome, measures={**outcome.measures, "labels": MARK})
 
 
 def is_proposal(entry: Mapping[str, Any]) -> bool:
@@ -135,13 +149,14 @@ def sentence(outcomes: Iterable[Outcome], proposals: Proposals | None) -> str:
     """What a manifest says about the masks.
 
     Args:
-        outcomes: from :func:`marked`.
+        outcomes: from :func:`marked`, or of DICOM series with those of proposals marked.
         proposals: of the data set.
 
     Returns:
         A sentence without a full stop, ``""`` where no mask is a proposal.
     """
-    released = [one for one in outcomes if "label_sha256" in one.measures]
+    # masks of DICOM series are not released and have no checksum here: there, those that protected something count
+    released = [one for one in outcomes if "label_sha256" in one.measures or one.status == "protected"]
     count = sum(is_proposal(one.measures) for one in released)
     if proposals is None or not count:
         return ""

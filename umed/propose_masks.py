@@ -6,26 +6,28 @@ A proposal is no annotation. ``proposals.json`` says so, ``umed protect`` carrie
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from umed import __version__, io
-from umed.cases import no_paths
+from umed import __version__
 from umed.device import pick_device
-from umed.errors import ConfigError, InputError, UmedError
-from umed.io import files, layouts
+from umed.errors import ConfigError
+from umed.io import files
+from umed.io.dicom import is_dicom, require_dicom
 from umed.networks.sam import make_sam, shape_of
 from umed.networks.sam_weights import WHERE, load_sam
-from umed.proposals import NAME, read_proposals
+from umed.proposing.answers import Questions
 from umed.proposing.automatic import GridSettings
-from umed.proposing.cases import ANNOTATED, FAILED, NOTHING, PROPOSED, UNASKED, Job, Proposal, propose_case
+from umed.proposing.cases import Images
 from umed.proposing.folder import check_target, publish, stage
-from umed.proposing.planes import open_planes
-from umed.proposing.prompts_file import MOST_LABEL, PromptsFile, check_ids, check_prompts, read_prompts
-from umed.types import Dataset, Progress
+from umed.proposing.outcomes import ANNOTATED, FAILED, NOTHING, PROPOSED, UNASKED, Proposal, Source
+from umed.proposing.prompts_file import MOST_LABEL, PromptsFile, read_prompts
+from umed.types import Progress
 
 GRID = "grid"
 
@@ -35,16 +37,21 @@ class Proposed:
     """What came of a run.
 
     Args:
-        output: holds ``images/``, ``masks/`` and ``proposals.json``; not there when nothing came of it.
+        output: holds ``images/``, ``masks/`` and ``proposals.json``, of DICOM masks and ``proposals.json`` only; not
+            there when nothing came of it.
         weights: which weights proposed, in words.
         cases: one an image, sorted by id.
         problems: name and reason of what was seen but cannot be a case.
+        aside: of what was seen and is no image, which is no problem.
+        next: the command that comes after a look at the masks.
     """
 
     output: Path
     weights: str
     cases: tuple[Proposal, ...]
     problems: tuple[tuple[str, str], ...] = ()
+    aside: tuple[tuple[str, str], ...] = ()
+    next: str = ""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -69,6 +76,8 @@ class Proposed:
             "weights": self.weights,
             "cases": [case.to_dict() for case in self.cases],
             "problems": [list(one) for one in self.problems],
+            "aside": [list(one) for one in self.aside],
+            "next": self.next,
         }
 
     def summary(self) -> str:
@@ -76,11 +85,11 @@ class Proposed:
         counts = ", ".join(f"{number} {status}" for status, number in self.counts.items() if number)
         lines = [f"{len(self.cases)} images: {counts}; by {self.weights}"]
         lines += [f"{c.status}: {c.id}: {c.reason}" for c in self.cases if c.reason and c.status != ANNOTATED]
-        lines += [f"left aside: {name}: {reason}" for name, reason in self.problems]
+        lines += [f"left aside: {name}: {reason}" for name, reason in (*self.problems, *self.aside)]
         if not self.counts[PROPOSED]:
             return "\n".join([*lines, "No mask was proposed; nothing was written."])
         lines.append("Proposals are no annotation, and what they miss is not protected: look at the masks first.")
-        return "\n".join([*lines, f"next: umed protect {self.output} RELEASE"])
+        return "\n".join([*lines, f"next: {self.next}"])
 
 
 def propose_masks(
@@ -100,15 +109,16 @@ def propose_masks(
     """Propose a mask for each image that has none.
 
     Args:
-        input: folder of images, or one with ``images/`` or a data set in it; never changed. Masks that are there are
-            copied as they are, and never replaced.
-        output: new folder outside ``input``; images are copied byte for byte, but only those that get a mask.
+        input: folder of images, or one with ``images/`` or a data set in it, or a folder or zip of DICOM files; never
+            changed. Masks that are there are copied as they are, and never replaced.
+        output: new folder outside ``input``; images are copied byte for byte, but only those that get a mask. Of DICOM
+            files nothing is copied: it holds masks for ``umed protect INPUT RELEASE --masks OUTPUT``.
         prompts: JSON file of boxes and points (:mod:`umed.proposing.prompts_file`), or ``"grid"`` for automatic masks.
         sam: weights of Segment Anything; nothing is downloaded.
         encoder: size of those weights, one of :data:`umed.networks.sam.SHAPES`.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` ...
         label: class of masks whose prompt names none, 1 to 255.
-        slice_axis: slices of volumes are taken along it, 0 to 2.
+        slice_axis: slices of volumes in files are taken along it, 0 to 2.
         grid: what automatic masks must be like.
         overwrite: replace the proposals of an earlier run; a mask that was changed since stops it.
         progress: called with ``"propose"``, images done and images in all.
@@ -134,59 +144,52 @@ def propose_masks(
             f"Get {file} from {WHERE} yourself; umed downloads nothing."
         )
     check_target(source, target, overwrite=overwrite)
-    dataset = layouts.find_images(source)
-    if read_proposals(dataset.root) is not None:
-        raise InputError(
-            f"{source}: expected images, got masks that are proposals already ({NAME}). Give it to umed protect, or "
-            "the images without masks to this command."
-        )
-    asked = None if str(prompts) == GRID else read_prompts(Path(prompts), label)
-    if asked is not None:
-        _check(asked, dataset, slice_axis)
-    network = make_sam(encoder)
-    weights = load_sam(network, Path(sam))
-    network.eval().requires_grad_(False).to(where)
-    job = Job(dataset, network, None if asked is None else asked.cases, settings, label, slice_axis, target)
-    problems = tuple((name, no_paths(reason, dataset, target)) for name, reason in dataset.problems)
-    with stage(target) as work:
-        found = []
-        for number, case in enumerate(dataset.cases):
-            found.append(propose_case(job, case, work))
-            if progress is not None:
-                progress("propose", number + 1, len(dataset.cases))
-        done = Proposed(target, weights, tuple(found), problems)
-        if not done.counts[PROPOSED]:
-            return done
-        written = {name: digest for case in found for name, digest in case.files.items()}
-        for name in dataset.sidecars:
-            files.copy(source / name, work / name)
-            written[name.as_posix()] = files.sha256(work / name)
-        by = {"encoder": encoder, "weights": weights, "sha256": files.sha256(Path(sam))}
-        publish(source, target, work, written, _content(done, by, asked, job))
+    with _open(source, target, slice_axis) as images:
+        asked = None if str(prompts) == GRID else read_prompts(Path(prompts), label)
+        if asked is not None:
+            images.check(asked)
+        network = make_sam(encoder)
+        weights = load_sam(network, Path(sam))
+        network.eval().requires_grad_(False).to(where)
+        questions = Questions(network, None if asked is None else asked.cases, settings, label)
+        with stage(target) as work:
+            found = []
+            for one in images.propose(questions, work):
+                found.append(one)
+                if progress is not None:
+                    progress("propose", len(found), len(images))
+            found, written = images.finish(work, found)
+            done = Proposed(target, weights, tuple(found), images.problems, images.aside, images.next)
+            if not done.counts[PROPOSED]:
+                return done
+            content = {
+                "umed_version": __version__,
+                "sam": {"encoder": encoder, "weights": weights, "sha256": files.sha256(Path(sam))},
+                "prompts": {"kind": GRID, **settings.to_dict()} if asked is None else _file(asked),
+                "label": label,
+                **images.record(found),
+            }
+            publish(source, target, work, written, content)
     return done
 
 
-def _content(done: Proposed, by: Mapping[str, str], asked: PromptsFile | None, job: Job) -> dict[str, Any]:
-    """What ``proposals.json`` says, but for the files."""
-    grid = {"kind": GRID, **job.grid.to_dict()}
-    return {
-        "umed_version": __version__,
-        "sam": dict(by),
-        "prompts": grid if asked is None else {"kind": "file", "sha256": asked.sha256},
-        "label": job.label,
-        "slice_axis": job.slice_axis,
-        "cases": [case.to_dict() for case in done.cases],
-        "problems": [{"name": name, "reason": reason} for name, reason in done.problems],
-    }
+@contextmanager
+def _open(source: Path, target: Path, slice_axis: int) -> Iterator[Source]:
+    """The images; members of zips last as long as this."""
+    if not is_dicom(source):
+        yield Images(source, target, slice_axis)
+        return
+    if slice_axis != 2:
+        raise ConfigError(
+            f"--slice-axis: expected none for DICOM, whose slices are looked at as they were taken, got {slice_axis}. "
+            "Leave it out."
+        )
+    require_dicom()
+    from umed.proposing.series import SeriesImages
+
+    with tempfile.TemporaryDirectory(prefix="umed-") as unpacked:
+        yield SeriesImages(source, target, Path(unpacked))
 
 
-def _check(asked: PromptsFile, dataset: Dataset, slice_axis: int) -> None:
-    """Check all prompts against their images, before anything is written."""
-    cases = {case.id: case for case in dataset.cases}
-    check_ids(asked, list(cases), [name for name, case in cases.items() if case.label is not None])
-    for name in asked.cases:
-        try:
-            volume = io.read(dataset.root / cases[name].images[0])
-        except UmedError:
-            continue  # the image's own failure, told in its turn; it stops no other
-        check_prompts(asked, name, open_planes(volume, slice_axis).extent)
+def _file(asked: PromptsFile) -> dict[str, str]:
+    return {"kind": "file", "sha256": asked.sha256}

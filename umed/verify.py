@@ -178,7 +178,8 @@ def _verify_dicom(
         masks=None if masks is None else Path(masks),
         progress=progress,
     )
-    return Verification(tuple(CaseCheck(*check) for check in checks), tuple(sorted(problems)))
+    notes = tuple(filter(None, [str(manifest.get("labels", ""))]))
+    return Verification(tuple(CaseCheck(*check) for check in checks), tuple(sorted(problems)), notes)
 
 
 def check_file(source: Volume, written: Path, regions: Regions, budget: Budget | None) -> tuple[str, ...]:

@@ -17,11 +17,22 @@ from umed.progress import progress_bar
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "input", type=Path, metavar="INPUT", help="folder of images; masks that are there are copied, never replaced"
+        "input",
+        type=Path,
+        metavar="INPUT",
+        help="folder of images, or folder or zip of DICOM files; masks that are there are never replaced",
     )
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="new folder, outside INPUT: images/ and masks/")
     parser.add_argument(
-        "--prompts", required=True, metavar="FILE|grid", help="JSON of boxes and points (docs/methods.md), or: grid"
+        "output",
+        type=Path,
+        metavar="OUTPUT",
+        help="new folder, outside INPUT: images/ and masks/; for DICOM only masks, for --masks of umed protect",
+    )
+    parser.add_argument(
+        "--prompts",
+        required=True,
+        metavar="FILE|grid",
+        help="JSON of boxes and points by image or series id (docs/methods.md), or: grid",
     )
     parser.add_argument(
         "--sam-checkpoint",
@@ -33,7 +44,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
     parser.add_argument("--label", type=int, default=1, metavar="N", help="class of prompts that name none (default 1)")
     parser.add_argument(
-        "--slice-axis", type=int, default=2, metavar="N", help="of volumes: 0, 1 or 2 (default, the last)"
+        "--slice-axis", type=int, default=2, metavar="N", help="of volumes in files: 0, 1 or 2 (default, the last)"
     )
     group = parser.add_argument_group("automatic masks (--prompts grid)")
     group.add_argument("--points-per-side", type=int, default=16, metavar="N", help="of the grid (default 16)")

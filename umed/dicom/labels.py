@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -132,6 +133,30 @@ def read_pictures(pictures: Sequence[tuple[Path, str]], name: str, series: Serie
     missing = shape[0] - len(slices)
     notes = (f"{name}: {missing} of {shape[0]} slices of {series.id} have no picture",) if missing else ()
     return layers.Mask(name, _names(seen, label), shape, mask.packed, notes)
+
+
+def name_pictures(series: Series, slices: Sequence[int]) -> list[str]:
+    """Names of PNG masks that :func:`read_pictures` takes for just these slices.
+
+    Args:
+        series: image series.
+        slices: numbers of slices, each once.
+
+    Returns:
+        One name a slice, with the frame number of a multi-frame file, else the InstanceNumber where that tells the
+        slices apart, else the SOPInstanceUID.
+
+    Raises:
+        InputError: if there are no such names.
+    """
+    numbers = [_numbers(series, k)[0].removeprefix("#") for k in slices]
+    uids = [series.instances[series.slices[k][0]].sop_uid for k in slices]
+    for stems in ([f"slice_{number}" for number in numbers], uids):
+        names = [f"{stem}.png" for stem in stems]
+        with suppress(InputError):
+            if _match(names, series.id, series) == list(slices):
+                return names
+    raise InputError(f"{series.id}: expected slices that can be told apart by name, got others. Repair the files.")
 
 
 def describe(volume: Volume) -> str:

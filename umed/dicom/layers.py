@@ -6,6 +6,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ class Mask:
         shape: slices, rows, columns of the series.
         packed: one entry a slice, in slice order: its packed int16 classes, or empty where all is background.
         notes: what a user should know, for example that contours lie on slices that are not in the series.
+        files: label files that it was read from, which may be proposals; SEG and RTSTRUCT are not among them.
     """
 
     source: str
@@ -34,6 +36,7 @@ class Mask:
     shape: tuple[int, int, int]
     packed: tuple[bytes, ...]
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -130,4 +133,5 @@ def merge(masks: Sequence[Mask]) -> Mask:
         planes = [table[mask.slices(number, number + 1)[0]] for mask, table in filled]
         packed.append(pack(np.maximum.reduce(planes)) if planes else b"")
     notes = tuple(dict.fromkeys(note for mask in masks for note in mask.notes))
-    return Mask(", ".join(mask.source for mask in masks), classes, masks[0].shape, tuple(packed), notes)
+    origins = tuple(path for mask in masks for path in mask.files)
+    return Mask(", ".join(mask.source for mask in masks), classes, masks[0].shape, tuple(packed), notes, origins)

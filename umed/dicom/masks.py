@@ -20,6 +20,7 @@ from umed.dicom.named import Found
 from umed.dicom.scan import scan as scan_folder
 from umed.dicom.types import Instance, Limits, Scan, Series
 from umed.errors import GeometryError, InputError
+from umed.io.files import PROPOSALS
 from umed.types import Progress
 
 __all__ = ["Mask", "find"]
@@ -70,7 +71,9 @@ def find(
             known = {instance.sop_uid for instance in listed}
             listed += [instance for instance in _instances(others) if instance.sop_uid not in known]
             taken = {label.name for label in labels}
-            found.problems += [entry for entry in others.refused if entry[0] not in taken]
+            found.problems += [
+                entry for entry in others.refused if entry[0] not in taken and Path(entry[0]).name != PROPOSALS
+            ]
         total = len(listed) + len(labels)
         for number, instance in enumerate(listed):
             _dicom(instance, images, found, limits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from umed import io
@@ -107,7 +107,8 @@ def match(found: list[Label], root: Path, images: list[Series], into: Found, lim
             if len(series) != 1:
                 raise InputError(f"{name}: expected the name of just one series, got that of {len(series)}. {_HINT}")
             files_of = [(one.path, one.name) for one in members]
-            into.add(series[0], labels.read_pictures(files_of, name, series[0]))
+            mask = labels.read_pictures(files_of, name, series[0])
+            into.add(series[0], replace(mask, files=tuple(one.path for one in members)))
         except InputError as error:
             into.lose(name, series, error)
 
@@ -118,7 +119,8 @@ def _volume(label: Label, series: list[Series], text: str, images: list[Series],
     try:
         volume = io.read(label.path)
         if len(series) == 1:
-            into.add(series[0], labels.read_volume(volume, label.name, series[0], text))
+            mask = labels.read_volume(volume, label.name, series[0], text)
+            into.add(series[0], replace(mask, files=(label.path,)))
             return
         fitting = [one for one in series or images if labels.fits(volume, one)]
         frames = {(one.instances[0].patient_key, one.instances[0].frame_of_reference) for one in fitting}
@@ -131,7 +133,7 @@ def _volume(label: Label, series: list[Series], text: str, images: list[Series],
                 f"{'; '.join(_words(one) for one in (fitting or series or images)[:3])}. {_HINT}"
             )
         for one in fitting:
-            into.add(one, labels.read_volume(volume, label.name, one, text))
+            into.add(one, replace(labels.read_volume(volume, label.name, one, text), files=(label.path,)))
     except InputError as error:
         into.lose(label.name, meant, error)
 

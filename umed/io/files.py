@@ -14,6 +14,8 @@ from umed.errors import ConfigError, InputError, VerificationError
 
 RECORDS = "umed"
 """Folder in the output that holds manifest, plan, report and generators."""
+PROPOSALS = "proposals.json"
+"""File beside masks that says which of them a network proposed, see :mod:`umed.proposals`; it is no mask."""
 TEMPORARY = ".umed-tmp-"
 """Prefix of files that are being written; the ending stays, because writers look at it."""
 

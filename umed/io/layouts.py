@@ -81,10 +81,7 @@ def find_images(root: Path) -> Dataset:
         InputError: if it is no folder, holds DICOM files, masks without images/ beside them, or no image.
     """
     if is_dicom(root):
-        raise InputError(
-            f"{root}: expected NIfTI files or pictures, got DICOM files. Convert the images to NIfTI, for example with "
-            "dcm2niix, or draw masks for the DICOM files and give those to umed protect by --masks."
-        )
+        raise InputError(f"{root}: expected NIfTI files or pictures, got DICOM files. Convert them to NIfTI first.")
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"
         raise InputError(f"{root}: expected a folder of images, got {found}. Check the path.")

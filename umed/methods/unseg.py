@@ -69,8 +69,8 @@ class UnSeg(Method):
         epochs: of the training, one of the surrogate to three of the generator; they share the plan's iterations.
         learning_rate: of both networks' Adam.
         jitter: smallest and largest scale of a picture in training; the paper's 0.1 and 2 need large pictures.
-        grey: share of the training's colour pictures that are shown as grey ones. A generator that has seen colour alone
-            lets its three channels cancel, and their mean, which grey pictures get, is next to nothing.
+        grey: share of the training's colour pictures that are shown as grey ones. A generator that has seen colour
+            alone lets its three channels cancel, and their mean, which grey pictures get, is next to nothing.
         high_pass: odd side, in px of noise, of the box whose mean is taken out of the noise; 0, the paper, for none.
         per_instance: one prompt for each instance, or one for all that is labelled in a picture.
         enlarge: pictures smaller than the square fill it, as in the paper; else they are shown at their own size, so

@@ -54,10 +54,7 @@ class Planes:
         if self.axis is not None and place is not None:
             values = np.take(values, place, self.axis + 1)
         code = self.volume.encoding
-        physical = values.astype(np.float64) * code.slope + code.inter
-        low, high = self.low[:, None, None], self.high[:, None, None]
-        scaled = np.clip((np.nan_to_num(physical, nan=0.0) - low) / np.where(high > low, high - low, 1), 0, 1)
-        image = np.where(np.isnan(physical), 0, scaled).astype(np.float32)
+        image = between(values.astype(np.float64) * code.slope + code.inter, self.low, self.high)
         return np.ascontiguousarray(as_colour(image.swapaxes(1, 2) if self.turned else image))
 
     def put(self, labels: NDArray[np.uint8], place: int | None, mask: NDArray[np.bool_], value: int) -> None:
@@ -93,6 +90,20 @@ def open_planes(volume: Volume, slice_axis: int) -> Planes:
     limits = [_limits(part) for part in ([values] * len(values) if colour else values)]
     ends = np.sort(np.array(limits) * code.slope + code.inter, axis=1)
     return Planes(volume, axis, turned, ends[:, 0], ends[:, 1])
+
+
+def between(physical: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Physical values ``(C, ...)`` as grey values in [0, 1]; what is no number is black.
+
+    Args:
+        physical: the values.
+        low: value of each channel that is black.
+        high: value of each channel that is white.
+    """
+    shape = (-1,) + (1,) * (physical.ndim - 1)
+    low, high = low.reshape(shape), high.reshape(shape)
+    scaled = np.clip((np.nan_to_num(physical, nan=0.0) - low) / np.where(high > low, high - low, 1), 0, 1)
+    return np.where(np.isnan(physical), 0, scaled).astype(np.float32)
 
 
 def _limits(values: NDArray[Any]) -> tuple[float, float]:

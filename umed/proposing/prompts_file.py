@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The prompts file: what a person marked in each image, checked whole before anything is written.
 
-JSON, by case id (the image's file name without its ending), a list of objects each, one a mask::
+JSON, by case id (the image's file name without its ending; of DICOM the series id), a list of objects, one a mask::
 
     {"photo_1": [{"box": [40, 12, 180, 96]},
                  {"points": [[60, 30], [10, 10]], "marks": [1, 0], "label": 2}],
@@ -12,7 +12,9 @@ Both may stand in one object. Coordinates count pixels from 0 and may be fractio
 left and y the row from the top of the pixels as stored. In NIfTI files they are voxel indices as nibabel gives them: x
 along the first axis and y along the second axis of those that are left when the slice axis (the last, unless
 ``--slice-axis`` says otherwise) is taken out; ``slice`` is the index along that axis, and every object of a volume
-needs one. ``label`` is 1 to 255. Where masks overlap, the later one wins.
+needs one. In DICOM x is the column and y the row of the pixels as stored, and ``slice`` the place of the slice in its
+series, from 0 in umed's order, which series of one slice go without. ``label`` is 1 to 255. Where masks overlap, the
+later one wins.
 """
 
 from __future__ import annotations
@@ -119,8 +121,19 @@ def read_prompts(path: Path, label: int = 1) -> PromptsFile:
     return PromptsFile(path, sha256(path), cases)
 
 
-def check_ids(prompts: PromptsFile, known: Sequence[str], annotated: Sequence[str] = ()) -> None:
+def check_ids(
+    prompts: PromptsFile,
+    known: Sequence[str],
+    annotated: Sequence[str] = (),
+    naming: str = "Name it as its file without ending",
+) -> None:
     """Make sure that the prompts are for images that are there and have no mask yet.
+
+    Args:
+        prompts: the file.
+        known: ids of all images.
+        annotated: ids of those that have a mask.
+        naming: how a case is to be called, without a full stop.
 
     Raises:
         InputError: naming the first case that is not.
@@ -130,7 +143,7 @@ def check_ids(prompts: PromptsFile, known: Sequence[str], annotated: Sequence[st
             step = "Remove the case from the prompts: a mask that is there is never replaced"
             raise _wrong(f"{prompts.path}: case {name!r}", "an image without a mask", "one that has a mask", step)
         if name not in known:
-            step = f"Name it as its file without ending.{did_you_mean(name, known)}".rstrip(".")
+            step = f"{naming}.{did_you_mean(name, known)}".rstrip(".")
             raise _wrong(f"{prompts.path}: case {name!r}", "the id of an image in the input", "an unknown one", step)
 
 
@@ -154,7 +167,7 @@ def check_prompts(prompts: PromptsFile, case_id: str, extent: Extent) -> None:
             step = "Say in which slice the prompt lies"
             raise _wrong(f"{here}: slice", f"0 to {extent.slices - 1} for a volume", "none", step)
         if extent.slices is not None and prompt.slice is not None and prompt.slice >= extent.slices:
-            step = "Count from 0 along the slice axis, see --slice-axis"
+            step = "Count from 0, in files along --slice-axis, in DICOM as the slices of the series lie"
             raise _wrong(f"{here}: slice", f"0 to {extent.slices - 1}", str(prompt.slice), step)
         if prompt.box is not None:
             x1, y1 = prompt.box[2:]

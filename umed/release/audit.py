@@ -97,6 +97,7 @@ def manifest(result: Released, identity: Identity) -> dict[str, Any]:
             {"id": one.id, "status": one.status, "reason": one.reason, **one.measures}
             for one in sorted(result.outcomes, key=lambda outcome: outcome.id)
         ],
+        **({"labels": result.labels} if result.labels else {}),
     }
 
 
@@ -116,6 +117,7 @@ def audit(result: Released, identity: Identity) -> dict[str, Any]:
         "files_written": result.written,
         "files_quarantined": {name: {"count": n, "why": CATEGORIES[name]} for name, n in sorted(refused.items())},
         "series": dict(Counter(outcome.status for outcome in result.outcomes)),
+        **({"labels": result.labels} if result.labels else {}),
         "actions": {name: {"count": n, "meaning": ACTIONS.get(name, name)} for name, n in sorted(actions.items())},
         "tags": dict(sorted(tags.items())),
     }

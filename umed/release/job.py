@@ -22,6 +22,7 @@ from umed.dicom.masks import Mask
 from umed.dicom.types import NO_DICOM, Instance, Limits, Scan, Series
 from umed.errors import InputError, UmedError, VerificationError
 from umed.planning import Plan
+from umed.proposals import mark, sentence
 from umed.release.audit import finish
 from umed.release.journal import Journal
 from umed.release.protecting import protect_series
@@ -29,6 +30,7 @@ from umed.release.result import Quarantined, Released
 from umed.release.write import CATEGORIES, DISK, Refused, write_instance
 from umed.series.identity import Derived, Identity
 from umed.series.masked import Masked, find_masked, mask_digest
+from umed.series.proposed import Marked
 from umed.types import Outcome, Progress
 
 if TYPE_CHECKING:
@@ -73,12 +75,14 @@ class Job:
         self.quarantine = [Quarantined(name, _kind(reason), reason) for name, reason in found.refused]
         self.actions: Counter[tuple[str, str]] = Counter()
         self.masks: Mapping[str, Mask] = {}
+        self.marked = Marked()
         self.plan: Plan | None = None
         self.refusals: Mapping[str, str] = {}
         self.masked: Masked | None = None
         if request.protect:
             self.masked = find_masked(found, request.masks, request.settings, limits)
             self.masks, self.refusals, self.plan = self.masked.masks, self.masked.refusals, self.masked.plan
+            self.marked = self.masked.marked
         chosen = [one for one in found.series if self._protected(one)]
         self.identity = identity or Derived([i.sop_uid for one in chosen for i in one.instances])
         self.derived = () if identity is not None else tuple(one.id for one in chosen)
@@ -111,9 +115,13 @@ class Job:
             done += len(series.instances)
             if self.progress is not None:
                 self.progress("release", done, total)
+        # after the records: a mask that was only saved anew has the same voxels, but is no proposal any more
+        outcomes = [
+            mark(one) if one.id in self.marked.ids and one.status == "protected" else one for one in outcomes
+        ]  # fmt: skip
         result = Released(
             self.output, tuple(outcomes), tuple(sorted(self.quarantine, key=lambda q: q.name)), self.actions,
-            self.plan, left_out, self.derived,
+            self.plan, left_out, self.derived, labels=sentence(outcomes, self.marked.proposals),
         )  # fmt: skip
         return finish(result, self.identity, self.journal.store, self.scan, self.masks, self.limits, report)
 

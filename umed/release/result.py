@@ -44,6 +44,7 @@ class Released:
         derived: series whose images are new ones of the same patient, so that references to them follow.
         private: list of what was quarantined, with names; never to be released.
         report: the report, ``None`` when it was not wanted.
+        labels: what must be known about the masks, see :mod:`umed.proposals`; ``""`` where nothing must.
     """
 
     output: Path
@@ -55,6 +56,7 @@ class Released:
     derived: tuple[str, ...] = ()
     private: Path | None = None
     report: Path | None = None
+    labels: str = ""
 
     @property
     def written(self) -> int:
@@ -79,6 +81,7 @@ class Released:
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
             "quarantine": [asdict(entry) for entry in self.quarantine],
             "left_out_of_training": [list(item) for item in self.left_out],
+            **({"labels": self.labels} if self.labels else {}),
         }
 
 
@@ -92,6 +95,7 @@ def summary(result: Released) -> str:
     lines += [f"{one.id}: {one.status}{f', {one.reason}' if one.reason else ''}" for one in result.outcomes][:SHOWN]
     if len(result.outcomes) > SHOWN:
         lines.append(f"... and {len(result.outcomes) - SHOWN} more series")
+    lines += [f"masks: {result.labels}"] if result.labels else []
     figures = [f for one in result.outcomes for f in one.measures.get("files", ())]
     for name, title in (("psnr", "PSNR (dB)"), ("psnr_roi", "PSNR in ROI (dB)"), ("roi_share", "ROI share")):
         values = [figure[name] for figure in figures if figure.get(name) is not None]

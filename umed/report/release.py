@@ -81,7 +81,7 @@ def make_page(
         chart=content.psnr_chart(done) if done else "",
         rows=[content.case_row(case) for case in cases],
         pictures=pictures,
-        warnings=warnings,
+        warnings=[*([f"Masks: {audit['labels']}."] if audit.get("labels") else []), *warnings],
         tables=tables,
         footer=footer + (" --key-file KEY" if "profile" in audit else ""),
     )

@@ -18,7 +18,6 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from umed.budget import in_range
 from umed.deid.keys import Key
 from umed.dicom import files, pixels
-from umed.dicom import masks as finding
 from umed.dicom.masks import Mask
 from umed.dicom.scan import scan
 from umed.dicom.types import Instance, Limits, Scan, Series
@@ -26,7 +25,9 @@ from umed.errors import ConfigError, UmedError
 from umed.io.files import RECORDS, sha256
 from umed.metrics import different
 from umed.planning import Plan
+from umed.proposals import is_proposal
 from umed.series.identity import Derived, Names, Renamed
+from umed.series.proposed import Marked, find_masks
 from umed.series.spans import Slices, spans, value_range
 from umed.series.units import any_channel, open_unit
 from umed.types import Progress
@@ -62,7 +63,7 @@ def check_release(
 
     Checked: bound in stored steps, pixels outside the support, outside the range and in the padding identical, all
     other pixels identical, attributes of :data:`UNCHANGED` identical, references of masks follow, checksums as in the
-    manifest, no unknown file.
+    manifest, masks that are proposals called so, no unknown file.
 
     Args:
         source: folder or zip that was released.
@@ -85,7 +86,7 @@ def check_release(
         found = scan(source, Path(work), bounds)
         identity = _identity(manifest, key_file, found)
         plan = Plan.from_json(json.dumps(manifest["plan"])) if manifest["plan"] else None
-        chosen = finding.find(found, masks)[0] if plan is not None else {}
+        chosen, _, marked = find_masks(found, masks, bounds) if plan is not None else ({}, [], Marked())
         entries = {str(entry["id"]): entry for entry in manifest["cases"]}
         checks: list[Found] = []
         for done, series in enumerate(found.series):
@@ -96,6 +97,7 @@ def check_release(
             status, reason = str(entry["status"]), str(entry.get("reason", ""))
             try:
                 failures = tuple(_check_series(series, chosen.get(series.id), plan, entry, output, identity, bounds))
+                failures += tuple(_check_mark(series, entry, chosen, marked))
             except (UmedError, OSError) as error:
                 failures = (" ".join(str(error).split()),)
             except Exception as error:  # what surprises the check is not proven
@@ -162,6 +164,13 @@ def _check_series(
     for name, instance in there.items():
         boxes = entry.get("rectangles", {}).get(name, ())
         yield from (f"{name}: {text}" for text in _check_same(instance, output / name, boxes, limits))
+
+
+def _check_mark(series: Series, entry: Mapping[str, Any], masks: Mapping[str, Mask], marked: Marked) -> Iterator[str]:
+    """Whether a proposal is called so, and nothing else is; without its mask nobody can tell."""
+    expected = entry["status"] == "protected" and series.id in marked.ids
+    if is_proposal(entry) != expected and (entry["status"] != "protected" or series.id in masks):
+        yield f"expected the mask to be called {'an annotation' if is_proposal(entry) else 'a proposal'}, got the other"
 
 
 def _check_header(instance: Instance, written: Path, identity: Names, limits: Limits) -> Iterator[str]:

@@ -12,12 +12,13 @@ import numpy as np
 from pydicom.uid import UID
 
 from umed.config import Settings
-from umed.dicom.masks import Mask, find
+from umed.dicom.masks import Mask
 from umed.dicom.scan import scan
 from umed.dicom.types import Limits, Scan, Series
 from umed.errors import InputError, UmedError
 from umed.facts import CaseFacts, Facts
 from umed.planning import Plan, make_plan
+from umed.series.proposed import find_masks
 from umed.series.spans import Slices, masked_values, slice_encoding, spacing
 
 
@@ -28,7 +29,7 @@ def look(
 
     Args:
         scan: what was found.
-        masks: by series id, from :func:`umed.dicom.masks.find`.
+        masks: by series id, from :func:`umed.series.proposed.find_masks`.
         problems: masks that do not fit, by series id or file name, from the same.
         limits: bounds against hostile files.
 
@@ -66,7 +67,7 @@ def inspect(root: Path, masks: Path | None = None, limits: Limits | None = None)
         raise InputError(f"{root}: expected a folder or zip of DICOM files, got nothing. Check the path.")
     with tempfile.TemporaryDirectory(prefix="umed-") as work:
         found = scan(root, Path(work), bounds)
-        chosen, problems = find(found, masks, limits=bounds)
+        chosen, problems, _ = find_masks(found, masks, bounds)
         rows, facts = look(found, chosen, dict(problems), bounds)
     known = {series.id for series in found.series}
     unused = tuple((name, reason) for name, reason in problems if name not in known)

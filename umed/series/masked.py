@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from umed.config import Settings
-from umed.dicom import masks as finding
 from umed.dicom.masks import Mask
 from umed.dicom.types import Limits, Scan, Series
 from umed.errors import ConfigError, InputError
 from umed.planning import Plan
 from umed.series.facts import look, slice_plan
+from umed.series.proposed import Marked, find_masks
 from umed.series.spans import MOST_SLICES
 
 
@@ -29,12 +29,14 @@ class Masked:
         refusals: why an image series cannot be used, by series id.
         problems: name and reason of each mask file that belongs to no series.
         plan: of all series that can be used.
+        marked: which of the masks are proposals.
     """
 
     masks: Mapping[str, Mask]
     refusals: Mapping[str, str]
     problems: tuple[tuple[str, str], ...]
     plan: Plan
+    marked: Marked
 
     def usable(self, series: Series) -> bool:
         """Whether a series can be perturbed or trained on: an image, not refused, with a mask that is not empty."""
@@ -59,7 +61,7 @@ def find_masked(scan: Scan, folder: Path | None, settings: Settings, limits: Lim
         ConfigError: when the settings do not go with DICOM.
         InputError: when no series has a mask that fits, or ``folder`` does not exist.
     """
-    masks, problems = finding.find(scan, folder, limits=limits)
+    masks, problems, marked = find_masks(scan, folder, limits)
     rows, facts = look(scan, masks, dict(problems), limits)
     refusals = {row.id: row.why for row in rows if row.action == "refuse"}
     if not facts.cases:
@@ -76,7 +78,7 @@ def find_masked(scan: Scan, folder: Path | None, settings: Settings, limits: Lim
             "masks, got 'full'. Leave it out, or set spatial_dims=2."
         )
     known = {series.id for series in scan.series}
-    return Masked(masks, refusals, tuple(entry for entry in problems if entry[0] not in known), plan)
+    return Masked(masks, refusals, tuple(entry for entry in problems if entry[0] not in known), plan, marked)
 
 
 def mask_digest(mask: Mask | None) -> str:

@@ -210,6 +210,29 @@ def value_range(series: Series, plan: Plan, slices: Slices, mask: Mask) -> str |
         return CT_WINDOWS[ct_window(float(np.median(inside)) if inside.size else None)]
     if plan.range == "auto" and series.geometry is None and np.dtype(first.dtype) == np.uint8:
         return "dtype"
+    found = percentiles(series, slices, plan.percentiles)
+    if found is None:
+        raise BudgetError(f"{series.id}: expected pixels outside the padding, got none. Leave this series out.")
+    low, high = found
+    if not low < high:
+        raise BudgetError(
+            f"{series.id}: expected values that differ, got percentiles {plan.percentiles} both at {low:g}. "
+            "Set range to [lo, hi] or widen percentiles."
+        )
+    return low, high
+
+
+def percentiles(series: Series, slices: Slices, shares: tuple[float, float]) -> tuple[float, float] | None:
+    """Physical values below which shares of a series lie, slice by slice, exactly, by nearest rank.
+
+    Args:
+        series: image series.
+        slices: reader.
+        shares: per cent.
+
+    Returns:
+        Both values; ``None`` where all is padding or cannot be read.
+    """
     counts: dict[Encoding, dict[int, int]] = {}
     for index in range(len(series.slices)):
         [values], fixed = slices.read(index, index + 1)
@@ -219,17 +242,11 @@ def value_range(series: Series, plan: Plan, slices: Slices, mask: Mask) -> str |
             kept[value] = kept.get(value, 0) + number
     pairs = sorted((v * e.slope + e.inter, n) for e, kept in counts.items() for v, n in kept.items())
     if not pairs:
-        raise BudgetError(f"{series.id}: expected pixels outside the padding, got none. Leave this series out.")
+        return None
     total = np.cumsum([number for _, number in pairs])
     low, high = (
-        pairs[min(int(np.searchsorted(total, share / 100 * total[-1])), len(pairs) - 1)][0]
-        for share in plan.percentiles
+        pairs[min(int(np.searchsorted(total, share / 100 * total[-1])), len(pairs) - 1)][0] for share in shares
     )
-    if not low < high:
-        raise BudgetError(
-            f"{series.id}: expected values that differ, got percentiles {plan.percentiles} both at {low:g}. "
-            "Set range to [lo, hi] or widen percentiles."
-        )
     return low, high
 
 
