@@ -81,7 +81,6 @@ METHODS: dict[str, Entry] = {
             "epochs",
             "learning_rate",
             "jitter",
-            "grey",
             "high_pass",
             "per_instance",
             "enlarge",

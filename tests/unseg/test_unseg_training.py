@@ -156,7 +156,7 @@ def test_noise_is_weaker_outside_and_grey_on_grey() -> None:
     assert torch.allclose(moved[1, 0, 3, 3], torch.tensor(0.1)) and torch.allclose(
         moved[1, 0, 0, 0], torch.tensor(0.025)
     )
-    assert torch.allclose(moved[0, :, 3, 3], torch.tensor(0.05)) and torch.allclose(
+    assert torch.allclose(moved[0, :, 3, 3], torch.tensor(0.1)) and torch.allclose(
         moved[1, 1, 3, 3], torch.tensor(-0.05)
     )
 

@@ -41,7 +41,7 @@ AT_ONCE = 8
 """Pictures or slices that are embedded together."""
 DECIDED = (
     *("encoder", "prompts", "surrogate_prompts", "label_modification", "train_epsilon"),
-    *("epochs", "learning_rate", "jitter", "grey", "high_pass", "enlarge"),
+    *("epochs", "learning_rate", "jitter", "high_pass", "enlarge"),
 )
 """Options of a generator's training; of a given one, its file knows them."""
 
@@ -56,7 +56,9 @@ class UnSeg(Method):
     its own prompt, the background and specks too small for a prompt get the mean of all.
 
     Volumes go slice by slice along the plan's axis; a slice without a label is left as it is. Pictures of one channel,
-    or of channels that are no colours, are shown to the generator as grey and get the mean of its three channels.
+    or of channels that are no colours, are shown to the generator as grey and get the noise of its first channel. The
+    mean of the three would be a third of what the bound allows: a generator that has seen colour lets them cancel.
+
     ``eps_bg`` is the plan's ``epsilon_background``, a quarter of epsilon as in the paper.
 
     Args:
@@ -69,8 +71,6 @@ class UnSeg(Method):
         epochs: of the training, one of the surrogate to three of the generator; they share the plan's iterations.
         learning_rate: of both networks' Adam.
         jitter: smallest and largest scale of a picture in training; the paper's 0.1 and 2 need large pictures.
-        grey: share of the training's colour pictures that are shown as grey ones. A generator that has seen colour
-            alone lets its three channels cancel, and their mean, which grey pictures get, is next to nothing.
         high_pass: odd side, in px of noise, of the box whose mean is taken out of the noise; 0, the paper, for none.
         per_instance: one prompt for each instance, or one for all that is labelled in a picture.
         enlarge: pictures smaller than the square fill it, as in the paper; else they are shown at their own size, so
@@ -95,7 +95,6 @@ class UnSeg(Method):
         epochs: int = EPOCHS,
         learning_rate: float | str = 1e-4,
         jitter: Sequence[float] = (0.5, 1.5),
-        grey: float | str = 0.0,
         high_pass: int = 0,
         per_instance: bool = True,
         enlarge: bool = True,
@@ -123,9 +122,6 @@ class UnSeg(Method):
             raise ConfigError(
                 f"method_options.train_epsilon: expected a share of the range in (0, 1], got {train_epsilon!r}."
             )
-        self.grey = parse_number(grey, "method_options.grey")
-        if not 0 <= self.grey <= 1:
-            raise ConfigError(f"method_options.grey: expected a share of the pictures in [0, 1], got {grey!r}.")
         if self.learning_rate <= 0:
             raise ConfigError(f"method_options.learning_rate: expected a positive number, got {learning_rate!r}.")
         if len(self.jitter) != 2 or not 0 < self.jitter[0] <= self.jitter[1]:
@@ -212,7 +208,6 @@ class UnSeg(Method):
             jitter=(self.jitter[0], self.jitter[1]),
             enlarge=self.enlarge,
             whole=1.0 if NONE in self.surrogate_prompts else 0.5,
-            grey=self.grey,
             seed=plan.seed,
             rank=rank,
         )

@@ -45,8 +45,8 @@ def flat_direction(
 
     Returns:
         ``(B, C, H, W)`` in [-1, 1], at most ``weak`` outside the labels. Each instance has the noise of its own prompt
-        (the :data:`MOST_PROMPTS` largest), everything else the mean over the prompts. Images that are not RGB get the
-        mean over its channels.
+        (the :data:`MOST_PROMPTS` largest), everything else the mean over the prompts. Images that are not RGB get its
+        first channel.
     """
     size, mask_size = generator.sam.shape.image_size, generator.sam.shape.mask_size
     height, width = labels.shape[1:]
@@ -72,5 +72,5 @@ def flat_direction(
     prompted = np.stack([parts.union() if isinstance(parts, Instances) else parts[0] for parts in targets])
     out = torch.where(torch.from_numpy(prompted)[:, None], own, mean / count)
     if image.shape[1] != 3:
-        out = out.mean(1, keepdim=True).expand(-1, image.shape[1], -1, -1)
+        out = out[:, :1].expand(-1, image.shape[1], -1, -1)  # not the mean: channels cancel
     return out * torch.where(torch.from_numpy(labels > 0)[:, None], 1.0, weak)

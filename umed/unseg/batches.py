@@ -46,7 +46,6 @@ class SquareBatches(Sequence[Squares]):
         jitter: smallest and largest scale beside the one that fits the picture into the square; the paper has 0.1, 2.
         enlarge: whether pictures smaller than the square fill it at scale 1; else they keep their own size there.
         whole: how often the target is everything that is labelled instead of one instance.
-        grey: share of the colour pictures that are shown as grey ones, so that their noise must do without colour.
         seed: every draw comes from it, the iteration and the rank.
         rank: process number in distributed training.
 
@@ -64,14 +63,12 @@ class SquareBatches(Sequence[Squares]):
         jitter: tuple[float, float] = (0.5, 1.5),
         enlarge: bool = True,
         whole: float = 0.5,
-        grey: float = 0.0,
         seed: int = 0,
         rank: int = 0,
     ) -> None:
         check_pictures(pictures)
         self.pictures, self.size, self.batch_size, self.iterations = pictures, size, batch_size, iterations
-        self.enlarge, self.jitter, self.whole, self.grey = enlarge, jitter, whole, grey
-        self.seed, self.rank = seed, rank
+        self.enlarge, self.jitter, self.whole, self.seed, self.rank = enlarge, jitter, whole, seed, rank
 
     def __len__(self) -> int:
         return self.iterations
@@ -88,8 +85,7 @@ class SquareBatches(Sequence[Squares]):
 
     def _square(self, picture: Picture, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         target = draw_target(picture.labels, rng, self.whole)
-        grey = len(picture.image) != 3 or bool(self.grey and rng.random() < self.grey)
-        image = torch.from_numpy(np.ascontiguousarray(as_colour(picture.image, grey)))[None]
+        image = torch.from_numpy(np.ascontiguousarray(as_colour(picture.image)))[None]
         mask = torch.from_numpy(np.ascontiguousarray(target))[None, None]
         if rng.random() < 0.5:
             image, mask = image.flip(3), mask.flip(3)
@@ -111,7 +107,7 @@ class SquareBatches(Sequence[Squares]):
         padding = (0, pad[1], 0, pad[0])
         image = functional.pad(image[cut], padding)[0]
         mask = functional.pad(mask[cut], padding)[0]
-        return image, mask, torch.tensor(grey).reshape(1, 1, 1)
+        return image, mask, torch.tensor(len(picture.image) != 3).reshape(1, 1, 1)
 
 
 def _shrink(mask: Tensor, shape: tuple[int, int]) -> Tensor:

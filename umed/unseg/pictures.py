@@ -115,17 +115,16 @@ class SamplePictures(Sequence[Picture]):
         return Picture(name, np.take(image, plane, self.axis + 1), np.take(labels, plane, self.axis), sample.steps)
 
 
-def as_colour(image: NDArray[np.float32], grey: bool = False) -> NDArray[np.float32]:
+def as_colour(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Three channels, as Segment Anything takes them: colour as it is, anything else as the grey of its mean.
 
     Args:
         image: ``(C, ...)``.
-        grey: make colour grey, too.
 
     Returns:
         ``(3, ...)``.
     """
-    if len(image) == 3 and not grey:
+    if len(image) == 3:
         return image
     return np.repeat(image.mean(0, keepdims=True, dtype=np.float32), 3, axis=0)
 

@@ -166,14 +166,14 @@ def add_noise(image: Tensor, noise: Tensor, mask: Tensor, grey: Tensor, epsilon:
         image: ``(B, 3, H, W)`` in [0, 1].
         noise: ``(B, 3, n, n)`` in (-1, 1), of any resolution.
         mask: ``(B, 1, H, W)`` bool.
-        grey: ``(B, 1, 1, 1)`` bool, where the noise must be grey.
+        grey: ``(B, 1, 1, 1)`` bool, where the noise must be grey; it is that of the first channel.
         epsilon: bound inside the mask.
         background: bound outside as a share of it.
 
     Returns:
         ``(B, 3, H, W)`` in [0, 1].
     """
-    noise = torch.where(grey, noise.mean(1, keepdim=True), noise)
+    noise = torch.where(grey, noise[:, :1], noise)
     if noise.shape[2:] != image.shape[2:]:
         noise = resize(noise, (int(image.shape[2]), int(image.shape[3])))
     weight = torch.where(mask, 1.0, background)
