@@ -218,6 +218,21 @@ def test_small_pictures_may_keep_their_size(generators: Path) -> None:
     assert torch.allclose(method.direction(wide, regions, rng), large.direction(wide, regions, rng))
 
 
+def test_grey_gets_the_noise_of_one_channel_not_a_mean_that_cancels(generators: Path) -> None:
+    method = UnSeg(encoder="tiny")
+    method.load(generators)
+    labels = np.zeros((64, 64), np.int16)
+    labels[10:50, 10:50] = 1
+    grey, rng = torch.rand(1, 64, 64), np.random.default_rng(0)
+    regions = make_regions(labels, radius=3, full=True)
+    colour = method.direction(grey.expand(3, -1, -1), regions, rng)
+    for channels in (1, 4):
+        found = method.direction(grey.expand(channels, -1, -1), regions, rng)
+        assert found.shape == (channels, 64, 64) and found.abs().max() > 0.01
+        assert torch.allclose(found, colour[:1].expand(channels, -1, -1), atol=1e-6)
+    assert not torch.allclose(colour.mean(0), colour[0], atol=1e-2)
+
+
 def test_plan_and_report_say_what_the_weights_are(generators: Path, tmp_path: Path) -> None:
     source, text = make_pictures(tmp_path / "in", count=2), "Segment Anything without pretrained weights"
     result = protect(source, tmp_path / "out", generators=generators, **TINY)
