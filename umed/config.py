@@ -112,7 +112,7 @@ class Settings:
         epsilon_background: bound outside the labels, a share of the range, at most ``epsilon``; ``None`` lets the
             method decide (``unseg``: a quarter of epsilon; all others: the same epsilon everywhere).
         support: where a case may change: ``"roi"``, ROI and dilated contour, ``"full"``, the whole frame, or ``"auto"``
-            (``unseg``: full; all others: roi).
+            (``unseg`` with a bound outside the labels: full; all others: roi).
         spatial_dims: 2, 3, or ``None`` to let the plan decide.
         slice_axis: axis that a 2D method walks along in a volume, ``None`` to let the plan decide.
         seed: every random number comes from it and the case id.

@@ -189,7 +189,7 @@ def _resolve_support(settings: Settings) -> tuple[str, float | None, list[str]]:
     universal = settings.method == "unseg"
     support, weak, why = settings.support, settings.epsilon_background, []
     if support == "auto":
-        support = "full" if universal else "roi"
+        support = "full" if universal and weak != 0 else "roi"
     if support == "full":
         why = [f"support full: the whole frame may change, as {'unseg has it' if universal else 'asked'}"]
     if weak is None and universal:

@@ -39,6 +39,7 @@ class Trained:
         left_out: id and reason of cases that could not be read or, of DICOM, have no mask.
         seconds: of this run.
         loss: last loss of the generator and of the surrogate.
+        bounds: option of ``umed protect`` that gives a release the bounds of this training.
     """
 
     folder: Path
@@ -47,12 +48,13 @@ class Trained:
     left_out: tuple[tuple[str, str], ...]
     seconds: float
     loss: dict[str, float]
+    bounds: str = "--method unseg"
 
     def summary(self) -> str:
         """Text for a screen."""
         lines = [f"left out: {name}: {why}" for name, why in self.left_out]
         lines.append(f"{self.folder / FILE}: {self.origin}; {self.pictures} pictures or slices, {self.seconds:.0f} s")
-        return "\n".join([*lines, f"next: umed protect INPUT OUTPUT --method unseg --generators {self.folder}"])
+        return "\n".join([*lines, f"next: umed protect INPUT OUTPUT {self.bounds} --generators {self.folder}"])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -136,6 +138,7 @@ def _train(
         tuple(left_out),
         round(time.perf_counter() - begin, 1),
         dict(trainer.last),
+        "--recipe unseg" if plan.epsilon_background == 0 else "--method unseg",
     )
     record = {
         "umed": __version__,

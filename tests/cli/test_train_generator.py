@@ -34,7 +34,7 @@ def test_a_generator_is_trained_and_used_by_its_file_or_folder(
     out = tmp_path / "generator"
     assert main(words(phantom, out)) == 0
     said = capsys.readouterr().out
-    assert "without pretrained weights" in said and f"--generators {out}" in said
+    assert "without pretrained weights" in said and f"OUTPUT --recipe unseg --generators {out}" in said
     assert sorted(path.name for path in out.iterdir()) == ["training.json", "unseg.pt"]
     record = json.loads((out / "training.json").read_text())
     assert record["pictures"] > 10 and set(record["loss"]) == {"generator", "surrogate"}

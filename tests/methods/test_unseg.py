@@ -73,6 +73,18 @@ def test_pictures_are_protected_inside_and_outside_each_within_its_bound(generat
     assert any("unseg has it" in why for why in found["why"]) and any("outside" in why for why in found["why"])
 
 
+def test_the_recipe_leaves_all_outside_the_labels_alone(generators: Path, tmp_path: Path) -> None:
+    source = make_pictures(tmp_path / "in")
+    given = {"method_options": TINY["method_options"], "training": SETTINGS["training"]}
+    result = protect(source, tmp_path / "out", recipe="unseg", generators=generators, **given)
+    assert result.exit_code == 0 and verify(source, tmp_path / "out").ok
+    assert (result.plan.support, result.plan.epsilon_background) == ("roi", 0.0)
+    for k in range(4):
+        parts = ("in/images", "out/images", "in/masks")
+        inside, outside = steps(*(tmp_path / part / f"p{k}.png" for part in parts))
+        assert 1 <= inside <= 4 and outside == 0
+
+
 def test_verify_finds_a_background_that_moved_too_far(generators: Path, tmp_path: Path) -> None:
     import shutil
 
