@@ -75,11 +75,13 @@ METHODS: dict[str, Entry] = {
         (
             "encoder",
             "prompts",
+            "surrogate",
             "surrogate_prompts",
             "label_modification",
             "train_epsilon",
             "epochs",
             "learning_rate",
+            "surrogate_learning_rate",
             "jitter",
             "high_pass",
             "per_instance",

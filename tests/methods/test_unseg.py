@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from umed.config import make_settings
 from umed.errors import ConfigError, InputError
 from umed.generators import explain
 from umed.io import read
@@ -23,6 +24,7 @@ from umed.planning import Plan, plan
 from umed.protect import protect
 from umed.regions import make_regions
 from umed.sample import make_phantom
+from umed.train_generator import train_generator
 from umed.types import Regions
 from umed.unseg.files import FILE, Origin, load_generator, make_generator, save_generator
 from umed.verify import verify
@@ -245,6 +247,22 @@ def test_grey_gets_the_noise_of_one_channel_not_a_mean_that_cancels(generators: 
     assert not torch.allclose(colour.mean(0), colour[0], atol=1e-2)
 
 
+@pytest.mark.parametrize("name", ["unet", "batchnorm_unet", "dynunet"])
+def test_a_network_of_the_thiefs_kind_can_be_the_surrogate(name: str, tmp_path: Path) -> None:
+    options = {**TINY["method_options"], "surrogate": name, "surrogate_learning_rate": 3e-3}
+    source = make_pictures(tmp_path / "in")
+    trained = train_generator(
+        source, tmp_path / "g", settings=make_settings(overrides={**SETTINGS, "method_options": options})
+    )
+    assert 0 < trained.loss["surrogate"] < 5
+    method = UnSeg()
+    method.load(tmp_path / "g")
+    assert (method.surrogate, method.surrogate_learning_rate) == (name, 3e-3)
+    method.start_from(None, tmp_path / "mae.pth")
+    with pytest.raises(ConfigError, match="surrogate: expected sam, for which weights are given"):
+        method.make_trainer([], plan(source, overrides=SETTINGS))
+
+
 def test_plan_and_report_say_what_the_weights_are(generators: Path, tmp_path: Path) -> None:
     source, text = make_pictures(tmp_path / "in", count=2), "Segment Anything without pretrained weights"
     result = protect(source, tmp_path / "out", generators=generators, **TINY)
@@ -376,6 +394,9 @@ def test_noise_without_its_mean_is_a_texture_and_the_file_knows_its_training(tmp
         ({"prompts": None}, "prompts: expected a list"),
         ({"surrogate_prompts": "box"}, "surrogate_prompts: expected a list of some of .*none, got 'box'"),
         ({"encoder": 5}, "encoder: expected one of .* got 5"),
+        ({"surrogate": "resnet"}, "surrogate: expected one of sam, unet, batchnorm_unet, dynunet, got 'resnet'"),
+        ({"surrogate": 5}, "surrogate: expected one of"),
+        ({"surrogate_learning_rate": 0}, "surrogate_learning_rate: expected a positive"),
         ({"enlarge": 2}, "enlarge"),
         ({"high_pass": 4}, "high_pass: expected an odd number"),
         ({"high_pass": -1}, "high_pass"),

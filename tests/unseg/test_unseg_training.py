@@ -213,6 +213,23 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> Non
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in pairs)
 
 
+def test_the_surrogate_may_have_a_learning_rate_of_its_own() -> None:
+    from ignite.engine import Events
+
+    one = trainer(surrogate_learning_rate=3e-3)
+    seen: list[tuple[bool, float, float]] = []
+    one.add_event_handler(
+        Events.ITERATION_COMPLETED,
+        lambda engine: seen.append(
+            (one.surrogates_turn(engine.state.iteration - 1), one.optimizer.param_groups[0]["lr"],
+             one.surrogate_optimizer.param_groups[0]["lr"])
+        ),
+    )  # fmt: skip
+    one.run()
+    assert len(seen) == 16 and {round(rate, 6) for learns, _, rate in seen if learns} == {3e-3}
+    assert {round(rate, 6) for learns, rate, _ in seen if not learns} == {1e-3, 1e-4}
+
+
 def test_small_pictures_keep_their_size_in_training_too() -> None:
     make = {"size": 128, "batch_size": 4, "iterations": 2, "jitter": (1.0, 1.0), "whole": 1.0}
     own, large = SquareBatches(pictures(), enlarge=False, **make)[0], SquareBatches(pictures(), **make)[0]

@@ -25,7 +25,7 @@ from umed.errors import ConfigError, InputError
 from umed.methods.base import Method
 from umed.methods.options import check_switch, check_whole
 from umed.networks.noise_head import UnSegGenerator
-from umed.networks.sam import make_sam, shape_of
+from umed.networks.sam import PromptedSam, shape_of
 from umed.networks.sam_weights import load_encoder
 from umed.planning import Plan
 from umed.training import Sample
@@ -35,13 +35,14 @@ from umed.unseg.batches import SquareBatches
 from umed.unseg.files import FILE, Origin, load_generator, make_generator, save_generator
 from umed.unseg.pictures import SamplePictures
 from umed.unseg.prompts import KINDS, NONE, check_kinds
+from umed.unseg.surrogates import SAM, check_surrogate, make_surrogate
 from umed.unseg.trainer import EPOCHS, UnSegTrainer
 
 AT_ONCE = 8
 """Pictures or slices that are embedded together."""
 DECIDED = (
-    *("encoder", "prompts", "surrogate_prompts", "label_modification", "train_epsilon"),
-    *("epochs", "learning_rate", "jitter", "high_pass", "enlarge"),
+    *("encoder", "prompts", "surrogate", "surrogate_prompts", "label_modification", "train_epsilon"),
+    *("epochs", "learning_rate", "surrogate_learning_rate", "jitter", "high_pass", "enlarge"),
 )
 """Options of a generator's training; of a given one, its file knows them."""
 
@@ -64,12 +65,15 @@ class UnSeg(Method):
     Args:
         encoder: size of Segment Anything, a key of :data:`umed.networks.sam.SHAPES`.
         prompts: kinds that the generator is trained with, a random part of them each step.
+        surrogate: ``"sam"`` of the same size, as in the paper, or a network that thieves train: ``"unet"``,
+            ``"batchnorm_unet"``, ``"dynunet"``. Those get no prompts, whatever ``surrogate_prompts`` says.
         surrogate_prompts: kinds that the surrogate is trained with, one of them each step. Beside the paper's there is
             ``"none"``: like a victim, it must find all that is labelled by itself (then all of it is the target).
         label_modification: train the generator towards a target of all ones, or towards the true mask.
         train_epsilon: bound while training, the paper's 1/255; ``None`` for the plan's own epsilon.
         epochs: of the training, one of the surrogate to three of the generator; they share the plan's iterations.
         learning_rate: of both networks' Adam.
+        surrogate_learning_rate: of the surrogate's Adam; ``None`` for the same.
         jitter: smallest and largest scale of a picture in training; the paper's 0.1 and 2 need large pictures.
         high_pass: odd side, in px of noise, of the box whose mean is taken out of the noise; 0, the paper, for none.
         per_instance: one prompt for each instance, or one for all that is labelled in a picture.
@@ -89,11 +93,13 @@ class UnSeg(Method):
         *,
         encoder: str = "vit_s",
         prompts: Sequence[str] = KINDS,
+        surrogate: str = SAM,
         surrogate_prompts: Sequence[str] = KINDS,
         label_modification: bool = True,
         train_epsilon: float | str | None = 1 / 255,
         epochs: int = EPOCHS,
         learning_rate: float | str = 1e-4,
+        surrogate_learning_rate: float | str | None = None,
         jitter: Sequence[float] = (0.5, 1.5),
         high_pass: int = 0,
         per_instance: bool = True,
@@ -101,6 +107,7 @@ class UnSeg(Method):
     ) -> None:
         shape_of(encoder)
         self.encoder, self.label_modification = encoder, label_modification
+        self.surrogate = check_surrogate(surrogate)
         self.prompts, self.surrogate_prompts = (
             check_kinds(prompts),
             check_kinds(surrogate_prompts, (*KINDS, NONE), "surrogate_prompts"),
@@ -122,8 +129,15 @@ class UnSeg(Method):
             raise ConfigError(
                 f"method_options.train_epsilon: expected a share of the range in (0, 1], got {train_epsilon!r}."
             )
-        if self.learning_rate <= 0:
-            raise ConfigError(f"method_options.learning_rate: expected a positive number, got {learning_rate!r}.")
+        self.surrogate_learning_rate = (
+            None
+            if surrogate_learning_rate is None
+            else parse_number(surrogate_learning_rate, "method_options.surrogate_learning_rate")
+        )
+        for option in ("learning_rate", "surrogate_learning_rate"):
+            rate = getattr(self, option)
+            if rate is not None and rate <= 0:
+                raise ConfigError(f"method_options.{option}: expected a positive number, got {rate!r}.")
         if len(self.jitter) != 2 or not 0 < self.jitter[0] <= self.jitter[1]:
             raise ConfigError(
                 f"method_options.jitter: expected two positive scales, the smaller first, got {list(jitter)}."
@@ -184,8 +198,16 @@ class UnSeg(Method):
 
         Returns:
             The trainer.
+
+        Raises:
+            ConfigError: when weights are given for a surrogate that has no use for them.
         """
         self.check(plan)
+        if self._surrogate is not None and self.surrogate != SAM:
+            raise ConfigError(
+                f"method_options.surrogate: expected {SAM}, for which weights are given ({self._surrogate}), got "
+                f"{self.surrogate}. Leave --surrogate-checkpoint out, or take the other surrogate."
+            )
         training, self._device = plan.training, pick_device(plan.device)
         gpu = self._device.type == "cuda"
         with torch.random.fork_rng(devices=[]):
@@ -193,12 +215,13 @@ class UnSeg(Method):
             self._generator, start = make_generator(
                 self.encoder, sam=self._sam, high_pass=self.high_pass, checkpointing=gpu
             )
-            surrogate = make_sam(self.encoder, checkpointing=gpu)
+            surrogate = make_surrogate(self.surrogate, self.encoder, checkpointing=gpu)
         self._origin = replace(self._origin, sam=start, options={name: getattr(self, name) for name in DECIDED})
-        if self._surrogate is not None:
+        if isinstance(surrogate, PromptedSam) and self._surrogate is not None:
             load_encoder(surrogate, self._surrogate)
         self._generator, surrogate = self._generator.to(self._device), surrogate.to(self._device)
         length = epoch_length or max(1, -(-training.iterations // self.epochs))
+        asked = self.surrogate_prompts if self.surrogate == SAM else (NONE,)
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
         batches = SquareBatches(
             SamplePictures(samples, plan.slice_axis),
@@ -207,7 +230,7 @@ class UnSeg(Method):
             iterations=length * self.epochs,
             jitter=(self.jitter[0], self.jitter[1]),
             enlarge=self.enlarge,
-            whole=1.0 if NONE in self.surrogate_prompts else 0.5,
+            whole=1.0 if NONE in asked else 0.5,
             seed=plan.seed,
             rank=rank,
         )
@@ -221,7 +244,8 @@ class UnSeg(Method):
             epsilon=self.train_epsilon or plan.epsilon,
             background=self._weak,
             kinds=self.prompts,
-            surrogate_kinds=self.surrogate_prompts,
+            surrogate_learning_rate=self.surrogate_learning_rate or self.learning_rate,
+            surrogate_kinds=asked,
             label_modification=self.label_modification,
             seed=plan.seed,
             amp=training.amp,

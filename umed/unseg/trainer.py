@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 from monai.engines import Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 from umed.bilevel import BatchLoader, average_gradients
 from umed.networks.noise_head import UnSegGenerator
-from umed.networks.sam import PromptedSam, resize
+from umed.networks.sam import resize
 from umed.unseg.batches import Squares
 from umed.unseg.losses import point_loss
 from umed.unseg.prompts import draw_prompts, subsets
@@ -40,8 +40,9 @@ class UnSegTrainer(Trainer):
         epochs: how many; the loader's ``epoch_length`` iterations each.
         loader: batches; its position follows the engine's iteration.
         generator: makes the noise.
-        surrogate: learns to segment.
-        learning_rate: of both.
+        surrogate: learns to segment; takes pictures and prompts, gives logits ``(B, h, w)``.
+        learning_rate: of the generator, and of the surrogate unless it has its own.
+        surrogate_learning_rate: of the surrogate.
         epsilon: bound inside the target as a share of the unit range, while training.
         background: bound outside as a share of ``epsilon``.
         kinds: prompts of the generator; each step gets a random part of them.
@@ -63,8 +64,9 @@ class UnSegTrainer(Trainer):
         epochs: int,
         loader: BatchLoader,
         generator: UnSegGenerator,
-        surrogate: PromptedSam,
+        surrogate: nn.Module,
         learning_rate: float,
+        surrogate_learning_rate: float | None = None,
         epsilon: float,
         background: float = 0.25,
         kinds: Sequence[str] = ("box", "points", "mask"),
@@ -78,7 +80,8 @@ class UnSegTrainer(Trainer):
         trained = [weight for weight in generator.parameters() if weight.requires_grad]
         # Not one Adam for both: it would go on moving the resting network by its momentum.
         self.optimizer = torch.optim.Adam(trained, learning_rate)
-        self.surrogate_optimizer = torch.optim.Adam(surrogate.parameters(), learning_rate)
+        self.surrogate_learning_rate = surrogate_learning_rate or learning_rate
+        self.surrogate_optimizer = torch.optim.Adam(surrogate.parameters(), self.surrogate_learning_rate)
         self.learning_rate, self.epsilon, self.background = learning_rate, epsilon, background
         self.kinds, self.surrogate_kinds = subsets(kinds), [(kind,) for kind in surrogate_kinds]
         self.label_modification, self.seed, self.epochs = label_modification, seed, epochs
@@ -130,20 +133,21 @@ class UnSegTrainer(Trainer):
         iteration = self.state.iteration - 1  # ignite counts before it calls
         draw = torch.Generator().manual_seed(self.seed * 1_000_003 + iteration)
         learns = self.surrogates_turn(iteration)
-        rate = self.learning_rate * (0.1 if iteration // len(self.loader) >= self.epochs * DROP / EPOCHS else 1.0)
+        rate = self.surrogate_learning_rate if learns else self.learning_rate
+        rate *= 0.1 if iteration // len(self.loader) >= self.epochs * DROP / EPOCHS else 1.0
         self.generator.train(not learns)
         self.surrogate.train(learns)
         self.surrogate.requires_grad_(learns)
         with torch.set_grad_enabled(not learns):
             published = self.protect(batch, draw)
         kinds = self.surrogate_kinds[int(torch.randint(len(self.surrogate_kinds), (), generator=draw))]
-        shape = self.surrogate.shape
-        prompts = draw_prompts(batch.mask, kinds, shape.mask_size, draw)
+        mask_size = self.generator.sam.shape.mask_size
+        prompts = draw_prompts(batch.mask, kinds, mask_size, draw)
         with torch.autocast(self.state.device.type, enabled=self.mixed):
             logits = self.surrogate(published, prompts)
         truth = batch.mask[:, 0].float()
         target = torch.ones_like(truth) if self.label_modification and not learns else truth
-        points = max(64, round(POINTS * shape.mask_size) ** 2)
+        points = max(64, round(POINTS * mask_size) ** 2)
         loss = point_loss(logits.float(), target, points, draw)
         self._step(loss, self.surrogate_optimizer if learns else self.optimizer, rate)
         self.last["surrogate" if learns else "generator"] = float(loss.detach())
