@@ -56,6 +56,7 @@ def test_pretrained_weights_are_frozen_and_named(phantom: Path, tmp_path: Path) 
     sam = make_sam("tiny").sam.state_dict()
     torch.save(sam, tmp_path / "sam.pth")
     more = ["--sam-checkpoint", str(tmp_path / "sam.pth"), "--surrogate-checkpoint", str(tmp_path / "sam.pth")]
+    more += ["--set", "method_options.surrogate=sam"]
     assert main(words(phantom, tmp_path / "out", *more, "--quiet")) == 0
     content = torch.load(tmp_path / "out" / "unseg.pt", weights_only=True)
     assert content["frozen"] and content["origin"]["sam"].startswith("unknown weights (SHA-256")
@@ -73,7 +74,11 @@ def test_pretrained_weights_are_frozen_and_named(phantom: Path, tmp_path: Path) 
     ("more", "message"),
     [
         (["--encoder", "vit_b", "--sam-checkpoint", "none.pth"], "Get sam_vit_b_01ec64.pth from https"),
-        (["--surrogate-checkpoint", "none.pth"], "none.pth: expected weights for the surrogate"),
+        (
+            ["--surrogate-checkpoint", "none.pth", "--set", "method_options.surrogate=sam"],
+            "none.pth: expected weights for the surrogate",
+        ),
+        (["--surrogate-checkpoint", "none.pth"], "expected sam, for which weights are given"),
         (["--iterations", "0"], "expected at least 1 to train"),
         (["--set", "method=umed"], "expected unseg"),
         (["--encoder", "vit_x"], "encoder: expected one of tiny, vit_s"),

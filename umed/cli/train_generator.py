@@ -41,7 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--surrogate-checkpoint",
         type=Path,
         metavar="FILE",
-        help="where the surrogate's encoder starts (MAE, SAM)",
+        help="where the surrogate's encoder starts (MAE, SAM); needs --set method_options.surrogate=sam",
     )
     parser.add_argument("--iterations", type=int, metavar="N", help="of both networks together (default 2700)")
     parser.add_argument("--batch-size", type=int, metavar="N", help="pictures in a batch (default 4)")

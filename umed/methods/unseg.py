@@ -206,7 +206,7 @@ class UnSeg(Method):
         if self._surrogate is not None and self.surrogate != SAM:
             raise ConfigError(
                 f"method_options.surrogate: expected {SAM}, for which weights are given ({self._surrogate}), got "
-                f"{self.surrogate}. Leave --surrogate-checkpoint out, or take the other surrogate."
+                f"{self.surrogate}. Give --set method_options.surrogate=sam, or leave --surrogate-checkpoint out."
             )
         training, self._device = plan.training, pick_device(plan.device)
         gpu = self._device.type == "cuda"
