@@ -42,7 +42,9 @@ def train(data: Path, out: Path, iterations: int = 4, **more: object) -> Trained
 
 def pictures(source: Path, masks: Path | None = None) -> tuple[list[Picture], dict[str, str], Plan]:
     """What is shown to the trainer, what is left out, and the plan."""
-    with find_training_data(source, masks, settings()) as found:
+    with find_training_data(
+        source, masks, settings(support="full")
+    ) as found:  # whole slices, not the parts with labels
         samples, left_out = found.open()
         return list(SamplePictures(samples, found.plan.slice_axis)), dict(left_out), found.plan
 
