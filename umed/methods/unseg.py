@@ -60,8 +60,8 @@ class UnSeg(Method):
     or of channels that are no colours, are shown to the generator as grey and get the noise of its first channel. The
     mean of the three would be a third of what the bound allows: a generator that has seen colour lets them cancel.
 
-    ``eps_bg`` is the plan's ``epsilon_background``, a quarter of epsilon as in the paper. With 0 the support is the ROI,
-    and the generator is shown the part of a picture around its labels, in training, too.
+    ``eps_bg`` is the plan's ``epsilon_background``, a quarter of epsilon as in the paper. With 0 the support is the
+    ROI, and the generator is shown the part of a picture around its labels, in training, too.
 
     Args:
         encoder: size of Segment Anything, a key of :data:`umed.networks.sam.SHAPES`.
