@@ -165,8 +165,9 @@ def _same_run(work: Path, decisive: list[Any]) -> None:
             f"{work}: expected checkpoints of this training, got those of other data, settings or weights. Give the "
             "same as before to go on, or --overwrite to start again."
         )
-    with atomic(path) as temporary:
-        temporary.write_text(mark, encoding="utf-8")
+    if is_first():  # two processes would take the same temporary name
+        with atomic(path) as temporary:
+            temporary.write_text(mark, encoding="utf-8")
 
 
 def is_first() -> bool:
