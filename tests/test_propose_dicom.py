@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from tests.dicom_files import dataset, image, save, uid, write_series
+from tests.propose_files import fill_boxes
 from tests.release_files import all_bytes, labels, make_key, write_seg
 from tests.sam_files import dice, shape_picture, tight_box, two_shapes
 from umed.cli.main import main
@@ -48,17 +49,7 @@ def random_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def filled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every prompt finds its own box, whatever the network says; one that ends at x 43 finds nothing."""
-
-    def answer(seen: Any, prompts: Any) -> list[Answer]:
-        found = []
-        for prompt in prompts:
-            mask = np.zeros(seen.shape, bool)
-            x0, y0, x1, y1 = (int(value) for value in prompt.box)
-            mask[y0 : y1 + 1, x0 : x1 + 1] = x1 != 43
-            found.append(Answer(mask, 0.9))
-        return found
-
-    monkeypatch.setattr(answers, "ask", answer)
+    fill_boxes(monkeypatch, nothing_at=43)
 
 
 def ct(root: Path, series: int, seed: int = 0) -> list[Path]:

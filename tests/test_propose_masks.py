@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from tests.conftest import save_nifti
+from tests.propose_files import fill_boxes
 from tests.sam_files import dice, shape_picture, tight_box, two_shapes
 from umed.cli.main import main
 from umed.errors import InputError
@@ -24,8 +25,7 @@ from umed.manifest import read_manifest
 from umed.networks.sam import make_sam
 from umed.proposals import NAME, read_proposals
 from umed.propose_masks import propose_masks
-from umed.proposing import answers, cases
-from umed.proposing.asking import Answer
+from umed.proposing import cases
 from umed.proposing.folder import STAGE
 from umed.verify import verify
 
@@ -191,17 +191,7 @@ def one_picture(root: Path, name: str = "a.png") -> None:
 
 def fill(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every prompt find its own box, whatever the network says."""
-
-    def answer(seen: Any, prompts: Any) -> list[Answer]:
-        found = []
-        for prompt in prompts:
-            mask = np.zeros(seen.shape, bool)
-            x0, y0, x1, y1 = (int(value) for value in prompt.box)
-            mask[y0 : y1 + 1, x0 : x1 + 1] = x1 != 63
-            found.append(Answer(mask, 0.9))
-        return found
-
-    monkeypatch.setattr(answers, "ask", answer)
+    fill_boxes(monkeypatch, nothing_at=63)
 
 
 BOX = {"box": [5, 6, 20, 30]}
