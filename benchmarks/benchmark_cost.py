@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the benchmark itself costs: the share of a cell's time that is neither training nor prediction of the victim.
 
-    umed benchmark cpu --data ... --out DIR
-    python benchmarks/benchmark_cost.py DIR
+umed benchmark cpu --data ... --out DIR
+python benchmarks/benchmark_cost.py DIR
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from umed.benchmark.cells import read_cells
+from umed.benchmark.results.cells import read_cells
 
 
 def main() -> None:

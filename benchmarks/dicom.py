@@ -27,7 +27,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from tables import markdown, provenance
 
 from umed.deid.keys import Key
-from umed.release.run import anonymize
+from umed.release.anonymize import anonymize
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 ROOT = "1.2.826.0.1.3680043.8.498.42"

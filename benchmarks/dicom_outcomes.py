@@ -28,13 +28,13 @@ from pydicom.uid import UID
 from tables import markdown
 
 from umed import __version__
+from umed.core.errors import InputError, UmedError
 from umed.deid.check import check
 from umed.deid.keys import Key
-from umed.dicom import files
-from umed.dicom.scan import scan
-from umed.errors import InputError, UmedError
-from umed.release.run import Released, anonymize
-from umed.verify import verify
+from umed.dicom.read import reader
+from umed.dicom.read.scan import scan
+from umed.protect.verify import verify
+from umed.release.anonymize import Released, anonymize
 
 LIBRARIES = ("pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "pyjpegls", "python-gdcm", "highdicom")
 TASKS: dict[str, dict[str, Any]] = {
@@ -151,7 +151,7 @@ def _describe(path: Path) -> dict[str, str]:
         if "TransferSyntaxUID" in meta:
             return {"syntax": UID(meta.TransferSyntaxUID).name}
         with contextlib.suppress(InputError):
-            return {"syntax": f"{files.read(path, pixels=False).file_meta.TransferSyntaxUID.name}, not stated"}
+            return {"syntax": f"{reader.read(path, pixels=False).file_meta.TransferSyntaxUID.name}, not stated"}
     return {"syntax": "not a readable DICOM file"}
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from umed.facts import open_case
-from umed.io import layouts
-from umed.proposing.planes import open_planes
+from umed.data import layouts
+from umed.plan.facts import open_case
+from umed.propose.planes import open_planes
 
 
 def main() -> None:

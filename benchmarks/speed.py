@@ -24,17 +24,17 @@ import numpy as np
 import torch
 from tables import markdown, provenance
 
-from umed.budget import to_unit
-from umed.config import make_settings
-from umed.facts import gather, open_case
-from umed.io.layouts import find_dataset
-from umed.methods.base import make_limits
+from umed.core.config import make_settings
+from umed.data.layouts import find_dataset
+from umed.data.phantom import make_phantom
 from umed.methods.umed import UMed
-from umed.planning import Plan, make_plan
-from umed.protect import protect
-from umed.regions import plan_regions
-from umed.sample import make_phantom
-from umed.samples import FileSamples
+from umed.plan.budget import to_unit
+from umed.plan.facts import gather, open_case
+from umed.plan.limits import make_limits
+from umed.plan.planning import Plan, make_plan
+from umed.plan.regions import plan_regions
+from umed.protect.run import protect
+from umed.training.file_samples import FileSamples
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 clock = time.perf_counter

@@ -22,17 +22,17 @@ import torch
 from PIL import Image
 from tables import markdown, provenance
 
-from umed.bilevel import BatchLoader
-from umed.methods.unseg import UnSeg
+from umed.core.types import Regions
+from umed.methods.unseg.batches import Squares
+from umed.methods.unseg.generator_file import FILE, Origin, make_generator, save_generator
+from umed.methods.unseg.method import UnSeg
+from umed.methods.unseg.prompts import mask_prompts
+from umed.methods.unseg.trainer import UnSegTrainer
 from umed.networks.noise_head import UnSegGenerator
 from umed.networks.sam import make_sam
 from umed.networks.sam_package import modeling
-from umed.regions import make_regions
-from umed.types import Regions
-from umed.unseg.batches import Squares
-from umed.unseg.files import FILE, Origin, make_generator, save_generator
-from umed.unseg.prompts import mask_prompts
-from umed.unseg.trainer import UnSegTrainer
+from umed.plan.regions import make_regions
+from umed.training.bilevel import BatchLoader
 
 INSTANCES = 4
 

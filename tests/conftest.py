@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from umed.sample import make_phantom
+from umed.data.phantom import make_phantom
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

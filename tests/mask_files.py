@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
-from umed.dicom.scan import scan
+from umed.dicom.read.scan import scan
 
 CT, SEG, LABELMAP, RTSTRUCT = (f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "66.4", "66.7", "481.3"))
 ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from umed.proposing import answers
-from umed.proposing.asking import Answer
+from umed.propose import answers
+from umed.propose.asking import Answer
 
 
 def fill_boxes(monkeypatch: pytest.MonkeyPatch, nothing_at: int) -> None:

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as functional
 from numpy.typing import NDArray
 
+from umed.methods.unseg.losses import point_loss
+from umed.methods.unseg.prompts import boxes_of
+from umed.methods.unseg.square import to_square
 from umed.networks.sam import PromptedSam, Prompts, make_sam
-from umed.unseg.losses import point_loss
-from umed.unseg.prompts import boxes_of
-from umed.unseg.square import to_square
 
 SIDE = 64
 STEPS = 600

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from umed.unseg.files import FILE, Origin, make_generator, save_generator
+from umed.methods.unseg.generator_file import FILE, Origin, make_generator, save_generator
 
 
 def loud_generator(folder: Path) -> Path:

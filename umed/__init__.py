@@ -11,23 +11,23 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from umed.planning import inspect as inspect
-    from umed.planning import plan as plan
-    from umed.protect import protect as protect
-    from umed.transforms import Protect as Protect
-    from umed.transforms import Protectd as Protectd
-    from umed.verify import verify as verify
+from umed.core.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from umed.monai.transforms import Protect as Protect
+    from umed.monai.transforms import Protectd as Protectd
+    from umed.plan.planning import inspect as inspect
+    from umed.plan.planning import plan as plan
+    from umed.protect.run import protect as protect
+    from umed.protect.verify import verify as verify
 
 _PUBLIC = {
-    "protect": "umed.protect",
-    "verify": "umed.verify",
-    "plan": "umed.planning",
-    "inspect": "umed.planning",
-    "Protect": "umed.transforms",
-    "Protectd": "umed.transforms",
+    "protect": "umed.protect.run",
+    "verify": "umed.protect.verify",
+    "plan": "umed.plan.planning",
+    "inspect": "umed.plan.planning",
+    "Protect": "umed.monai.transforms",
+    "Protectd": "umed.monai.transforms",
 }
 
 __all__ = ["Protect", "Protectd", "__version__", "inspect", "plan", "protect", "verify"]
@@ -35,7 +35,7 @@ __all__ = ["Protect", "Protectd", "__version__", "inspect", "plan", "protect", "
 
 def __getattr__(name: str) -> Any:
     if name == "bundle":  # for `$import umed` and `$umed.bundle.check_overrides()` in a MONAI configuration
-        return importlib.import_module("umed.bundle")
+        return importlib.import_module("umed.monai.bundle")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'umed' has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)

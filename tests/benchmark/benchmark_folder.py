@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from umed.benchmark.cells import CHOICES, CLEAN, NONE, Cell, Scores, Spec, label
+from umed.benchmark.results.cells import CHOICES, CLEAN, NONE, Cell, Scores, Spec, label
 
 METHODS = {"random": 0.02, "random distribution=gaussian": 0.03, "checkerboard": 0.15, "error_minimizing": 0.35}
 METHODS |= {"umed": 0.55, "linear_separable": 0.45, "autoregressive": 0.3, "targeted_adversarial": 0.4}

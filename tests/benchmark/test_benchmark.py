@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from tests.unseg_files import loud_generator
-from umed.benchmark.assemble import assemble, check_grid
 from umed.benchmark.benchmark import Ended, benchmark, make_tasks, preview
-from umed.benchmark.cells import CLEAN, read_cells
-from umed.benchmark.grid import load_grid
-from umed.errors import ConfigError
-from umed.sample import make_phantom
-from umed.verify import verify
+from umed.benchmark.grid.assemble import assemble, check_grid
+from umed.benchmark.grid.grid import load_grid
+from umed.benchmark.results.cells import CLEAN, read_cells
+from umed.core.errors import ConfigError
+from umed.data.phantom import make_phantom
+from umed.protect.verify import verify
 
 GRID = """
 data:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from umed.cli.main import main
-from umed.sample import make_phantom
+from umed.data.phantom import make_phantom
 
 GRID = """
 data: {volumes: {path: elsewhere}}

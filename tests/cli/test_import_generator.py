@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from umed.cli.main import main
+from umed.methods.unseg.generator_file import load_generator
 from umed.networks.noise_head import RELEASED, UnSegGenerator
 from umed.networks.sam import make_sam
-from umed.unseg.files import load_generator
 
 
 def released(head: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -10,12 +10,12 @@ import torch
 
 from tests.release_files import hospital
 from umed.cli.main import main
-from umed.errors import InputError
+from umed.core.errors import InputError
+from umed.data.phantom import make_phantom
 from umed.networks.sam import make_sam
 from umed.networks.sam_weights import load_encoder
-from umed.sample import make_phantom
-from umed.train_generator import WORK, train_generator
-from umed.verify import verify
+from umed.protect.train import WORK, train_generator
+from umed.protect.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_what_cannot_be_trained_is_refused(
 
 
 def test_a_stopped_training_goes_on(phantom: Path, tmp_path: Path) -> None:
-    from umed.config import make_settings
+    from umed.core.config import make_settings
 
     changes = {"method": "unseg", "method_options": {"encoder": "tiny", "epochs": 4}, "training": {"iterations": 8}}
     changes["training"]["batch_size"] = 1  # type: ignore[index]

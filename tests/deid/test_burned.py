@@ -11,7 +11,7 @@ from tests.dicom_files import image
 from umed.deid.burned import blank, check, doubt, outside_regions
 from umed.deid.engine import Quarantine
 from umed.deid.profile import load_profile
-from umed.dicom.types import Instance
+from umed.dicom.objects import Instance
 
 BASIC = load_profile("basic")
 PIXELS = np.zeros((6, 8), np.uint8)

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from tests.dicom_files import dataset, image
+from umed.core.errors import InputError
 from umed.deid.check import check
 from umed.deid.engine import Deidentifier
 from umed.deid.keys import Key
 from umed.deid.needles import Search
 from umed.deid.profile import load_profile
-from umed.errors import InputError
 
 KEY = Key(bytes(range(32)))
 SECRETS = {"InstitutionName": "Sanatorium Zauberberg", "OtherPatientIDs": "9988776", "PatientName": "Muster^Erika"}

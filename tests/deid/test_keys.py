@@ -10,8 +10,8 @@ import warnings
 
 import pytest
 
+from umed.core.errors import InputError
 from umed.deid.keys import Key, is_standard_uid
-from umed.errors import InputError
 
 KEY = Key(bytes(range(32)))
 

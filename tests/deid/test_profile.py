@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 
+from umed.core.errors import ConfigError
 from umed.deid.profile import load_profile, profile_names
-from umed.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", profile_names())

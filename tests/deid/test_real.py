@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
+from umed.core.errors import InputError
 from umed.deid.check import check
 from umed.deid.engine import Deidentifier, Quarantine
 from umed.deid.keys import Key, is_standard_uid
 from umed.deid.profile import load_profile
-from umed.dicom import files
-from umed.dicom.types import Limits
-from umed.errors import InputError
+from umed.dicom.objects import Limits
+from umed.dicom.read import reader
 
 KEY = Key(bytes(range(32)))
 EVERYTHING = "longitudinal+clean_descriptors+safe_private+device_identity+patient_characteristics"
@@ -31,9 +31,9 @@ NOT_THESE = {0x00280303, 0x00280301}  # set by the engine
 
 
 def readable(root: Path, work: Path) -> Iterator[tuple[str, Dataset]]:
-    for path, name in files.find(root, work, Limits())[0]:
+    for path, name in reader.find(root, work, Limits())[0]:
         try:
-            yield name, files.read(path, Limits(), pixels=True)
+            yield name, reader.read(path, Limits(), pixels=True)
         except InputError:
             continue
 
@@ -78,11 +78,11 @@ def test_real_files(shared_data: Path, tmp_path: Path, folder: str, profile: str
     done = 0
     for name, ds in readable(shared_data / folder, tmp_path / "work"):
         try:
-            with files.guard(name):
+            with reader.guard(name):
                 before, old = needed(ds), {uid for _, uid in uids(ds)}
         except InputError:  # broken values that pydicom stumbles over
             continue
-        with files.guard(name):
+        with reader.guard(name):
             try:
                 deidentify(ds, str(ds.get("PatientID", "")))
             except Quarantine:

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import umed
-from umed.errors import ConfigError, InputError
+from umed.core.errors import ConfigError, InputError
+from umed.data.files import atomic
 from umed.execution import Done, Task, execute
-from umed.io.files import atomic
 
 # What workers do; they import this file by its path, so everything stands at the top level.
 
@@ -277,6 +277,6 @@ def test_protect_on_processes_and_on_dask_writes_the_same_bytes(
 
 def test_a_scheduler_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr("umed.execution.dask.TIMEOUT", 1)
+    monkeypatch.setattr("umed.execution.dask_client.TIMEOUT", 1)
     with pytest.raises(ConfigError, match="expected a Dask scheduler at 'tcp://127.0.0.1:9', got no answer"):
         execute([Task("a", crash)], scheduler="tcp://127.0.0.1:9")

@@ -11,15 +11,15 @@ import pytest
 import torch
 
 import umed
-from umed.bilevel import normalise
-from umed.errors import ConfigError
+from umed.core.errors import ConfigError
 from umed.methods.autoregressive import Autoregressive, coefficients, write
 from umed.methods.base import case_generator, make_method
 from umed.methods.linear_separable import LinearSeparable
 from umed.methods.voxshield import VoxShield, slice_consistency
-from umed.planning import Plan
-from umed.regions import make_regions
-from umed.training import Sample
+from umed.plan.planning import Plan
+from umed.plan.regions import make_regions
+from umed.training.bilevel import normalise
+from umed.training.patches import Sample
 
 
 def regions_of(shape: tuple[int, ...], **more: Any):
@@ -105,7 +105,7 @@ def test_voxshield_adds_its_two_terms_and_they_reach_the_generator(tmp_path: Pat
     rng = np.random.default_rng(0)
     regions = regions_of((32, 32, 32))
     image = rng.random((1, *regions.labels.shape), np.float32)
-    training = umed.config.Training(iterations=2, batch_size=1, patch_size=(32, 32, 32))
+    training = umed.core.config.Training(iterations=2, batch_size=1, patch_size=(32, 32, 32))
     plan = Plan(method="voxshield", spatial_dims=3, classes=2, channels=1, training=training)
     method = make_method(plan)
     trainer = method.make_trainer([Sample(image, regions, "a", (None,))], plan)  # type: ignore[attr-defined]

@@ -12,8 +12,7 @@ import torch
 from torch import nn
 
 import umed
-from umed.bilevel import normalise, segmentation_loss
-from umed.errors import ConfigError, InputError
+from umed.core.errors import ConfigError, InputError
 from umed.methods.base import case_generator, make_method
 from umed.methods.descent import descend, loss_gradient
 from umed.methods.error_minimizing import ErrorMinimizing
@@ -21,10 +20,11 @@ from umed.methods.self_ensemble import SelfEnsemble
 from umed.methods.stable_error_minimizing import StableErrorMinimizing
 from umed.methods.surrogate_noise import SurrogateNoise
 from umed.methods.targeted_adversarial import TargetedAdversarial
-from umed.planning import Plan
-from umed.regions import make_regions
-from umed.training import Batch, Patches, Sample
-from umed.transformations import compose
+from umed.plan.planning import Plan
+from umed.plan.regions import make_regions
+from umed.training.bilevel import normalise, segmentation_loss
+from umed.training.patches import Batch, Patches, Sample
+from umed.training.transformations import compose
 
 EPSILON = 4 / 255
 NAMES = ("error_minimizing", "targeted_adversarial", "self_ensemble", "stable_error_minimizing")
@@ -183,7 +183,13 @@ def sample(shape: tuple[int, ...], classes: int = 3, channels: int = 1, **more: 
 def plan_of(dims: int, **more: Any) -> Plan:
     training = {"iterations": 3, "batch_size": 2, "patch_size": (32,) * dims, "checkpoint_every": 2}
     training["surrogate_options"] = {"width": 2}
-    content = {"spatial_dims": dims, "classes": 3, "channels": 1, "training": umed.config.Training(**training), **more}
+    content = {
+        "spatial_dims": dims,
+        "classes": 3,
+        "channels": 1,
+        "training": umed.core.config.Training(**training),
+        **more,
+    }
     return Plan(**content)
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.test_bilevel import make_plan
-from tests.test_training import make_sample
-from umed.config import Training
-from umed.errors import ConfigError, InputError
+from tests.training.test_bilevel import make_plan
+from tests.training.test_patches import make_sample
+from umed.core.config import Training
+from umed.core.errors import ConfigError, InputError
 from umed.methods.umed import UMed
 from umed.methods.windows import HALO, tiles
-from umed.planning import Plan
-from umed.protect import protect
+from umed.plan.planning import Plan
+from umed.protect.run import protect
 
 
 def untrained(plan: Plan, **options: object) -> UMed:

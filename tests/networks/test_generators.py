@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from umed.augmentation import blur
 from umed.networks import CentralDifferenceConv, ContourGenerator, TextureGenerator
+from umed.networks.gaussian import blur
 from umed.networks.perturber import SIGMA, UMedPerturber
 
 

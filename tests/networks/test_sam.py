@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from umed.errors import ConfigError, InputError
+from umed.core.errors import ConfigError, InputError
 from umed.networks import sam_package as module
 from umed.networks.sam import SHAPES, PromptedSam, Prompts, SamShape, make_sam
 from umed.networks.sam_weights import load_sam

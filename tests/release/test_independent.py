@@ -23,7 +23,7 @@ from pydicom.misc import is_dicom
 from tests.dicom_files import write_series
 from tests.release_files import hospital, make_key, released, volume
 from umed.deid.keys import Key
-from umed.release.run import anonymize
+from umed.release.anonymize import anonymize
 
 OPTIONS = {"protect": True, "method": "checkerboard", "report": False}
 SERIES = ("ct_liver_3slice", "ct_24x38x3", "rtutils_mock_data", "dicom2nifti_generic__compressed_j2k__001")

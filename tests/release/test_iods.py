@@ -19,7 +19,7 @@ from pydicom.misc import is_dicom
 from tests.dicom_files import dataset, enhanced, image, save, write_series
 from tests.release_files import hospital, make_key, released, volume
 from umed.deid.keys import Key
-from umed.release.run import anonymize
+from umed.release.anonymize import anonymize
 
 standard = pytest.importorskip("highdicom._standard_utils")
 SERIES = (

@@ -16,12 +16,12 @@ import umed
 from tests.dicom_files import enhanced, image, save, write_series
 from tests.release_files import SHAPE, all_bytes, hospital, labels, make_key, released, volume, write_seg
 from tests.unseg_files import loud_generator
+from umed.core.errors import ConfigError, InputError, UmedError
 from umed.deid.check import check
 from umed.deid.keys import Key
-from umed.errors import ConfigError, InputError, UmedError
+from umed.protect.verify import verify
 from umed.release import job as running
-from umed.release.run import anonymize
-from umed.verify import verify
+from umed.release.anonymize import anonymize
 
 SECRETS = (
     b"Muster",

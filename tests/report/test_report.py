@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import umed
-from umed.report import sample_cases, write_report
-from umed.sample import make_phantom
+from umed.data.phantom import make_phantom
+from umed.report.protect_page import sample_cases, write_report
 
 VOID = {"meta", "input", "img", "line", "rect", "path", "br"}
 SEVEN = [{"id": f"case_{i}", "status": "protected"} for i in range(7)]

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from umed.benchmark.assemble import Checked, Jobs, assemble, check_grid
-from umed.benchmark.cells import CLEAN, finite, read_cell
-from umed.benchmark.estimate import Estimate, words
-from umed.benchmark.grid import load_grid
-from umed.benchmark.jobs import CellJob, PretrainJob, ProtectJob
-from umed.benchmark.ready import crop_size
-from umed.benchmark.run import run_cell, run_pretrain, run_price, run_protect
-from umed.benchmark.scoring import mean_dsc
+from umed.benchmark.grid.assemble import Checked, Jobs, assemble, check_grid
+from umed.benchmark.grid.estimate import TimeEstimate, words
+from umed.benchmark.grid.grid import load_grid
+from umed.benchmark.grid.jobs import CellJob, PretrainJob, ProtectJob
+from umed.benchmark.results.cells import CLEAN, finite, read_cell
+from umed.benchmark.run_cell import run_cell, run_pretrain, run_price, run_protect
 from umed.benchmark.victims import divisor
-from umed.device import pick_device
-from umed.errors import ConfigError, InputError
+from umed.benchmark.victims.ready import crop_size
+from umed.benchmark.victims.scoring import mean_dsc
+from umed.core.device import pick_device
+from umed.core.errors import ConfigError, InputError
+from umed.data.files import alone, atomic
 from umed.execution import Done, Task, execute
-from umed.io.files import alone, atomic
 
 Say = Callable[[str], None]
 GRID = "grid.json"
@@ -237,13 +237,13 @@ def make_tasks(jobs: Jobs, shard: tuple[int, int] = (0, 1)) -> list[Task]:
     return list(tasks.values())
 
 
-def _estimate(checked: Checked, jobs: Jobs, device: str | None) -> Estimate:
+def _estimate(checked: Checked, jobs: Jobs, device: str | None) -> TimeEstimate:
     shapes = {}
     for (data, victim), recipe in checked.recipes.items():
         facts = checked.facts[data]
         patch = crop_size([facts.shape], recipe.patch, divisor(recipe))
         shapes[data, victim] = (patch, facts.channels, facts.classes)
-    estimate = Estimate(shapes, device)
+    estimate = TimeEstimate(shapes, device)
     for job in jobs.cells:
         estimate.note(job)
     return estimate
@@ -252,7 +252,7 @@ def _estimate(checked: Checked, jobs: Jobs, device: str | None) -> Estimate:
 class _Teller:
     """Says after each job what was found, how many cells are done, and how long the rest will take."""
 
-    def __init__(self, jobs: Jobs, tasks: Sequence[Task], estimate: Estimate, workers: int, say: Say) -> None:
+    def __init__(self, jobs: Jobs, tasks: Sequence[Task], estimate: TimeEstimate, workers: int, say: Say) -> None:
         self.cells: dict[str, CellJob] = {job.name: job for job in jobs.cells}
         self.left = {task.name: self.cells[task.name] for task in tasks if task.name in self.cells}
         self.ready = len(jobs.cells) - len(self.left)

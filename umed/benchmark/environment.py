@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from umed import __version__
+from umed.core.version import __version__
 
 
 def environment() -> dict[str, Any]:

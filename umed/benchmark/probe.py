@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from umed.benchmark.countermeasures.base import Chain
-from umed.benchmark.data import load_samples, split_cases, window_of
-from umed.benchmark.ready import crop_size, make_ready
-from umed.benchmark.recipes import default_recipe
-from umed.benchmark.scoring import dsc_table, mean_dsc, predict
-from umed.benchmark.training import train_victim
+from umed.benchmark.countermeasures.interface import Chain
+from umed.benchmark.grid.recipes import default_recipe
 from umed.benchmark.victims import build_victim, divisor
-from umed.device import pick_device
-from umed.errors import InputError
-from umed.io.layouts import find_dataset
-from umed.types import Progress
+from umed.benchmark.victims.arrays import load_samples, split_cases, window_of
+from umed.benchmark.victims.ready import crop_size, make_ready
+from umed.benchmark.victims.scoring import dsc_table, mean_dsc, predict
+from umed.benchmark.victims.victim_training import train_victim
+from umed.core.device import pick_device
+from umed.core.errors import InputError
+from umed.core.types import Progress
+from umed.data.layouts import find_dataset
 
 
 @dataclass(frozen=True)

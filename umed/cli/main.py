@@ -9,40 +9,40 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from umed import __version__
 from umed.cli import (
-    anonymize,
-    benchmark,
-    import_generator,
-    info,
-    inspect,
-    keygen,
-    plan,
-    propose_masks,
-    protect,
-    report,
-    sample,
-    train_generator,
-    verify,
+    anonymize_command,
+    benchmark_command,
+    import_generator_command,
+    info_command,
+    inspect_command,
+    keygen_command,
+    plan_command,
+    propose_masks_command,
+    protect_command,
+    report_command,
+    sample_command,
+    train_generator_command,
+    verify_command,
 )
 from umed.cli.parsing import EXIT_CODES, Parser, join_negative
-from umed.errors import ConfigError, UmedError, did_you_mean
+from umed.core.errors import ConfigError, UmedError, did_you_mean
+from umed.core.version import __version__
 
 HERE = Path(__file__).resolve().parents[1]
 COMMANDS = {
-    "protect": protect,
-    "anonymize": anonymize,
-    "keygen": keygen,
-    "verify": verify,
-    "inspect": inspect,
-    "plan": plan,
-    "info": info,
-    "sample": sample,
-    "benchmark": benchmark,
-    "report": report,
-    "train-generator": train_generator,
-    "import-generator": import_generator,
-    "propose-masks": propose_masks,
+    "protect": protect_command,
+    "anonymize": anonymize_command,
+    "keygen": keygen_command,
+    "verify": verify_command,
+    "inspect": inspect_command,
+    "plan": plan_command,
+    "info": info_command,
+    "sample": sample_command,
+    "benchmark": benchmark_command,
+    "report": report_command,
+    "train-generator": train_generator_command,
+    "import-generator": import_generator_command,
+    "propose-masks": propose_masks_command,
 }
 
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from umed.config import RANGES, merge, parse_number, parse_overrides, recipe_names
-from umed.errors import ConfigError, did_you_mean
-from umed.registry import METHODS
+from umed.core.config import RANGES, merge, parse_number, parse_overrides, recipe_names
+from umed.core.errors import ConfigError, did_you_mean
+from umed.core.registry import METHODS
 
 EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage or setting, 3 some cases or trainings failed, the rest is done"
 

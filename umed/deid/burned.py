@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from umed.deid.engine import Quarantine
 from umed.deid.profile import BurnedRule, Profile, Rectangle
-from umed.dicom.types import Instance
+from umed.dicom.objects import Instance
 
 # Modalities whose pictures are seldom without text or a face: ultrasound, endoscopes, photographs, paper, screens.
 RISKY_MODALITIES = frozenset("US IVUS BDUS ES XC GM OP OPM DMS OT SC DOC AU HC ECG EPS HD CP CD DD FA CS VF".split())

@@ -17,6 +17,8 @@ from pathlib import Path
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
+from umed.core.errors import InputError
+from umed.core.types import Progress
 from umed.deid import values
 from umed.deid.elements import strings
 from umed.deid.engine import CODE_SYSTEM, CODING_SCHEME_UID
@@ -25,10 +27,8 @@ from umed.deid.needles import SHORTEST_DIGITS, SHORTEST_IN_PIXELS, Kind, Needles
 from umed.deid.private import safe_tags
 from umed.deid.profile import Profile, load_profile
 from umed.deid.table import OPTIONS, rows
-from umed.dicom import files, stream
-from umed.dicom.types import Limits
-from umed.errors import InputError
-from umed.types import Progress
+from umed.dicom.objects import Limits
+from umed.dicom.read import reader, stream
 
 _PSEUDONYM = re.compile(r"UM[A-Z2-7]{14}\Z", re.ASCII)
 _NAMES = {code: name for name, code in OPTIONS.items()}
@@ -113,11 +113,11 @@ def collect(original: Path, progress: Progress | None = None, limits: Limits | N
     limits = limits or Limits()
     needles = Needles()
     with tempfile.TemporaryDirectory(prefix="umed-check-") as work:
-        listed, _ = files.find(original, Path(work), limits)
+        listed, _ = reader.find(original, Path(work), limits)
         for done, (path, _) in enumerate(listed, 1):
             try:
-                dataset = files.read(path, limits, pixels=False)
-                with files.guard(path):
+                dataset = reader.read(path, limits, pixels=False)
+                with reader.guard(path):
                     needles.collect(dataset)
                     needles.collect(dataset.file_meta)
             except InputError:
@@ -134,7 +134,7 @@ def _file(
         yield Finding("(its name holds it)", "name", needles.found[word][0], _hint(word))
     data = path.read_bytes()
     try:
-        dataset = files.read(path, limits, pixels=False)
+        dataset = reader.read(path, limits, pixels=False)
         with open(path, "rb") as file:
             pixels = stream.survey(file, len(data), limits).pixels or len(data)
     except InputError:
@@ -144,7 +144,7 @@ def _file(
             hits += [word for _, word in search(picture) if len(word) >= SHORTEST_IN_PIXELS]
         yield from (Finding(name, "bytes", needles.found[word][0], _hint(word)) for word in hits)
         return
-    with files.guard(name):
+    with reader.guard(name):
         options = _options(dataset)
         listed = safe if "retain_safe_private" in options else {}
         elements = [*_walk(dataset, listed), *_walk(dataset.file_meta, {})]

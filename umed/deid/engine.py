@@ -30,17 +30,7 @@ from umed.deid.elements import (
 )
 from umed.deid.finish import clean_meta, record
 from umed.deid.keys import Key
-from umed.deid.policy import (
-    BINARY_VRS,
-    NUMBER_VRS,
-    PATIENT_ID,
-    PATIENT_NAME,
-    Act,
-    Decision,
-    Policy,
-    make_policy,
-    place,
-)
+from umed.deid.policy import BINARY_VRS, NUMBER_VRS, PATIENT_ID, PATIENT_NAME, Act, Decision, Policy, make_policy, place
 from umed.deid.private import safe_tags
 from umed.deid.profile import Profile
 from umed.deid.refusals import Quarantine, refuse

@@ -17,7 +17,7 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from umed.errors import InputError
+from umed.core.errors import InputError
 
 HEADER = "# umed de-identification key, version 1. Keep it secret: it links the output to the patients."
 KEY_BYTES = 32

@@ -10,7 +10,7 @@ from typing import Literal
 from pydicom._dicom_dict import DicomDictionary
 
 from umed.deid.profile import Profile
-from umed.deid.table import CLASSIC, Row, resolve, rows
+from umed.deid.table import CLASSIC, AttributeRow, resolve, rows
 from umed.deid.values import TEXT_VRS
 
 Act = Literal["X", "Z", "D", "U", "C", "K", "text", "code", "number", "binary", "sequence"]
@@ -105,7 +105,7 @@ def _decide(tag: int, profile: Profile) -> Decision:
     return Decision((act, act, act), vrs, keyword, False, essential)
 
 
-def _listed(row: Row, profile: Profile) -> tuple[Act, Act, Act]:
+def _listed(row: AttributeRow, profile: Profile) -> tuple[Act, Act, Act]:
     # Of several options the more careful one decides: cleaned rather than kept.
     asked = {row.options[name] for name in profile.options if name in row.options}
     for letter in ("C", "K"):

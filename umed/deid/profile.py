@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from pydicom.datadict import tag_for_keyword
 
+from umed.core.errors import ConfigError, did_you_mean
 from umed.deid.table import OPTIONS
-from umed.errors import ConfigError, did_you_mean
 
 KEYS = ("profile", "options", "remove", "safe_private", "burned_in")
 RULE_KEYS = (
@@ -80,7 +80,7 @@ class Profile:
 
 def profile_names() -> list[str]:
     """Names of the shipped profiles."""
-    folder = resources.files("umed") / "configs" / "deid"
+    folder = resources.files("umed.core") / "defaults" / "deid"
     return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
@@ -88,7 +88,7 @@ def load_profile(name_or_path: str | Path = "basic") -> Profile:
     """Read a profile: a shipped name, several joined by ``+``, or a YAML file.
 
     A file may name the shipped profile that it builds on (``profile``), more ``options``, tags to ``remove``,
-    ``safe_private`` attributes and ``burned_in`` rules; see ``configs/deid/``.
+    ``safe_private`` attributes and ``burned_in`` rules; see ``umed/core/defaults/deid/``.
 
     Raises:
         ConfigError: for an unknown name, key or option, and for rules that cannot be followed.
@@ -123,7 +123,7 @@ def load_profile(name_or_path: str | Path = "basic") -> Profile:
 
 
 def _shipped(name: str) -> dict[str, Any]:
-    text = (resources.files("umed") / "configs" / "deid").joinpath(name).read_text(encoding="utf-8")
+    text = (resources.files("umed.core") / "defaults" / "deid").joinpath(name).read_text(encoding="utf-8")
     return dict(yaml.safe_load(text))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from umed.core.errors import InputError
 from umed.deid.keys import is_standard_uid
-from umed.errors import InputError
 
 REFUSED_CLASSES: Mapping[str, str] = {  # by the start of the SOP class
     "1.2.840.10008.5.1.4.1.1.88.": "a structured report, whose text cannot be cleaned by rule",

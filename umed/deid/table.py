@@ -48,7 +48,7 @@ CLASSIC = frozenset(
 
 
 @dataclass(frozen=True)
-class Row:
+class AttributeRow:
     """One attribute of the table.
 
     Args:
@@ -73,13 +73,13 @@ def edition() -> str:
 
 
 @cache
-def rows() -> Mapping[int, Row]:
+def rows() -> Mapping[int, AttributeRow]:
     """All attributes with a tag of their own; private ones, curves and overlays are rules of the engine.
 
     >>> rows()[0x00100010].basic, rows()[0x00080018].basic
     ('Z', 'U')
     """
-    found: dict[int, Row] = {}
+    found: dict[int, AttributeRow] = {}
     with resources.files("umed.deid").joinpath(FILE).open(encoding="ascii") as file:
         file.readline()
         for record in csv.DictReader(file, delimiter=";"):
@@ -89,7 +89,7 @@ def rows() -> Mapping[int, Row]:
             tag = int(text, 16)
             types = (record["type_classic"], record["type_other"], record["type_nested"])
             options = {name: record[name] for name in OPTIONS if name != "basic" and record.get(name)}
-            found[tag] = Row(tag, record["keyword"], record["basic"], types, options)
+            found[tag] = AttributeRow(tag, record["keyword"], record["basic"], types, options)
     return found
 
 

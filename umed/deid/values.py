@@ -61,7 +61,7 @@ _PATTERNS = re.compile(
 @cache
 def vocabulary() -> frozenset[str]:
     """Words, in lower case, that say what was imaged and how."""
-    text = (resources.files("umed") / "configs" / "deid" / "lists" / "vocabulary.txt").read_text(encoding="ascii")
+    text = (resources.files("umed.core") / "defaults" / "deid" / "lists" / "vocabulary.txt").read_text(encoding="ascii")
     return frozenset(line for line in text.split("\n") if line and not line.startswith("#"))
 
 

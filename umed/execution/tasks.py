@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from umed.errors import ConfigError, UmedError
+from umed.core.errors import ConfigError, UmedError
 
 TRIES = 3
 """How often a task is started whose worker dies."""

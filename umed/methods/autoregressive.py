@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 from torch import Tensor
 
-from umed.errors import ConfigError, did_you_mean
+from umed.core.errors import ConfigError, did_you_mean
+from umed.core.types import Regions
 from umed.methods.base import Method
 from umed.methods.linear_separable import CLASSES
-from umed.types import Regions
 
 TRIAL = 96
 """Edge of the trial on which a process must not diverge."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every method has in common: it proposes a direction, and :mod:`umed.budget` turns it into stored values."""
+"""What every method has in common: it proposes a direction, and :mod:`umed.plan.budget` turns it into stored values."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from umed import budget
-from umed.budget import Budget
-from umed.planning import Plan
-from umed.registry import check_options, resolve
-from umed.types import Progress, Regions, Volume
+from umed.core.registry import check_options, resolve
+from umed.core.types import Progress, Regions, Volume
+from umed.plan import budget
+from umed.plan.budget import Budget
+from umed.plan.limits import make_limits
+from umed.plan.planning import Plan
 
 
 def case_generator(seed: int, case_id: str) -> np.random.Generator:
@@ -57,7 +58,7 @@ class Method(ABC):
         """Learn from the cases; nothing to do unless :attr:`requires_training`.
 
         Args:
-            samples: lazy sequence of :class:`umed.training.Sample`.
+            samples: lazy sequence of :class:`umed.training.patches.Sample`.
             plan: the resolved plan.
             workdir: folder for checkpoints; training goes on from the newest one there.
             progress: called with a text, the steps done and the steps in all.
@@ -152,31 +153,6 @@ class Method(ABC):
             new = budget.apply(crop, part, regions.support, limit, volume.encoding, regions.labels > 0)
             changed.append(budget.insert(volume, regions.box, new))
         return changed
-
-
-def make_limits(volumes: Sequence[Volume], plan: Plan) -> list[Budget]:
-    """Make the budget of each file of a case.
-
-    Args:
-        volumes: its image files.
-        plan: the resolved plan.
-
-    Returns:
-        One budget a file.
-
-    Raises:
-        BudgetError: when a bound is below one stored step.
-    """
-    return [
-        budget.make_budget(
-            volume,
-            epsilon=plan.epsilon,
-            range=plan.range,
-            percentiles=plan.percentiles,
-            background=plan.epsilon_background,
-        )
-        for volume in volumes
-    ]
 
 
 def _scale(

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from umed.core.types import Regions
 from umed.methods.base import Method
-from umed.types import Regions
 
 
 class Checkerboard(Method):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from umed.bilevel import normalise, segmentation_loss
+from umed.training.bilevel import normalise, segmentation_loss
 
 Gradient = Callable[[Tensor], Tensor]
 """Of an image ``(B, C, *spatial)``: the gradient of what is to become small, of the same shape."""

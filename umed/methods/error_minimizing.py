@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from umed.methods.descent import Gradient, descend, loss_gradient
 from umed.methods.options import check_whole
 from umed.methods.surrogate_noise import SurrogateNoise
-from umed.planning import Plan
-from umed.training import Batch
+from umed.plan.planning import Plan
+from umed.training.patches import Batch
 
 
 class ErrorMinimizing(SurrogateNoise):

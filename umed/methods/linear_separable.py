@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from umed.errors import ConfigError, did_you_mean
+from umed.core.errors import ConfigError, did_you_mean
+from umed.core.types import Regions
 from umed.methods.base import Method
-from umed.types import Regions
 
 CLASSES = ("roi", "label")
 

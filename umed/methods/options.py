@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from umed.config import require
+from umed.core.config import require
 
 
 def check_whole(least: int, **numbers: object) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from umed.errors import ConfigError, did_you_mean
+from umed.core.errors import ConfigError, did_you_mean
+from umed.core.types import Regions
 from umed.methods.base import Method
-from umed.types import Regions
 
 DISTRIBUTIONS = ("uniform", "gaussian", "sign")
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from umed.errors import ConfigError, did_you_mean
+from umed.core.errors import ConfigError, did_you_mean
 from umed.methods.descent import Gradient, descend, loss_gradient, project
 from umed.methods.error_minimizing import ErrorMinimizing
 from umed.methods.options import check_share, check_whole

@@ -18,21 +18,21 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from umed.bilevel import normalise, segmentation_loss
-from umed.config import require
-from umed.device import pick_device
-from umed.errors import ConfigError, InputError
-from umed.io.files import atomic
+from umed.core.config import require
+from umed.core.device import pick_device
+from umed.core.errors import ConfigError, InputError
+from umed.core.registry import resolve
+from umed.core.types import Progress, Regions
+from umed.data.files import atomic
 from umed.methods.base import Method
 from umed.methods.descent import Gradient, descend
 from umed.methods.options import check_share, check_whole
 from umed.methods.windows import PICTURE_WINDOW, tiles
 from umed.networks.surrogates import DIVISOR
-from umed.planning import Plan
-from umed.registry import resolve
-from umed.training import Batch, Patches
-from umed.transformations import Transformation, compose
-from umed.types import Progress, Regions
+from umed.plan.planning import Plan
+from umed.training.bilevel import normalise, segmentation_loss
+from umed.training.patches import Batch, Patches
+from umed.training.transformations import Transformation, compose
 
 FILE = "surrogates.pt"
 STATE = "training.pt"
@@ -127,7 +127,7 @@ class SurrogateNoise(Method):
         """Train one surrogate of each kind; goes on from the newest state in ``workdir``.
 
         Args:
-            samples: lazy sequence of :class:`umed.training.Sample`.
+            samples: lazy sequence of :class:`umed.training.patches.Sample`.
             plan: the resolved plan.
             workdir: folder for the state of the training.
             progress: called with ``"train"``, the steps done and the steps in all.

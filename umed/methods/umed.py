@@ -3,7 +3,7 @@
 
 Reference: Lin et al., "Safeguarding Medical Image Segmentation Datasets against Unauthorized Training via Contour- and
 Texture-Aware Perturbations", https://arxiv.org/abs/2403.14250. The perturbation itself is
-:class:`umed.networks.perturber.UMedPerturber`, the loop :class:`umed.bilevel.BilevelTrainer`.
+:class:`umed.networks.perturber.UMedPerturber`, the loop :class:`umed.training.bilevel.BilevelTrainer`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from umed.bilevel import BatchLoader, BilevelTrainer
-from umed.device import pick_device
-from umed.errors import ConfigError, InputError
+from umed.core.device import pick_device
+from umed.core.errors import ConfigError, InputError
+from umed.core.registry import resolve
+from umed.core.types import Progress, Regions
 from umed.methods.base import Method
 from umed.methods.windows import PICTURE_WINDOW, tiles
 from umed.networks.perturber import UMedPerturber, stack_inputs
-from umed.planning import Plan
-from umed.registry import resolve
-from umed.training import Patches, Sample
-from umed.transformations import compose
-from umed.types import Progress, Regions
+from umed.plan.planning import Plan
+from umed.training.bilevel import BatchLoader, BilevelTrainer
+from umed.training.patches import Patches, Sample
+from umed.training.transformations import compose
 
 FILE = "umed.pt"
 KEPT = ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside", "smoothing")
@@ -38,7 +38,7 @@ class UMed(Method):
     """Contour and texture generators that modulate structured carriers inside the ROI and its dilated contour.
 
     Args:
-        carriers: see :func:`umed.priors.carriers.parse_carrier`; class ``k`` starts with carrier ``k - 1``, cyclic.
+        carriers: see :func:`umed.networks.carriers.parse_carrier`; class ``k`` starts with carrier ``k - 1``, cyclic.
         widths: width of each level of both generators.
         theta: share of the central difference in the contour generator, in [0, 1].
         amplitude_floor: amplitude in perfectly flat regions, in (0, 1].
@@ -173,7 +173,7 @@ class UMed(Method):
         """Train the generators; goes on from the newest checkpoint in ``workdir``.
 
         Args:
-            samples: lazy sequence of :class:`umed.training.Sample`.
+            samples: lazy sequence of :class:`umed.training.patches.Sample`.
             plan: the resolved plan.
             workdir: folder for checkpoints and TensorBoard events.
             progress: called with a text, the iterations done and the iterations in all.
@@ -184,7 +184,7 @@ class UMed(Method):
                 self._make(plan.spatial_dims, plan.channels, plan.classes, plan.epsilon).to(self._device).eval()
             )
             return
-        from umed.handlers import training_handlers  # ignite's handlers take a second to import
+        from umed.training.handlers import training_handlers  # ignite's handlers take a second to import
 
         workdir.mkdir(parents=True, exist_ok=True)
         trainer = self.make_trainer(samples, plan)

@@ -13,13 +13,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from umed.bilevel import BilevelTrainer, normalise
-from umed.budget import straight_through
-from umed.errors import ConfigError
+from umed.core.errors import ConfigError
 from umed.methods.umed import UMed
 from umed.networks.voxel import VoxelGenerator
-from umed.planning import Plan
-from umed.training import Batch
+from umed.plan.budget import straight_through
+from umed.plan.planning import Plan
+from umed.training.bilevel import BilevelTrainer, normalise
+from umed.training.patches import Batch
 
 
 def slice_consistency(noise: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class VoxShieldTrainer(BilevelTrainer):
     Args:
         consistency: weight of the inter-slice term.
         semantic: weight of the term on the surrogate's answers.
-        kwargs: of :class:`umed.bilevel.BilevelTrainer`.
+        kwargs: of :class:`umed.training.bilevel.BilevelTrainer`.
     """
 
     def __init__(self, *, consistency: float, semantic: float, **kwargs: Any) -> None:

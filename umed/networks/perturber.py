@@ -10,12 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from umed.augmentation import blur
+from umed.core.types import Regions
+from umed.networks.carriers import carrier_bank, parse_carrier
 from umed.networks.contour import ContourGenerator
-from umed.networks.texture import TextureGenerator
-from umed.priors import edge_map, texture_amplitude, texture_maps
-from umed.priors.carriers import carrier_bank, parse_carrier
-from umed.types import Regions
+from umed.networks.edges import edge_map
+from umed.networks.gaussian import blur
+from umed.networks.texture_generator import TextureGenerator
+from umed.networks.texture_maps import texture_amplitude, texture_maps
 
 SIGMA = 2.0
 """Pixels; texture finer than about four times this is what the smoothing removes."""
@@ -41,7 +42,7 @@ class UMedPerturber(nn.Module):
         spatial_dims: 2 or 3.
         channels: image channels C.
         classes: number of classes with the background.
-        carriers: names, see :func:`umed.priors.carriers.parse_carrier`.
+        carriers: names, see :func:`umed.networks.carriers.parse_carrier`.
         widths: width of each level of both generators.
         theta: share of the central difference in the contour generator.
         amplitude_floor: ``a(x)`` of a perfectly flat region, in (0, 1].

@@ -15,7 +15,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from umed.errors import ConfigError, did_you_mean
+from umed.core.errors import ConfigError, did_you_mean
 from umed.networks.sam_attention import FusedAttention
 from umed.networks.sam_package import modeling
 

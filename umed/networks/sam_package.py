@@ -11,7 +11,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-from umed.errors import ConfigError
+from umed.core.errors import ConfigError
 
 _STAND_INS = {
     "torchvision": (),

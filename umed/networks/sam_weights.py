@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from umed.errors import InputError
-from umed.io import files
+from umed.core.errors import InputError
+from umed.data import files
 from umed.networks.sam import SHAPES, PromptedSam
 
 WHERE = "https://github.com/facebookresearch/segment-anything#model-checkpoints"

@@ -14,22 +14,22 @@ from typing import Any
 import numpy as np
 from pydicom.datadict import keyword_for_tag
 
-from umed import __version__
+from umed.cases.instance_writer import CATEGORIES
+from umed.cases.records import MANIFEST, REPORT, Store, write_json, write_text
+from umed.cases.spans import Slices, spans, value_range
+from umed.cases.units import make_volume, open_unit
+from umed.core.errors import UmedError
+from umed.core.version import __version__
+from umed.deid.identity import Anonymous, Identity
 from umed.deid.table import edition
-from umed.dicom.masks import Mask
-from umed.dicom.types import Limits, Scan, Series
-from umed.errors import UmedError
-from umed.planning import Plan
-from umed.records import MANIFEST, REPORT, Store, write_json, write_text
+from umed.dicom.masks.series_masks import Mask
+from umed.dicom.objects import Limits, Scan, Series
+from umed.plan.planning import Plan
 from umed.release.journal import AGAIN
-from umed.release.result import Released
-from umed.release.write import CATEGORIES
+from umed.release.released import Released
 from umed.report.html import render
 from umed.report.pictures import Picture, draw_case
-from umed.report.release import make_page
-from umed.series.identity import Anonymous, Identity
-from umed.series.spans import Slices, spans, value_range
-from umed.series.units import make_volume, open_unit
+from umed.report.release_page import make_page
 
 FORMAT = 1
 TOOLS = ("pydicom", "highdicom", "numpy", "torch", "monai")

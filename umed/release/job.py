@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from umed import __version__
-from umed.config import Settings
-from umed.dicom.masks import Mask
-from umed.dicom.types import NO_DICOM, Instance, Limits, Scan, Series
-from umed.errors import InputError, UmedError, VerificationError
-from umed.planning import Plan
-from umed.proposals import mark, sentence
+from umed.cases.instance_writer import CATEGORIES, DISK, Refused, write_instance
+from umed.cases.masked import Masked, find_masked, mask_digest
+from umed.cases.proposals import mark, sentence
+from umed.cases.series_proposals import Marked
+from umed.core.config import Settings
+from umed.core.errors import InputError, UmedError, VerificationError
+from umed.core.types import Outcome, Progress
+from umed.core.version import __version__
+from umed.deid.identity import Derived, Identity
+from umed.dicom.masks.series_masks import Mask
+from umed.dicom.objects import NO_DICOM, Instance, Limits, Scan, Series
+from umed.plan.planning import Plan
 from umed.release.audit import finish
 from umed.release.journal import Journal
 from umed.release.protecting import protect_series
-from umed.release.result import Quarantined, Released
-from umed.release.write import CATEGORIES, DISK, Refused, write_instance
-from umed.series.identity import Derived, Identity
-from umed.series.masked import Masked, find_masked, mask_digest
-from umed.series.proposed import Marked
-from umed.types import Outcome, Progress
+from umed.release.released import Quarantined, Released
 
 if TYPE_CHECKING:
     from umed.methods.base import Method
@@ -46,7 +46,7 @@ class Request:
     Args:
         protect: perturb the images; series without a mask are quarantined then.
         masks: folder with masks, beside those in the input.
-        syntax: key of :data:`umed.dicom.pixels.SYNTAXES`.
+        syntax: key of :data:`umed.dicom.pixels.pixel_data.SYNTAXES`.
         settings: of the protection.
         generators: folder of trained generators.
     """
@@ -129,8 +129,8 @@ class Job:
         """The method, untrained; what is wrong with it is said before anything is written."""
         if self.plan is None:
             return None
-        from umed.generators import check_given
         from umed.methods.base import make_method
+        from umed.methods.prepare import check_given
 
         method = make_method(self.plan)
         check_given(method, self.request.generators)
@@ -138,13 +138,13 @@ class Job:
 
     def _prepare(self, method: Method) -> tuple[tuple[str, str], ...]:
         """Train or load the method; gives the series that were left out."""
-        from umed.generators import Samples, prepare
+        from umed.methods.prepare import Samples, prepare
 
         masked = self.masked
         assert masked is not None
 
         def samples() -> Samples:
-            from umed.series_samples import UNUSABLE, SeriesSamples
+            from umed.training.series_samples import UNUSABLE, SeriesSamples
 
             chosen = [one for one in self.scan.series if masked.usable(one)]
             found = SeriesSamples(chosen, masked.masks, masked.plan, self.limits)
@@ -153,7 +153,7 @@ class Job:
         return prepare(method, masked.plan, self.journal.store, self.request.generators, samples, self.progress)
 
     def _explain(self, method: Method) -> None:
-        from umed.generators import explain
+        from umed.methods.prepare import explain
 
         assert self.plan is not None
         self.plan = explain(method, self.plan)

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from umed.dicom.types import Scan, Series
-from umed.errors import ConfigError
-from umed.io.files import TEMPORARY, sha256
-from umed.records import GENERATORS, PLAN, TARGETS, Record, Store, blank, hash_of, write_json
-from umed.series.identity import Identity
-from umed.types import Outcome
+from umed.cases.records import GENERATORS, PLAN, TARGETS, Record, Store, blank, hash_of, write_json
+from umed.core.errors import ConfigError
+from umed.core.types import Outcome
+from umed.data.files import TEMPORARY, sha256
+from umed.deid.identity import Identity
+from umed.dicom.objects import Scan, Series
 
 AGAIN = "as in the earlier run"
 """Reason of what a resumed run finds in its records, which hold no reason: it might name somebody."""

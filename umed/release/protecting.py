@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from umed.dicom import files, pixels
-from umed.dicom.masks import Mask
-from umed.dicom.types import Instance, Limits, Series
-from umed.errors import BudgetError, InputError, VerificationError
-from umed.metrics import different
-from umed.planning import Plan
-from umed.release.figures import Figures
-from umed.series.spans import Slices, spans, value_range
-from umed.series.units import Unit, any_channel, open_unit
+from umed.cases.series_figures import Figures
+from umed.cases.spans import Slices, spans, value_range
+from umed.cases.units import Unit, any_channel, open_unit
+from umed.core.errors import BudgetError, InputError, VerificationError
+from umed.dicom.masks.series_masks import Mask
+from umed.dicom.objects import Instance, Limits, Series
+from umed.dicom.pixels import pixel_data
+from umed.dicom.read import reader
+from umed.plan.metrics import different
+from umed.plan.planning import Plan
 
 if TYPE_CHECKING:
     from umed.methods.base import Method
@@ -126,8 +127,8 @@ class _Files:
             self.sink(instance, values[None], changed)
             return
         if file not in self._open:
-            dataset = files.read(instance.path, self.limits, pixels=True)
-            self._open[file] = np.array(pixels.decode(dataset, self.limits)), set(), False
+            dataset = reader.read(instance.path, self.limits, pixels=True)
+            self._open[file] = np.array(pixel_data.decode(dataset, self.limits)), set(), False
         stack, frames, before = self._open[file]
         stack[frame] = values
         frames.add(frame)

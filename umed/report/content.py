@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from umed.planning import Plan
-from umed.proposals import is_proposal
-from umed.report.html import Page, Row
+from umed.cases.proposals import is_proposal
+from umed.plan.planning import Plan
+from umed.report.html import Page, ReportRow
 from umed.report.pictures import Picture
 from umed.report.plots import histogram
 
@@ -137,7 +137,7 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
     ]
 
 
-def case_row(case: Mapping[str, Any]) -> Row:
+def case_row(case: Mapping[str, Any]) -> ReportRow:
     """One line of the table of cases, from a case of the manifest."""
     steps = [(one["largest_step"], one["bound_stored"]) for one in case.get("files", ()) if one.get("bound_stored")]
     step, bound = max(steps, key=lambda pair: pair[0] / pair[1], default=(NAN, NAN))
@@ -150,7 +150,7 @@ def case_row(case: Mapping[str, Any]) -> Row:
         _cell(_figure(case, "voxels_changed"), "{:,.0f}"),
     ]
     reason = [str(case.get("reason", "")), "the mask is a proposal, not annotation" if is_proposal(case) else ""]
-    return Row(str(case["id"]), str(case["status"]), "; ".join(filter(None, reason)), cells)
+    return ReportRow(str(case["id"]), str(case["status"]), "; ".join(filter(None, reason)), cells)
 
 
 def _figure(case: Mapping[str, Any], name: str) -> float:

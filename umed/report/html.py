@@ -21,7 +21,7 @@ HINTS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class ReportRow:
     """One line of the table of cases.
 
     Args:
@@ -61,7 +61,7 @@ class Page:
     facts: Sequence[tuple[str, str]]
     why: Sequence[str]
     chart: str
-    rows: Sequence[Row]
+    rows: Sequence[ReportRow]
     pictures: Sequence[tuple[str, Picture]]
     warnings: Sequence[str] = field(default_factory=tuple)
     tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = field(default_factory=tuple)
@@ -150,7 +150,7 @@ def _figure(case: str, picture: Picture) -> str:
     )
 
 
-def _table(rows: Sequence[Row]) -> str:
+def _table(rows: Sequence[ReportRow]) -> str:
     heads = "".join(
         f'<th scope="col" title="{escape(HINTS.get(name, ""))}"><button type="button">{escape(name)}</button></th>'
         for name in HEADINGS

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from umed.benchmark.countermeasures.base import Moment
-from umed.benchmark.data import Samples
+from umed.benchmark.countermeasures.interface import Moment
+from umed.benchmark.victims.arrays import Samples
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from umed.benchmark.countermeasures.adversarial import AdversarialTraining, DdcAt
-from umed.benchmark.countermeasures.base import Moment
+from umed.benchmark.countermeasures.interface import Moment
 
 
 def batch(cases: int = 4, *spatial: int) -> tuple[torch.Tensor, torch.Tensor]:

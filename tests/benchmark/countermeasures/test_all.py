@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from umed import registry
-from umed.benchmark.countermeasures.base import Chain, Countermeasure, Moment, make_countermeasure
-from umed.benchmark.data import Samples
-from umed.errors import ConfigError
+from umed.benchmark.countermeasures.interface import Chain, Countermeasure, Moment, make_countermeasure
+from umed.benchmark.victims.arrays import Samples
+from umed.core import registry
+from umed.core.errors import ConfigError
 
 CPU = torch.device("cpu")
 QUICK: dict[str, dict[str, Any]] = {"d_vae": {"steps": 2, "width": 4}}

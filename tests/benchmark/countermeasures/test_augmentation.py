@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from umed.augmentation import nnunet_like
-from umed.benchmark.countermeasures.augmentation import (
+from umed.benchmark.countermeasures.augmented import (
     Augment,
     CutMix,
     Cutout,
@@ -17,7 +16,8 @@ from umed.benchmark.countermeasures.augmentation import (
     UEraser,
     class_shares,
 )
-from umed.benchmark.countermeasures.base import Moment
+from umed.benchmark.countermeasures.interface import Moment
+from umed.training.augment import nnunet_like
 
 
 def batch(cases: int = 4, *spatial: int) -> tuple[torch.Tensor, torch.Tensor]:

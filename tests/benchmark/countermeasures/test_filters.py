@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from umed.benchmark.countermeasures.base import Countermeasure
 from umed.benchmark.countermeasures.filters import Blur, LowPass, Median, NonLocalMeans, TotalVariation
-from umed.benchmark.data import Samples
+from umed.benchmark.countermeasures.interface import Countermeasure
+from umed.benchmark.victims.arrays import Samples
 
 
 def checkerboard(*spatial: int) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from umed.benchmark.countermeasures.projection import OrthogonalProjection, centred, join, separating, split
-from umed.benchmark.data import Samples
+from umed.benchmark.victims.arrays import Samples
 
 CPU = torch.device("cpu")
 

@@ -18,7 +18,7 @@ from umed.benchmark.price.fidelity import fidelity, ms_ssim
 from umed.benchmark.price.leakage import energy, leakage, overlap
 from umed.benchmark.price.pairs import Pair, read_pairs, slices
 from umed.benchmark.price.spectrum import radial, spectra
-from umed.errors import InputError
+from umed.core.errors import InputError
 
 
 def smooth(seed: int, shape: tuple[int, ...] = (48, 48)) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from umed.benchmark.countermeasures.base import Countermeasure, Moment, number, whole
+from umed.benchmark.countermeasures.interface import Countermeasure, Moment, number, whole
 
 REACH = 2.5
 """How far all steps together could go, in epsilons, where no step size is given (Madry et al.)."""

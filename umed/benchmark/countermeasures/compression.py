@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from umed.benchmark.countermeasures.base import Countermeasure, whole
+from umed.benchmark.countermeasures.interface import Countermeasure, whole
 
 LUMA = (0.299, 0.587, 0.114)
 """Share of red, green and blue in the brightness (ITU-R BT.601), as in JPEG."""

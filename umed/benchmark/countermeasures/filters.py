@@ -16,8 +16,8 @@ from scipy.ndimage import median_filter
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 from torch import Tensor
 
-from umed.benchmark.countermeasures.base import Countermeasure, number, whole
-from umed.config import require
+from umed.benchmark.countermeasures.interface import Countermeasure, number, whole
+from umed.core.config import require
 
 
 class Blur(Countermeasure):

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from umed.benchmark.countermeasures.base import Countermeasure, Normalise, number
-from umed.config import require
+from umed.benchmark.countermeasures.interface import Countermeasure, Normalise, number
+from umed.core.config import require
 
 
 class Window(Countermeasure):

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from umed.benchmark.countermeasures.base import Countermeasure, number, whole
-from umed.benchmark.data import Samples
+from umed.benchmark.countermeasures.interface import Countermeasure, number, whole
+from umed.benchmark.victims.arrays import Samples
 
 Item = TypeVar("Item")
 

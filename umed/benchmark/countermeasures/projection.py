@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from umed.benchmark.countermeasures.base import Countermeasure, whole
-from umed.benchmark.data import Samples
+from umed.benchmark.countermeasures.interface import Countermeasure, whole
+from umed.benchmark.victims.arrays import Samples
 
 BLOCKS = 20000
 """Most blocks that the regression looks at; a random choice where there are more."""

@@ -11,8 +11,8 @@ import torch.nn.functional as functional
 from monai.networks.layers import Conv
 from torch import Tensor, nn
 
-from umed.benchmark.countermeasures.base import Countermeasure, number, whole
-from umed.benchmark.data import Samples
+from umed.benchmark.countermeasures.interface import Countermeasure, number, whole
+from umed.benchmark.victims.arrays import Samples
 
 FIRST_RATE = 1.0
 """Nats a latent position in the first stage, as published."""

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from umed.benchmark.countermeasures.base import Countermeasure, number
+from umed.benchmark.countermeasures.interface import Countermeasure, number
 
 
 class Half(Countermeasure):

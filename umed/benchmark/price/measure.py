@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from umed.benchmark.data import load_samples
 from umed.benchmark.price.detector import detectability
 from umed.benchmark.price.features import drift
 from umed.benchmark.price.fidelity import fidelity
 from umed.benchmark.price.leakage import leakage
 from umed.benchmark.price.pairs import read_pairs
 from umed.benchmark.price.spectrum import spectra
-from umed.benchmark.scoring import dsc_table, mean_dsc
-from umed.errors import InputError
-from umed.types import Progress
+from umed.benchmark.victims.arrays import load_samples
+from umed.benchmark.victims.scoring import dsc_table, mean_dsc
+from umed.core.errors import InputError
+from umed.core.types import Progress
 
 WITHIN = 0.01
 """DSC that an authorised, clean-trained model may lose on protected images: one point."""

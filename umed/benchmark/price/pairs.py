@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from umed import io
-from umed.budget import make_budget
-from umed.config import from_mapping
-from umed.errors import InputError
-from umed.facts import open_case
-from umed.io.layouts import find_dataset
-from umed.manifest import read_manifest
-from umed.metrics import measure
-from umed.planning import Plan
-from umed.regions import plan_regions
+from umed.core.config import from_mapping
+from umed.core.errors import InputError
+from umed.data import formats
+from umed.data.layouts import find_dataset
+from umed.plan.budget import make_budget
+from umed.plan.facts import open_case
+from umed.plan.metrics import measure
+from umed.plan.planning import Plan
+from umed.plan.regions import plan_regions
+from umed.protect.manifest import read_manifest
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Pair:
         after: the same of what was published.
         roi: labelled voxels, ``(*spatial)`` bool.
         changed: voxels of which any channel differs, ``(*spatial)`` bool.
-        figures: what :func:`umed.metrics.measure` says of the first file.
+        figures: what :func:`umed.plan.metrics.measure` says of the first file.
     """
 
     id: str
@@ -72,7 +72,7 @@ def read_pairs(original: Path, protected: Path, ids: Sequence[str]) -> list[Pair
         after: list[NDArray[np.float32]] = []
         figures: dict[str, Any] = {}
         for volume, output in zip(opened.volumes, case.outputs, strict=True):
-            other = io.read(protected / output)
+            other = formats.read(protected / output)
             if other.stored.shape != volume.stored.shape:
                 raise InputError(f"{output}: expected {volume.stored.shape} values, got {other.stored.shape}.")
             budget = make_budget(volume, epsilon=plan.epsilon, range=plan.range, percentiles=plan.percentiles)

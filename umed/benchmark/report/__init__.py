@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from umed.benchmark.report.folder import Found, read_folder
 from umed.benchmark.report.page import render
-from umed.benchmark.tables import csv_table, latex_report, markdown_report
-from umed.io.files import atomic
+from umed.benchmark.report.report_folder import FoundResults, read_folder
+from umed.benchmark.results.tables import csv_table, latex_report, markdown_report
+from umed.data.files import atomic
 
 __all__ = ["Found", "read_folder", "write_benchmark_report", "write_files"]
 
@@ -28,7 +28,7 @@ def write_benchmark_report(folder: Path) -> Path:
     return write_files(read_folder(Path(folder)))
 
 
-def write_files(found: Found) -> Path:
+def write_files(found: FoundResults) -> Path:
     """Write the report of what was read already.
 
     Args:

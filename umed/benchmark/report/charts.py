@@ -6,14 +6,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from umed.benchmark.report.marks import CHARACTER, Series, bar, marker, svg, text, ticks, whisker, wrap
+from umed.benchmark.report.marks import CHARACTER, ChartLine, bar, marker, svg, text, ticks, whisker, wrap
 
 PANEL = (330, 236)
 """Width and height of one of several small charts."""
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 12.0, 26.0, 40.0
 
 
-def bars(groups: Sequence[str], series: Sequence[Series], label: str) -> str:
+def bars(groups: Sequence[str], series: Sequence[ChartLine], label: str) -> str:
     """Grouped bars with error bars, from 0 to 100 %.
 
     Args:
@@ -53,7 +53,7 @@ def bars(groups: Sequence[str], series: Sequence[Series], label: str) -> str:
 
 
 def panel(
-    series: Sequence[Series],
+    series: Sequence[ChartLine],
     title: str,
     across: str,
     up: str,
@@ -118,7 +118,7 @@ def panel(
     return svg(wide, high, f"{title}: {up} by {across}", parts, "panelled")
 
 
-def scatter(series: Sequence[Series], across: str, up: str, line: tuple[float, str] | None = None) -> str:
+def scatter(series: Sequence[ChartLine], across: str, up: str, line: tuple[float, str] | None = None) -> str:
     """Points with ranges, named in a column to the right that leaders join to them.
 
     Args:
@@ -162,7 +162,7 @@ def scatter(series: Sequence[Series], across: str, up: str, line: tuple[float, s
     return svg(wide, high, f"{up} by {across}", parts, "wide")
 
 
-def ranges(rows: Sequence[tuple[str, Sequence[Sequence[Series]]]], across: str) -> str:
+def ranges(rows: Sequence[tuple[str, Sequence[Sequence[ChartLine]]]], across: str) -> str:
     """Lines with marks on them, from 0 to 100 %.
 
     Args:

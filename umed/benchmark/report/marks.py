@@ -40,7 +40,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Series:
+class ChartLine:
     """Marks of one colour.
 
     Args:

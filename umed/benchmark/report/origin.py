@@ -9,15 +9,15 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from umed.benchmark.cells import Cell
-from umed.benchmark.report.folder import Found
 from umed.benchmark.report.parts import facts, folded
+from umed.benchmark.report.report_folder import FoundResults
+from umed.benchmark.results.cells import Cell
 
 LONGEST = 6000
 """Characters of the settings of one label that are shown; the cells hold them in full."""
 
 
-def origin(found: Found) -> str:
+def origin(found: FoundResults) -> str:
     """Command, hardware, commits, dates, seeds, versions and time.
 
     Args:

@@ -6,24 +6,18 @@ from __future__ import annotations
 from html import escape
 from importlib import resources
 
-from umed.benchmark.cells import CLEAN, NONE
-from umed.benchmark.overview import bottom_line, exclusions, worst_cases
-from umed.benchmark.report.folder import Found
 from umed.benchmark.report.origin import origin, settings
 from umed.benchmark.report.parts import cards, count
 from umed.benchmark.report.predictions import Gallery
-from umed.benchmark.report.sections import (
-    data_section,
-    notes_section,
-    price_section,
-    result_section,
-    victims_section,
-)
-from umed.benchmark.summary import EXCLUDING, LEARNT, LEAST_DROP, Summary
-from umed.benchmark.tables import EXPLAINED, percent
+from umed.benchmark.report.report_folder import FoundResults
+from umed.benchmark.report.sections import data_section, notes_section, price_section, result_section, victims_section
+from umed.benchmark.results.cells import CLEAN, NONE
+from umed.benchmark.results.overview import bottom_line, exclusions, worst_cases
+from umed.benchmark.results.summary import EXCLUDING, LEARNT, LEAST_DROP, Summary
+from umed.benchmark.results.tables import EXPLAINED, percent
 
 
-def render(found: Found) -> str:
+def render(found: FoundResults) -> str:
     """Make the page.
 
     Args:
@@ -81,7 +75,7 @@ def _warnings(summary: Summary) -> list[str]:
     return notes
 
 
-def _cards(found: Found) -> str:
+def _cards(found: FoundResults) -> str:
     summary = found.summary
     worst = worst_cases(summary)
     entries = []

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from umed.benchmark.tables import Grid
+from umed.benchmark.results.tables import TableGrid
 
 
 @dataclass(frozen=True)
-class Entry:
+class Datum:
     """One cell of a table.
 
     Args:
@@ -37,7 +37,7 @@ class Line:
         kind: ``"out"`` for what does not count, ``"clean"`` for controls.
     """
 
-    entries: Sequence[Entry]
+    entries: Sequence[Datum]
     kind: str = ""
 
 
@@ -90,10 +90,10 @@ def _line(line: Line) -> str:
     return f"<tr{kind}>{''.join(cells)}</tr>"
 
 
-def plain_table(name: str, grid: Grid) -> str:
+def plain_table(name: str, grid: TableGrid) -> str:
     """A table of texts, sortable; figures are sorted by the number that they begin with."""
     lines = [
-        Line([Entry(cell, None if i < grid.words else leading(cell)) for i, cell in enumerate(row)])
+        Line([Datum(cell, None if i < grid.words else leading(cell)) for i, cell in enumerate(row)])
         for row in grid.rows
     ]
     return table(name, grid.header, lines) if lines else ""

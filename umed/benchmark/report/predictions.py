@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from umed.benchmark.cells import CLEAN, NONE, Cell
-from umed.benchmark.statistics import as_array, mean_of
-from umed.benchmark.summary import Summary
-from umed.errors import InputError
+from umed.benchmark.results.cells import CLEAN, NONE, Cell
+from umed.benchmark.results.statistics import as_array, mean_of
+from umed.benchmark.results.summary import Summary
+from umed.core.errors import InputError
 from umed.report.pictures import outline
 
 LONGEST = 256

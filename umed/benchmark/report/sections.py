@@ -6,15 +6,15 @@ from __future__ import annotations
 import math
 from html import escape
 
-from umed.benchmark.cells import CLEAN, NONE
-from umed.benchmark.overview import CHOICE_WORDS, exclusions, overview, worst_cases
-from umed.benchmark.report import figures as drawn
-from umed.benchmark.report.folder import Found
+from umed.benchmark.report import charts_of_results as drawn
 from umed.benchmark.report.origin import remarks
-from umed.benchmark.report.parts import Entry, Line, bare, count, folded, panel, plain_table, table, tabs
+from umed.benchmark.report.parts import Datum, Line, bare, count, folded, panel, plain_table, table, tabs
 from umed.benchmark.report.predictions import Gallery
-from umed.benchmark.summary import Row, Summary, figures
-from umed.benchmark.tables import Grid, difference, distance, general, number, percent, price_grid, spread
+from umed.benchmark.report.report_folder import FoundResults
+from umed.benchmark.results.cells import CLEAN, NONE
+from umed.benchmark.results.overview import CHOICE_WORDS, exclusions, overview, worst_cases
+from umed.benchmark.results.summary import Summary, SummaryRow, figures
+from umed.benchmark.results.tables import TableGrid, difference, distance, general, number, percent, price_grid, spread
 
 LONGEST = 1500
 """Rows of the folded table of everything; a larger benchmark has them in table.csv alone."""
@@ -36,7 +36,7 @@ HINTS = {
     "cost": "DSC that the countermeasure costs the thief on clean data, points",
     "kept of clean": "DSC as a share of the clean control without countermeasure",
 }
-DASH = Entry("–", math.nan)
+DASH = Datum("–", math.nan)
 LEGEND = (
     '<p class="legend"><span><i class="key contour"></i>true outline</span>'
     '<span><i class="key guessed"></i>prediction, one tint a class</span>'
@@ -55,12 +55,12 @@ def result_section(summary: Summary) -> str:
     worst = worst_cases(summary)
     for one in sorted(worst, key=lambda one: (summary.data.index(one.row.data), one.row.dsc.mean)):
         row = one.row
-        entries = [*map(Entry, (row.method, row.data, row.victim, row.countermeasure, CHOICE_WORDS[row.choice]))]
-        entries += [Entry(spread(row), row.dsc.mean), Entry(_interval(row), row.dsc.low)]
+        entries = [*map(Datum, (row.method, row.data, row.victim, row.countermeasure, CHOICE_WORDS[row.choice]))]
+        entries += [Datum(spread(row), row.dsc.mean), Datum(_interval(row), row.dsc.low)]
         entries.append(_figure(row.control, "{:.1f}", 100))
         entries.append(_figure(row.dsc.mean / row.control if row.control > 0 else math.nan, "{:.0f} %", 100))
-        entries.append(Entry(f"{percent(one.plain)} of {percent(one.plain_control)}", one.plain))
-        entries.append(Entry(f"{one.tried} ({one.excluded})", one.tried))
+        entries.append(Datum(f"{percent(one.plain)} of {percent(one.plain_control)}", one.plain))
+        entries.append(Datum(f"{one.tried} ({one.excluded})", one.tried))
         lines.append(Line(entries))
     return "".join(parts) + bare("In figures, DSC in %", table("worst", header, lines, HINTS)) if lines else ""
 
@@ -84,38 +84,42 @@ def victims_section(summary: Summary) -> str:
     return f'<p class="say">{say}</p>{content}{more}'
 
 
-def _victim_line(summary: Summary, row: Row) -> Line:
+def _victim_line(summary: Summary, row: SummaryRow) -> Line:
     same = summary.pick(None, data=row.data, method=row.method, victim=row.victim, countermeasure=row.countermeasure)
     every = {one.choice: one for one in same}
     clean = row.method == CLEAN
     classes = ", ".join(f"{name} {percent(value)} %" for name, value in row.classes.items())
-    entries = [Entry(row.method), Entry(row.data), Entry(row.victim, flags=row.flags)]
-    entries.append(Entry(spread(row), row.dsc.mean, classes))
-    entries.append(Entry(_interval(row), row.dsc.low))
+    entries = [Datum(row.method), Datum(row.data), Datum(row.victim, flags=row.flags)]
+    entries.append(Datum(spread(row), row.dsc.mean, classes))
+    entries.append(Datum(_interval(row), row.dsc.low))
     for choice in ("best_clean", "best_protected"):
         one = every.get(choice)
-        entries.append(DASH if one is None else Entry(spread(one), one.dsc.mean))
+        entries.append(DASH if one is None else Datum(spread(one), one.dsc.mean))
     entries.append(DASH if clean else _figure(row.control, "{:.1f}", 100))
-    entries.append(DASH if clean else Entry(difference(row), row.difference.mean))
-    entries += [_figure(row.nsd.mean, "{:.1f}", 100), Entry(distance(row), row.hd95.mean), _figure(row.psnr, "{:.2f}")]
-    entries.append(Entry(f"{row.flat}/{len(row.seeds)}", row.flat))
-    entries.append(Entry(str(len(row.seeds)), len(row.seeds), ", ".join(map(str, row.seeds))))
+    entries.append(DASH if clean else Datum(difference(row), row.difference.mean))
+    entries += [
+        _figure(row.nsd.mean, "{:.1f}", 100),
+        Datum(distance(row), row.hd95.mean),
+        _figure(row.psnr, "{:.2f}"),
+    ]
+    entries.append(Datum(f"{row.flat}/{len(row.seeds)}", row.flat))
+    entries.append(Datum(str(len(row.seeds)), len(row.seeds), ", ".join(map(str, row.seeds))))
     return Line(entries, _kind(row))
 
 
-def _full_line(row: Row) -> Line:
+def _full_line(row: SummaryRow) -> Line:
     clean = row.method == CLEAN
-    entries = [Entry(row.method), Entry(row.data), Entry(row.victim, flags=row.flags)]
-    entries += [Entry(row.countermeasure), Entry(row.choice.replace("_", " "))]
-    entries += [Entry(spread(row), row.dsc.mean), Entry(_interval(row), row.dsc.low)]
+    entries = [Datum(row.method), Datum(row.data), Datum(row.victim, flags=row.flags)]
+    entries += [Datum(row.countermeasure), Datum(row.choice.replace("_", " "))]
+    entries += [Datum(spread(row), row.dsc.mean), Datum(_interval(row), row.dsc.low)]
     entries.append(DASH if clean else _figure(row.control, "{:.1f}", 100))
-    entries.append(DASH if clean else Entry(difference(row), row.difference.mean))
+    entries.append(DASH if clean else Datum(difference(row), row.difference.mean))
     entries += [_figure(row.brought_back, "{:.0f} %", 100), _figure(row.cost, "{:.1f}", 100)]
-    entries += [_figure(row.net, "{:.0f} %", 100), Entry(str(len(row.seeds)), len(row.seeds))]
+    entries += [_figure(row.net, "{:.0f} %", 100), Datum(str(len(row.seeds)), len(row.seeds))]
     return Line(entries, _kind(row))
 
 
-def data_section(found: Found, data: str, index: int, gallery: Gallery) -> str:
+def data_section(found: FoundResults, data: str, index: int, gallery: Gallery) -> str:
     """Charts and pictures of a data set."""
     summary, cells = found.summary, found.cells
     first = next(cell for cell in cells if cell.spec.data == data)
@@ -154,10 +158,15 @@ def _countermeasures(summary: Summary, data: str, index: int) -> str:
             if not one.victims:
                 continue
             ends = f"{percent(one.lowest)} to {percent(one.highest)}" if one.counted else "–"
-            entries = [Entry(name), Entry(method), _figure(one.mean, "{:.1f}", 100), Entry(ends, one.highest)]
+            entries = [
+                Datum(name),
+                Datum(method),
+                _figure(one.mean, "{:.1f}", 100),
+                Datum(ends, one.highest),
+            ]
             entries += [_figure(one.control, "{:.1f}", 100), _figure(one.brought_back, "{:.0f} %", 100)]
             entries += [_figure(one.cost, "{:.1f}", 100), _figure(one.net, "{:.0f} %", 100)]
-            entries.append(Entry(f"{len(one.counted)}/{one.victims}", len(one.counted)))
+            entries.append(Datum(f"{len(one.counted)}/{one.victims}", len(one.counted)))
             lines.append(Line(entries, "clean" if method == CLEAN else "" if one.counted else "out"))
     return table(f"counter{index}", header, lines, HINTS) if lines else ""
 
@@ -180,7 +189,7 @@ def price_section(summary: Summary) -> str:
             [data, method, name, *(general(one.get(what, math.nan)) for what in names)]
             for data, method, name, one in features
         ]
-        grid = Grid("", ["data", "method", "feature", *names], rows, 3)
+        grid = TableGrid("", ["data", "method", "feature", *names], rows, 3)
         title = f"Features in the ROI, protected against original ({len(rows)} rows)"
         parts.append(folded(title, plain_table("features", grid)))
     say = "Mean over the protected images: radially averaged power of the original, the protected and their difference."
@@ -188,7 +197,7 @@ def price_section(summary: Summary) -> str:
     return "".join(parts)
 
 
-def notes_section(found: Found, gallery: Gallery) -> str:
+def notes_section(found: FoundResults, gallery: Gallery) -> str:
     """Settings with flags, and notes of the cells."""
     parts = []
     for flag, flagged in exclusions(found.summary).items():
@@ -201,13 +210,13 @@ def notes_section(found: Found, gallery: Gallery) -> str:
     return "".join(parts) + (f'<div class="panel"><ul>{items}</ul></div>' if notes else "")
 
 
-def _interval(row: Row) -> str:
+def _interval(row: SummaryRow) -> str:
     return "–" if math.isnan(row.dsc.low) else f"{percent(row.dsc.low)} to {percent(row.dsc.high)}"
 
 
-def _figure(value: float, pattern: str, factor: float = 1.0) -> Entry:
-    return Entry(number(factor * value, pattern), value)
+def _figure(value: float, pattern: str, factor: float = 1.0) -> Datum:
+    return Datum(number(factor * value, pattern), value)
 
 
-def _kind(row: Row) -> str:
+def _kind(row: SummaryRow) -> str:
     return "out" if not row.counts else "clean" if row.method == CLEAN else ""

@@ -12,9 +12,9 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-from umed.benchmark.recipe import EXTERNAL, Recipe
-from umed.errors import ConfigError, did_you_mean
-from umed.registry import resolve
+from umed.benchmark.grid.recipe import EXTERNAL, Recipe
+from umed.core.errors import ConfigError, did_you_mean
+from umed.core.registry import resolve
 
 DIVISORS = {"unetr": 16, "swin_unetr": 32, "flexible_unet": 32, "strided_unet": 8, "attention_unet": 8}
 DEFAULT_DIVISOR = 16
@@ -108,7 +108,7 @@ def check_victim(recipe: Recipe, *, spatial_dims: int, in_channels: int, classes
         ConfigError: when it cannot be built, cannot take the crop, or gives something else than logits.
     """
     if recipe.net in EXTERNAL:
-        from umed.benchmark.external import check_external
+        from umed.benchmark.victims.external import check_external
 
         check_external(recipe, spatial_dims)
         return

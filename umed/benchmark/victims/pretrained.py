@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from umed.errors import ConfigError, InputError
+from umed.core.errors import ConfigError, InputError
 
 ENCODERS: dict[str, tuple[str, ...]] = {
     "unet": ("conv_0", "down_"),

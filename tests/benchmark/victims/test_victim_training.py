@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from umed.benchmark.countermeasures.interface import Chain, Countermeasure, Moment
+from umed.benchmark.grid.recipe import Recipe
+from umed.benchmark.victims import build_victim
+from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.ready import Batches, Ready, crop, crop_size, make_ready, z_score
+from umed.benchmark.victims.scoring import dsc_table, mean_dsc, predict, score
+from umed.benchmark.victims.victim_training import train_mode, train_victim
+from umed.training.bilevel import segmentation_loss
+
+CPU = torch.device("cpu")
+
+
+def blobs(spatial: tuple[int, ...], cases: int = 6, channels: int = 1) -> Samples:
+    """Bright boxes on noise, which any network learns at once."""
+    draw = torch.Generator().manual_seed(0)
+    images, labels = [], []
+    for _ in range(cases):
+        label = torch.zeros(spatial, dtype=torch.uint8)
+        label[tuple(slice(n // 4, n // 4 + n // 2) for n in spatial)] = 1
+        labels.append(label)
+        images.append(torch.randn((channels, *spatial), generator=draw) * 0.3 + 2 * label)
+    return Samples(tuple(f"c{k}" for k in range(cases)), tuple(images), tuple(labels), 2)
+
+
+def ready(spatial: tuple[int, ...], cases: int = 6) -> Ready:
+    return make_ready(blobs(spatial, cases), Chain())
+
+
+def network(dims: int, recipe: Recipe) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_victim(recipe, spatial_dims=dims, in_channels=1, classes=2, patch=(32,) * dims)
+
+
+@pytest.mark.parametrize("spatial", [(32, 40), (17, 20, 12)])
+def test_a_victim_learns_and_the_same_seed_gives_the_same_curve(spatial: tuple[int, ...]) -> None:
+    data, recipe = ready(spatial), Recipe(width=4, steps=18, batch=2, learning_rate=2e-2, checkpoints=3)
+    seen: list[int] = []
+    sets = {"clean": data, "protected": data}
+    runs = [
+        train_victim(
+            network(len(spatial), recipe),
+            data,
+            recipe=recipe,
+            validation=sets,
+            divisor=16,
+            progress=lambda step, steps, loss: seen.append(step),
+        )
+        for _ in range(2)
+    ]
+    first, again = runs
+    assert seen == 2 * list(range(1, 19)) and len(first.loss) == 18
+    assert first.loss == again.loss and first.validation == again.validation
+    assert first.loss[-1] < first.loss[0]
+    assert [step for step, _ in first.validation] == [6, 12, 18]
+    assert set(first.steps) == {"last", "best_clean", "best_protected"} and first.steps["last"] == 18
+    assert first.steps["best_clean"] == first.steps["best_protected"]  # both sets are the same here
+    best = max(scores["clean"] or 0 for _, scores in first.validation)
+    assert dict(first.validation)[first.steps["best_clean"]]["clean"] == best > (0.6 if len(spatial) == 2 else 0.2)
+    assert len(first.curve(5)) == 5 and first.curve(50) == tuple(round(loss, 4) for loss in first.loss)
+
+
+class Shout(Countermeasure):
+    """Mixes labels, asks for the loss, and stops at the second checkpoint."""
+
+    name = "shout"
+
+    def __init__(self) -> None:
+        self.moments: list[Moment] = []
+        self.losses: list[torch.Tensor] = []
+
+    def batch(self, image: torch.Tensor, label: torch.Tensor, moment: Moment) -> tuple[torch.Tensor, torch.Tensor]:
+        image = image.clone().requires_grad_()
+        loss = moment.loss(image, label)
+        assert moment.predict(image).shape == label.shape
+        (gradient,) = torch.autograd.grad(loss.sum(), image)
+        self.moments.append(moment)
+        self.losses.append(loss.detach())
+        assert float(gradient.abs().sum()) > 0
+        soft = torch.nn.functional.one_hot(label[:, 0], moment.classes).movedim(-1, 1).float()
+        return image.detach(), 0.5 * soft + 0.5 * soft.flip(0)
+
+    def stop(self, validation: list[float]) -> bool:  # type: ignore[override]
+        return len(validation) == 2
+
+
+def test_a_countermeasure_sees_the_loss_of_each_case_and_may_stop() -> None:
+    data, recipe = ready((32, 32)), Recipe(net="batchnorm_unet", width=4, steps=9, batch=3, checkpoints=3)
+    net, shout = network(2, recipe), Shout()
+    before = {name: value.clone() for name, value in net.named_buffers()}
+    train_victim(
+        net, data, recipe=replace(recipe, steps=1, checkpoints=1), chain=Chain([shout]), divisor=16
+    )  # one step moves the statistics once, the attack does not
+    counts = [value for name, value in net.named_buffers() if name.endswith("num_batches_tracked")]
+    assert before and {int(count) for count in counts} == {1}
+    done = train_victim(net, data, recipe=recipe, validation={"clean": data}, chain=Chain([Shout()]), divisor=16)
+    assert len(done.loss) == done.steps["last"] == 6
+    assert shout.losses[0].shape == (3,) and shout.moments[0].scale.shape == (3, 1, 1, 1)
+    assert shout.moments[0].progress == 0 and shout.moments[0].classes == 2
+
+
+def test_loss_of_each_case_averages_to_that_of_soft_and_hard_labels_alike() -> None:
+    logits, label = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 1, 8, 8))
+    soft = torch.nn.functional.one_hot(label[:, 0], 3).movedim(-1, 1).float()
+    assert torch.allclose(segmentation_loss(logits, label), segmentation_loss(logits, soft))
+
+
+def test_frozen_parts_stay_in_evaluation_mode() -> None:
+    net = torch.nn.Sequential(torch.nn.BatchNorm2d(1), torch.nn.BatchNorm2d(1))
+    train_mode(net.eval(), [net[0]])
+    assert not net[0].training and net[1].training
+
+
+def test_z_score_gives_the_factor_and_ready_the_full_scale() -> None:
+    image = torch.rand(2, 9, 9) * torch.tensor([1.0, 200.0]).reshape(2, 1, 1)
+    done, factor = z_score(image)
+    assert torch.allclose(done.std((1, 2), correction=0), torch.ones(2)) and done.mean().abs() < 1e-5
+    assert torch.allclose((image * factor).std((1, 2), correction=0), torch.ones(2))
+    samples = Samples(("a",), (image,), (torch.zeros(9, 9, dtype=torch.uint8),), 2, scales=(255.0,))
+    assert torch.allclose(make_ready(samples, Chain()).scales[0], 255 * factor.flatten())
+
+
+def test_batches_do_not_depend_on_the_pixels() -> None:
+    clean = ready((40, 40))
+    other = replace(clean, images=tuple(image + 0.5 for image in clean.images))
+    recipe = Recipe(batch=3, patch=(32, 32))
+    one, two = Batches(clean, recipe, seed=5), Batches(other, recipe, seed=5)
+    for _ in range(4):
+        (first, label, scale), (second, same, _) = one.draw(), two.draw()
+        assert first.shape == (3, 1, 32, 32) and torch.equal(label, same) and scale.shape == (3, 1, 1, 1)
+        assert torch.allclose(second - first, torch.full_like(first, 0.5), atol=1e-5)
+
+
+def test_crops_are_multiples_and_never_too_small() -> None:
+    assert crop_size([(100, 90)], (64, 64), 16) == (64, 64)
+    assert crop_size([(20, 90), (50, 10)], (64, 64), 32) == (64, 64)
+    assert crop_size([(5, 5, 5)], None, 8) == (8, 8, 32)
+
+
+def test_crop_pads_what_is_smaller_and_cuts_what_is_larger() -> None:
+    image = torch.arange(1.0, 1 + 6 * 20).reshape(1, 6, 20)
+    window, label = crop(image, (image[0] > 0).to(torch.uint8), (8, 16), torch.Generator().manual_seed(0))
+    assert window.shape == (1, 8, 16) and label.shape == (1, 8, 16)
+    assert torch.equal(window > 0, label > 0) and int((window > 0).sum()) == 6 * 16
+
+
+def test_predictions_come_back_on_the_grid_that_is_asked_for() -> None:
+    net = network(2, Recipe(width=4))
+    images = [torch.rand(1, 19, 33), torch.rand(1, 19, 33), torch.rand(1, 40, 33)]
+    answers = predict(net, images, CPU, (32, 32), [(19, 33), (38, 65), (40, 33)])
+    assert [answer.shape for answer in answers] == [(19, 33), (38, 65), (40, 33)]
+    alone = predict(net, images[1:2], CPU, (32, 32), [(38, 65)])
+    assert torch.equal(alone[0], answers[1])  # pictures of one size go together, and do not see each other
+
+
+def test_dsc_by_hand_and_absent_classes_do_not_count() -> None:
+    truth = torch.zeros(16, 16, dtype=torch.uint8)
+    truth[:8] = 1
+    answer = torch.zeros(16, 16, dtype=torch.uint8)
+    answer[:4] = 1
+    assert dsc_table([answer], [truth], 3) == ((round(2 * 4 / (4 + 8), 6), None),)
+    assert mean_dsc(((0.5, None), (0.7, None))) == pytest.approx(0.6)
+    assert mean_dsc(((None,),)) is None
+    assert dsc_table([truth * 0], [truth], 2) == ((0.0,),)
+
+
+def test_surface_figures_by_hand() -> None:
+    truth, answer = (torch.zeros(32, 32, dtype=torch.uint8) for _ in range(2))
+    truth[8:24, 8:24] = 1
+    answer[8:24, 10:26] = 1  # moved by two pixels of 1.5 mm
+    data = Ready(("a",), (), (), (truth,), (), 2, ((1.0, 1.5),), "mm")
+    moved = score([answer], data, 7, 1.0)
+    assert moved.step == 7 and moved.hd95 == ((3.0,),)
+    assert 0.2 < (moved.nsd[0][0] or 0) < 0.9  # two of four sides lie off
+    assert score([answer], data, 7, 3.0).nsd == ((1.0,),) and score([truth], data, 7, 0.1).hd95 == ((0.0,),)
+    nothing = score([truth * 0], data, 7, 1.0)
+    assert nothing.hd95 == ((None,),) and nothing.nsd == ((0.0,),) and nothing.dsc == ((0.0,),)
+    assert score([answer], replace(data, classes=3), 7, 1.0).nsd[0][1] is None

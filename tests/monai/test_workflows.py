@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each configuration runs, shrunk by overrides."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow, ckpt_export, run, verify_net_in_out
+
+from tests.release_files import hospital
+from umed.core.errors import InputError
+from umed.monai.workflows import choose_input, load_weights
+from umed.networks.perturber import UMedPerturber
+from umed.protect.verify import verify
+
+ROOT = Path(__file__).resolve().parents[2] / "monai_bundle"
+CONFIGS = ROOT / "configs"
+SMALL = {"iterations": 2, "batch_size": 1, "patch_size": [32, 32, 32], "surrogates": ["unet"]}
+"""Override that shrinks a training to seconds."""
+
+
+@pytest.fixture(scope="module")
+def trained(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The generators that train.yaml writes, after two epochs of one iteration."""
+    output = tmp_path_factory.mktemp("models")
+    overrides = {"dataset_dir": str(phantom), "output_dir": str(output), "training": SMALL, "quiet": True}
+    run(config_file=str(CONFIGS / "train.yaml"), **overrides, **{"train#trainer#max_epochs": 2})
+    return output
+
+
+def test_protect_and_verify(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "out"
+    overrides = {"dataset_dir": str(phantom), "output_dir": str(output), "method": "checkerboard", "probe": False}
+    run("protect", config_file="configs/protect.yaml", **overrides)
+    said = capsys.readouterr().out
+    assert "2 protected" in said and "PSNR" in said and "report.html" in said
+    assert (output / "umed" / "manifest.json").is_file() and (output / "umed" / "report.html").is_file()
+    run("verify", config_file="configs/protect.yaml", **overrides)
+
+
+def test_protect_without_data_makes_the_phantom(tmp_path: Path) -> None:
+    folder = Path(choose_input("", tmp_path / "out", cases=1))
+    assert folder == tmp_path / "out_input" and (folder / "dataset.json").is_file()
+    assert choose_input("given", tmp_path / "out") == "given"
+
+
+def test_train_writes_generators_and_checkpoints(trained: Path) -> None:
+    assert (trained / "umed.pt").is_file()
+    assert list((trained / "checkpoints").glob("*.pt"))
+
+
+def test_inference_writes_directions(phantom: Path, trained: Path, tmp_path: Path) -> None:
+    overrides = {"dataset_dir": str(phantom), "output_dir": str(tmp_path), "checkpoint": str(trained / "umed.pt")}
+    run(config_file="configs/inference.yaml", **overrides)
+    directions = [torch.load(path, weights_only=True) for path in sorted(tmp_path.glob("*.pt"))]
+    assert len(directions) == 2
+    for direction in directions:
+        assert direction.shape[0] == 1 and direction.ndim == 4
+        assert 0.5 < direction.abs().max() <= 1 and (direction == 0).any()
+
+
+def test_generators_of_train_protect_without_training(phantom: Path, trained: Path, tmp_path: Path) -> None:
+    generators = tmp_path / "generators"
+    generators.mkdir()
+    (generators / "umed.pt").write_bytes((trained / "umed.pt").read_bytes())
+    overrides = {"dataset_dir": str(phantom), "output_dir": str(tmp_path / "out"), "generators": str(generators)}
+    run("protect", config_file="configs/protect.yaml", probe=False, **overrides)
+    assert (tmp_path / "out" / "umed" / "generators" / "umed.pt").read_bytes() == (trained / "umed.pt").read_bytes()
+
+
+def test_required_properties(phantom: Path, tmp_path: Path) -> None:
+    meta = "configs/metadata.json"
+    for file, kind in (("train", "train"), ("inference", "infer")):
+        workflow = ConfigWorkflow(
+            f"configs/{file}.yaml",
+            meta_file=meta,
+            workflow_type=kind,
+            dataset_dir=str(phantom),
+            output_dir=str(tmp_path),
+        )
+        workflow.parser["training" if kind == "train" else "checkpoint"] = SMALL if kind == "train" else ""
+        workflow.initialize()
+        assert workflow.check_properties() == []
+
+
+def test_network_has_the_shapes_of_the_metadata() -> None:
+    verify_net_in_out("network_def", "configs/metadata.json", "configs/inference.yaml", device="cpu", n=4)
+
+
+def test_checkpoint_exports_to_the_same_network(trained: Path, tmp_path: Path) -> None:
+    checkpoint = str(trained / "umed.pt")
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "model.ts"),
+        ckpt_file=checkpoint,
+        meta_file="configs/metadata.json",
+        config_file="configs/inference.yaml",
+        key_in_ckpt="weights",
+        use_trace=True,
+        input_shape=[1, 7, 16, 16, 16],
+    )
+    exported = torch.jit.load(str(tmp_path / "model.ts"))
+    network = load_weights(UMedPerturber(3, 1, 4), checkpoint).eval()
+    stacked = torch.rand(1, 7, 16, 16, 16)
+    stacked[:, 4:] = 0
+    assert torch.allclose(exported(stacked), network(stacked), atol=1e-5)
+
+
+def test_weights_of_another_network_are_refused(trained: Path) -> None:
+    with pytest.raises(InputError, match="network_def"):
+        load_weights(UMedPerturber(3, 1, 2), trained / "umed.pt")
+    with pytest.raises(InputError, match="expected trained generators, got no file"):
+        load_weights(UMedPerturber(3, 1, 2), trained / "nothing.pt")
+
+
+def test_benchmark_runs_a_grid(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(
+        "data: {volumes: {phantom: {cases: 5, size: [24, 24, 16]}}}\nmethods: [random]\nvictims: [unet]\n"
+        "training: {width: 4, batch: 1, steps: 1, patch: [32, 32, 16], checkpoints: 1}\nprice: false\n"
+    )
+    overrides = {"grid": str(grid), "output_dir": str(tmp_path / "out"), "quiet": True}
+    run("benchmark", config_file="configs/evaluate.yaml", **overrides, dry_run=True)
+    assert "2 of 2 cells are left" in capsys.readouterr().out and not (tmp_path / "out").exists()
+    run("benchmark", config_file="configs/evaluate.yaml", **overrides, changes={"seeds": [3]})
+    assert "2 of 2 cells are done" in capsys.readouterr().out and (tmp_path / "out" / "report.html").is_file()
+    assert len(list((tmp_path / "out" / "cells").glob("*seed3*.json"))) == 2
+
+
+@pytest.mark.slow
+def test_misspelt_override_is_rejected(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "monai.bundle", "run", "protect", "--config_file", "configs/protect.yaml"]
+    done = subprocess.run(
+        [*command, "--epsilonn", "8", "--output_dir", str(tmp_path / "out")], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "epsilon" in done.stderr and not (tmp_path / "out").exists()
+
+
+TINY = "{epochs: 4}"
+
+
+def test_unseg_is_trained_and_applied(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "generator")
+    small = {"encoder": "tiny", "options": {"epochs": 4}, "training": {"iterations": 4, "batch_size": 1}, "quiet": True}
+    run(config_file="configs/train_unseg.yaml", dataset_dir=str(phantom), output_dir=out, **small)
+    assert "without pretrained weights" in capsys.readouterr().out
+    protected = str(tmp_path / "out")
+    given = {"dataset_dir": str(phantom), "output_dir": protected, "method": "unseg", "generators": out, "quiet": True}
+    run("protect", config_file="configs/protect.yaml", **given)
+    manifest = json.loads((tmp_path / "out" / "umed" / "manifest.json").read_text())
+    assert "Segment Anything without pretrained weights" in manifest["method"] and verify(phantom, protected).ok
+
+
+def test_unseg_is_trained_on_dicom_with_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, masks = hospital(tmp_path / "in"), tmp_path / "masks"
+    masks.mkdir()
+    (source / "seg.dcm").rename(masks / "seg.dcm")
+    small = {"encoder": "tiny", "options": {"epochs": 4}, "training": {"iterations": 4, "batch_size": 1}, "quiet": True}
+    given = {"dataset_dir": str(source), "masks": str(masks), "output_dir": str(tmp_path / "generator")}
+    run(config_file="configs/train_unseg.yaml", **given, **small)
+    assert "4 pictures or slices" in capsys.readouterr().out and (tmp_path / "generator" / "unseg.pt").is_file()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_universal_generator(phantom: Path, tmp_path: Path) -> None:
+    extra = tmp_path / "extra.yaml"
+    extra.write_text(
+        f"dataset_dir: {phantom}\noutput_dir: {tmp_path / 'models'}\nquiet: true\nencoder: tiny\noptions: {TINY}\n"
+        "training: {iterations: 4, batch_size: 1}\n",
+        encoding="utf-8",
+    )
+    said = _two_processes(["configs/train_unseg.yaml", "configs/multi_gpu_train.yaml", str(extra)])
+    assert "next: umed protect" in said[0] and "next: umed protect" not in said[1]
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["training.json", "unseg.pt"]
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_generator(phantom: Path, tmp_path: Path) -> None:
+    extra = tmp_path / "extra.yaml"
+    extra.write_text(
+        f"dataset_dir: {phantom}\noutput_dir: {tmp_path / 'models'}\ntraining: {SMALL}\nquiet: true\n"
+        'run:\n  - "$@train#trainer.run()"\n  - "$workflows.save_generators(@method, @output_dir)"\n'
+        "  - \"$print('codes', @method.perturber.codes.sum().item())\"\n",
+        encoding="utf-8",
+    )
+    said = _two_processes(["configs/train.yaml", "configs/multi_gpu_train.yaml", str(extra)])
+    codes = [line for text in said for line in text.splitlines() if line.startswith("codes")]
+    assert len(codes) == 2 and codes[0] == codes[1]
+    assert "generators:" in said[0] and "generators:" not in said[1] and (tmp_path / "models" / "umed.pt").is_file()
+
+
+def _two_processes(files: list[str]) -> tuple[str, ...]:
+    """What each of two processes says that train together."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    given = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(files)]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    ranks = [  # what torchrun does, without importing torch a third time
+        subprocess.Popen(command, env={**given, "RANK": str(n), "LOCAL_RANK": str(n)}, **pipes) for n in range(2)
+    ]
+    try:
+        said, errors = zip(*(rank.communicate(timeout=600) for rank in ranks), strict=True)
+    finally:
+        for rank in ranks:
+            rank.kill()
+    assert [rank.returncode for rank in ranks] == [0, 0], errors[0][-2000:] + errors[1][-2000:]
+    return said

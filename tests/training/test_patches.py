@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from umed.plan.regions import make_regions
+from umed.training.patches import Patches, Sample
+
+
+def make_sample(shape: tuple[int, ...], case_id: str = "a", channels: int = 1) -> Sample:
+    rng = np.random.default_rng(len(shape))
+    labels = np.zeros(shape, np.int16)
+    labels[tuple(slice(n // 3, n // 2) for n in shape)] = 1
+    regions = make_regions(labels, radius=2, radius_unit="px", spacing=(1.0,) * len(shape))
+    box = regions.labels.shape
+    return Sample(rng.random((channels, *box), dtype=np.float32), regions, case_id, (4,) * channels)
+
+
+@pytest.mark.parametrize(
+    ("shape", "patch", "axis"),
+    [((40, 30), (16, 16), None), ((30, 24, 20), (16, 8, 40), None), ((30, 24, 20), (16, 24), 1)],
+)
+def test_patches_have_the_asked_size_and_hold_foreground(
+    shape: tuple[int, ...], patch: tuple[int, ...], axis: int | None
+) -> None:
+    patches = Patches([make_sample(shape, channels=2)], patch_size=patch, batch_size=3, iterations=5, slice_axis=axis)
+    for batch in patches:
+        assert batch.image.shape == (3, 2, *patch) and batch.labels.shape == (3, 1, *patch)
+        assert (batch.labels > 0).flatten(1).any(1).all()
+        assert len(batch.origins) == 3 and len(batch.origins[0]) == len(patch)
+        assert batch.steps.shape == (3, 2, *[1] * len(patch)) and (batch.steps == 4).all()
+
+
+def test_a_batch_depends_on_seed_iteration_and_rank_alone() -> None:
+    sample = make_sample((40, 30))
+
+    def draw(seed: int, rank: int) -> Patches:
+        return Patches([sample], patch_size=(16, 16), batch_size=4, iterations=9, seed=seed, rank=rank)
+
+    first, again = draw(1, 0), draw(1, 0)
+    list(again)  # drawing others in between changes nothing
+    assert torch.equal(first[5].image, again[5].image)
+    for other in (draw(2, 0)[5], draw(1, 1)[5], first[6]):
+        assert not torch.equal(first[5].image, other.image)
+
+
+def test_origins_name_the_place_in_the_file() -> None:
+    sample = make_sample((64, 48))
+    grid = np.stack(np.meshgrid(*(np.arange(s.start, s.stop) for s in sample.regions.box), indexing="ij"))
+    known = Sample(grid.astype(np.float32), sample.regions, "a", (None, None))
+    batch = Patches([known], patch_size=(8, 8), batch_size=6, iterations=1)[0]
+    for image, origin in zip(batch.image, batch.origins, strict=True):
+        assert [int(v) for v in image[:, 0, 0]] == list(origin)
+    assert (batch.steps == 0).all()
+
+
+def test_no_samples_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Patches([], patch_size=(8, 8), batch_size=1, iterations=1)

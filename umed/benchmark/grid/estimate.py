@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long a benchmark will take: from cells of the same kind that are done, else from a few measured steps."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from umed.benchmark.grid.assemble import cost
+from umed.benchmark.grid.jobs import CellJob
+from umed.benchmark.grid.recipe import Recipe
+from umed.benchmark.results.cells import read_cell
+from umed.benchmark.victims import EXTERNAL, build_victim, make_optimizer
+from umed.core.errors import InputError, UmedError
+from umed.training.bilevel import segmentation_loss
+
+MEASURED = 2
+AROUND = 1.2
+"""A cell's time over that of its training steps: reading, predicting and scoring."""
+
+
+class TimeEstimate:
+    """Seconds of cells that are not done yet.
+
+    Args:
+        shapes: crop size, channels and classes of each data set, as
+            :func:`umed.benchmark.grid.assemble.check_grid` saw it.
+        device: torch device of the trainings, ``None`` where they are on other machines, which cannot be measured here.
+    """
+
+    def __init__(self, shapes: dict[tuple[str, str], tuple[tuple[int, ...], int, int]], device: str | None) -> None:
+        self.shapes = shapes
+        self.device = device
+        self._seconds: dict[tuple[str, str], float] = {}
+
+    def note(self, job: CellJob) -> None:
+        """Take the time a step from a cell, if it is done."""
+        if not job.done:
+            return
+        try:
+            total = read_cell(job.file).seconds.get("total", 0.0)
+        except InputError:
+            return
+        if total:
+            self._seconds[self._kind(job)] = total / (job.recipe.steps * cost(job))
+
+    def cell(self, job: CellJob) -> float:
+        """Seconds that a cell will take.
+
+        Args:
+            job: a cell.
+
+        Returns:
+            Seconds; 0 for a cell that is done, NaN where nothing of its kind was run and nothing can be measured.
+        """
+        if job.done:
+            return 0.0
+        kind = self._kind(job)
+        if kind not in self._seconds:
+            shape = self.shapes[job.data.name, job.spec.victim]
+            self._seconds[kind] = self._measure(job.recipe, *shape)
+        return self._seconds[kind] * job.recipe.steps * cost(job)
+
+    def _measure(self, recipe: Recipe, patch: tuple[int, ...], channels: int, classes: int) -> float:
+        if self.device is None or recipe.net in EXTERNAL:
+            return float("nan")
+        try:
+            return AROUND * step_seconds(recipe, patch, channels, classes, self.device)
+        except (RuntimeError, ValueError, UmedError):  # out of memory beside a training, say: an estimate stops nothing
+            return float("nan")
+
+    @staticmethod
+    def _kind(job: CellJob) -> tuple[str, str]:
+        return job.data.name, job.spec.victim
+
+
+def step_seconds(recipe: Recipe, patch: tuple[int, ...], channels: int, classes: int, device: str) -> float:
+    """Measure training steps of a victim on random numbers.
+
+    Args:
+        recipe: of the victim.
+        patch: size of its crops.
+        channels: of the images.
+        classes: background included.
+        device: torch device.
+
+    Returns:
+        Seconds a step.
+    """
+    dims = len(patch)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_victim(recipe, spatial_dims=dims, in_channels=channels, classes=classes, patch=patch)
+        image = torch.rand(recipe.batch, channels, *patch)
+    network = network.to(device).train()
+    optimizer = make_optimizer(network, recipe)
+    label = torch.zeros(recipe.batch, 1, *patch, dtype=torch.long, device=device)
+    begin = 0.0
+    for step in range(MEASURED + 1):
+        if step == 1:
+            begin = time.perf_counter()  # the first step allocates
+        optimizer.zero_grad()
+        with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=recipe.bfloat16):
+            output = network(image.to(device))
+        torch.autograd.backward(segmentation_loss(output.float(), label))
+        optimizer.step()
+    return (time.perf_counter() - begin) / MEASURED
+
+
+def words(seconds: float) -> str:
+    """A duration for people.
+
+    >>> words(40), words(600), words(8000), words(float("nan"))
+    ('40 s', '10 min', '2 h 13 min', 'unknown')
+    """
+    if seconds != seconds:
+        return "unknown"
+    minutes = round(seconds / 60)
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{minutes} min"
+        if minutes < 90
+        else f"{minutes // 60} h {minutes % 60} min"
+    )

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a victim is built and trained, as plain values; no torch, so that a grid can be read and checked at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from umed.core.config import require
+
+EXTERNAL = frozenset({"nnunet"})
+"""Victims that bring their own training; see :mod:`umed.benchmark.victims.external`."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Where a victim's weights come from before it sees what was published. One of the two must be given.
+
+    Args:
+        data: name of another data set of the grid, on whose clean cases the same network is trained first.
+        checkpoint: file with a state dict of the network, or one that holds it under ``state_dict`` or ``model``.
+        steps: optimiser steps of the first training; the victim's own number if ``None``.
+    """
+
+    data: str | None = None
+    checkpoint: str | None = None
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        given = (self.data is not None) + (self.checkpoint is not None)
+        require(given == 1, "pretrained", "either data or checkpoint", f"{given} of them")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a victim is built and trained.
+
+    Args:
+        net: name of the victim in the registry, or ``"custom"`` with a ``target``.
+        target: dotted path of a class or function that takes ``spatial_dims``, ``in_channels``, ``out_channels`` and
+            the options (``_target_`` in a grid).
+        options: further keyword arguments of the network's builder.
+        width: channels at the first level, for builders that take it.
+        steps: optimiser steps, the same for clean and protected data.
+        batch: images a step.
+        learning_rate: at the start; decays as ``(1 - t)^0.9`` (nnU-Net's poly schedule, arXiv 1809.10486).
+        optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"`` (Nesterov momentum 0.99, as nnU-Net).
+        weight_decay: of the optimizer.
+        patch: size of the random crops, at most the largest size in the training set, which is also what ``None``
+            means. Smaller images are padded.
+        flips: whether each axis is flipped with probability 1/2.
+        bfloat16: mixed precision on a CPU that multiplies bfloat16 in hardware (GPUs always use float16).
+        checkpoints: how often the validation cases are scored, evenly spaced, the last step included.
+        pretrained: where the weights come from, ``None`` for from scratch.
+        freeze: ``"encoder"`` keeps the pretrained encoder as it is.
+    """
+
+    net: str = "unet"
+    target: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    width: int = 8
+    steps: int = 1000
+    batch: int = 4
+    learning_rate: float = 2e-3
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    weight_decay: float = 0.0
+    patch: tuple[int, ...] | None = None
+    flips: bool = True
+    bfloat16: bool = False
+    checkpoints: int = 5
+    pretrained: Pretrained | None = None
+    freeze: Literal["none", "encoder"] = "none"
+
+    def __post_init__(self) -> None:
+        for name in ("width", "steps", "batch", "checkpoints"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        require(self.learning_rate > 0, "learning_rate", "a positive number", self.learning_rate)
+        require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
+        require(self.freeze == "none" or self.pretrained is not None, "freeze", "pretrained weights", "none")
+        require((self.target is not None) == (self.net == "custom"), "target", "_target_ or a name", self.net)

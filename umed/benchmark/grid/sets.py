@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The data sets of a grid: found, cut to the cases that are wanted, split, and hashed; sources are never changed."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from umed.benchmark.grid.grid import DataSource, Grid
+from umed.benchmark.results.cells import digest
+from umed.benchmark.victims.arrays import Split, labelled_ids, resized_pictures, split_cases, subset_dataset
+from umed.core.errors import InputError, UmedError
+from umed.data import files
+from umed.data.layouts import find_dataset
+from umed.data.phantom import make_phantom
+from umed.plan.facts import Facts, gather
+
+INDEX = ("modality", "channel_names", "labels", "regions_class_order")
+
+
+@dataclass(frozen=True)
+class CutSet:
+    """A data set as the benchmark uses it.
+
+    Args:
+        name: in the grid.
+        root: folder of the originals.
+        split: which case is used for what.
+        files: hash of the content of all its cases' files, and of what its index says of modality and classes.
+    """
+
+    name: str
+    root: Path
+    split: Split
+    files: str
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Cases that are protected: those to train on, and those that a thief validates on."""
+        return (*self.split.train, *self.split.validation)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All cases."""
+        return (*self.published, *self.split.test)
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Hashes of what goes in: the files, and which of them is used for what."""
+        split = [list(part) for part in (self.split.train, self.split.validation, self.split.test)]
+        return {"files": self.files, "split": digest(split)}
+
+
+def choose(ids: tuple[str, ...], source: DataSource) -> tuple[str, ...]:
+    """Draw the cases of a source; a smaller number is always a part of a larger one.
+
+    Args:
+        ids: all labelled cases, sorted.
+        source: its ``part``, ``cases`` and ``seed`` are used.
+
+    Returns:
+        The cases that are used, sorted.
+
+    Example:
+        >>> choose(("a", "b", "c", "d", "e", "f"), Source(cases=4)) < choose(("a", "b", "c", "d", "e", "f"), Source())
+        False
+    """
+    order = [ids[k] for k in np.random.default_rng([source.seed, 1]).permutation(len(ids))]
+    if source.part is not None:
+        order = order[source.part[0] :: source.part[1]]
+    return tuple(sorted(order[: source.cases]))
+
+
+def find_source(grid: Grid, name: str) -> Path:
+    """Folder of a data set; a phantom has none before it is made.
+
+    Args:
+        grid: the grid.
+        name: of the data set.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: when it does not exist or holds no data set; names the line.
+    """
+    source = grid.data[name]
+    assert source.path is not None
+    root = grid.folder / source.path
+    try:
+        cases = labelled_ids(root)
+        have = len(choose(cases, source))
+        if have < 4:
+            raise InputError(f"{root}: expected at least 4 labelled cases to split, got {have}.")
+        if source.cases is not None and have < source.cases:
+            raise InputError(f"{root}: expected {source.cases} labelled cases, got {have}. Ask for fewer.")
+        split_cases(choose(cases, source), seed=source.seed, test=source.test, validation=source.validation)
+    except (UmedError, OSError) as error:
+        raise grid.error("data", name, f"{error} Give its folder with --data {name}=FOLDER.") from error
+    return root
+
+
+def look_at(grid: Grid, name: str, scratch: Path) -> Facts:
+    """Facts about a data set, before anything is written to the benchmark's folder.
+
+    Args:
+        grid: the grid.
+        name: of the data set.
+        scratch: folder for a phantom of two cases, or two resized pictures, which are enough to look at.
+
+    Returns:
+        The facts of its first cases.
+    """
+    source = grid.data[name]
+    if source.path is None:
+        default = inspect.signature(make_phantom).parameters["cases"].default
+        have = len(choose(tuple(map(str, range(source.phantom.get("cases", default)))), source))
+        if have < (source.cases or 4):
+            raise grid.error(
+                "data", name, f"expected {source.cases or 4} cases, the phantom has {have}. Ask for fewer."
+            )
+        try:
+            return gather(find_dataset(make_phantom(scratch / name, **{**source.phantom, "cases": 2})))
+        except (TypeError, ValueError, UmedError) as error:
+            raise grid.error("data", name, f"phantom: {error}") from error
+    root = find_source(grid, name)
+    few = choose(labelled_ids(root), source)[:8]
+    if source.resize is not None:
+        return gather(find_dataset(resized_pictures(root, source.resize, scratch / name, few)))
+    return gather(find_dataset(subset_dataset(root, few, scratch / name)))
+
+
+def cut_set(grid: Grid, name: str, out: Path) -> CutSet:
+    """Make a data set ready below the benchmark's folder; what is there already is kept.
+
+    Args:
+        grid: the grid.
+        name: of the data set.
+        out: the benchmark's folder.
+
+    Returns:
+        The data set, with links or copies of the cases that are used.
+    """
+    source = grid.data[name]
+    if source.path is None:
+        mark = digest([source.phantom, source.seed])
+        folder = out / "data" / f"{name}-phantom-{mark}"
+        root = folder if (folder / "dataset.json").is_file() else make_phantom(folder, **source.phantom)
+        ids = choose(labelled_ids(root), source)
+    else:
+        found = find_source(grid, name)
+        ids = choose(labelled_ids(found), source)
+        mark = digest([str(found.resolve()), _index(found), _stamps(found, ids), source.resize])
+        root = out / "data" / f"{name}-{mark}"
+        if source.resize is not None:
+            resized_pictures(found, source.resize, root, ids)
+        else:
+            subset_dataset(found, ids, root)
+    split = split_cases(ids, seed=source.seed, test=source.test, validation=source.validation)
+    return CutSet(name, root, split, digest([_index(root), _contents(root, ids)], 16))
+
+
+def common_cases(grid: Grid, one: CutSet, other: CutSet) -> list[str]:
+    """Cases of a data set that another one trains on: the same file of the same source, or the same content.
+
+    Args:
+        grid: the grid, which knows the sources.
+        one: the data set.
+        other: what a victim is trained on first.
+
+    Returns:
+        Ids in ``one``.
+    """
+    sources = [grid.data[part.name].path for part in (one, other)]
+    same = None not in sources and len({(grid.folder / str(path)).resolve() for path in sources}) == 1
+    seen = {tuple(content[:-1]) for content in _contents(other.root, other.split.train).values()}
+    mine = _contents(one.root, one.ids)
+    return [name for name in one.ids if (same and name in other.split.train) or tuple(mine[name][:-1]) in seen]
+
+
+def _contents(root: Path, ids: tuple[str, ...]) -> dict[str, list[str]]:
+    """Hashes of each case's files, the label last; where they lie plays no part."""
+    dataset = find_dataset(root)
+    wanted = set(ids)
+    return {
+        case.id: [files.sha256(dataset.root / path) for path in (*case.images, case.label) if path is not None]
+        for case in dataset.cases
+        if case.id in wanted
+    }
+
+
+def _index(root: Path) -> dict[str, Any]:
+    """What ``dataset.json`` says that a plan depends on: modality and classes."""
+    path = root / "dataset.json"
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {key: content[key] for key in INDEX if key in content}
+
+
+def _stamps(root: Path, ids: tuple[str, ...]) -> list[tuple[str, int, int]]:
+    """Size and time of each case's files, which change when a source does."""
+    dataset = find_dataset(root)
+    wanted = set(ids)
+    paths = [path for case in dataset.cases if case.id in wanted for path in (*case.images, case.label) if path]
+    found = [(path.as_posix(), (dataset.root / path).stat()) for path in paths]
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cases as a victim sees them: changed by the thief's countermeasures, normalised, and cut into batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from umed.benchmark.countermeasures.interface import Chain
+from umed.benchmark.grid.recipe import Recipe
+from umed.benchmark.victims.arrays import Samples
+
+SMALLEST = 32
+"""Length of at least one side of a crop: instance norm needs more than one voxel after four poolings."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """Cases for a network.
+
+    Args:
+        ids: case ids.
+        images: ``(C, *spatial)`` float32 each, normalised.
+        labels: ``(*spatial)`` uint8 each, on the grid of the images.
+        truths: ``(*spatial)`` uint8 each, on the grid of the files.
+        scales: ``(C,)`` float32 each, the full scale of the file in the units of the normalised image.
+        classes: number of classes, background included.
+        spacings: size of a voxel of the files along each axis.
+        unit: of the spacings.
+    """
+
+    ids: tuple[str, ...]
+    images: tuple[Tensor, ...]
+    labels: tuple[Tensor, ...]
+    truths: tuple[Tensor, ...]
+    scales: tuple[Tensor, ...]
+    classes: int
+    spacings: tuple[tuple[float, ...], ...]
+    unit: str
+
+
+def make_ready(samples: Samples, chain: Chain) -> Ready:
+    """Put cases through a thief's pipeline up to the network.
+
+    Args:
+        samples: as read from files.
+        chain: fitted countermeasures.
+
+    Returns:
+        The cases, ready.
+    """
+    changed = samples.map(chain.image, chain.label)
+    normalise = chain.normalise or z_score
+    images, scales = [], []
+    for image, scale in zip(changed.images, changed.scales, strict=True):
+        done, factor = normalise(image)
+        images.append(done.float().contiguous())
+        scales.append(scale * factor.float().flatten())
+    truths = changed.labels if changed.truths is None else changed.truths
+    return Ready(
+        changed.ids,
+        tuple(images),
+        changed.labels,
+        truths,
+        tuple(scales),
+        changed.classes,
+        changed.spacings,
+        changed.unit,
+    )
+
+
+def z_score(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Shift and scale each channel to mean 0 and standard deviation 1, as nnU-Net does for MR.
+
+    Args:
+        image: ``(C, *spatial)``.
+
+    Returns:
+        The image, and the factor ``(C, 1, ...)`` by which each channel was scaled.
+    """
+    axes = tuple(range(1, image.ndim))
+    spread, mean = torch.std_mean(image, dim=axes, keepdim=True, correction=0)
+    factor = 1 / spread.clamp(min=1e-8)
+    return (image - mean) * factor, factor
+
+
+class Batches:
+    """An endless stream of random crops with flips; the order depends on the seed alone, not on the pixels.
+
+    Args:
+        ready: where they come from.
+        recipe: batch size, crop size, flips.
+        seed: what the stream depends on.
+        divisor: sides of a crop are multiples of it.
+    """
+
+    def __init__(self, ready: Ready, recipe: Recipe, seed: int, divisor: int = 8) -> None:
+        self.ready = ready
+        self.recipe = recipe
+        self.generator = torch.Generator().manual_seed(seed + 1)
+        self.size = crop_size([image.shape[1:] for image in ready.images], recipe.patch, divisor)
+        self.order: list[int] = []
+
+    def draw(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw a batch.
+
+        Returns:
+            Images ``(B, C, *size)`` float32, labels ``(B, 1, *size)`` int64, full scales ``(B, C, 1, ...)``.
+        """
+        images, labels, scales = [], [], []
+        for _ in range(self.recipe.batch):
+            if not self.order:
+                self.order = torch.randperm(len(self.ready.ids), generator=self.generator).tolist()
+            index = self.order.pop()
+            image, label = crop(self.ready.images[index], self.ready.labels[index], self.size, self.generator)
+            if self.recipe.flips:
+                axes = [a for a in range(1, image.ndim) if torch.rand((), generator=self.generator) < 0.5]
+                image, label = image.flip(axes), label.flip(axes)
+            images.append(image)
+            labels.append(label)
+            scales.append(self.ready.scales[index].reshape(-1, *[1] * (image.ndim - 1)))
+        return torch.stack(images), torch.stack(labels).long(), torch.stack(scales)
+
+
+def crop_size(shapes: Sequence[Sequence[int]], patch: Sequence[int] | None, divisor: int) -> tuple[int, ...]:
+    """Size of the crops.
+
+    Args:
+        shapes: spatial shapes of the images.
+        patch: wanted size; at most the largest size along each axis, which is also what ``None`` means.
+        divisor: sides are rounded up to a multiple of it.
+
+    Returns:
+        The size.
+
+    Example:
+        >>> crop_size([(40, 50), (60, 30)], (48, 96), 16), crop_size([(12, 9)], None, 8)
+        ((48, 64), (16, 32))
+    """
+    largest = [max(lengths) for lengths in zip(*shapes, strict=True)]
+    wanted = [min(pair) for pair in zip(patch or largest, largest, strict=True)]
+    size = [-(-length // divisor) * divisor for length in wanted]
+    return tuple(size if max(size) >= SMALLEST else [*size[:-1], max(SMALLEST, divisor)])
+
+
+def crop(image: Tensor, label: Tensor, size: Sequence[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Cut a random window; where the image is smaller, pad it with 0, the mean of a normalised image.
+
+    Args:
+        image: ``(C, *spatial)``.
+        label: ``(*spatial)``.
+        size: spatial size of the window.
+        generator: source of randomness.
+
+    Returns:
+        Window ``(C, *size)`` and its label ``(1, *size)``.
+    """
+    window: list[slice] = []
+    padding: list[int] = []
+    for have, want in zip(image.shape[1:], size, strict=True):
+        room = have - want
+        start = int(torch.randint(abs(room) + 1, (), generator=generator))
+        window.append(slice(start, start + want) if room > 0 else slice(None))
+        padding = ([0, 0] if room > 0 else [start, -room - start]) + padding
+    image, label = image[tuple([slice(None), *window])], label[tuple(window)][None]
+    return functional.pad(image, padding), functional.pad(label, padding)

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run leaves beside the images so that it can be resumed, and overwritten without touching others' files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from umed.core.config import from_mapping
+from umed.core.errors import ConfigError, InputError
+from umed.core.types import Dataset, Outcome
+from umed.data.files import RECORDS, TEMPORARY, atomic, check_output, sha256
+from umed.plan.planning import Plan
+
+PLAN, TARGETS, CASES, GENERATORS, WORK = "plan.json", "targets.json", "cases", "generators", "work"
+MANIFEST, REPORT, LEFT_OUT = "manifest.json", "report.html", "left_out.json"
+INDEX = "dataset.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was done to one case; lies in ``umed/cases/<id>.json``.
+
+    Args:
+        outcome: as in the manifest.
+        run: hash of plan and generators that made it.
+        sources: SHA-256 of each file that was read, by name relative to the input.
+        outputs: SHA-256 of each file that was written, by name relative to the output.
+    """
+
+    outcome: dict[str, Any]
+    run: str
+    sources: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def stands(self, run: str, source: Path, output: Path) -> bool:
+        """Say whether the case is done: same plan, same sources, and the outputs are what was written."""
+        if self.run != run or self.outcome.get("status") not in ("protected", "unchanged"):
+            return False
+        return _match(self.sources, source) and _match(self.outputs, output)
+
+    def to_outcome(self) -> Outcome:
+        """The outcome as an object."""
+        return Outcome(**self.outcome)
+
+
+def _match(expected: Mapping[str, Any], root: Path) -> bool:
+    return all((root / name).is_file() and sha256(root / name) == digest for name, digest in expected.items())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write canonical JSON atomically.
+
+    Args:
+        path: file.
+        content: plain data.
+    """
+    write_text(path, json.dumps(content, sort_keys=True, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text atomically, the same bytes on every system.
+
+    Args:
+        path: file.
+        text: content.
+    """
+    with atomic(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+class Store:
+    """The records of one output folder.
+
+    Args:
+        output: output root.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.folder = output / RECORDS
+
+    def path(self, name: str) -> Path:
+        """Path of one of the records."""
+        return self.folder / name
+
+    def read(self, case_id: str) -> Record | None:
+        """Read a case's record.
+
+        Args:
+            case_id: case.
+
+        Returns:
+            The record, ``None`` where there is none or it is of another kind.
+        """
+        try:
+            content = json.loads((self.folder / CASES / f"{case_id}.json").read_text(encoding="utf-8"))
+            return from_mapping(Record, content, case_id)
+        except (OSError, ValueError, ConfigError):
+            return None  # the case is simply done again
+
+    def write(self, case_id: str, record: Record) -> None:
+        """Write a case's record."""
+        write_json(self.folder / CASES / f"{case_id}.json", dataclasses.asdict(record))
+
+    def write_left_out(self, cases: Iterable[tuple[str, str]]) -> None:
+        """Keep which cases the training had to do without; an empty list replaces that of a stopped training.
+
+        Args:
+            cases: case id and reason, without paths.
+        """
+        write_json(self.path(LEFT_OUT), [{"id": case, "reason": reason} for case, reason in cases])
+
+    def left_out(self) -> tuple[tuple[str, str], ...]:
+        """The cases that the training of the kept generators had to do without; none where nothing was trained.
+
+        Raises:
+            InputError: when the file is damaged.
+        """
+        path = self.path(LEFT_OUT)
+        if not path.is_file():
+            return ()
+        try:
+            return tuple((str(one["id"]), str(one["reason"])) for one in json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path}: expected the cases left out of training, got: {error!r}. Overwrite it."
+            ) from error
+
+    def targets(self) -> list[str]:
+        """Names, relative to the output, of all files outside ``umed/`` that the earlier run may have written.
+
+        Raises:
+            InputError: when the folder was not written by umed.
+        """
+        try:
+            content = json.loads(self.path(TARGETS).read_text(encoding="utf-8"))
+            names = [str(name) for name in content["files"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.output}: expected the records of an earlier run in {RECORDS}/{TARGETS}, got none. "
+                "Pick another output folder."
+            ) from error
+        root = self.output.resolve()
+        for name in names:
+            if root not in (root / name).resolve().parents:
+                raise InputError(f"{self.path(TARGETS)}: expected names inside the output, got {name!r}.")
+        return names
+
+    def clear(self) -> None:
+        """Delete what umed wrote, and nothing else.
+
+        Raises:
+            InputError: when a written file was changed since, so that it is no longer ours to delete.
+        """
+        names = self.targets()
+        written: dict[str, Any] = {}
+        for path in sorted((self.folder / CASES).glob("*.json")):
+            record = self.read(path.stem)
+            written |= record.outputs if record is not None else {}
+        for name in names:
+            path = self.output / name
+            if name in written and path.is_file() and sha256(path) != written[name]:
+                raise InputError(f"{path}: expected the file that umed wrote, got a changed one. Move it away first.")
+        for name in names:
+            for path in (self.output / name, (self.output / name).with_name(TEMPORARY + Path(name).name)):
+                if path.is_file() or path.is_symlink():
+                    path.unlink()
+        for name in (PLAN, TARGETS, MANIFEST, REPORT, LEFT_OUT):
+            for path in (self.path(name), self.path(TEMPORARY + name)):
+                path.unlink(missing_ok=True)
+        for name in (CASES, GENERATORS, WORK):
+            if self.path(name).is_dir() and not self.path(name).is_symlink():
+                shutil.rmtree(self.path(name))
+        for folder in sorted({parent for name in names for parent in (self.output / name).parents}, reverse=True):
+            if self.output in folder.parents and folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def target_names(dataset: Dataset) -> list[str]:
+    """Names, relative to the output, of all files that protecting a data set may write outside ``umed/``."""
+    names = {path.as_posix() for path in dataset.sidecars}
+    for case in dataset.cases:
+        if case.label is not None:
+            names |= {path.as_posix() for path in (*case.outputs, case.label)}
+    if (dataset.root / INDEX).is_file():
+        names.add(INDEX)
+    return sorted(names)
+
+
+def blank(output: Path) -> bool:
+    """Whether a folder holds no file but half-written records, so that a run starts afresh in it."""
+    return all(path.is_dir() or path.name.startswith(TEMPORARY) for path in output.rglob("*"))  # none: true
+
+
+def check_run(dataset: Dataset, output: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make sure that a run may write to a folder; changes nothing.
+
+    Args:
+        dataset: what is read.
+        output: output root.
+        resume: go on with an earlier run.
+        overwrite: replace an earlier run.
+
+    Raises:
+        InputError: when the folder holds somebody else's files, or lies in the input.
+        ConfigError: when both flags are given, or there is nothing to resume.
+    """
+    if resume and overwrite:
+        raise ConfigError("expected --resume or --overwrite, got both. Pick one.")
+    again = resume or overwrite
+    check_output(dataset.root, output, resume=again, overwrite=False)
+    if not again or blank(output):
+        return
+    known = set(Store(output).targets())
+    names = target_names(dataset)
+    if resume and set(names) != known:
+        differing = sorted(set(names) ^ known)[0]
+        raise ConfigError(
+            f"{dataset.root}: expected the data set of the run that is resumed, got one that differs in {differing}. "
+            "Give --overwrite to start again."
+        )
+    for name in names:
+        if name not in known and (output / name).exists():
+            raise InputError(f"{output / name}: expected none, got a file that umed did not write. Move it away first.")
+
+
+def start_run(dataset: Dataset, output: Path, plan: Plan, *, resume: bool, overwrite: bool) -> Store:
+    """Open the records of a run: write the plan, or check that it is still the same.
+
+    Args:
+        dataset: what is read.
+        output: output root.
+        plan: the resolved plan.
+        resume: go on with an earlier run.
+        overwrite: replace an earlier run.
+
+    Returns:
+        The records.
+
+    Raises:
+        ConfigError: when a resumed run had another plan; the message names what differs.
+        InputError: see :func:`check_run`.
+    """
+    check_run(dataset, output, resume=resume, overwrite=overwrite)
+    store = Store(output)
+    if resume:
+        for name in [*target_names(dataset), f"{RECORDS}/{PLAN}"]:  # what a killed run was writing
+            folder = (output / name).parent
+            (folder / (TEMPORARY + Path(name).name)).unlink(missing_ok=True)
+    if overwrite and not blank(output):
+        store.clear()
+    if resume and store.path(PLAN).is_file():
+        differences = Plan.from_json(store.path(PLAN).read_text(encoding="utf-8")).differences(plan)
+        if differences:
+            raise ConfigError(
+                f"--resume: expected the plan of the earlier run, got another: {'; '.join(differences)}. "
+                "Give the same settings, or --overwrite to start again."
+            )
+        return store
+    write_json(store.path(TARGETS), {"files": target_names(dataset)})
+    write_text(store.path(PLAN), plan.to_json())
+    return store
+
+
+def hash_of(parts: Iterable[str]) -> str:
+    """Hash of several texts, 16 hex digits."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which series of a scan can be protected, and the facts about them from which the plan follows."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from pydicom.uid import UID
+
+from umed.cases.series_proposals import find_masks
+from umed.cases.spans import Slices, masked_values, slice_encoding, spacing
+from umed.core.config import Settings
+from umed.core.errors import InputError, UmedError
+from umed.dicom.masks.series_masks import Mask
+from umed.dicom.objects import Limits, Scan, Series
+from umed.dicom.read.scan import scan
+from umed.plan.facts import CaseFacts, Facts
+from umed.plan.planning import Plan, make_plan
+
+
+def look(
+    scan: Scan, masks: Mapping[str, Mask], problems: Mapping[str, str], limits: Limits
+) -> tuple[tuple[CaseFacts, ...], Facts]:
+    """Describe every series and draw up the facts for a plan.
+
+    Args:
+        scan: what was found.
+        masks: by series id, from :func:`umed.cases.series_proposals.find_masks`.
+        problems: masks that do not fit, by series id or file name, from the same.
+        limits: bounds against hostile files.
+
+    Returns:
+        One record a series, and the facts about those that can be protected.
+    """
+    rows, cases = [], []
+    for series in scan.series:
+        row = _row(series, masks.get(series.id), problems.get(series.id))
+        rows.append(row)
+        if row.action == "protect":
+            try:
+                cases.append(_case(series, masks[series.id], limits))
+            except UmedError as error:
+                rows[-1] = _as(row, "refuse", " ".join(str(error).split()))
+    return tuple(rows), _facts(scan, cases, [s for s in scan.series if s.id in {case.id for case in cases}])
+
+
+def inspect(root: Path, masks: Path | None = None, limits: Limits | None = None) -> Facts:
+    """Look at every series of a folder or zip, and say what ``umed protect`` would do with it, and why.
+
+    Args:
+        root: folder or zip of DICOM files.
+        masks: folder with masks beside those in it.
+        limits: bounds against hostile files.
+
+    Returns:
+        The facts, one case a series; ``problems`` names files and masks that cannot be used.
+
+    Raises:
+        InputError: when nothing can be read.
+    """
+    bounds = limits or Limits()
+    if not root.exists():
+        raise InputError(f"{root}: expected a folder or zip of DICOM files, got nothing. Check the path.")
+    with tempfile.TemporaryDirectory(prefix="umed-") as work:
+        found = scan(root, Path(work), bounds)
+        chosen, problems, _ = find_masks(found, masks, bounds)
+        rows, facts = look(found, chosen, dict(problems), bounds)
+    known = {series.id for series in found.series}
+    unused = tuple((name, reason) for name, reason in problems if name not in known)
+    return replace(facts, cases=rows, count=len(rows), problems=(*found.refused, *unused))
+
+
+def slice_plan(facts: Facts, settings: Settings) -> Plan:
+    """Make the plan of a scan: slice-wise methods always go through the slices as they were taken.
+
+    Args:
+        facts: from :func:`look` or :func:`inspect`.
+        settings: what the user chose.
+
+    Returns:
+        The plan.
+    """
+    plan = make_plan(facts, settings)
+    if plan.spatial_dims == 2 and plan.slice_axis != 0:
+        plan = make_plan(facts, replace(settings, spatial_dims=2, slice_axis=0))
+    if settings.range == "auto" and plan.range == "percentile" and not facts.modality:
+        why = "range auto: the modalities differ, so CT takes the window that suits its mask, others their percentiles"
+        plan = replace(
+            plan, range="auto", why=(why, *(reason for reason in plan.why if not reason.startswith("range ")))
+        )
+    return plan
+
+
+def _row(series: Series, mask: Mask | None, problem: str | None) -> CaseFacts:
+    first = series.instances[0]
+    syntaxes = sorted({UID(instance.syntax).name for instance in series.instances})
+    encoding = first.encoding
+    row = CaseFacts(
+        id=series.id,
+        shape=(len(series.slices) or len(series.instances), first.shape[1], first.shape[2]),
+        spacing=tuple(round(float(value), 4) for value in spacing(series)) if series.geometry is not None else (),
+        unit="mm" if series.geometry is not None else "",
+        dtype="" if encoding is None else np.dtype(encoding.dtype).name,
+        channels=first.samples if series.kind == "image" else 0,
+        classes=() if mask is None else (0, *sorted(mask.classes)),
+        why="; ".join(series.problems),
+        modality=series.modality,
+        syntax=", ".join(syntaxes),
+        masks="" if mask is None else mask.source,
+    )
+    if series.kind != "image":
+        return _as(row, "carry", f"{series.kind}: its references are kept")
+    reasons = list(dict.fromkeys(one.unprotectable for one in series.instances if one.encoding is None))
+    if reasons:
+        return _as(row, "refuse", reasons[0] or "its pixels cannot be perturbed")
+    if problem is not None:
+        return _as(row, "refuse", problem)
+    if mask is None:
+        return _as(row, "refuse", "no mask was found, so there is no telling what to protect")
+    if mask.extent[0] >= mask.extent[1]:
+        return _as(row, "copy", "the mask is empty, so there is nothing to protect")
+    return row
+
+
+def _as(row: CaseFacts, action: str, why: str) -> CaseFacts:
+    return replace(row, action=action, why="; ".join(part for part in (why, row.why) if part))
+
+
+def _case(series: Series, mask: Mask, limits: Limits) -> CaseFacts:
+    """Facts about a series from the middle of its mask."""
+    inside = masked_values(series, mask, Slices(series, limits))
+    middle = (mask.extent[0] + mask.extent[1] - 1) // 2
+    encoding = slice_encoding(series, middle)
+    return CaseFacts(
+        id=series.id,
+        shape=(len(series.slices), *series.instances[0].shape[1:]),
+        spacing=spacing(series),
+        unit="mm" if series.geometry is not None else "px",
+        dtype=np.dtype(encoding.dtype).name,
+        channels=series.instances[0].samples,
+        classes=(0, *sorted(mask.classes)),
+        foreground=float(np.median(inside)) if inside.size else None,
+    )
+
+
+def _facts(scan: Scan, cases: list[CaseFacts], chosen: list[Series]) -> Facts:
+    """What the cases have in common; the fewest slices count, so that a 3-D plan fits every series."""
+    if not cases:
+        return Facts(name=scan.root.name, layout="dicom", count=0)
+    modalities = {series.modality for series in chosen}
+    alike = len(modalities) == 1
+    shapes, steps = np.array([case.shape for case in cases]), np.array([case.spacing for case in cases])
+    shape = (int(shapes[:, 0].min()), int(np.median(shapes[:, 1])), int(np.median(shapes[:, 2])))
+    thick = steps[int(np.argmax(steps.max(axis=1) / steps.min(axis=1)))]
+    counts = [case.channels for case in cases]
+    inside = [case.foreground for case in cases if case.foreground is not None]
+    return Facts(
+        name=scan.root.name,
+        layout="dicom",
+        modality=tuple(modalities) if alike else (),
+        cases=tuple(cases),
+        count=len(cases),
+        shape=shape,
+        spacing=tuple(float(value) for value in thick),
+        channels=max(sorted(set(counts)), key=counts.count),
+        classes=max(max(case.classes) for case in cases) + 1,
+        classes_from="largest class of the masks",
+        integer=True,
+        raster=all(case.unit == "px" for case in cases) and all(case.dtype == "uint8" for case in cases),
+        hounsfield=False,  # Modality says it; mixed folders take percentiles
+        foreground=float(np.median(inside)) if inside else None,
+    )

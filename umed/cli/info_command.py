@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Show versions and everything that can be chosen by name."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+from umed.cli import parsing
+from umed.cli.output import table
+from umed.core.config import CT_WINDOWS, recipe_names
+from umed.core.registry import KINDS
+from umed.core.version import __version__
+
+PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "nibabel", "pillow", "tifffile", "pydicom", "highdicom")
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parsing.add_json(parser)
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def collect() -> dict[str, Any]:
+    """Gather versions and names without importing torch.
+
+    Returns:
+        Plain data for JSON.
+    """
+    return {
+        "umed": __version__,
+        "python": platform.python_version(),
+        "platform": platform.system(),
+        "cpus": os.cpu_count(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "recipes": recipe_names(),
+        "ct_windows": {name: list(window) for name, window in CT_WINDOWS.items()},
+        **{f"{kind}s": {name: entry.summary for name, entry in entries.items()} for kind, entries in KINDS.items()},
+    }
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print them."""
+    found = collect()
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    rows = [[key, str(found[key])] for key in ("umed", "python", "platform", "cpus")]
+    rows += [[name, version] for name, version in found["packages"].items()]
+    rows.append(["recipes", ", ".join(found["recipes"])])
+    rows += [[kind, f"{name}: {entry.summary}"] for kind, entries in KINDS.items() for name, entry in entries.items()]
+    print(table(["what", "value"], rows))
+    return 0

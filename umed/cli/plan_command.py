@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Show the settings that protect would use on a data set, and why."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from umed.cli import parsing
+from umed.cli.inspect_command import look, plan_for
+from umed.cli.output import table
+from umed.core.config import make_settings
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
+    parser.add_argument("--masks", type=Path, metavar="DIR", help="for DICOM: more masks (SEG, RTSTRUCT, NIfTI, PNG)")
+    parsing.add_settings(parser)
+    parsing.add_generators(parser)
+    parsing.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan."""
+    settings = make_settings(args.recipe, parsing.overrides(args))
+    resolved = plan_for(look(args.input, args.masks, every=False), settings, args.generators)
+    if args.json:
+        print(resolved.to_json(), end="")
+        return 0
+    content = dataclasses.asdict(resolved)
+    content.pop("why")
+    training = content.pop("training")
+    content["epsilon"] = f"{255 * resolved.epsilon:.4g}/255"
+    rows = [[key, str(value)] for key, value in content.items()]
+    rows += [[f"training.{key}", str(value)] for key, value in training.items()]
+    print(table(["setting", "value"], rows), "", *resolved.why, sep="\n")
+    return 0

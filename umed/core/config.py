@@ -1,0 +1,410 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings: strict dataclasses, recipes, and overrides. An unknown key is an error that names the nearest known one."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from umed.core.errors import ConfigError, did_you_mean
+from umed.core.registry import check_name
+
+__all__ = [
+    "CT_WINDOWS",
+    "RANGES",
+    "Settings",
+    "Training",
+    "did_you_mean",
+    "from_mapping",
+    "lay",
+    "load_recipe",
+    "make_settings",
+    "merge",
+    "parse_number",
+    "parse_overrides",
+    "recipe_names",
+    "require",
+]
+
+T = TypeVar("T")
+
+CT_WINDOWS: dict[str, tuple[float, float]] = {
+    "soft": (-160.0, 240.0),  # level 40, width 400: abdomen, heart, muscle
+    "brain": (0.0, 80.0),  # level 40, width 80: at 4/255 one step of 1 HU is all there is
+    "lung": (-1350.0, 150.0),  # level -600, width 1500
+    "bone": (-500.0, 1300.0),  # level 400, width 1800
+    "full": (-1024.0, 3071.0),  # everything a 12-bit scanner stores; visible in soft tissue at 4/255
+}
+RANGES = ("auto", "dtype", "percentile", *(f"ct:{name}" for name in CT_WINDOWS))
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a learnt method is trained. The numbers of the shipped recipes say which ones were tried.
+
+    Args:
+        iterations: outer iterations; 0 leaves the generators as they were made.
+        batch_size: patches a step.
+        patch_size: pixels along each axis, ``None`` to let the plan decide.
+        surrogates: names from the registry; more than one makes an ensemble.
+        surrogate_options: keyword arguments of every surrogate.
+        generator_steps: generator steps an iteration.
+        surrogate_steps: surrogate steps an iteration.
+        restart_every: surrogate steps after which a surrogate starts afresh, 0 for never.
+        learning_rate: of the generators' Adam.
+        surrogate_learning_rate: of the surrogates' Adam.
+        transformations: names of the random transformations T that act on the sum x + d.
+        checkpoint_every: iterations between checkpoints.
+        cache_mb: memory for decoded training cases, in MiB.
+        amp: mixed precision where the device has it.
+        options: further keyword arguments of the method's trainer.
+    """
+
+    iterations: int = 200
+    batch_size: int = 8
+    patch_size: tuple[int, ...] | None = None
+    surrogates: tuple[str, ...] = ("unet",)
+    surrogate_options: dict[str, Any] = field(default_factory=dict)
+    generator_steps: int = 1
+    surrogate_steps: int = 1
+    restart_every: int = 0
+    learning_rate: float = 1e-3
+    surrogate_learning_rate: float = 1e-3
+    transformations: tuple[str, ...] = ("flip",)
+    checkpoint_every: int = 50
+    cache_mb: int = 1024
+    amp: bool = True
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "checkpoint_every"):
+            require(getattr(self, name) >= 1, f"training.{name}", "at least 1", getattr(self, name))
+        for name in ("iterations", "generator_steps", "surrogate_steps", "restart_every", "cache_mb"):
+            require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
+        for name in ("learning_rate", "surrogate_learning_rate"):
+            require(getattr(self, name) > 0, f"training.{name}", "a positive number", getattr(self, name))
+        for name in self.surrogates:
+            check_name("surrogate", name)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user may choose; :func:`umed.plan.planning.make_plan` resolves it against a data set.
+
+    Args:
+        method: name from the registry.
+        method_options: keyword arguments of the method.
+        epsilon: L-infinity bound as a share of the range; ``"4/255"`` is accepted.
+        range: what counts as full scale, in physical values: ``"auto"``, ``"dtype"``, ``"percentile"``, ``"ct:NAME"``
+            or ``[low, high]``.
+        percentiles: the two percentiles of ``"percentile"``.
+        radius: dilation of the contour band.
+        radius_unit: ``"px"`` or ``"mm"``.
+        epsilon_background: bound outside the labels, a share of the range, at most ``epsilon``; ``None`` lets the
+            method decide (``unseg``: a quarter of epsilon; all others: the same epsilon everywhere).
+        support: where a case may change: ``"roi"``, ROI and dilated contour, ``"full"``, the whole frame, or ``"auto"``
+            (``unseg`` with a bound outside the labels: full; all others: roi).
+        spatial_dims: 2, 3, or ``None`` to let the plan decide.
+        slice_axis: axis that a 2D method walks along in a volume, ``None`` to let the plan decide.
+        seed: every random number comes from it and the case id.
+        psnr_target: dB that each case must reach at least, by scaling it down; ``None`` for none.
+        device: ``"auto"``, ``"cpu"`` or a torch device such as ``"cuda:0"``.
+        report_cases: cases drawn in the report.
+        training: how a learnt method is trained.
+    """
+
+    method: str = "umed"
+    method_options: dict[str, Any] = field(default_factory=dict)
+    epsilon: float = 4 / 255
+    range: str | tuple[float, float] = "auto"
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    radius: float = 3.0
+    radius_unit: Literal["px", "mm"] = "px"
+    epsilon_background: float | None = None
+    support: Literal["auto", "roi", "full"] = "auto"
+    spatial_dims: int | None = None
+    slice_axis: int | None = None
+    seed: int = 0
+    psnr_target: float | None = None
+    device: str = "auto"
+    report_cases: int = 6
+    training: Training = field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        check_name("method", self.method)
+        require(0 < self.epsilon <= 1, "epsilon", "a share of the range in (0, 1], such as 4/255", self.epsilon)
+        weak = self.epsilon_background
+        between = weak is None or 0 <= weak <= self.epsilon
+        require(between, "epsilon_background", f"from 0 to epsilon = {self.epsilon:g}", weak)
+        require(self.radius >= 0, "radius", "0 or more", self.radius)
+        require(self.spatial_dims in (None, 2, 3), "spatial_dims", "2, 3 or null", self.spatial_dims)
+        require(self.slice_axis in (None, 0, 1, 2), "slice_axis", "0, 1, 2 or null", self.slice_axis)
+        low, high = self.percentiles
+        require(0 <= low < high <= 100, "percentiles", "0 <= low < high <= 100", list(self.percentiles))
+        if isinstance(self.range, str):
+            hint = f"one of {', '.join(RANGES)} or [low, high]"
+            if self.range not in RANGES:
+                raise ConfigError(f"range: expected {hint}, got {self.range!r}.{did_you_mean(self.range, RANGES)}")
+        else:
+            require(self.range[0] < self.range[1], "range", "[low, high] with low < high", list(self.range))
+        check_device(self.device)
+
+
+def require(condition: bool, where: str, expected: str, got: object) -> None:
+    """Raise ConfigError unless a condition holds; it names the place, what was expected and what was got."""
+    if not condition:
+        raise ConfigError(f"{where}: expected {expected}, got {got!r}.")
+
+
+def check_device(name: str) -> None:
+    """Raise ConfigError unless this is the name of a device; whether it is there is seen where it is used."""
+    known = re.fullmatch(r"auto|cpu|(cuda|xpu|mps)(:\d+)?", name) is not None
+    require(known, "device", "auto, cpu, cuda, cuda:1 ...", name)
+
+
+def parse_number(value: object, where: str = "number") -> float:
+    """Read a number that may be written as a fraction.
+
+    Args:
+        value: a number, or text such as ``"4/255"`` or ``"1e-3"``.
+        where: name used in the error.
+
+    Returns:
+        The value as a float.
+
+    Raises:
+        ConfigError: when it is neither.
+
+    >>> parse_number("4/255") == 4 / 255
+    True
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ConfigError(f"{where}: expected a number or a fraction such as 4/255, got {value!r}.")
+    try:
+        if isinstance(value, str) and "/" in value:
+            above, below = (float(Fraction(part.strip())) for part in value.split("/"))
+            return above / below
+        return float(value)
+    except (ValueError, ZeroDivisionError) as error:
+        raise ConfigError(f"{where}: expected a number or a fraction such as 4/255, got {value!r}.") from error
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    """Convert a YAML value to an annotated type, or raise ConfigError."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        failures = []
+        for choice in (arg for arg in args if arg is not type(None)):
+            try:
+                return _convert(value, choice, where)
+            except ConfigError as error:
+                failures.append(str(error))
+        raise ConfigError(failures[-1])
+    if origin is Literal:
+        if value not in args:
+            options = [str(arg) for arg in args]
+            raise ConfigError(f"{where}: expected one of {options}, got {value!r}.{did_you_mean(str(value), options)}")
+        return value
+    if origin is tuple:
+        return _convert_tuple(value, args, where)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return value if isinstance(value, hint) else from_mapping(hint, value, where)
+    if origin is dict or hint is dict:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: expected a mapping, got {value!r}.")
+        return dict(value)
+    if hint is float:
+        number = parse_number(value, where)
+        if number != number or number in (float("inf"), float("-inf")):
+            raise ConfigError(f"{where}: expected a finite number, got {value!r}.")
+        return number
+    if hint is Any:
+        return value
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}.")
+    return value
+
+
+def _convert_tuple(value: Any, args: tuple[Any, ...], where: str) -> tuple[Any, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable) or isinstance(value, Mapping):
+        raise ConfigError(f"{where}: expected a list, got {value!r}.")
+    items = list(value)
+    hints = [args[0]] * len(items) if len(args) == 2 and args[1] is Ellipsis else list(args)
+    if len(items) != len(hints):
+        raise ConfigError(f"{where}: expected {len(hints)} values, got {value!r}.")
+    return tuple(_convert(item, hint, f"{where}[{i}]") for i, (item, hint) in enumerate(zip(items, hints, strict=True)))
+
+
+def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T:
+    """Make a dataclass from plain data, strictly and recursively.
+
+    Args:
+        cls: the dataclass.
+        mapping: its fields, as read from YAML or JSON.
+        where: dotted place used in errors.
+
+    Returns:
+        The instance.
+
+    Raises:
+        ConfigError: for an unknown key or a value of the wrong type.
+
+    >>> from_mapping(Settings, {"epsilon": "8/255"}).epsilon == 8 / 255
+    True
+    """
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"{where or cls.__name__}: expected a mapping, got {mapping!r}.")
+    hints = get_type_hints(cls)
+    known = {item.name for item in dataclasses.fields(cls) if item.init}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, value in mapping.items():
+        place = f"{where}.{key}" if where else str(key)
+        if key not in known:
+            hint = did_you_mean(str(key), known)
+            raise ConfigError(f"{place}: unknown key; known here: {', '.join(sorted(known))}.{hint}")
+        values[key] = _convert(value, hints[key], place)
+    return cls(**values)
+
+
+def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay overrides over a nested mapping; neither is changed.
+
+    Args:
+        base: nested mapping.
+        overrides: nested mapping whose values win; mappings are merged, everything else is replaced.
+
+    Returns:
+        A new mapping.
+    """
+    merged = dict(base)
+    for key, value in overrides.items():
+        old = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(old, Mapping)
+        merged[key] = merge(old, value) if both and old is not None else value
+    return merged
+
+
+def lay(recipe: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay overrides over a recipe. The options of a method leave with it when another method is asked for.
+
+    Args:
+        recipe: mapping of settings.
+        overrides: nested mapping whose values win.
+
+    Returns:
+        A new mapping.
+
+    >>> lay({"method": "umed", "method_options": {"theta": 0.5}}, {"method": "random"})
+    {'method': 'random'}
+    """
+    other = "method" in overrides and overrides["method"] != recipe.get("method", Settings.method)
+    return merge({key: value for key, value in recipe.items() if not (other and key == "method_options")}, overrides)
+
+
+def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
+    """Read ``key.sub=value`` pairs; the value is YAML.
+
+    Args:
+        pairs: texts such as ``"training.iterations=20"``.
+
+    Returns:
+        A nested mapping for :func:`merge`.
+
+    Raises:
+        ConfigError: when a pair has no ``=`` or its value is no YAML.
+
+    >>> parse_overrides(["training.iterations=20", "seed=3"])
+    {'training': {'iterations': 20}, 'seed': 3}
+    """
+    result: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set: expected key=value or key.sub=value, got {pair!r}.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {key}: expected a YAML value, got {text!r}.") from error
+        for part in reversed(key.strip().split(".")):
+            value = {part: value}
+        result = merge(result, value)
+    return result
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    folder = resources.files("umed.core") / "defaults" / "recipes"
+    return sorted(Path(item.name).stem for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def load_recipe(name_or_path: str | Path) -> dict[str, Any]:
+    """Read a recipe: a mapping of :class:`Settings` fields, with an optional ``extends: NAME|FILE``.
+
+    Args:
+        name_or_path: name of a shipped recipe, or a YAML file.
+
+    Returns:
+        The mapping with everything it extends laid under it.
+
+    Raises:
+        ConfigError: when there is no such recipe, it is no mapping, or it extends itself.
+    """
+    return _load_recipe(str(name_or_path), Path.cwd(), ())
+
+
+def _load_recipe(name: str, folder: Path, seen: tuple[str, ...]) -> dict[str, Any]:
+    if re.fullmatch(r"[\w-]+", name):
+        if name not in recipe_names():
+            known = recipe_names()
+            hint = did_you_mean(name, known)
+            raise ConfigError(f"recipe: expected one of {', '.join(known)} or a YAML file, got {name!r}.{hint}")
+        identity = name
+        text = (resources.files("umed.core") / "defaults" / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+    else:
+        path = Path(name) if Path(name).is_absolute() else folder / name
+        if not path.is_file():
+            raise ConfigError(f"recipe: expected a YAML file, got {name!r}, which does not exist.")
+        identity, folder = str(path.resolve()), path.parent
+        text = path.read_text(encoding="utf-8")
+    if identity in seen:
+        raise ConfigError(f"recipe {name}: it extends itself.")
+    try:
+        content = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"recipe {name}: not readable as YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"recipe {name}: expected a mapping of settings, got {type(content).__name__}.")
+    parent = content.pop("extends", None)
+    if parent is None:
+        return content
+    return lay(_load_recipe(str(parent), folder, (*seen, identity)), content)
+
+
+def make_settings(
+    recipe: str | Path | Mapping[str, Any] = "default", overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Make settings from a recipe and overrides.
+
+    Args:
+        recipe: name, file, or a mapping.
+        overrides: nested mapping laid over it.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: for an unknown key or a wrong value.
+    """
+    base = dict(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe)
+    return from_mapping(Settings, lay(base, overrides or {}))

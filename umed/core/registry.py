@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of everything that can be chosen, and where it lives. The single source for ``umed info`` and for look-ups.
+
+Nothing is imported until it is asked for, so that listing the names costs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from umed.core.errors import ConfigError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that can be chosen by name.
+
+    Args:
+        target: where it lives, ``"package.module:attribute"``.
+        summary: one line for people.
+        options: names of a method's options, as its signature has them; ``None`` where only the signature knows.
+    """
+
+    target: str
+    summary: str
+    options: tuple[str, ...] | None = None
+
+
+METHODS: dict[str, Entry] = {
+    "umed": Entry(
+        "umed.methods.umed:UMed",
+        "contour- and texture-aware learnt perturbation (arXiv 2403.14250)",
+        ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside", "smoothing", "window"),
+    ),
+    "random": Entry("umed.methods.random:Random", "noise in the same support and budget (control)", ("distribution",)),
+    "checkerboard": Entry(
+        "umed.methods.checkerboard:Checkerboard", "fixed +-1 pattern in the same support (control)", ()
+    ),
+    "error_minimizing": Entry(
+        "umed.methods.error_minimizing:ErrorMinimizing",
+        "EM: error-minimizing noise of each case (arXiv 2101.04898)",
+        ("steps", "step_size", "inner_steps", "surrogate_iterations"),
+    ),
+    "targeted_adversarial": Entry(
+        "umed.methods.targeted_adversarial:TargetedAdversarial",
+        "TAP: adversarial examples of a clean-trained network (arXiv 2106.10807)",
+        ("targeted", "steps", "step_size", "surrogate_iterations"),
+    ),
+    "self_ensemble": Entry(
+        "umed.methods.self_ensemble:SelfEnsemble",
+        "SEP: adversarial to all checkpoints of one training (ICLR 2023)",
+        ("checkpoints", "targeted", "variance_reduction", "steps", "step_size", "surrogate_iterations"),
+    ),
+    "stable_error_minimizing": Entry(
+        "umed.methods.stable_error_minimizing:StableErrorMinimizing",
+        "SEM and REM: error-minimizing under disturbance (arXiv 2311.13091, 2203.14533)",
+        ("robust", "radius", "samples", "attack_steps", "steps", "step_size", "inner_steps", "surrogate_iterations"),
+    ),
+    "linear_separable": Entry(
+        "umed.methods.linear_separable:LinearSeparable",
+        "LSP: linearly separable blocks inside and outside the ROI (arXiv 2111.00898)",
+        ("patch", "separation", "period", "classes", "seed"),
+    ),
+    "autoregressive": Entry(
+        "umed.methods.autoregressive:Autoregressive",
+        "AR: one autoregressive process inside, another outside the ROI (arXiv 2206.03693)",
+        ("classes", "seed"),
+    ),
+    "unseg": Entry(
+        "umed.methods.unseg.method:UnSeg",
+        "UnSeg: universal generator made of Segment Anything (arXiv 2410.09909)",
+        (
+            "encoder",
+            "prompts",
+            "surrogate",
+            "surrogate_prompts",
+            "label_modification",
+            "train_epsilon",
+            "epochs",
+            "learning_rate",
+            "surrogate_learning_rate",
+            "jitter",
+            "high_pass",
+            "per_instance",
+            "enlarge",
+        ),
+    ),
+    "voxshield": Entry(
+        "umed.methods.voxshield:VoxShield",
+        "VoxShield: 3D generator against consistency between slices (arXiv 2605.17345)",
+        ("consistency", "semantic", "widths", "window"),
+    ),
+}
+SURROGATES: dict[str, Entry] = {
+    "unet": Entry("umed.networks.surrogates:make_unet", "plain U-Net with instance norm"),
+    "batchnorm_unet": Entry("umed.networks.surrogates:make_batchnorm_unet", "plain U-Net with batch norm"),
+    "dynunet": Entry("umed.networks.surrogates:make_dynunet", "nnU-Net-style DynUNet with deep supervision"),
+}
+VICTIMS: dict[str, Entry] = {
+    "unet": Entry("umed.networks.surrogates:make_unet", "plain U-Net with instance norm, 2D and 3D"),
+    "batchnorm_unet": Entry("umed.networks.surrogates:make_batchnorm_unet", "the same with batch norm, 2D and 3D"),
+    "strided_unet": Entry(
+        "umed.networks.surrogates:make_strided_unet", "residual U-Net that starts at half resolution, 2D and 3D"
+    ),
+    "attention_unet": Entry(
+        "umed.benchmark.victims.victim_networks:make_attention_unet", "Attention U-Net (arXiv 1804.03999), 2D and 3D"
+    ),
+    "unet_plus_plus": Entry(
+        "umed.benchmark.victims.victim_networks:make_unet_plus_plus", "U-Net++ (arXiv 1807.10165), 2D and 3D"
+    ),
+    "dynunet": Entry(
+        "umed.networks.surrogates:make_dynunet", "the nnU-Net architecture with deep supervision, 2D and 3D"
+    ),
+    "plain_dynunet": Entry(
+        "umed.benchmark.victims.victim_networks:make_plain_dynunet", "the same without deep supervision"
+    ),
+    "segresnet": Entry(
+        "umed.benchmark.victims.victim_networks:make_segresnet", "SegResNet (arXiv 1810.11654), 2D and 3D"
+    ),
+    "unetr": Entry("umed.benchmark.victims.victim_networks:make_unetr", "UNETR (arXiv 2103.10504), 2D and 3D"),
+    "swin_unetr": Entry(
+        "umed.benchmark.victims.victim_networks:make_swin_unetr", "Swin UNETR (arXiv 2201.01266), 2D and 3D"
+    ),
+    "nnunet": Entry(
+        "umed.benchmark.victims.external:run_external", "the real nnU-Net v2, in an environment of its own"
+    ),
+    "flexible_unet": Entry(
+        "umed.benchmark.victims.victim_networks:make_flexible_unet", "FlexibleUNet with EfficientNet-B0, 2D and 3D"
+    ),
+}
+_COUNTER = "umed.benchmark.countermeasures"
+COUNTERMEASURES: dict[str, Entry] = {
+    "none": Entry(f"{_COUNTER}.base:Nothing", "nothing: the thief just trains"),
+    "jpeg": Entry(f"{_COUNTER}.compression:Jpeg", "JPEG (quality)"),
+    "bit_depth": Entry(f"{_COUNTER}.compression:BitDepth", "fewer levels (bits)"),
+    "grey": Entry(f"{_COUNTER}.compression:Grey", "grey-scale, for colour pictures"),
+    "blur": Entry(f"{_COUNTER}.filters:Blur", "Gaussian blur (sigma in px)"),
+    "low_pass": Entry(f"{_COUNTER}.filters:LowPass", "ideal low-pass (cutoff as a share of Nyquist)"),
+    "median": Entry(f"{_COUNTER}.filters:Median", "median filter (size in px)"),
+    "non_local_means": Entry(
+        f"{_COUNTER}.filters:NonLocalMeans",
+        "non-local means denoising (h as a share of the full scale)",
+    ),
+    "total_variation": Entry(f"{_COUNTER}.filters:TotalVariation", "total variation denoising (weight)"),
+    "half": Entry(f"{_COUNTER}.resampling:Half", "trained at half resolution, blocks averaged"),
+    "resample": Entry(f"{_COUNTER}.resampling:Resample", "trained at another spacing (scale)"),
+    "down_up": Entry(f"{_COUNTER}.resampling:DownUp", "down to a coarser grid and up again (factor)"),
+    "window": Entry(f"{_COUNTER}.intensity:Window", "clipped to a window before training (low, high)"),
+    "percentile": Entry(f"{_COUNTER}.intensity:Percentile", "percentiles brought to 0 and 1 instead of z-score"),
+    "minmax": Entry(f"{_COUNTER}.intensity:MinMax", "range brought to 0 and 1 instead of z-score"),
+    "augment": Entry(f"{_COUNTER}.augmentation:Augment", "nnU-Net's default augmentation"),
+    "cutout": Entry(f"{_COUNTER}.augmentation:Cutout", "a box of every image hidden (share)"),
+    "mixup": Entry(f"{_COUNTER}.augmentation:MixUp", "weighted means of two cases (alpha)"),
+    "cutmix": Entry(f"{_COUNTER}.augmentation:CutMix", "a box of another case pasted in (alpha)"),
+    "gamma_contrast": Entry(f"{_COUNTER}.augmentation:GammaContrast", "random gamma and contrast"),
+    "ueraser": Entry(
+        f"{_COUNTER}.augmentation:UEraser",
+        "the worst of several augmented versions (arXiv 2303.15127)",
+    ),
+    "adversarial_training": Entry(
+        f"{_COUNTER}.adversarial:AdversarialTraining",
+        "training on attacked images (arXiv 1706.06083)",
+    ),
+    "ddc_at": Entry(
+        f"{_COUNTER}.adversarial:DdcAt",
+        "adversarial training by pixels, DDC-AT-like (arXiv 2003.06555)",
+    ),
+    "mix": Entry(f"{_COUNTER}.mixing:Mix", "a share of the training cases is clean (share)"),
+    "clean_subset": Entry(f"{_COUNTER}.mixing:CleanSubset", "only that clean share: the control of mix (share)"),
+    "early_stopping": Entry(f"{_COUNTER}.mixing:EarlyStopping", "stopped by clean validation cases (patience)"),
+    "d_vae": Entry(
+        f"{_COUNTER}.purification:DVae",
+        "purified by a rate-limited autoencoder, D-VAE-like (arXiv 2405.01460)",
+    ),
+    "orthogonal_projection": Entry(
+        f"{_COUNTER}.projection:OrthogonalProjection",
+        "linear class directions removed (arXiv 2305.19254)",
+    ),
+}
+LAYOUTS: dict[str, Entry] = {
+    "decathlon": Entry(
+        "umed.data.layouts:_decathlon", "Medical Segmentation Decathlon: dataset.json, imagesTr, labelsTr"
+    ),
+    "nnunet": Entry(
+        "umed.data.layouts:_nnunet", "nnU-Net v2 raw: dataset.json, imagesTr/<case>_0000.<ending>, labelsTr"
+    ),
+    "pairs": Entry("umed.data.layouts:_pairs", "two folders: images/ and masks/ (or labels/) with the same names"),
+}
+REPORTS: dict[str, Entry] = {
+    "html": Entry("umed.report.protect_page:write_report", "one self-contained HTML file"),
+}
+KINDS: dict[str, dict[str, Entry]] = {
+    "method": METHODS,
+    "surrogate": SURROGATES,
+    "victim": VICTIMS,
+    "countermeasure": COUNTERMEASURES,
+    "layout": LAYOUTS,
+    "report": REPORTS,
+}
+
+
+def check_name(kind: str, name: str) -> Entry:
+    """Look a name up without importing what it stands for.
+
+    Args:
+        kind: one of :data:`KINDS`.
+        name: name within that kind.
+
+    Returns:
+        Its entry.
+
+    Raises:
+        ConfigError: when the name is unknown.
+    """
+    entries = KINDS[kind]
+    if name not in entries:
+        known = ", ".join(sorted(entries))
+        raise ConfigError(f"{kind}: expected one of {known}, got {name!r}.{did_you_mean(name, entries)}")
+    return entries[name]
+
+
+def check_options(name: str, given: Iterable[str], known: Sequence[str] | None = None, *, kind: str = "method") -> None:
+    """Refuse options that a method or a countermeasure does not take, without importing it.
+
+    Args:
+        name: its name.
+        given: names of the options.
+        known: those that it takes, where its signature is at hand; else the registry's, which may not say.
+        kind: one of :data:`KINDS`.
+
+    Raises:
+        ConfigError: when the name or an option is unknown.
+    """
+    entry = check_name(kind, name)
+    known = entry.options if known is None else known
+    for key in given:
+        if known is not None and key not in known:
+            takes = ", ".join(known) or "no options"
+            raise ConfigError(f"{kind}_options.{key}: {name} takes {takes}.{did_you_mean(key, known)}")
+
+
+def resolve(kind: str, name: str) -> Any:
+    """Import what a name stands for.
+
+    Args:
+        kind: one of :data:`KINDS`.
+        name: name within that kind.
+
+    Returns:
+        The class or function.
+
+    Raises:
+        ConfigError: when the name is unknown.
+    """
+    module, _, attribute = check_name(kind, name).target.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tells a folder of DICOM files from other data sets, without reading DICOM."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import zipfile
+from pathlib import Path
+
+from umed.core.errors import ConfigError, InputError
+
+LOOKED_AT = 1000
+"""Files that are looked at before a folder counts as something else."""
+ENDINGS = (".dcm", ".dicom", ".ima")
+
+
+def is_dicom(root: Path) -> bool:
+    """Whether a folder or a zip holds DICOM files.
+
+    Args:
+        root: folder or zip.
+
+    Returns:
+        True for a folder without ``dataset.json`` in which a file has the DICOM prefix (PS3.10 section 7.1) or a usual
+        ending or is a zip, and for a zip.
+    """
+    if root.is_file():
+        return zipfile.is_zipfile(root)
+    if not root.is_dir() or (root / "dataset.json").exists():
+        return False
+    looked = 0
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder, name)
+            packed = name.lower().endswith(".zip") and path.is_file() and zipfile.is_zipfile(path)
+            if packed or name.lower().endswith(ENDINGS) or _has_prefix(path):
+                return True
+            looked += 1
+            if looked >= LOOKED_AT:
+                return False
+    return False
+
+
+def takes_dicom(root: Path, masks: str | Path | None = None) -> bool:
+    """Whether an input is to be read as DICOM; then the libraries for it are there.
+
+    Args:
+        root: folder or zip.
+        masks: what ``--masks`` gave, which goes with DICOM alone.
+
+    Raises:
+        ConfigError: when masks are given for another layout.
+        InputError: when the libraries are missing.
+    """
+    if is_dicom(root):
+        require_dicom()
+        return True
+    if masks is not None and root.exists():
+        raise ConfigError(f"--masks {masks}: expected DICOM files as input, got another layout. Leave the option out.")
+    return False
+
+
+def require_dicom() -> None:
+    """Make sure that the DICOM libraries, which are an extra, are there.
+
+    Raises:
+        InputError: naming what to install.
+    """
+    missing = [name for name in ("pydicom", "highdicom") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"DICOM: expected pydicom and highdicom, got no {missing[0]}. Run: pip install 'umed[dicom]'")
+
+
+def _has_prefix(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files as a whole: checksums, atomic writes, and the rules for the output folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from umed.core.errors import ConfigError, InputError, VerificationError
+
+RECORDS = "umed"
+"""Folder in the output that holds manifest, plan, report and generators."""
+PROPOSALS = "proposals.json"
+"""File beside masks that says which of them a network proposed, see :mod:`umed.cases.proposals`; it is no mask."""
+TEMPORARY = ".umed-tmp-"
+"""Prefix of files that are being written; the ending stays, because writers look at it."""
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal.
+
+    Args:
+        path: the file; read in blocks.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Write a file so that it is either whole or not there.
+
+    Args:
+        path: final name; its folder is made.
+        durable: flush it to disk before it gets its name; without, a power failure may leave it empty, so something
+            else must be able to tell.
+
+    Yields:
+        A temporary name in the same folder with the same ending. On success it is flushed to disk and renamed, on any
+        error removed. The name is fixed, so that a killed run leaves at most one, which the next run writes over.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(TEMPORARY + path.name)
+    try:
+        yield temporary
+        if durable:
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let one process at a time in, where the system has file locks; a process that dies leaves no lock behind.
+
+    Args:
+        path: the lock file; its folder is made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            import fcntl
+        except ImportError:  # Windows: nothing keeps two runs apart
+            yield
+            return
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy the bytes of a file atomically, without its times and permissions.
+
+    Args:
+        source: file to read.
+        target: file to write.
+    """
+    with atomic(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def checked_copy(source: Path, target: Path, digest: str) -> str:
+    """Copy a file and read the copy again.
+
+    Args:
+        source: file to read.
+        target: file to write, under its temporary name.
+        digest: SHA-256 that the copy must have; any if empty.
+
+    Returns:
+        SHA-256 of the copy as it lies on the disk.
+
+    Raises:
+        VerificationError: when it is another one.
+    """
+    shutil.copyfile(source, target)
+    found = sha256(target)
+    if digest and found != digest:
+        raise VerificationError(f"{source.name}: expected a copy of the same bytes, got others. Check the disk.")
+    return found
+
+
+def check_apart(source: Path, output: Path) -> None:
+    """Make sure that the output is no file and neither folder lies in the other.
+
+    Args:
+        source: the data set that is read.
+        output: the folder to write.
+
+    Raises:
+        InputError: if it is otherwise.
+    """
+    real_source, real_output = source.resolve(), output.resolve()
+    if real_source == real_output or real_source in real_output.parents or real_output in real_source.parents:
+        raise InputError(
+            f"{output}: expected a folder apart from the input {source}, got one inside the other. "
+            "Pick another output folder; nothing in the input is ever changed."
+        )
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: expected a folder, got a file. Pick another output folder.")
+
+
+def check_output(source: Path, output: Path, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Make sure that the output folder may be written; changes nothing.
+
+    Args:
+        source: the data set that is read.
+        output: the folder to write.
+        resume: go on with an unfinished run in ``output``.
+        overwrite: start again in an ``output`` that an earlier run has written.
+
+    Raises:
+        InputError: if one folder lies in the other, or ``output`` is not empty or not ours.
+        ConfigError: if both ``resume`` and ``overwrite`` are given.
+    """
+    if resume and overwrite:
+        raise ConfigError("expected --resume or --overwrite, got both. Pick one.")
+    check_apart(source, output)
+    if not output.exists() or not any(output.iterdir()):
+        return
+    ours = (output / RECORDS).is_dir() and not (output / RECORDS).is_symlink()
+    if not ours:
+        raise InputError(f"{output}: expected an empty folder, got one with other files. Pick another output folder.")
+    if not resume and not overwrite:
+        raise InputError(
+            f"{output}: expected an empty folder, got an earlier run. "
+            "Give --resume to go on or --overwrite to start again."
+        )

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading and writing of images, labels and data sets; never imports torch.
+
+A new format is one module with ``read(path) -> Volume`` and ``write(volume, stored, path)`` and its endings here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from umed.core.errors import InputError
+from umed.core.types import Volume
+from umed.data import nifti, raster
+
+READERS: dict[str, ModuleType] = {
+    ".nii.gz": nifti,
+    ".nii": nifti,
+    ".png": raster,
+    ".tif": raster,
+    ".tiff": raster,
+    ".jpg": raster,
+    ".jpeg": raster,
+}
+"""Module for each ending, longest ending first."""
+
+KNOWN_BUT_REFUSED = {
+    ".dcm": "give a folder of DICOM files itself as INPUT, without dataset.json, images/ and masks/ of other files",
+    ".mgz": "convert it with mri_convert in.mgz out.nii.gz",
+    ".mgh": "convert it with mri_convert in.mgh out.nii.gz",
+    ".mnc": "convert it with mnc2nii",
+    ".hdr": "convert the Analyze or header/image pair to .nii.gz with nibabel",
+    ".img": "convert the Analyze or header/image pair to .nii.gz with nibabel",
+    ".par": "convert it with dcm2niix",
+    ".rec": "convert it with dcm2niix",
+    ".nrrd": "convert it to .nii.gz with SimpleITK",
+    ".mha": "convert it to .nii.gz with SimpleITK",
+    ".mhd": "convert it to .nii.gz with SimpleITK",
+    ".bmp": "convert it to PNG",
+    ".gif": "convert it to PNG",
+    ".webp": "convert it to PNG",
+}
+"""Image formats that are recognised but not read, and what to do with them."""
+
+
+def ending(path: Path) -> str:
+    """Image ending of a file name in lower case (``".nii.gz"``, ``".png"`` ...), ``""`` if it has none that is read.
+
+    >>> from pathlib import Path
+    >>> ending(Path("case.NII.gz")), ending(Path("notes.txt"))
+    ('.nii.gz', '')
+    """
+    name = path.name.lower()
+    return next((known for known in READERS if name.endswith(known) and name != known), "")
+
+
+def looks_like_image(path: Path) -> bool:
+    """True for every file that holds or may hold an image, read or refused."""
+    return bool(ending(path)) or path.suffix.lower() in KNOWN_BUT_REFUSED
+
+
+def read(path: Path) -> Volume:
+    """Read one image file as it is stored.
+
+    Args:
+        path: a NIfTI, PNG, TIFF or JPEG file.
+
+    Returns:
+        The volume; ``stored`` is read-only.
+
+    Raises:
+        InputError: if it is missing, unsupported, or could not be written back exactly.
+    """
+    kind = ending(path)
+    if not kind:
+        step = KNOWN_BUT_REFUSED.get(path.suffix.lower(), "convert it to .nii.gz, PNG or TIFF")
+        raise InputError(f"{path}: expected one of {', '.join(READERS)}, got {path.suffix or 'no ending'}; {step}.")
+    if not path.is_file():
+        raise InputError(f"{path}: expected a file, got nothing there. Check the name, or drop it from the data set.")
+    volume: Volume = READERS[kind].read(path)
+    return volume
+
+
+def write(volume: Volume, stored: NDArray[Any], path: Path) -> None:
+    """Write new stored values with everything else as in the source; the same input gives the same bytes.
+
+    Args:
+        volume: from :func:`read`.
+        stored: new stored values, same shape and dtype.
+        path: target file.
+
+    Raises:
+        InputError: if the format of ``path`` or ``stored`` does not fit the source.
+    """
+    kind = ending(path)
+    if READERS.get(kind) is not READERS[ending(volume.source)]:
+        raise InputError(f"{path}: expected an ending of the same kind as {volume.source.name}, got {path.suffix}.")
+    READERS[kind].write(volume, stored, path)
+
+
+def header_difference(source: Volume, written: Volume) -> str:
+    """Say how two files differ in anything but voxels, or ``""``.
+
+    NIfTI: every byte before and after the voxels, and whether it is gzipped. PNG and TIFF: samples a pixel and the kept
+    metadata (colour profile, gamma, resolution).
+    """
+    before, after = source.header, written.header
+    if isinstance(before, nifti.NiftiHeader) and isinstance(after, nifti.NiftiHeader):
+        if before.zipped != after.zipped:
+            return f"expected {'gzipped' if before.zipped else 'plain'} bytes, got the other"
+        if before.head != after.head:
+            pairs = zip(before.head, after.head, strict=False)
+            place = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(before.head), len(after.head)))
+            return f"expected identical header bytes, got a difference at byte {place}"
+        return "" if before.tail == after.tail else "expected identical bytes after the voxels, got other ones"
+    if isinstance(before, raster.RasterHeader) and isinstance(after, raster.RasterHeader):
+        same = (before.samples, before.kept) == (after.samples, after.kept)
+        return "" if same else "expected the same samples a pixel and kept metadata, got other ones"
+    return f"expected {type(before).__name__}, got {type(after).__name__}"
+
+
+def notes(volume: Volume) -> tuple[str, ...]:
+    """What a user should know about a file that is otherwise fine, for example that qform and sform differ."""
+    found: tuple[str, ...] = getattr(volume.header, "notes", ())
+    if volume.encoding.dtype[1:2] == "f" and not np.isfinite(volume.stored).all():
+        found += ("holds NaN or infinite values, which stay as they are",)
+    if ending(volume.source) in raster.JPEG:
+        found += ("is lossy and is written as PNG",)
+    return found

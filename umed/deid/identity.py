@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who a written file says that it is: a new person under keyed UIDs, or the same one with derived images."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.multival import MultiValue
+
+from umed.deid import burned
+from umed.deid.engine import Deidentifier
+from umed.deid.keys import Key
+from umed.deid.profile import Profile, Rectangle
+from umed.dicom.objects import Instance
+
+
+class Names(Protocol):
+    """What becomes of names and UIDs: all that is needed to find the pairs of an output again."""
+
+    secret: bool
+
+    def uid(self, text: str) -> str:
+        """The UID that stands for another one in the output."""
+        ...
+
+    def target(self, instance: Instance) -> Path:
+        """Where an instance is written, relative to the output root."""
+        ...
+
+    def token(self, text: str) -> str:
+        """A fingerprint of a source that tells nothing to who lacks the key."""
+        ...
+
+    def settings(self) -> dict[str, object]:
+        """What tells one identity from another when a run is resumed; reveals nothing."""
+        ...
+
+
+class Identity(Names, Protocol):
+    """The same, and what becomes of identifying attributes and of the picture."""
+
+    def apply(self, dataset: FileDataset, instance: Instance, blanked: bool = False) -> Counter[tuple[str, str]]:
+        """Change a data set in place, whose burned-in text is blanked out or not; counts tags and actions."""
+        ...
+
+    def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
+        """Parts of the picture to blank out; raises where burned-in text may remain."""
+        ...
+
+
+class Renamed:
+    """The names that a key gives: all that is needed to find the pairs of an anonymized output again.
+
+    Args:
+        key: secret of the project.
+    """
+
+    secret = True
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+
+    def settings(self) -> dict[str, object]:
+        """Fingerprint of the key, as ``umed keygen`` prints it."""
+        return {"key": self.key.digest()}
+
+    def uid(self, text: str) -> str:
+        """Keyed UID below 2.25."""
+        return self.key.uid(text)
+
+    def target(self, instance: Instance) -> Path:
+        """``PATIENT/STUDY/SERIES/INSTANCE.dcm``, all of them new names."""
+        parts = [self.key.uid(uid) for uid in (instance.study_uid, instance.series_uid, instance.sop_uid)]
+        return Path(self.key.pseudonym(instance.patient_key), parts[0], parts[1], f"{parts[2]}.dcm")
+
+    def token(self, text: str) -> str:
+        """Keyed fingerprint."""
+        return self.key.mac("token", text).hex()[:32]
+
+
+class Anonymous(Renamed):
+    """De-identified by PS3.15 Annex E: every UID and name is keyed, files are named by their new UIDs.
+
+    Args:
+        key: secret of the project.
+        profile: what is removed, kept and changed.
+        accept_burned_in: release pictures that may hold burned-in text.
+    """
+
+    def __init__(self, key: Key, profile: Profile, accept_burned_in: bool = False) -> None:
+        super().__init__(key)
+        self.profile, self.accept_burned_in = profile, accept_burned_in
+        self._deidentify = Deidentifier(key, profile)
+
+    def apply(self, dataset: FileDataset, instance: Instance, blanked: bool = False) -> Counter[tuple[str, str]]:
+        """Run the profile over the data set."""
+        return Counter(self._deidentify(dataset, instance.patient_key, blanked=blanked).counts)
+
+    def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
+        """The profile's rectangles for this device."""
+        return burned.check(dataset, self.profile, self.accept_burned_in)
+
+    def settings(self) -> dict[str, object]:
+        """Fingerprint of the key, the profile, and what was accepted."""
+        profile = hashlib.sha256(repr(self.profile).encode()).hexdigest()[:8]
+        return {
+            **super().settings(),
+            "profile": f"{self.profile.name} ({profile})",
+            "accept_burned_in": self.accept_burned_in,
+        }
+
+
+class Derived:
+    """Nothing is de-identified; images whose pixels change get a new SOPInstanceUID, as PS3.3 C.7.6.1.1.2 asks.
+
+    Args:
+        changed: SOPInstanceUIDs of those images; every reference to them follows.
+    """
+
+    secret = False
+
+    def __init__(self, changed: Collection[str]) -> None:
+        self.changed = frozenset(changed)
+
+    def settings(self) -> dict[str, object]:
+        """Nothing to tell apart."""
+        return {"identity": "derived"}
+
+    def uid(self, text: str) -> str:
+        """A UID below 2.25. that follows from the old one, for changed images; all others stay."""
+        if text not in self.changed:
+            return text
+        return f"2.25.{int.from_bytes(hashlib.sha256(f'umed derived {text}'.encode()).digest()[:16], 'big')}"
+
+    def target(self, instance: Instance) -> Path:
+        """The name in the input; files of an archive are named by their UIDs."""
+        pure = PurePosixPath(instance.name)
+        plain = not pure.is_absolute() and not {"..", "."} & set(pure.parts) and "\\" not in instance.name
+        if plain and "!" not in instance.name:
+            return Path(pure)
+        parts = [instance.study_uid, instance.series_uid, self.uid(instance.sop_uid)]
+        study, series, name = (re.sub(r"[^0-9.]", "_", part).strip(".") or "unknown" for part in parts)
+        return Path(study, series, f"{name}.dcm")
+
+    def apply(self, dataset: FileDataset, instance: Instance, blanked: bool = False) -> Counter[tuple[str, str]]:
+        """Map the UIDs of changed images wherever they are named."""
+        counts: Counter[tuple[str, str]] = Counter()
+        _map_uids(dataset, self.uid, counts)
+        _map_uids(dataset.file_meta, self.uid, counts)
+        return counts
+
+    def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
+        """None: nothing is blanked."""
+        return ()
+
+    def token(self, text: str) -> str:
+        """Plain fingerprint."""
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _map_uids(dataset: Dataset, mapped: object, counts: Counter[tuple[str, str]]) -> None:
+    assert callable(mapped)
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value or ():
+                _map_uids(item, mapped, counts)
+        elif element.VR == "UI" and element.value:
+            many = isinstance(element.value, MultiValue | list)
+            old = list(element.value) if many else [element.value]
+            new = [mapped(str(value)) for value in old]
+            if new != [str(value) for value in old]:
+                element.value = new if many else new[0]
+                counts[f"({element.tag.group:04x},{element.tag.element:04x})", "U"] += 1

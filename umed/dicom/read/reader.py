@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds DICOM files in any mess of folders and zips, and reads one so that nothing but an ``InputError`` can come out.
+
+What a file holds is checked by a walk over its lengths (:mod:`umed.dicom.read.stream`) before pydicom builds objects
+from it, so that memory and nesting stay within :class:`umed.dicom.objects.Limits`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import pydicom
+from pydicom.dataset import FileDataset
+from pydicom.uid import UID
+
+from umed.core.errors import InputError, UmedError
+from umed.dicom.objects import Limits
+from umed.dicom.read import archives, stream
+from umed.dicom.read.archives import printable
+
+_INFLATE_FREE = 256 << 20
+_INFLATE_RATIO = 64
+"""A deflated data set may grow to this many times its size, or to the free amount; zlib alone allows 1030 times."""
+_QUIET = threading.RLock()
+
+
+def find(root: Path, work: Path, limits: Limits | None = None) -> tuple[list[tuple[Path, str]], list[tuple[str, str]]]:
+    """All files that may be DICOM below a folder, or in a zip.
+
+    Args:
+        root: a folder, a zip, or one file.
+        work: folder for what is unpacked; made when there is a zip, and never inside ``root``.
+        limits: bounds.
+
+    Returns:
+        Files and their names for people (relative, posix), sorted by name; and names with reasons of what is left out:
+        hidden files, links that lead out of the folder or to folders, special files, members of zips.
+
+    Raises:
+        InputError: if ``root`` does not exist or holds more files than the limit.
+    """
+    limits = limits or Limits()
+    if not root.exists():
+        raise InputError(f"{root}: expected a folder of DICOM files or a zip, got nothing. Check the path.")
+    found: list[tuple[Path, str]] = []
+    refused: list[tuple[str, str]] = []
+    if root.is_file():
+        candidates = [(root, printable(root.name))]
+    else:
+        candidates = _walk(root, refused, limits)
+    for number, (path, name) in enumerate(candidates):
+        try:
+            zipped = archives.is_zip(path, named=path != root)
+            if not zipped:
+                found.append((path, name))
+                continue
+            members, others = archives.unpack(path, name, work / f"zip{number:06d}", limits)
+        except InputError as error:
+            refused.append((name, str(error)))
+            continue
+        except OSError as error:
+            refused.append((name, _cannot(error)))
+            continue
+        found.extend(members)
+        refused.extend(others)
+    return sorted(found, key=lambda entry: entry[1]), sorted(refused)
+
+
+def _walk(root: Path, refused: list[tuple[str, str]], limits: Limits) -> list[tuple[Path, str]]:
+    """Ordinary files below a folder, without following links to folders."""
+    real_root = root.resolve()
+    files: list[tuple[Path, str]] = []
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            refused.append((printable(folder.relative_to(root).as_posix()), _cannot(error)))
+            continue
+        for entry in listed:
+            path = folder / entry.name
+            name = printable(path.relative_to(root).as_posix())
+            try:
+                reason = _left_out(entry, path, real_root)
+            except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
+                reason = _cannot(error)
+            if reason:
+                refused.append((name, reason))
+            elif entry.is_dir(follow_symlinks=False):
+                folders.append(path)
+            else:
+                files.append((path, name))
+        if len(files) + len(refused) > limits.files:
+            raise InputError(f"{root}: expected at most {limits.files} files, got more. Give a smaller folder.")
+    return sorted(files, key=lambda entry: entry[1])
+
+
+def _left_out(entry: os.DirEntry[str], path: Path, real_root: Path) -> str:
+    """Why an entry of a folder is not read, ``""`` if it is."""
+    if entry.name.startswith(".") or entry.name == "__MACOSX":
+        return "is hidden"
+    if entry.is_symlink():
+        target = path.resolve(strict=True)
+        if real_root not in (target, *target.parents):
+            return "is a link that leads out of the folder"
+        if target.is_dir():
+            return "is a link to a folder of the same input"
+    mode = entry.stat().st_mode
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        return "is no ordinary file"
+    return "is empty" if stat.S_ISREG(mode) and entry.stat().st_size == 0 else ""
+
+
+def _cannot(error: BaseException) -> str:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"cannot be read ({printable(reason)})"
+
+
+@contextmanager
+def guard(name: object) -> Iterator[None]:
+    """Whatever goes wrong inside becomes an ``InputError`` in one line, and pydicom's warnings are silent.
+
+    pydicom converts values when they are first looked at, so a broken one may raise long after the file was read.
+    Wrap what touches values of a foreign file.
+
+    Args:
+        name: what the error is about, usually the path.
+
+    Raises:
+        InputError: for any exception that is not umed's own; those pass.
+    """
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except UmedError:
+            raise
+        except (Exception, SystemError) as error:
+            raise InputError(f"{name}: expected a sound DICOM file, got {_brief(error)}") from error
+
+
+def read(path: Path, limits: Limits | None = None, *, pixels: bool) -> FileDataset:
+    """Read one DICOM file.
+
+    Files without a preamble or meta header are read when they begin like a data set. Blank SOPClassUID and
+    SOPInstanceUID are filled from the file meta information, a missing TransferSyntaxUID from what is there.
+
+    Args:
+        path: the file.
+        limits: bounds, checked before anything is built.
+        pixels: whether to read pixel data, too, and what follows them.
+
+    Returns:
+        The data set; values are converted when they are looked at, see :func:`guard`.
+
+    Raises:
+        InputError: if it cannot be read, is not DICOM, is broken, or exceeds a limit; with the path.
+    """
+    limits = limits or Limits()
+    try:
+        with open(path, "rb") as file:
+            return _read(file, os.fstat(file.fileno()).st_size, limits, pixels)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path}: {_cannot(error)}") from error
+
+
+def pixels_at(path: Path, limits: Limits | None = None) -> int | None:
+    """Offset of the first byte of the pixel data in a file.
+
+    Args:
+        path: the file.
+        limits: bounds.
+
+    Returns:
+        ``None`` where the file has none, or they are compressed or deflated, so that bytes have no fixed place.
+
+    Raises:
+        InputError: as :func:`read`.
+    """
+    try:
+        with open(path, "rb") as file:
+            layout = stream.survey(file, os.fstat(file.fileno()).st_size, limits or Limits())
+            if layout.pixels is None:
+                return None
+            file.seek(layout.pixels)
+            head = file.read(12)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    explicit = head[4:6] in (b"OB", b"OW")
+    length = head[8:12] if explicit else head[4:8]
+    return None if length == b"\xff" * 4 else layout.pixels + (12 if explicit else 8)
+
+
+def _read(file: BinaryIO, size: int, limits: Limits, pixels: bool) -> FileDataset:
+    most = limits.header_bytes + limits.pixels_bytes
+    if size > most:
+        raise InputError(f"expected a file of at most {most} bytes, got {size}")
+    try:
+        layout = stream.survey(file, size, limits)
+    except RecursionError as error:
+        raise InputError("expected sequences nested less deep") from error
+    source: BinaryIO = file
+    declared = layout.syntax
+    if layout.syntax == stream.DEFLATED:
+        source, size = _inflate(file, layout.start, min(most, max(_INFLATE_FREE, _INFLATE_RATIO * size)))
+        inner = stream.survey_set(source, size, layout.start, limits)
+        layout = stream.Layout(layout.start, declared, layout.guessed, layout.bare, inner.pixels, inner.elements)
+    if layout.bare or not pixels:
+        source.seek(0)
+        end = size if pixels or layout.pixels is None else layout.pixels
+        preamble = b"\0" * stream.PREAMBLE + b"DICM" if layout.bare else b""
+        source = io.BytesIO(preamble + source.read(end))
+    source.seek(0)
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            dataset = pydicom.dcmread(source, force=True)
+            _complete(dataset, declared)
+        except Exception as error:
+            raise InputError(f"expected a sound DICOM file, got {_brief(error)}") from error
+    return dataset
+
+
+def _brief(error: BaseException) -> str:
+    """Kind and first line of a foreign error, without the trace that pydicom puts into it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {printable(lines[0], 200)}" if lines else type(error).__name__
+
+
+def _inflate(file: BinaryIO, start: int, most: int) -> tuple[BinaryIO, int]:
+    """A copy of a deflated file with the data set inflated and a meta header that says so (PS3.5 A.5)."""
+    file.seek(0)
+    head = file.read(start)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        body = inflater.decompress(file.read(), most)
+    except zlib.error as error:
+        raise InputError(f"expected a deflated data set, got: {error}") from error
+    if inflater.unconsumed_tail:
+        raise InputError(f"expected a data set that inflates to at most {most} bytes, got more")
+    if not inflater.eof:
+        raise InputError("the deflated data set is cut off")
+    old, new = stream.DEFLATED.encode(), stream.EXPLICIT.encode()
+    place = head.rfind(old)
+    head = head[:place] + new.ljust(len(old), b"\0") + head[place + len(old) :]
+    return io.BytesIO(head + body), len(head) + len(body)
+
+
+def _complete(dataset: FileDataset, syntax: str) -> None:
+    """Fill what the meta header and the data set can tell each other."""
+    meta = dataset.file_meta
+    meta.TransferSyntaxUID = UID(syntax)
+    for keyword, source in (
+        ("SOPClassUID", "MediaStorageSOPClassUID"),
+        ("SOPInstanceUID", "MediaStorageSOPInstanceUID"),
+    ):
+        if not dataset.get(keyword) and meta.get(source):
+            setattr(dataset, keyword, UID(str(meta.get(source))))

@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0
+"""UnSeg: one universal generator, made of Segment Anything, that protects any image with a mask.
+
+Reference: Sun et al., "UnSeg: One Universal Unlearnable Example Generator is Enough against All Image Segmentation",
+NeurIPS 2024, https://arxiv.org/abs/2410.09909. Written from the paper; the authors' code has no licence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from umed.core.config import parse_number
+from umed.core.device import pick_device
+from umed.core.errors import ConfigError, InputError
+from umed.core.types import Progress, Regions
+from umed.core.version import __version__
+from umed.methods.base import Method
+from umed.methods.options import check_switch, check_whole
+from umed.methods.unseg.applying import flat_direction
+from umed.methods.unseg.batches import SquareBatches
+from umed.methods.unseg.colour import SamplePictures
+from umed.methods.unseg.generator_file import FILE, Origin, load_generator, make_generator, save_generator
+from umed.methods.unseg.prompts import KINDS, NONE, check_kinds
+from umed.methods.unseg.sam_surrogates import SAM, check_surrogate, make_surrogate
+from umed.methods.unseg.trainer import EPOCHS, UnSegTrainer
+from umed.networks.noise_head import UnSegGenerator
+from umed.networks.sam import PromptedSam, shape_of
+from umed.networks.sam_weights import load_encoder
+from umed.plan.planning import Plan
+from umed.training.bilevel import BatchLoader
+from umed.training.patches import Sample
+
+AT_ONCE = 8
+"""Pictures or slices that are embedded together."""
+DECIDED = (
+    *("encoder", "prompts", "surrogate", "surrogate_prompts", "label_modification", "train_epsilon"),
+    *("epochs", "learning_rate", "surrogate_learning_rate", "jitter", "high_pass", "enlarge"),
+)
+"""Options of a generator's training; of a given one, its file knows them."""
+
+
+class UnSeg(Method):
+    r"""``d = G(x, mask) (eps_fg M + eps_bg (1 - M))``, each instance of a picture or slice with its mask as a prompt.
+
+    The generator may come from a file that was trained on any other data (``umed train-generator``, ``umed protect
+    --generators``); without one, it is trained from scratch on the data at hand, which the paper never does.
+
+    Instances are the connected parts of each label; a picture is embedded once for all of them. Each gets the noise of
+    its own prompt, the background and specks too small for a prompt get the mean of all.
+
+    Volumes go slice by slice along the plan's axis; a slice without a label is left as it is. Pictures of one channel,
+    or of channels that are no colours, are shown to the generator as grey and get the noise of its first channel. The
+    mean of the three would be a third of what the bound allows: a generator that has seen colour lets them cancel.
+
+    ``eps_bg`` is the plan's ``epsilon_background``, a quarter of epsilon as in the paper. With 0 the support is the
+    ROI, and the generator is shown the part of a picture around its labels, in training, too.
+
+    Args:
+        encoder: size of Segment Anything, a key of :data:`umed.networks.sam.SHAPES`.
+        prompts: kinds that the generator is trained with, a random part of them each step.
+        surrogate: ``"sam"`` of the same size, as in the paper, or a network that thieves train: ``"unet"``,
+            ``"batchnorm_unet"``, ``"dynunet"``. Those get no prompts, whatever ``surrogate_prompts`` says.
+        surrogate_prompts: kinds that the surrogate is trained with, one of them each step. Beside the paper's there is
+            ``"none"``: like a victim, it must find all that is labelled by itself (then all of it is the target).
+        label_modification: train the generator towards a target of all ones, or towards the true mask.
+        train_epsilon: bound while training, the paper's 1/255; ``None`` for the plan's own epsilon.
+        epochs: of the training, one of the surrogate to three of the generator; they share the plan's iterations.
+        learning_rate: of both networks' Adam.
+        surrogate_learning_rate: of the surrogate's Adam; ``None`` for the same.
+        jitter: smallest and largest scale of a picture in training; the paper's 0.1 and 2 need large pictures.
+        high_pass: odd side, in px of noise, of the box whose mean is taken out of the noise; 0, the paper, for none.
+        per_instance: one prompt for each instance, or one for all that is labelled in a picture.
+        enlarge: pictures smaller than the square fill it, as in the paper; else they are shown at their own size, so
+            that a fine texture is not resampled. In training, too.
+
+    Raises:
+        ConfigError: when an option is unknown or out of range.
+    """
+
+    name: ClassVar[str] = "unseg"
+    requires_training: ClassVar[bool] = True
+    file: ClassVar[str] = FILE
+
+    def __init__(
+        self,
+        *,
+        encoder: str = "vit_s",
+        prompts: Sequence[str] = KINDS,
+        surrogate: str = SAM,
+        surrogate_prompts: Sequence[str] = KINDS,
+        label_modification: bool = True,
+        train_epsilon: float | str | None = 1 / 255,
+        epochs: int = EPOCHS,
+        learning_rate: float | str = 1e-4,
+        surrogate_learning_rate: float | str | None = None,
+        jitter: Sequence[float] = (0.5, 1.5),
+        high_pass: int = 0,
+        per_instance: bool = True,
+        enlarge: bool = True,
+    ) -> None:
+        shape_of(encoder)
+        self.encoder, self.label_modification = encoder, label_modification
+        self.surrogate = check_surrogate(surrogate)
+        self.prompts, self.surrogate_prompts = (
+            check_kinds(prompts),
+            check_kinds(surrogate_prompts, (*KINDS, NONE), "surrogate_prompts"),
+        )
+        self.train_epsilon = (
+            None if train_epsilon is None else parse_number(train_epsilon, "method_options.train_epsilon")
+        )
+        check_whole(1, epochs=epochs)
+        check_switch(label_modification=label_modification, per_instance=per_instance, enlarge=enlarge)
+        check_whole(0, high_pass=high_pass)
+        if high_pass and high_pass % 2 == 0:
+            raise ConfigError(f"method_options.high_pass: expected an odd number of px, or 0, got {high_pass}.")
+        self.per_instance, self.enlarge, self.high_pass = per_instance, enlarge, high_pass
+        self.epochs, self.learning_rate = epochs, parse_number(learning_rate, "method_options.learning_rate")
+        if not isinstance(jitter, (list, tuple)):
+            raise ConfigError(f"method_options.jitter: expected two positive scales, got {jitter!r}.")
+        self.jitter = tuple(parse_number(scale, "method_options.jitter") for scale in jitter)
+        if self.train_epsilon is not None and not 0 < self.train_epsilon <= 1:
+            raise ConfigError(
+                f"method_options.train_epsilon: expected a share of the range in (0, 1], got {train_epsilon!r}."
+            )
+        self.surrogate_learning_rate = (
+            None
+            if surrogate_learning_rate is None
+            else parse_number(surrogate_learning_rate, "method_options.surrogate_learning_rate")
+        )
+        for option in ("learning_rate", "surrogate_learning_rate"):
+            rate = getattr(self, option)
+            if rate is not None and rate <= 0:
+                raise ConfigError(f"method_options.{option}: expected a positive number, got {rate!r}.")
+        if len(self.jitter) != 2 or not 0 < self.jitter[0] <= self.jitter[1]:
+            raise ConfigError(
+                f"method_options.jitter: expected two positive scales, the smaller first, got {list(jitter)}."
+            )
+        self._generator: UnSegGenerator | None = None
+        self._origin = Origin(f"trained by umed {__version__}")
+        self._other: list[str] = []
+        self._unknown: tuple[str, ...] = ()
+        self._sam: Path | None = None
+        self._surrogate: Path | None = None
+        self._slice_axis: int | None = None
+        self._weak: float = 0.25
+        self._device = torch.device("cpu")
+
+    def __repr__(self) -> str:
+        known = [name for name in (*DECIDED, "per_instance") if name not in self._unknown]
+        text = f"UnSeg({', '.join(f'{name}={getattr(self, name)!r}' for name in known)})"
+        return f"{text} ({self._origin})" if self._generator is not None else text
+
+    @property
+    def generator(self) -> UnSegGenerator:
+        """The generator.
+
+        Raises:
+            InputError: before :meth:`fit` or :meth:`load`.
+        """
+        if self._generator is None:
+            raise InputError("unseg: expected a trained generator, got none. Give one with --generators.")
+        return self._generator
+
+    @property
+    def origin(self) -> Origin:
+        """Where the weights come from."""
+        return self._origin
+
+    def start_from(self, sam: Path | None, surrogate: Path | None = None) -> None:
+        """Train from pretrained weights. No options, since a plan is published and holds no paths.
+
+        Args:
+            sam: of Segment Anything, for the generator, which then stays frozen.
+            surrogate: weights for the surrogate's encoder, of SAM or of a plain vision transformer such as MAE's.
+        """
+        self._sam, self._surrogate = sam, surrogate
+
+    def check(self, plan: Plan) -> None:
+        """Remember how slices are taken and how much weaker the background is."""
+        self._slice_axis = plan.slice_axis
+        weak = plan.epsilon if plan.epsilon_background is None else plan.epsilon_background
+        self._weak = weak / plan.epsilon
+
+    def make_trainer(self, samples: Sequence[Sample], plan: Plan, *, epoch_length: int | None = None) -> UnSegTrainer:
+        """Make the trainer of a plan; its generator is :attr:`generator`.
+
+        Args:
+            samples: training cases.
+            plan: the resolved plan; ``training.iterations`` and ``training.batch_size`` are used.
+            epoch_length: iterations in an epoch; the plan's iterations over the epochs if ``None``.
+
+        Returns:
+            The trainer.
+
+        Raises:
+            ConfigError: when weights are given for a surrogate that has no use for them.
+        """
+        self.check(plan)
+        if self._surrogate is not None and self.surrogate != SAM:
+            raise ConfigError(
+                f"method_options.surrogate: expected {SAM}, for which weights are given ({self._surrogate}), got "
+                f"{self.surrogate}. Give --set method_options.surrogate=sam, or leave --surrogate-checkpoint out."
+            )
+        training, self._device = plan.training, pick_device(plan.device)
+        gpu = self._device.type == "cuda"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(plan.seed)
+            self._generator, start = make_generator(
+                self.encoder, sam=self._sam, high_pass=self.high_pass, checkpointing=gpu
+            )
+            surrogate = make_surrogate(self.surrogate, self.encoder, checkpointing=gpu)
+        self._origin = replace(self._origin, sam=start, options={name: getattr(self, name) for name in DECIDED})
+        if isinstance(surrogate, PromptedSam) and self._surrogate is not None:
+            load_encoder(surrogate, self._surrogate)
+        self._generator, surrogate = self._generator.to(self._device), surrogate.to(self._device)
+        length = epoch_length or max(1, -(-training.iterations // self.epochs))
+        asked = self.surrogate_prompts if self.surrogate == SAM else (NONE,)
+        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        batches = SquareBatches(
+            SamplePictures(samples, plan.slice_axis),
+            size=self.generator.sam.shape.image_size,
+            batch_size=training.batch_size,
+            iterations=length * self.epochs,
+            jitter=(self.jitter[0], self.jitter[1]),
+            enlarge=self.enlarge,
+            whole=1.0 if NONE in asked else 0.5,
+            seed=plan.seed,
+            rank=rank,
+        )
+        return UnSegTrainer(
+            device=self._device,
+            epochs=self.epochs,
+            loader=BatchLoader(batches, length),
+            generator=self.generator,
+            surrogate=surrogate,
+            learning_rate=self.learning_rate,
+            epsilon=self.train_epsilon or plan.epsilon,
+            background=self._weak,
+            kinds=self.prompts,
+            surrogate_learning_rate=self.surrogate_learning_rate or self.learning_rate,
+            surrogate_kinds=asked,
+            label_modification=self.label_modification,
+            seed=plan.seed,
+            amp=training.amp,
+        )
+
+    def fit(self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None) -> None:
+        """Train a generator from scratch on the data at hand; goes on from the newest checkpoint in ``workdir``.
+
+        Args:
+            samples: lazy sequence of :class:`umed.training.patches.Sample`.
+            plan: the resolved plan.
+            workdir: folder for checkpoints and TensorBoard events.
+            progress: called with a text, the iterations done and the iterations in all.
+        """
+        from umed.training.handlers import training_handlers  # ignite's handlers take a second to import
+
+        workdir.mkdir(parents=True, exist_ok=True)
+        trainer = self.make_trainer(samples, plan)
+        training_handlers(trainer, workdir, len(trainer.loader.batches), progress)
+        trainer.run()
+        self.generator.eval()
+
+    def reasons(self, given: Path | None = None) -> tuple[str, ...]:
+        """Say where the weights come from, above all whether Segment Anything was pretrained."""
+        if given is None and self._generator is None:
+            return ("unseg: trains its generator on these data; Segment Anything without pretrained weights",)
+        origin, other = self._origin, self._other
+        if given is not None:
+            one = UnSeg(**{name: getattr(self, name) for name in DECIDED})
+            one.adopt(given)
+            origin, other = one.origin, one._other
+        decided = (f"unseg: the generator's file decides {', '.join(other)}",) if other else ()
+        return (f"unseg: generator {origin}", *decided)
+
+    def save(self, folder: Path) -> None:
+        """Write ``unseg.pt``: all weights, and what they come from."""
+        save_generator(self.generator, self.encoder, self._origin, folder / FILE)
+
+    def load(self, folder: Path) -> None:
+        """Read ``unseg.pt``; its encoder and the options that it was trained with replace those given.
+
+        Raises:
+            InputError: when the file is missing or is not one of ours.
+        """
+        self.adopt(folder / FILE)
+        self.generator.to(self._device).eval()
+
+    def adopt(self, path: Path) -> None:
+        """The same for a file of any name, without moving it to a device."""
+        self._generator, encoder, self._origin = load_generator(path)
+        told = {name: value for name, value in self._origin.options.items() if name in DECIDED}
+        told |= {"encoder": encoder, "high_pass": self._generator.head.high_pass}
+        try:
+            checked = UnSeg(**told)
+        except ConfigError as error:
+            raise InputError(f"{path}: expected a generator saved by umed, got another file ({error})") from error
+        defaults, self._other = UnSeg(), []
+        for name in told:
+            own, new = getattr(self, name), getattr(checked, name)
+            if own not in (new, getattr(defaults, name)):
+                self._other.append(f"{name} {new} instead of {own}")
+            setattr(self, name, new)
+        self._unknown = tuple(name for name in DECIDED if name not in told and name != "enlarge")
+
+    def to(self, device: str) -> UnSeg:
+        """Move the generator to a device (``"auto"``, ``"cpu"``, ``"cuda:0"`` ...)."""
+        self._device = pick_device(device)
+        self.generator.to(self._device)
+        return self
+
+    def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
+        """Run the generator over each labelled picture or slice; nothing is drawn from ``rng``.
+
+        Args:
+            image: unit image, shape ``(C, *box)``; the box is the whole grid where the support is.
+            regions: of the same box.
+            rng: not used.
+
+        Returns:
+            Direction in [-1, 1] of the same shape, at most the share of the background outside the labels.
+        """
+        labels = regions.labels
+        if labels.ndim == 2:
+            return self._flat(image[None], labels[None])[0]
+        axis = self._slice_axis
+        if axis is None:
+            raise InputError("unseg: expected a plan that goes slice by slice, got one in 3D. Set spatial_dims=2.")
+        planes, masks = image.movedim(axis + 1, 0), np.moveaxis(labels, axis, 0)
+        out = torch.zeros_like(planes)
+        rows = np.flatnonzero((masks > 0).any(axis=(1, 2)))
+        for start in range(0, len(rows), AT_ONCE):
+            some = rows[start : start + AT_ONCE]
+            out[some] = self._flat(planes[some], np.ascontiguousarray(masks[some]))
+        return out.movedim(0, axis + 1)
+
+    def _flat(self, image: Tensor, labels: NDArray[np.int16]) -> Tensor:
+        return flat_direction(
+            self.generator,
+            image,
+            labels,
+            weak=self._weak,
+            per_instance=self.per_instance,
+            enlarge=self.enlarge,
+            device=self._device,
+        )

@@ -1,0 +1,409 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From epsilon to stored steps: the only place in umed that rounds and clips.
+
+Epsilon is a fraction of a range [lo, hi] of physical values. For integer files the change of a voxel is a whole
+number of stored steps, at most ``floor(epsilon * (hi - lo) / |slope|)``; for float files it is bounded by the same
+number unfloored, after rounding to the file's precision. Voxels outside [lo, hi] (air, metal, NaN) are never changed,
+and changed ones never leave it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from umed.core.config import CT_WINDOWS
+from umed.core.errors import BudgetError, ConfigError
+from umed.core.types import Encoding, Volume
+
+_SAMPLE = 1 << 22
+_BLOCK = 1 << 18
+_EXACT = float(2**53)  # 64-bit integers beyond this cannot be told apart as floats and stay untouched
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How far the stored values of one file may move.
+
+    Args:
+        steps: bound in whole stored steps for integer files, ``None`` for float files.
+        bound_stored: bound in stored values; equals ``steps`` for integer files.
+        low: smallest stored value that may be changed or reached.
+        high: largest one.
+        unit_range: physical values (lo, hi) that methods see as 0 and 1.
+        background: bound in stored values outside the labels; ``None`` where it is the same everywhere.
+    """
+
+    steps: int | None
+    bound_stored: float
+    low: float
+    high: float
+    unit_range: tuple[float, float]
+    background: float | None = None
+
+    def bounds(self, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Bound of each voxel in stored values.
+
+        Args:
+            inside: where voxels are labelled.
+        """
+        weak = self.bound_stored if self.background is None else self.background
+        return np.where(inside, self.bound_stored, weak)
+
+    @property
+    def peak(self) -> float:
+        """Peak of PSNR in stored values: the width of the range."""
+        return self.high - self.low
+
+
+def resolve_range(
+    volume: Volume, value_range: str | Sequence[float], percentiles: tuple[float, float] = (0.5, 99.5)
+) -> tuple[float, float]:
+    """Physical values (lo, hi) of a file's range.
+
+    Args:
+        volume: the file.
+        value_range: ``"dtype"`` (all that the file can hold), ``"percentile"``, ``"ct:WINDOW"``, ``[lo, hi]``, or
+            ``"auto"``: dtype for 8-bit pictures, else percentile.
+        percentiles: for ``"percentile"``; NaN and infinity do not count. Of more than four million voxels every
+            n-th is used.
+
+    Returns:
+        lo and hi, lo < hi.
+
+    Raises:
+        ConfigError: if the range is unknown or not ascending.
+        BudgetError: if the file has no spread in this range.
+    """
+    where, encoding = volume.source, volume.encoding
+    if value_range == "auto":
+        value_range = "dtype" if volume.unit == "px" and np.dtype(encoding.dtype) == np.uint8 else "percentile"
+    if isinstance(value_range, str) and value_range.startswith("ct:"):
+        window = CT_WINDOWS.get(value_range[3:])
+        if window is None:
+            raise ConfigError(f"range: expected ct: and one of {', '.join(CT_WINDOWS)}, got {value_range!r}.")
+        return window
+    if value_range == "dtype":
+        if not encoding.is_integer:
+            raise BudgetError(
+                f"{where}: expected integers for range=dtype, got {encoding.dtype}. Use range=percentile or [lo, hi]."
+            )
+        ends = encoding.stored_limits
+    elif value_range == "percentile":
+        ends = _percentiles(volume, percentiles)
+        if not ends[0] < ends[1]:
+            raise BudgetError(
+                f"{where}: expected values that differ, got percentiles {percentiles} both at {ends[0]:g}. "
+                "Set range to [lo, hi] or widen percentiles."
+            )
+    elif not isinstance(value_range, str) and len(value_range) == 2:
+        low, high = float(value_range[0]), float(value_range[1])
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ConfigError(f"range: expected [lo, hi] with lo < hi, got {list(value_range)}.")
+        return low, high
+    else:
+        raise ConfigError(f"range: expected auto, dtype, percentile, ct:WINDOW or [lo, hi], got {value_range!r}.")
+    first, last = (end * encoding.slope + encoding.inter for end in ends)
+    return min(first, last), max(first, last)
+
+
+def make_budget(
+    volume: Volume,
+    *,
+    epsilon: float,
+    range: str | Sequence[float] = "auto",  # noqa: A002 - the name users know from the settings
+    percentiles: tuple[float, float] = (0.5, 99.5),
+    background: float | None = None,
+) -> Budget:
+    """Turn epsilon into the bound of one file.
+
+    Args:
+        volume: the file.
+        epsilon: largest change as a fraction of the range, in (0, 1].
+        range: see :func:`resolve_range`.
+        percentiles: see :func:`resolve_range`.
+        background: largest change outside the labels as a fraction of the range; ``None`` for the same.
+
+    Returns:
+        The budget in stored values. A background that is below one stored step leaves the background as it is.
+
+    Raises:
+        ConfigError: if epsilon or range make no sense.
+        BudgetError: if the bound is below one stored step; says which epsilon works.
+    """
+    if not 0 < epsilon <= 1:
+        raise ConfigError(f"epsilon: expected a fraction in (0, 1], such as 4/255 = 0.0157, got {epsilon}.")
+    lo, hi = resolve_range(volume, range, percentiles)
+    encoding = volume.encoding
+    step = abs(encoding.slope)
+    ends = sorted(((lo - encoding.inter) / encoding.slope, (hi - encoding.inter) / encoding.slope))
+    limits = encoding.stored_limits
+    low, high = max(ends[0], limits[0]), min(ends[1], limits[1])
+    bound = epsilon * (hi - lo) / step
+    if encoding.is_integer:
+        low, high = math.ceil(max(low, -_EXACT) - 1e-9), math.floor(min(high, _EXACT) + 1e-9)
+        steps = math.floor(bound + 1e-9)
+        least, unit = 1.0, "1 stored step"
+    else:
+        steps = None
+        most = min(max(abs(low), abs(high)), limits[1] / 2)
+        least, unit = float(np.spacing(np.dtype(encoding.dtype).type(most))), "the float precision"
+    if low >= high:
+        raise BudgetError(
+            f"{volume.source}: expected a range that the file can hold, got [{lo:g}, {hi:g}] for stored values "
+            f"{limits[0]:g} to {limits[1]:g}. Set another range."
+        )
+    if bound + 1e-9 < least:
+        raise BudgetError(
+            f"{volume.source}: expected an epsilon of at least {unit} ({least:g} stored), got {epsilon:.4g} of range "
+            f"[{lo:g}, {hi:g}] = {bound:.3g}. Use epsilon >= {_up(least * step / (hi - lo)):.4g} or a "
+            f"range at least {_up(least * step / epsilon):.4g} wide."
+        )
+    weak = None if background is None else background * (hi - lo) / step
+    if weak is not None and steps is not None:
+        weak = float(math.floor(weak + 1e-9))
+    return Budget(steps, float(bound if steps is None else steps), float(low), float(high), (lo, hi), weak)
+
+
+def to_unit(channels: NDArray[Any], encoding: Encoding, budget: Budget) -> NDArray[np.float32]:
+    """Show stored values to a method.
+
+    Args:
+        channels: stored values, any shape.
+        encoding: what they mean.
+        budget: its ``unit_range`` becomes [0, 1].
+
+    Returns:
+        float32 in [0, 1], same shape; values outside the range are clipped, NaN is 0.
+    """
+    lo, hi = budget.unit_range
+    small = np.dtype(encoding.dtype).itemsize <= 2
+    values = channels.astype(np.float32 if small else np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        values *= encoding.slope / (hi - lo)
+        values += (encoding.inter - lo) / (hi - lo)
+    unit = values.astype(np.float32, copy=False)
+    np.nan_to_num(unit, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+    unit.clip(0.0, 1.0, out=unit)
+    return unit
+
+
+def apply(
+    stored: NDArray[Any],
+    direction: NDArray[Any],
+    support: NDArray[np.bool_],
+    budget: Budget,
+    encoding: Encoding,
+    inside: NDArray[np.bool_] | None = None,
+) -> NDArray[Any]:
+    """Add a perturbation to stored values so that every promise holds.
+
+    Args:
+        stored: stored values ``(C, *box)``, a crop of ``Volume.channels``.
+        direction: ``(C, *box)``, in [-1, 1] (clipped otherwise); 1 is the whole budget.
+        support: ``(*box)``, the only voxels that may change.
+        budget: from :func:`make_budget`.
+        encoding: what the values mean.
+        inside: ``(*box)``, labelled voxels; needed where the budget has a background of its own.
+
+    Returns:
+        A new array like ``stored``: every change within the bound, inside the support and inside the range.
+
+    Raises:
+        BudgetError: if the direction is not finite or of another shape.
+    """
+    _check_direction(stored, direction, support)
+    changed: NDArray[Any] = stored.copy(order="K")
+    bounds = None if budget.background is None or inside is None else budget.bounds(inside)
+    for target, wanted in zip(changed, direction, strict=True):
+        order: Literal["C", "F"] = "F" if target.flags.f_contiguous else "C"
+        flat = target.ravel(order=order)  # everything in the order of the file: walks along memory, not across it
+        allowed, amounts = support.ravel(order=order), wanted.ravel(order=order)
+        most = None if bounds is None else bounds.ravel(order=order)
+        for start in range(0, flat.size, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            where = start + np.flatnonzero(_movable(flat[part], allowed[part], budget))
+            flat[where] = _moved(flat[where], amounts[where], budget, None if most is None else most[where])
+        if not np.shares_memory(flat, target):
+            target[...] = flat.reshape(target.shape, order=order)
+    return changed
+
+
+def insert(volume: Volume, box: tuple[slice, ...], changed: NDArray[Any]) -> NDArray[Any]:
+    """Put a changed crop back into a copy of the whole file's stored values.
+
+    Args:
+        volume: the file.
+        box: where the crop lies, one slice an axis.
+        changed: ``(C, *box)`` from :func:`apply`, without an alpha plane.
+
+    Returns:
+        Stored values like ``volume.stored``, same memory order.
+    """
+    stored: NDArray[Any] = volume.stored.copy(order="K")
+    view = np.moveaxis(stored, -1, 0) if volume.channels_last else stored[None]
+    view[(slice(0, len(changed)),) + box] = changed
+    return stored
+
+
+def straight_through(direction: Any, steps: Any) -> Any:
+    """Round a direction to whole stored steps with the gradient of the identity.
+
+    Args:
+        direction: torch tensor in [-1, 1] (any type with ``round`` and ``detach``).
+        steps: ``Budget.steps``, or a tensor of them that broadcasts; ``None`` (float files) leaves it as it is.
+
+    Returns:
+        The direction that :func:`apply` will use, differentiable.
+    """
+    if steps is None:
+        return direction
+    return direction + ((direction * steps).round() / steps - direction).detach()
+
+
+def scale_for_psnr(
+    stored: NDArray[Any],
+    direction: NDArray[Any],
+    support: NDArray[np.bool_],
+    budget: Budget,
+    encoding: Encoding,
+    *,
+    target: float,
+    values: int,
+    inside: NDArray[np.bool_] | None = None,
+) -> tuple[float, float]:
+    """Largest factor in (0, 1] by which a direction must be scaled so that a file reaches a PSNR.
+
+    Args:
+        stored: stored values ``(C, *box)``.
+        direction: ``(C, *box)``, float32.
+        support: ``(*box)``.
+        budget: from :func:`make_budget`; the peak is the width of its range.
+        encoding: what the values mean.
+        target: PSNR in dB over the whole file.
+        values: number of values in the whole file (voxels times channels, without alpha).
+        inside: ``(*box)``, labelled voxels; needed where the budget has a background of its own.
+
+    Returns:
+        The factor (a float32 number), and the PSNR with it.
+
+    Raises:
+        BudgetError: if nothing would be left of the perturbation; says what PSNR the smallest change has. An image that
+            is not protected is never passed off as one that is.
+    """
+    _check_direction(stored, direction, support)
+    parts = []
+    for channel, wanted in zip(stored, direction, strict=True):
+        where = _movable(channel, support, budget)
+        most = None if budget.background is None or inside is None else budget.bounds(inside[where])
+        parts.append((channel[where], wanted[where], most))
+
+    def psnr(scale: float) -> float:
+        total = 0.0
+        for old, wanted, most in parts:
+            new = _moved(old, wanted if scale == 1 else wanted * np.float32(scale), budget, most)
+            moved = new.astype(np.float64) - old.astype(np.float64)
+            total += float(np.dot(moved, moved))
+        return math.inf if total == 0 else 10 * math.log10(budget.peak**2 * values / total)
+
+    full = psnr(1.0)
+    if full >= target:
+        return 1.0, full
+    fine, coarse = 0.0, 1.0  # PSNR falls with the factor: keep psnr(fine) >= target > psnr(coarse)
+    for _ in range(20):
+        middle = (fine + coarse) / 2
+        fine, coarse = (middle, coarse) if psnr(middle) >= target else (fine, middle)
+    reached = psnr(fine)
+    if math.isinf(reached):
+        raise BudgetError(
+            f"psnr_target: expected at most {psnr(coarse):.2f} dB, the PSNR of the smallest change this file can hold, "
+            f"got {target:g} dB. Lower psnr_target."
+        )
+    return fine, reached
+
+
+def _up(value: float) -> float:
+    """Round up to four digits, so that what a message proposes works."""
+    digit = 10.0 ** (math.floor(math.log10(value)) - 3)
+    return math.ceil(value / digit - 1e-9) * digit
+
+
+def _percentiles(volume: Volume, percentiles: tuple[float, float]) -> tuple[float, float]:
+    """Stored values at two percentiles of all finite values."""
+    if not (len(percentiles) == 2 and 0 <= percentiles[0] < percentiles[1] <= 100):
+        raise ConfigError(f"percentiles: expected two ascending numbers in [0, 100], got {percentiles}.")
+    values = volume.channels.ravel(order="K")
+    values = values[:: -(-values.size // _SAMPLE) | 1]  # an odd stride does not stay in one column of the grid
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    if not values.size:
+        raise BudgetError(f"{volume.source}: expected finite values, got none. Remove or repair the file.")
+    low, high = np.percentile(values, percentiles, method="nearest")
+    return float(low), float(high)
+
+
+def _check_direction(stored: NDArray[Any], direction: NDArray[Any], support: NDArray[np.bool_]) -> None:
+    if direction.shape != stored.shape or support.shape != stored.shape[1:]:
+        raise BudgetError(
+            f"direction: expected shape {stored.shape} and support {stored.shape[1:]}, got {direction.shape} and "
+            f"{support.shape}. A method returns one value a channel and voxel of the box."
+        )
+    if not math.isfinite(float(np.sum(direction, dtype=np.float64))):  # one pass without a mask of the same size
+        raise BudgetError("direction: expected finite values, got NaN or infinity. The method diverged: train again.")
+
+
+def _movable(channel: NDArray[Any], support: NDArray[np.bool_], budget: Budget) -> NDArray[np.bool_]:
+    """Voxels of the support whose value lies in the range; NaN never does."""
+    with np.errstate(invalid="ignore"):
+        return in_range(channel, budget) & support
+
+
+def in_range(stored: NDArray[Any], budget: Budget) -> NDArray[np.bool_]:
+    """Where stored values lie in the budget's range and so may be changed.
+
+    Args:
+        stored: stored values, any shape.
+        budget: from :func:`make_budget`.
+
+    Returns:
+        Mask of the same shape.
+    """
+    if stored.dtype.kind in "iu":
+        limits = np.iinfo(stored.dtype)  # whole numbers compare without a float copy
+        low, high = max(int(budget.low), int(limits.min)), min(int(budget.high), int(limits.max))
+        result: NDArray[np.bool_] = (stored >= low) & (stored <= high)
+        return result
+    wide = stored.astype(np.float64, copy=False)
+    inside: NDArray[np.bool_] = (wide >= budget.low) & (wide <= budget.high)
+    return inside
+
+
+def _moved(
+    old: NDArray[Any], direction: NDArray[Any], budget: Budget, bounds: NDArray[np.float64] | None = None
+) -> NDArray[Any]:
+    """New stored values for voxels that may change, each within its own bound."""
+    direction = np.clip(direction.astype(np.float64), -1.0, 1.0)
+    if budget.steps is not None:
+        whole = np.rint(direction * budget.steps).astype(np.int64)
+        if bounds is not None:
+            whole = np.clip(whole, -bounds.astype(np.int64), bounds.astype(np.int64))
+        whole = np.clip(old.astype(np.int64) + whole, int(budget.low), int(budget.high))
+        moved: NDArray[Any] = whole.astype(old.dtype)
+        return moved
+    start = old.astype(np.float64)
+    most = budget.bound_stored if bounds is None else bounds
+    moved_by = np.clip(direction * budget.bound_stored, -most, most)
+    new = np.clip(start + moved_by, budget.low, budget.high).astype(old.dtype)
+    for _ in range(4):  # rounding to the file's precision may step over an end by half a unit: step back
+        value = new.astype(np.float64)
+        over = (np.abs(value - start) > most) | (value < budget.low) | (value > budget.high)
+        if not over.any():
+            return new
+        new[over] = np.nextafter(new[over], old[over])
+    new[over] = old[over]
+    return new

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a data set holds: the facts from which the plan follows, and the table that ``umed inspect`` prints."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from umed.core.errors import UmedError
+from umed.core.types import Case, Dataset, Volume
+from umed.data.formats import notes, read
+from umed.data.layouts import find_dataset
+from umed.data.masks import check_channels, read_label
+
+SAMPLE = 5  # cases read in full to make a plan, evenly spaced so that mixed data sets show
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """One case as found.
+
+    Args:
+        id: case id.
+        shape: spatial shape, empty when it cannot be read.
+        spacing: size of a pixel along each axis, in ``unit``.
+        unit: ``"mm"`` or ``"px"``.
+        dtype: stored type.
+        channels: channels that would be perturbed.
+        classes: label values that occur.
+        action: ``"protect"``, ``"copy"`` (empty label), ``"skip"`` (no label), ``"carry"`` (a DICOM object that refers
+            to images) or ``"refuse"``.
+        why: reason of every action but ``"protect"``, and what else is worth knowing about the files.
+        lowest: smallest physical value, of integer data only.
+        foreground: median physical value inside the label.
+        modality: of a DICOM series; its shape is slices, rows, columns.
+        syntax: of a DICOM series: names of its transfer syntaxes.
+        masks: of a DICOM series: where its mask comes from.
+    """
+
+    id: str
+    shape: tuple[int, ...] = ()
+    spacing: tuple[float, ...] = ()
+    unit: str = ""
+    dtype: str = ""
+    channels: int = 0
+    classes: tuple[int, ...] = ()
+    action: str = "protect"
+    why: str = ""
+    lowest: float | None = None
+    foreground: float | None = None
+    modality: str = ""
+    syntax: str = ""
+    masks: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A data set as found.
+
+    Args:
+        name: name of its folder.
+        layout: name from the registry.
+        modality: from ``dataset.json``.
+        cases: the cases that were looked at; all of them after :func:`inspect`.
+        count: cases in all.
+        problems: what is there but cannot be a case.
+        shape: median spatial shape of the readable cases, empty when there are none.
+        spacing: median spacing.
+        channels: image channels of a case.
+        classes: number of classes with the background.
+        classes_from: where that number comes from, in words.
+        integer: whether all looked-at cases hold integers.
+        raster: whether the images are pictures without physical spacing.
+        hounsfield: whether the values look like Hounsfield units.
+        foreground: median over cases of the median value inside the label.
+    """
+
+    name: str
+    layout: str
+    modality: tuple[str, ...] = ()
+    cases: tuple[CaseFacts, ...] = ()
+    count: int = 0
+    problems: tuple[tuple[str, str], ...] = ()
+    shape: tuple[int, ...] = ()
+    spacing: tuple[float, ...] = ()
+    channels: int = 1
+    classes: int = 2
+    classes_from: str = ""
+    integer: bool = False
+    raster: bool = False
+    hounsfield: bool = False
+    foreground: float | None = None
+
+    def to_json(self) -> str:
+        """JSON for ``umed inspect --json``."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, indent=2) + "\n"
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A case in memory.
+
+    Args:
+        volumes: one an image file.
+        labels: class of each voxel, ``None`` where the case has no label.
+    """
+
+    volumes: tuple[Volume, ...]
+    labels: NDArray[Any] | None = field(repr=False, default=None)
+
+
+def open_case(dataset: Dataset, case: Case) -> Opened:
+    """Read a case: all its image files and its label, checked to lie on one grid.
+
+    Args:
+        dataset: data set.
+        case: one of its cases.
+
+    Returns:
+        The case in memory.
+
+    Raises:
+        InputError: when a file cannot be read or written back exactly.
+        GeometryError: when channels or the label lie on another grid.
+    """
+    volumes = [read(dataset.root / path) for path in case.images]
+    check_channels(volumes)
+    labels = None if case.label is None else read_label(dataset.root / case.label, volumes[0])
+    return Opened(tuple(volumes), labels)
+
+
+def _look(dataset: Dataset, case: Case) -> CaseFacts:
+    if case.label is None:
+        reason = "no label (test split)" if case.id in dataset.split else "no label"
+        return CaseFacts(case.id, action="skip", why=f"{reason}; it would not be copied")
+    try:
+        opened = open_case(dataset, case)
+    except (UmedError, OSError, ValueError, EOFError) as error:
+        return CaseFacts(case.id, action="refuse", why=" ".join(str(error).split()) or type(error).__name__)
+    first, labels = opened.volumes[0], opened.labels
+    assert labels is not None
+    code = first.encoding
+    classes = tuple(int(value) for value in np.unique(labels.ravel("K")))
+    marked = (labels > 0).T  # turned: a NIfTI file is walked along memory
+    inside = np.concatenate([channel.T[marked] for volume in opened.volumes for channel in volume.channels])
+    lowest = code.slope * (first.stored.min() if code.slope > 0 else first.stored.max()) + code.inter
+    empty = not any(value > 0 for value in classes)
+    remarks = ["the label is empty"] if empty else []
+    remarks += [note for note in dict.fromkeys(note for volume in opened.volumes for note in notes(volume))]
+    return CaseFacts(
+        id=case.id,
+        shape=first.spatial_shape,
+        spacing=tuple(float(value) for value in first.spacing),
+        unit=first.unit,
+        dtype=np.dtype(code.dtype).name,
+        channels=sum(len(volume.channels) for volume in opened.volumes),
+        classes=classes,
+        action="copy" if empty else "protect",
+        why="; ".join(remarks),
+        lowest=float(lowest) if code.is_integer else None,
+        foreground=None if empty else float(np.median(inside)) * code.slope + code.inter,
+    )
+
+
+def _declared_classes(root: Path) -> int | None:
+    """Number of classes that ``dataset.json`` declares, with the background."""
+    try:
+        labels = json.loads((root / "dataset.json").read_text(encoding="utf-8"))["labels"]
+        if not isinstance(labels, dict) or not labels:
+            return None
+        by_value = all(str(key).isdigit() for key in labels)
+        flat: list[int] = []
+        for value in labels.keys() if by_value else labels.values():
+            flat += [int(item) for item in (value if isinstance(value, list) else [value])]
+        return max(flat) + 1
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # no dataset.json, or one without class names: the labels themselves say it
+
+
+def _count_classes(dataset: Dataset, looked: list[CaseFacts]) -> tuple[int, str]:
+    seen = max((value for facts in looked for value in facts.classes), default=1) + 1
+    declared = _declared_classes(dataset.root)
+    if declared is not None and declared >= seen:
+        return declared, "declared in dataset.json"
+    return max(seen, 2), "largest label value that was seen"
+
+
+def _spread(dataset: Dataset) -> list[Case]:
+    """Evenly spaced cases that have a label."""
+    labelled = [case for case in dataset.cases if case.label is not None]
+    if len(labelled) <= SAMPLE:
+        return labelled
+    return [labelled[round(i * (len(labelled) - 1) / (SAMPLE - 1))] for i in range(SAMPLE)]
+
+
+def _median(rows: list[tuple[float, ...]]) -> tuple[float, ...]:
+    most = max({len(row) for row in rows}, key=lambda n: sum(len(row) == n for row in rows))
+    return tuple(float(value) for value in np.median([row for row in rows if len(row) == most], axis=0))
+
+
+def gather(root: str | Path | Dataset, *, every: bool = False) -> Facts:
+    """Look at a data set.
+
+    Args:
+        root: folder, or a data set that was found already.
+        every: read every case; otherwise a few, evenly spaced, and all only when ``dataset.json`` does not name the
+            classes or when none of those few can be read.
+
+    Returns:
+        The facts.
+
+    Raises:
+        InputError: when the folder is in no known layout.
+    """
+    dataset = root if isinstance(root, Dataset) else find_dataset(Path(root))
+    every = every or _declared_classes(dataset.root) is None  # a rare class must not be missed
+    looked = [_look(dataset, case) for case in (dataset.cases if every else _spread(dataset))]
+    if not every and not any(facts.shape for facts in looked):
+        looked = [_look(dataset, case) for case in dataset.cases]
+    good = [facts for facts in looked if facts.shape]
+    base = Facts(
+        name=dataset.root.name,
+        layout=dataset.layout,
+        modality=dataset.modality,
+        cases=tuple(looked),
+        count=len(dataset.cases),
+        problems=dataset.problems,
+    )
+    if not good:
+        return base
+    classes, classes_from = _count_classes(dataset, looked)
+    inside = [facts.foreground for facts in good if facts.foreground is not None]
+    channels = [facts.channels for facts in good]
+    return dataclasses.replace(
+        base,
+        shape=tuple(int(value) for value in _median([facts.shape for facts in good])),
+        spacing=_median([facts.spacing for facts in good]),
+        channels=max(set(channels), key=channels.count),
+        classes=classes,
+        classes_from=classes_from,
+        integer=all(np.dtype(facts.dtype).kind in "iu" for facts in good),
+        raster=all(facts.unit == "px" and len(facts.shape) == 2 for facts in good),
+        hounsfield=any(facts.lowest is not None and facts.lowest < -500 for facts in good),
+        foreground=float(np.median(inside)) if inside else None,
+    )
+
+
+def inspect(root: str | Path) -> Facts:
+    """Look at every case of a data set and say what would happen to it, and why.
+
+    Args:
+        root: data set.
+
+    Returns:
+        The facts.
+
+    Raises:
+        InputError: when the folder is in no known layout.
+    """
+    return gather(root, every=True)

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Facts about a data set, and the plan that follows from them: every automatic decision with its reason in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from umed.core.config import CT_WINDOWS, Settings, from_mapping, make_settings
+from umed.core.errors import ConfigError, InputError
+from umed.core.registry import check_options
+from umed.plan.facts import Facts, gather
+from umed.plan.facts import inspect as inspect
+
+THICK = 3.0  # coarsest spacing over finest: above it a 3-D kernel would mix unrelated tissue
+FEW_SLICES = 16  # fewer than this along an axis leaves nothing for a 3-D network to pool
+BIG_VOXELS = 64_000_000  # 400 x 400 x 400: above it native 3-D takes too long on a CPU
+STEP = 16  # a surrogate with four poolings needs multiples of it
+COLOUR: dict[str, Any] = {"carriers": ["2c"], "outside": 0.0, "smoothing": 0.5}
+GREY: dict[str, Any] = {"carriers": ["2"], "outside": 0.5, "smoothing": 0.0}
+HOW_NOT_WHAT = ("device", "report_cases")  # settings that do not change a byte of the released images
+TRAINING_HOW_NOT_WHAT = ("cache_mb", "checkpoint_every")
+
+
+@dataclass(frozen=True)
+class Plan(Settings):
+    """Settings with nothing left open; decides every byte of the output together with the input and the version.
+
+    Args:
+        classes: number of classes with the background, largest label value + 1.
+        channels: image channels of a case.
+        why: one sentence for each automatic decision.
+    """
+
+    spatial_dims: int = 2
+    classes: int = 2
+    channels: int = 1
+    why: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no paths, no times."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read what :meth:`to_json` wrote.
+
+        Args:
+            text: JSON.
+
+        Returns:
+            An equal plan.
+
+        Raises:
+            ConfigError: when it is no plan.
+        """
+        try:
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"plan: expected JSON, got {text[:40]!r}: {error}.") from error
+        return from_mapping(cls, content, "plan")
+
+    def decisive(self) -> dict[str, Any]:
+        """The fields that decide the bytes of the output, flat: ``{"epsilon": ..., "training.iterations": ...}``."""
+        content = dataclasses.asdict(self)
+        training = content.pop("training")
+        flat = {key: value for key, value in content.items() if key not in (*HOW_NOT_WHAT, "why")}
+        flat |= {f"training.{key}": value for key, value in training.items() if key not in TRAINING_HOW_NOT_WHAT}
+        return flat
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of :meth:`decisive`, 16 hex digits."""
+        text = json.dumps(self.decisive(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def differences(self, other: Plan) -> list[str]:
+        """Name what differs in :meth:`decisive`, as ``key: mine, other's``."""
+        mine, theirs = self.decisive(), other.decisive()
+        keys = sorted(key for key in mine if mine[key] != theirs.get(key))
+        return [f"{key} was {mine[key]!r}, now {theirs.get(key)!r}" for key in keys]
+
+
+def ct_window(foreground: float | None) -> str:
+    """Name the CT window that suits what was labelled.
+
+    Args:
+        foreground: median value inside the labels in HU, ``None`` where nothing is labelled.
+
+    Returns:
+        A key of :data:`umed.core.config.CT_WINDOWS`.
+    """
+    if foreground is None or -400 <= foreground <= 300:
+        return "soft"
+    return "lung" if foreground < -400 else "bone"
+
+
+def _resolve_range(facts: Facts, settings: Settings) -> tuple[str | tuple[float, float], list[str]]:
+    chosen = settings.range
+    if isinstance(chosen, tuple):
+        return chosen, [f"range [{chosen[0]:g}, {chosen[1]:g}]: as asked"]
+    if chosen.startswith("ct:"):
+        low, high = CT_WINDOWS[chosen[3:]]
+        return (low, high), [f"range [{low:g}, {high:g}] HU: {chosen} as asked"]
+    if chosen != "auto":
+        return chosen, [f"range {chosen}: as asked"]
+    if facts.raster and facts.integer:
+        return "dtype", ["range dtype: 8- or 16-bit pictures use the full scale of their type"]
+    is_ct = any(name.strip().upper().startswith("CT") for name in facts.modality)
+    if not (is_ct or facts.hounsfield):
+        share = f"{settings.percentiles[0]:g} to {settings.percentiles[1]:g}"
+        return "percentile", [f"range percentile: values have no fixed scale, so each file's own percentiles {share}"]
+    seen = facts.foreground
+    name = ct_window(seen)
+    low, high = CT_WINDOWS[name]
+    says = "Modality" if facts.layout == "dicom" else "dataset.json"
+    sign = f"{says} says CT" if is_ct else "integers below -500 look like Hounsfield units"
+    found = "" if seen is None else f", median inside the labels {seen:.0f} HU"
+    return (low, high), [f"range [{low:g}, {high:g}] HU: ct:{name}, because {sign}{found}"]
+
+
+def _resolve_dims(facts: Facts, settings: Settings) -> tuple[int, int | None, list[str]]:
+    shape, spacing = facts.shape, facts.spacing
+    if len(shape) == 2:
+        if settings.spatial_dims == 3:
+            raise ConfigError("spatial_dims: expected 2 for flat pictures, got 3. Leave it out.")
+        return 2, None, ["2D: the images are flat pictures"]
+    coarsest = int(np.argmax(spacing))
+    size = " x ".join(str(n) for n in shape)
+    ratio = max(spacing) / min(spacing)
+    if settings.method == "unseg" and settings.spatial_dims == 3:
+        raise ConfigError("spatial_dims: expected 2 for unseg, which goes slice by slice, got 3. Leave it out.")
+    if settings.spatial_dims == 3:
+        return 3, None, ["3D: as asked"]
+    axis = coarsest if settings.slice_axis is None else settings.slice_axis
+    slicewise = f"slice-wise 2D along axis {axis}"
+    if settings.method == "unseg":
+        return 2, axis, [f"{slicewise}: unseg has a prompt for each slice"]
+    if settings.spatial_dims == 2:
+        return 2, axis, [f"{slicewise}: as asked"]
+    if settings.slice_axis is not None:
+        return 2, axis, [f"{slicewise}: slice_axis was given"]
+    if ratio > THICK:
+        return 2, axis, [f"{slicewise}: slices are thick, spacing ratio {ratio:.1f} is above {THICK:g}"]
+    if min(shape) < FEW_SLICES:
+        axis = int(np.argmin(shape))
+        few = f"only {min(shape)} slices (of {size}), fewer than {FEW_SLICES}"
+        return 2, axis, [f"slice-wise 2D along axis {axis}: {few}"]
+    if math.prod(shape) > BIG_VOXELS:
+        return 2, axis, [f"{slicewise}: volumes of {size} are bigger than {BIG_VOXELS // 10**6} million voxels"]
+    return 3, None, [f"3D: spacing ratio {ratio:.1f} is at most {THICK:g} and the median volume of {size} fits"]
+
+
+def _resolve_patch(facts: Facts, settings: Settings, dims: int, axis: int | None) -> tuple[tuple[int, ...], list[str]]:
+    asked = settings.training.patch_size
+    if asked is not None:
+        if len(asked) != dims or any(n < 2 * STEP or n % STEP for n in asked):
+            wanted = f"{dims} multiples of {STEP} of at least {2 * STEP}, since surrogates halve a patch four times"
+            raise ConfigError(f"training.patch_size: expected {wanted}, got {list(asked)}.")
+        return asked, [f"patch {list(asked)}: as asked"]
+    plane = [n for i, n in enumerate(facts.shape) if i != axis]
+    most = 32 if dims == 3 else 96
+    patch = tuple(min(most, max(2 * STEP, STEP * math.ceil(n / STEP))) for n in plane)
+    return patch, [f"patch {list(patch)}: the median image rounded up to a multiple of {STEP}, at most {most}"]
+
+
+def _resolve_options(facts: Facts, settings: Settings) -> tuple[dict[str, Any], list[str]]:
+    """Options of the method; those of umed that are left open, or ``"auto"``, follow the kind of image."""
+    given = {key: value for key, value in settings.method_options.items() if value != "auto"}
+    if settings.method != "umed":
+        return given, []
+    colour = facts.raster and facts.channels == 3
+    kind = "colour pictures, whose colours hardly differ from pixel to pixel" if colour else "not colour pictures"
+    chosen = {key: value for key, value in (COLOUR if colour else GREY).items() if key not in given}
+    text = ", ".join(f"{key} {value}" for key, value in chosen.items())
+    return {**given, **chosen}, [f"{text}: these are {kind}"] if chosen else []
+
+
+def _resolve_support(settings: Settings) -> tuple[str, float | None, list[str]]:
+    """Where a case may change, and the bound outside the labels."""
+    universal = settings.method == "unseg"
+    support, weak, why = settings.support, settings.epsilon_background, []
+    if support == "auto":
+        support = "full" if universal and weak != 0 else "roi"
+    if support == "full":
+        why = [f"support full: the whole frame may change, as {'unseg has it' if universal else 'asked'}"]
+    if weak is None and universal:
+        weak = settings.epsilon / 4
+    if weak is not None:
+        why.append(f"epsilon {settings.epsilon:.4g} inside the labels, {weak:.4g} outside")
+    return support, weak, why
+
+
+def make_plan(facts: Facts, settings: Settings) -> Plan:
+    """Resolve settings against the facts about a data set.
+
+    Args:
+        facts: from :func:`umed.plan.facts.gather` or :func:`inspect`.
+        settings: what the user chose.
+
+    Returns:
+        The plan, with the reason of each automatic decision.
+
+    Raises:
+        ConfigError: when a setting does not fit the data.
+        InputError: when no case can be read.
+    """
+    check_options(settings.method, settings.method_options)
+    if not facts.shape:
+        raise InputError(f"{facts.name}: expected at least one readable case with a label, got none. Run umed inspect.")
+    chosen_range, why = _resolve_range(facts, settings)
+    dims, axis, more = _resolve_dims(facts, settings)
+    patch, most = _resolve_patch(facts, settings, dims, axis)
+    options, kind = _resolve_options(facts, settings)
+    support, weak, where = _resolve_support(settings)
+    values: dict[str, Any] = {item.name: getattr(settings, item.name) for item in dataclasses.fields(Settings)}
+    values |= {
+        "method_options": options,
+        "range": chosen_range,
+        "support": support,
+        "epsilon_background": weak,
+        "spatial_dims": dims,
+        "slice_axis": axis,
+        "classes": facts.classes,
+        "channels": facts.channels,
+        "training": dataclasses.replace(settings.training, patch_size=patch),
+        "why": (
+            *why,
+            *more,
+            *most,
+            *kind,
+            *where,
+            f"{facts.classes} classes with the background: {facts.classes_from}",
+        ),
+    }
+    return Plan(**values)
+
+
+def plan(
+    root: str | Path,
+    *,
+    recipe: str | Path | Mapping[str, Any] = "default",
+    settings: Settings | None = None,
+    overrides: Mapping[str, Any] | Sequence[tuple[str, Any]] = (),
+) -> Plan:
+    """Say what :func:`umed.protect` would do with a data set, without doing it.
+
+    Args:
+        root: data set.
+        recipe: name, file or mapping.
+        settings: used as they are instead of the recipe.
+        overrides: laid over the recipe.
+
+    Returns:
+        The plan.
+    """
+    resolved = make_settings(recipe, dict(overrides)) if settings is None else settings
+    return make_plan(gather(root), resolved)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A data set in, its protected copy out, and the proof of it."""

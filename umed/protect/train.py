@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains a universal generator once, for ``umed protect --generators`` on any other data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import distributed
+
+from umed.core.config import Settings, make_settings
+from umed.core.errors import ConfigError, InputError
+from umed.core.types import Progress
+from umed.core.version import __version__
+from umed.data.files import atomic, sha256
+from umed.methods.base import make_method
+from umed.methods.unseg.generator_file import FILE
+from umed.methods.unseg.method import UnSeg
+from umed.protect.training_data import TrainingData, find_training_data
+from umed.training.handlers import training_handlers
+
+WORK = "checkpoints"
+RECORD = "training.json"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training.
+
+    Args:
+        folder: holds ``unseg.pt`` and ``training.json``.
+        origin: where the weights come from, in words.
+        pictures: flat pictures or slices that were trained on.
+        left_out: id and reason of cases that could not be read or, of DICOM, have no mask.
+        seconds: of this run.
+        loss: last loss of the generator and of the surrogate.
+        bounds: option of ``umed protect`` that gives a release the bounds of this training.
+    """
+
+    folder: Path
+    origin: str
+    pictures: int
+    left_out: tuple[tuple[str, str], ...]
+    seconds: float
+    loss: dict[str, float]
+    bounds: str = "--method unseg"
+
+    def summary(self) -> str:
+        """Text for a screen."""
+        lines = [f"left out: {name}: {why}" for name, why in self.left_out]
+        lines.append(f"{self.folder / FILE}: {self.origin}; {self.pictures} pictures or slices, {self.seconds:.0f} s")
+        return "\n".join([*lines, f"next: umed protect INPUT OUTPUT {self.bounds} --generators {self.folder}"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        left_out = [list(one) for one in self.left_out]
+        return {**self.__dict__, "folder": str(self.folder), "left_out": left_out}
+
+
+def train_generator(
+    data: str | Path,
+    out: str | Path,
+    *,
+    settings: Settings | None = None,
+    masks: str | Path | None = None,
+    sam: str | Path | None = None,
+    surrogate: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train UnSeg's generator; a training that was stopped goes on.
+
+    Args:
+        data: data set with masks, in any layout of files, or a folder or zip of DICOM files.
+        out: folder for ``unseg.pt``, ``training.json`` and, until it is done, checkpoints.
+        settings: ``method`` must be ``"unseg"``; the recipe of that name if ``None``.
+        masks: for DICOM: folder with masks beside those in ``data``.
+        sam: pretrained weights of Segment Anything for the generator, which then stay frozen.
+        surrogate: weights that the surrogate's encoder starts from.
+        overwrite: replace a generator that is there, and start a stopped training again.
+        progress: called with a text, the iterations done and the iterations in all.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        ConfigError: when the settings are of another method, or train nothing, or masks are given for files.
+        InputError: when the data, their masks or the weights cannot be used, or a generator is there already.
+    """
+    chosen = make_settings("unseg") if settings is None else settings
+    if chosen.method != "unseg":
+        raise ConfigError(f"method: expected unseg, the only universal one, got {chosen.method!r}.")
+    if chosen.training.iterations < 1:
+        raise ConfigError("training.iterations: expected at least 1 to train a generator, got 0.")
+    out = Path(out)
+    if (out / FILE).is_file() and not overwrite:
+        raise InputError(
+            f"{out / FILE}: expected no generator yet, got one. Choose another folder or give --overwrite."
+        )
+    with find_training_data(Path(data), None if masks is None else Path(masks), chosen, progress) as found:
+        return _train(found, out, sam, surrogate, overwrite, progress)
+
+
+def _train(
+    found: TrainingData,
+    out: Path,
+    sam: str | Path | None,
+    surrogate: str | Path | None,
+    overwrite: bool,
+    progress: Progress | None,
+) -> Trained:
+    """Train on what was found, and write generator and record."""
+    begin, plan = time.perf_counter(), found.plan
+    method = make_method(plan)
+    assert isinstance(method, UnSeg)
+    samples, left_out = found.open()
+    method.start_from(None if sam is None else Path(sam), None if surrogate is None else Path(surrogate))
+    trainer = method.make_trainer(samples, plan)
+    if overwrite and is_first():
+        shutil.rmtree(out / WORK, ignore_errors=True)
+    starts = [None if path is None else sha256(Path(path)) for path in (sam, surrogate)]
+    _same_run(out / WORK, [plan.fingerprint, found.identity, *starts])
+    training_handlers(trainer, out / WORK, len(trainer.loader.batches), progress)
+    trainer.run()
+    method.generator.eval()
+    if is_first():
+        method.save(out)
+    batches: Any = trainer.loader.batches
+    done = Trained(
+        out,
+        str(method.origin),
+        len(batches.pictures),
+        tuple(left_out),
+        round(time.perf_counter() - begin, 1),
+        dict(trainer.last),
+        "--recipe unseg" if plan.epsilon_background == 0 else "--method unseg",
+    )
+    record = {
+        "umed": __version__,
+        "method": repr(method),
+        "origin": done.origin,
+        "plan": json.loads(plan.to_json()),
+        "pictures": done.pictures,
+        "seconds": done.seconds,
+        "loss": done.loss,
+    }
+    if is_first():
+        with atomic(out / RECORD) as temporary:
+            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        shutil.rmtree(out / WORK)
+    return done
+
+
+def _same_run(work: Path, decisive: list[Any]) -> None:
+    """Refuse to go on with checkpoints of another training."""
+    mark = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+    path = work / "run"
+    if path.is_file() and path.read_text(encoding="utf-8") != mark:
+        raise InputError(
+            f"{work}: expected checkpoints of this training, got those of other data, settings or weights. Give the "
+            "same as before to go on, or --overwrite to start again."
+        )
+    if is_first():  # two processes would take the same temporary name
+        with atomic(path) as temporary:
+            temporary.write_text(mark, encoding="utf-8")
+
+
+def is_first() -> bool:
+    """Whether this process writes: the only one, or the first of a distributed run."""
+    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report: what happened to a data set, in one self-contained HTML file that a person can read and pass on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from umed.core.config import from_mapping
+from umed.core.errors import UmedError
+from umed.core.types import Case, Dataset, Volume
+from umed.data import formats
+from umed.data.files import atomic
+from umed.data.layouts import find_dataset
+from umed.plan.budget import make_budget
+from umed.plan.facts import open_case
+from umed.plan.planning import Plan
+from umed.plan.regions import plan_regions
+from umed.report.content import make_page
+from umed.report.html import render
+from umed.report.pictures import Picture, draw_case
+
+__all__ = ["sample_cases", "write_report"]
+
+
+def write_report(
+    manifest: Mapping[str, Any], source: Path, output: Path, path: Path, *, probe: Mapping[str, float] | None = None
+) -> Path:
+    """Write the report of a finished run, atomically; the same run gives the same bytes.
+
+    Args:
+        manifest: content of ``umed/manifest.json``.
+        source: root of the original data set, read again for the pictures.
+        output: root of the protected one, read again for the pictures.
+        path: file to write.
+        probe: mean DSC of a quick probe victim, keys ``"clean"`` and ``"protected"``; ``None`` where there was none.
+
+    Returns:
+        ``path``.
+    """
+    plan = from_mapping(Plan, manifest["plan"], "plan")
+    drawn, failures = [], []
+    dataset = find_dataset(Path(source))
+    cases = {case.id: case for case in dataset.cases}
+    for case_id in sample_cases(manifest["cases"], plan.seed, plan.report_cases):
+        try:
+            drawn.append((case_id, _draw(dataset, cases[case_id], Path(output), plan)))
+        except (UmedError, OSError, KeyError) as error:  # a picture less must not cost the report
+            failures.append(f"{case_id} could not be drawn: {type(error).__name__}.")
+    page = make_page(manifest, plan, drawn, failures, probe)
+    with atomic(Path(path)) as temporary:
+        temporary.write_text(render(page), encoding="utf-8", newline="\n")
+    return Path(path)
+
+
+def sample_cases(outcomes: Sequence[Mapping[str, Any]], seed: int, count: int) -> list[str]:
+    """Choose which cases are drawn; depends on the seed and the ids, not on their order.
+
+    Args:
+        outcomes: cases of the manifest.
+        seed: the plan's seed.
+        count: how many at most.
+
+    Returns:
+        Ids of protected cases, sorted.
+
+    Example:
+        >>> sample_cases([{"id": "a", "status": "protected"}, {"id": "b", "status": "failed"}], 0, 6)
+        ['a']
+    """
+    ids = [str(outcome["id"]) for outcome in outcomes if outcome["status"] == "protected"]
+    return sorted(sorted(ids, key=lambda name: hashlib.sha256(f"report/{seed}/{name}".encode()).digest())[:count])
+
+
+def _draw(dataset: Dataset, case: Case, output: Path, plan: Plan) -> Picture:
+    opened = open_case(dataset, case)
+    assert opened.labels is not None  # a protected case has one
+    first = opened.volumes[0]
+    budget = make_budget(first, epsilon=plan.epsilon, range=plan.range, percentiles=plan.percentiles)
+    regions = plan_regions(opened.labels, first, plan)
+    support = np.zeros(first.spatial_shape, bool)
+    support[regions.box] = regions.roi
+    written = formats.read(output / case.outputs[0])
+    low, high = budget.unit_range
+    return draw_case(
+        _physical(first),
+        _physical(written),
+        opened.labels,
+        support,
+        window=(low, high),
+        amplitude=plan.epsilon * (high - low),
+        axis=plan.slice_axis,
+    )
+
+
+def _physical(volume: Volume) -> NDArray[np.float64]:
+    return np.asarray(volume.channels * volume.encoding.slope + volume.encoding.inter, dtype=np.float64)

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""The bilevel loop: generators that make surrogates learn the perturbation instead of the anatomy.
+
+.. math:: \min_G \; E\, L(F^*(T(x + \epsilon d_G)), y) \quad \text{with} \quad
+          F^* = \arg\min_F E\, L(F(T(x + \epsilon d_G)), y)
+
+``L`` is Dice + cross-entropy, ``T`` a random transformation of the sum. The inner problem is never run to its end: what
+protects is the area under a fresh surrogate's early learning curve (a shortcut must be learnt before the anatomy), so
+surrogates start afresh every ``restart_every`` of their steps, each at another time, and the generators see all ages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from monai.engines import Trainer
+from monai.losses.dice import DiceCELoss
+from torch import Tensor, distributed, nn
+
+from umed.networks.perturber import UMedPerturber
+from umed.plan.budget import straight_through
+from umed.training.patches import Batch
+
+Transformation = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+SurrogateFactory = Callable[[], nn.Module]
+
+
+class BatchLoader:
+    """Feeds the trainer's epochs from a sequence with one batch an iteration, starting where a checkpoint left off.
+
+    Args:
+        batches: one an iteration, such as :class:`umed.training.patches.Batch`.
+        epoch_length: iterations in an epoch.
+    """
+
+    def __init__(self, batches: Sequence[Any], epoch_length: int) -> None:
+        self.batches, self.epoch_length, self.position = batches, epoch_length, 0
+
+    def __len__(self) -> int:
+        return self.epoch_length
+
+    def __iter__(self) -> Iterator[Any]:
+        while self.position < len(self.batches):
+            self.position += 1
+            yield self.batches[self.position - 1]
+
+
+def segmentation_loss(output: Tensor, labels: Tensor) -> Tensor:
+    """Dice + cross-entropy, with deep supervision where the network gives several heads.
+
+    Args:
+        output: logits ``(B, classes, *spatial)``, or ``(B, heads, classes, *spatial)``.
+        labels: ``(B, 1, *spatial)`` integers, or ``(B, classes, *spatial)`` float32 shares of mixed cases.
+
+    Returns:
+        A scalar; heads weigh 1, 1/2, 1/4 ... normalised (nnU-Net).
+    """
+    loss = DiceCELoss(softmax=True, to_onehot_y=not labels.is_floating_point())
+    heads = torch.unbind(output, 1) if output.ndim > labels.ndim else (output,)
+    weights = [0.5**head for head in range(len(heads))]
+    parts = [weight * loss(head, labels) for weight, head in zip(weights, heads, strict=True)]
+    return torch.stack(parts).sum() / sum(weights)
+
+
+def normalise(image: Tensor) -> Tensor:
+    """Zero mean and unit spread for each image and channel, what most segmentation pipelines do first."""
+    axes = tuple(range(2, image.ndim))
+    spread, mean = torch.std_mean(image, dim=axes, keepdim=True)
+    return (image - mean) / spread.clamp_min(1e-6)
+
+
+class BilevelTrainer(Trainer):
+    """Alternates surrogate and generator steps, in the way of :class:`monai.engines.GanTrainer`.
+
+    Args:
+        device: where the networks are.
+        max_epochs: epochs to run.
+        loader: batches; its position follows the engine's iteration.
+        generator: gives a direction in [-1, 1].
+        optimizer: the generator's.
+        make_surrogates: one factory for each member of the ensemble.
+        surrogate_learning_rate: of each surrogate's Adam.
+        epsilon: bound as a share of the unit range.
+        transformation: T; acts on the sum, so the labels move with the image.
+        generator_steps: generator steps an iteration.
+        surrogate_steps: surrogate steps an iteration.
+        restart_every: surrogate steps after which a surrogate starts afresh; 0 for never.
+        seed: of the surrogates' weights and of T.
+        amp: mixed precision (only where the device is a GPU).
+        handlers: ignite handlers, as for :class:`monai.engines.Trainer`.
+
+    Note:
+        After an iteration ``engine.state.output`` is ``{"generator": float, "surrogate": float}``.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: torch.device,
+        max_epochs: int,
+        loader: BatchLoader,
+        generator: UMedPerturber,
+        optimizer: torch.optim.Optimizer,
+        make_surrogates: Sequence[SurrogateFactory],
+        surrogate_learning_rate: float,
+        epsilon: float,
+        transformation: Transformation,
+        generator_steps: int = 1,
+        surrogate_steps: int = 1,
+        restart_every: int = 0,
+        seed: int = 0,
+        amp: bool = False,
+        handlers: Sequence[Any] = (),
+    ) -> None:
+        if not make_surrogates:
+            raise ValueError("BilevelTrainer: expected at least one surrogate, got none.")
+        self.generator, self.optimizer, self.epsilon = generator, optimizer, epsilon
+        self.make_surrogates, self.surrogate_learning_rate = tuple(make_surrogates), surrogate_learning_rate
+        self.transformation, self.seed, self.restart_every = transformation, seed, restart_every
+        self.generator_steps, self.surrogate_steps = generator_steps, surrogate_steps
+        self.mixed = amp and device.type == "cuda"
+        self.grad_scaler = torch.amp.GradScaler(device.type, enabled=self.mixed)
+        self.surrogates: list[nn.Module] = []
+        self.surrogate_optimizers: list[torch.optim.Optimizer] = []
+        self.ages = [0] * len(self.make_surrogates)
+        for index in range(len(self.make_surrogates)):
+            surrogate, adam = self._fresh(index, 0)
+            self.surrogates.append(surrogate)
+            self.surrogate_optimizers.append(adam)
+        loader.position = 0
+        self.loader = loader
+        super().__init__(
+            device=device,
+            max_epochs=max_epochs,
+            data_loader=loader,
+            epoch_length=len(loader),
+            handlers=list(handlers),
+        )
+
+    def _fresh(self, index: int, generation: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed((self.seed * 1_000_003 + index) * 1_000_003 + generation)
+            surrogate = self.make_surrogates[index]()
+        device = next(self.generator.parameters()).device
+        surrogate = surrogate.to(device).to(memory_format=_layout(surrogate)).train()  # type: ignore[call-overload]
+        return surrogate, torch.optim.Adam(surrogate.parameters(), self.surrogate_learning_rate)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next iteration depends on."""
+        return {
+            "iteration": self.state.iteration,
+            "ages": list(self.ages),
+            "generator": self.generator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.grad_scaler.state_dict(),
+            "surrogates": [surrogate.state_dict() for surrogate in self.surrogates],
+            "surrogate_optimizers": [adam.state_dict() for adam in self.surrogate_optimizers],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state_dict`, as if never interrupted."""
+        self.generator.load_state_dict(state["generator"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.grad_scaler.load_state_dict(state["scaler"])
+        self.ages = list(state["ages"])
+        for index, weights in enumerate(state["surrogates"]):
+            self.surrogates[index].load_state_dict(weights)
+            self.surrogate_optimizers[index].load_state_dict(state["surrogate_optimizers"][index])
+        self.loader.position = state["iteration"]
+        self.state.iteration = state["iteration"]
+        self.state.epoch = state["iteration"] // len(self.loader)
+
+    def protect(self, batch: Batch) -> Tensor:
+        """The images as they would be published: rounded to whole stored steps, with gradients passing through."""
+        with torch.autocast(self.state.device.type, enabled=self.mixed):
+            direction = self.generator.perturb(batch.image, batch.labels, batch.contour, batch.interior, batch.origins)
+        rounded = straight_through(direction.float(), batch.steps.clamp_min(1))
+        direction = torch.where(batch.steps > 0, rounded, direction.float())
+        return (batch.image + self.epsilon * direction).clamp(0, 1)
+
+    def extra_loss(self, published: Tensor, batch: Batch) -> Tensor | float:
+        """What a method adds to the generator's loss; nothing here.
+
+        Args:
+            published: images as they would be published, ``(B, C, *patch)``.
+            batch: the originals.
+        """
+        return 0.0
+
+    def _surrogate_loss(self, index: int, image: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
+        moved, labels = self.transformation(image, labels, draw)
+        surrogate = self.surrogates[index]
+        with torch.autocast(self.state.device.type, enabled=self.mixed):
+            output = surrogate(normalise(moved).contiguous(memory_format=_layout(surrogate)))
+        return segmentation_loss(output.float(), labels)
+
+    def _iteration(self, engine: Any, batchdata: Batch) -> dict[str, float]:
+        batch = batchdata.to(self.state.device)
+        draw = torch.Generator().manual_seed(self.seed * 1_000_003 + self.state.iteration)
+        surrogate_loss = generator_loss = 0.0
+        published = self.protect(batch)  # serves the surrogates, and the first generator step after them
+        for index, surrogate in enumerate(self.surrogates):
+            surrogate.requires_grad_(True)
+            for _ in range(self.surrogate_steps):
+                loss = self._surrogate_loss(index, published.detach(), batch.labels, draw)
+                self._step(loss, self.surrogate_optimizers[index])
+                surrogate_loss += float(loss.detach()) / (self.surrogate_steps * len(self.surrogates))
+            surrogate.requires_grad_(False)
+        for step in range(self.generator_steps):
+            published = self.protect(batch) if step else published
+            losses = [self._surrogate_loss(i, published, batch.labels, draw) for i in range(len(self.surrogates))]
+            loss = torch.stack(losses).mean() + self.extra_loss(published, batch)
+            self._step(loss, self.optimizer)
+            generator_loss += float(loss.detach()) / self.generator_steps
+        self._restart()
+        return {"generator": generator_loss, "surrogate": surrogate_loss}
+
+    def _step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        self.grad_scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        average_gradients(optimizer)
+        self.grad_scaler.step(optimizer)
+        self.grad_scaler.update()
+
+    def _restart(self) -> None:
+        """Start surrogates afresh at staggered times, so that the ensemble holds several ages at once."""
+        if not self.restart_every:
+            return
+        members = len(self.surrogates)
+        for index in range(members):
+            self.ages[index] += self.surrogate_steps
+            stagger = index * self.restart_every // members
+            generation, age = divmod(self.ages[index] + stagger, self.restart_every)
+            if age < self.surrogate_steps and generation:
+                self.surrogates[index], self.surrogate_optimizers[index] = self._fresh(index, generation)
+
+
+def average_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """Average gradients over the processes of a distributed run, so that all of them hold the same weights."""
+    if not distributed.is_available() or not distributed.is_initialized():
+        return
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            if weight.grad is not None:
+                distributed.all_reduce(weight.grad)
+                weight.grad /= distributed.get_world_size()
+
+
+def _layout(network: nn.Module) -> torch.memory_format:
+    """Channels-last for the network's number of axes, which is faster on CPUs and GPUs alike."""
+    dims = next(weight.ndim - 2 for weight in network.parameters() if weight.ndim > 3)
+    return torch.channels_last if dims == 2 else torch.channels_last_3d

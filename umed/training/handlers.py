@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Handlers of the bilevel training: checkpoints to resume from, statistics, TensorBoard, progress, the end."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+
+import torch
+from ignite.engine import Events
+from monai.handlers import CheckpointSaver, StatsHandler, TensorBoardStatsHandler
+
+from umed.core.types import Progress
+from umed.training.bilevel import BilevelTrainer
+
+logger = logging.getLogger(__name__)
+
+
+def training_handlers(trainer: BilevelTrainer, workdir: Path, iterations: int, progress: Progress | None) -> None:
+    """Attach the handlers, and load the newest checkpoint of ``workdir`` into the trainer.
+
+    Args:
+        trainer: not yet run.
+        workdir: folder for checkpoints and TensorBoard events.
+        iterations: iteration after which to stop, also in the middle of an epoch.
+        progress: called with ``"train"``, the iterations done and the iterations in all.
+    """
+    main = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+
+    def stop() -> None:
+        if trainer.state.iteration >= iterations:
+            trainer.terminate()
+
+    def tell() -> None:
+        if progress is not None and main:
+            progress("train", trainer.state.iteration, iterations)
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, tell)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
+    if main:
+        saver = CheckpointSaver(str(workdir), {"trainer": trainer}, save_interval=1, n_saved=1)
+        saver.attach(trainer)
+        StatsHandler(
+            name=__name__, iteration_log=False, output_transform=lambda output: output["generator"], tag_name="loss"
+        ).attach(trainer)
+        if importlib.util.find_spec("tensorboard") is not None:
+            TensorBoardStatsHandler(
+                log_dir=str(workdir / "tensorboard"), epoch_log=False, output_transform=lambda output: output
+            ).attach(trainer)
+    newest = max(workdir.glob("*.pt"), key=lambda path: path.stat().st_mtime, default=None)
+    if newest is not None:
+        trainer.load_state_dict(torch.load(newest, map_location=trainer.state.device, weights_only=True))
+        logger.info("training goes on from iteration %d", trainer.state.iteration)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training cases and the patches that the bilevel loop draws from them.
+
+Every batch is a function of (seed, iteration, rank) alone, so a resumed training draws what an unbroken one would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from umed.core.types import Regions
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One training case in the crop ``regions.box``.
+
+    Args:
+        image: unit image, shape ``(C, *box)``, float32 in [0, 1].
+        regions: where it may be changed.
+        case_id: stable name.
+        steps: budget of each channel in stored steps, ``None`` for a file of floats.
+    """
+
+    image: NDArray[np.float32]
+    regions: Regions
+    case_id: str
+    steps: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Patches of several cases.
+
+    Args:
+        image: ``(B, C, *patch)`` float32 in [0, 1].
+        labels: ``(B, 1, *patch)`` int64.
+        contour: ``(B, 1, *patch)`` bool.
+        interior: ``(B, 1, *patch)`` bool.
+        origins: index of each patch's first pixel on the grid of its file.
+        steps: ``(B, C, 1, ...)`` float32, budget in stored steps; 0 for files of floats, which need no rounding.
+        support: ``(B, 1, *patch)`` bool, where the image may change; nowhere beyond its edge.
+    """
+
+    image: Tensor
+    labels: Tensor
+    contour: Tensor
+    interior: Tensor
+    origins: tuple[tuple[int, ...], ...]
+    steps: Tensor
+    support: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        image, labels, contour, interior, steps, support = (
+            value.to(device, non_blocking=True)
+            for value in (self.image, self.labels, self.contour, self.interior, self.steps, self.support)
+        )
+        return Batch(image, labels, contour, interior, self.origins, steps, support)
+
+
+class Patches(Sequence[Batch]):
+    """Batches of random patches, one an iteration; each patch holds a random foreground voxel.
+
+    Args:
+        samples: lazy sequence of training cases with foreground.
+        patch_size: pixels along each axis of the method (2 or 3 of them).
+        batch_size: patches in a batch.
+        iterations: length of the sequence.
+        seed: every draw comes from it, the iteration and the rank.
+        slice_axis: for a 2-D patch of a volume, the axis that slices are taken along.
+        rank: process number in distributed training, so that each process draws its own patches.
+
+    Raises:
+        ValueError: If there is no sample.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        *,
+        patch_size: Sequence[int],
+        batch_size: int,
+        iterations: int,
+        seed: int = 0,
+        slice_axis: int | None = None,
+        rank: int = 0,
+    ) -> None:
+        if not len(samples):
+            raise ValueError("Patches: expected at least one training case with foreground, got none.")
+        self.samples, self.patch_size, self.batch_size = samples, tuple(patch_size), batch_size
+        self.iterations, self.seed, self.slice_axis, self.rank = iterations, seed, slice_axis, rank
+
+    def __len__(self) -> int:
+        return self.iterations
+
+    def __getitem__(self, iteration: int) -> Batch:  # type: ignore[override]
+        if not 0 <= iteration < self.iterations:
+            raise IndexError(iteration)
+        rng = np.random.default_rng([self.seed, iteration, self.rank])
+        chosen = rng.integers(len(self.samples), size=self.batch_size)
+        drawn = [self._patch(self.samples[int(index)], rng) for index in chosen]
+        image, labels, contour, interior, origins, steps, support = zip(*drawn, strict=True)
+        stacked = [torch.from_numpy(np.stack(parts)) for parts in (image, labels, contour, interior, steps, support)]
+        return Batch(stacked[0], stacked[1], stacked[2], stacked[3], tuple(origins), stacked[4], stacked[5])
+
+    def _patch(self, sample: Sample, rng: np.random.Generator) -> tuple[NDArray[np.generic] | tuple[int, ...], ...]:
+        regions = sample.regions
+        foreground = np.argwhere(regions.labels > 0)
+        centre = foreground[rng.integers(len(foreground))]
+        window, pad, origin = [], [], []
+        patch_axis = 0
+        for axis, size in enumerate(regions.labels.shape):
+            if axis == self.slice_axis:
+                window.append(slice(int(centre[axis]), int(centre[axis]) + 1))
+                continue
+            want = self.patch_size[patch_axis]
+            patch_axis += 1
+            low, high = max(0, int(centre[axis]) - want + 1), max(0, min(int(centre[axis]), size - want))
+            start = int(rng.integers(low, high + 1)) if low <= high else 0
+            window.append(slice(start, start + want))
+            pad.append((0, max(0, start + want - size)))
+            origin.append(regions.origin[axis] + start)
+        crop = (slice(None), *window)
+
+        def cut(array: NDArray[np.generic], mode: str) -> NDArray[np.generic]:
+            part = array[crop]
+            if self.slice_axis is not None:
+                part = part.squeeze(self.slice_axis + 1)
+            padded: NDArray[np.generic] = np.pad(part, [(0, 0), *pad], mode=mode)  # type: ignore[call-overload]
+            return padded
+
+        steps = np.array([count or 0 for count in sample.steps], np.float32)
+        return (
+            cut(sample.image, "edge"),
+            cut(regions.labels[None].astype(np.int64), "constant"),
+            cut(regions.contour[None], "constant"),
+            cut(regions.interior[None], "constant"),
+            tuple(origin),
+            steps.reshape(-1, *[1] * len(self.patch_size)),
+            cut(regions.support[None], "constant"),
+        )
