@@ -110,7 +110,7 @@ def test_every_file_is_decoded_once_and_only_a_few_are_kept(tmp_path, monkeypatc
     [series] = scan(tmp_path, tmp_path / "work").series
     monkeypatch.setattr(module, "PIXELS_AT_ONCE", MOST_SLICES * size * size)  # as 512 x 512 has it
     read, opened = reader.read, []
-    monkeypatch.setattr(module.files, "read", lambda path, *a, **k: opened.append(path) or read(path, *a, **k))
+    monkeypatch.setattr(module.reader, "read", lambda path, *a, **k: opened.append(path) or read(path, *a, **k))
     slices, most = Slices(series, Limits()), 0
     for span in spans(series, Plan(spatial_dims=dims, radius=3)):
         slices.read(*span.seen)
@@ -139,7 +139,7 @@ def test_a_broken_file_is_zeros_that_may_not_change_and_is_tried_once(tmp_path, 
         assert not found[1].any() and found[1].shape == (6, 7) and found[1].dtype == np.int16
         assert fixed.all(axis=(1, 2)).tolist() == [False, True, False]
         assert (found[0] == 1).all() and (found[2] == 1).all()
-        monkeypatch.setattr(module.files, "read", lambda *a, **k: pytest.fail("read again"))
+        monkeypatch.setattr(module.reader, "read", lambda *a, **k: pytest.fail("read again"))
     assert list(slices.broken) == [1] and "\n" not in slices.broken[1]
 
 

@@ -28,7 +28,7 @@ imports: [$import umed]
 epsilon: 4
 message: hello
 training: {steps: 3}
-initialize: [$umed.monai.bundle.check_overrides()]
+initialize: [$umed.bundle.check_overrides()]
 protect: ["$print(@message, @epsilon, @training#steps)"]
 """
 

@@ -77,7 +77,7 @@ import umed
 for found in pkgutil.walk_packages(umed.__path__, "umed."):
     if not found.name.endswith(("__main__", "nnunet_runner")):  # that runs in an environment of its own
         importlib.import_module(found.name)
-from umed.methods.unseg import UnSeg
+from umed.methods.unseg.method import UnSeg
 UnSeg()
 assert not any(name.startswith(("segment_anything.", "torchvision")) for name in sys.modules)
 print("imported")

@@ -170,8 +170,8 @@ def test_every_image_is_hashed_from_the_bytes_that_were_read_and_read_back_once(
     original = module.files.sha256
     monkeypatch.setattr(module.files, "sha256", lambda path: hashed.append(path.name) or original(path))
     read: list[str] = []
-    plain = module.io.read
-    monkeypatch.setattr(module.io, "read", lambda path: read.append(path.name) or plain(path))
+    plain = module.formats.read
+    monkeypatch.setattr(module.formats, "read", lambda path: read.append(path.name) or plain(path))
     protect(phantom, tmp_path / "out", method="checkerboard", report=False)
     assert sorted(name for name in read if name.startswith(TEMPORARY)) == [
         f"{TEMPORARY}phantom_00{i}.nii.gz" for i in range(5)
@@ -188,7 +188,7 @@ def test_nothing_released_is_a_failure(pictures: Callable[..., Path], tmp_path: 
 def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(
     pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, calls = module.io.write, {"n": 0}
+    original, calls = module.formats.write, {"n": 0}
 
     def full(volume: Any, stored: Any, path: Path) -> None:
         calls["n"] += 1
@@ -196,7 +196,7 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(
         if calls["n"] == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module.io, "write", full)
+    monkeypatch.setattr(module.formats, "write", full)
     with pytest.raises(UmedError, match=r"disk is full.*--resume"):
         protect(pictures(), tmp_path / "out", method="random")
     assert not list((tmp_path / "out").rglob(f"{TEMPORARY}*"))
@@ -208,7 +208,7 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(
 
 KILLED = """
 import os, signal, sys
-from umed.protect import protect
+from umed.protect.run import protect
 def stop(stage, done, total):
     if done == 2:
         os.kill(os.getpid(), signal.SIGKILL)

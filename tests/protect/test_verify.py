@@ -190,6 +190,6 @@ def test_manifest_that_lies(decathlon):
 
 
 def test_neither_torch_nor_monai():
-    code = "import sys, umed.verify, umed.data.layouts; print({'torch', 'monai'} & set(sys.modules))"
+    code = "import sys, umed.protect.verify, umed.data.layouts; print({'torch', 'monai'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "set()"

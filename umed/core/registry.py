@@ -133,7 +133,7 @@ VICTIMS: dict[str, Entry] = {
 }
 _COUNTER = "umed.benchmark.countermeasures"
 COUNTERMEASURES: dict[str, Entry] = {
-    "none": Entry(f"{_COUNTER}.base:Nothing", "nothing: the thief just trains"),
+    "none": Entry(f"{_COUNTER}.interface:Nothing", "nothing: the thief just trains"),
     "jpeg": Entry(f"{_COUNTER}.compression:Jpeg", "JPEG (quality)"),
     "bit_depth": Entry(f"{_COUNTER}.compression:BitDepth", "fewer levels (bits)"),
     "grey": Entry(f"{_COUNTER}.compression:Grey", "grey-scale, for colour pictures"),
@@ -151,13 +151,13 @@ COUNTERMEASURES: dict[str, Entry] = {
     "window": Entry(f"{_COUNTER}.intensity:Window", "clipped to a window before training (low, high)"),
     "percentile": Entry(f"{_COUNTER}.intensity:Percentile", "percentiles brought to 0 and 1 instead of z-score"),
     "minmax": Entry(f"{_COUNTER}.intensity:MinMax", "range brought to 0 and 1 instead of z-score"),
-    "augment": Entry(f"{_COUNTER}.augmentation:Augment", "nnU-Net's default augmentation"),
-    "cutout": Entry(f"{_COUNTER}.augmentation:Cutout", "a box of every image hidden (share)"),
-    "mixup": Entry(f"{_COUNTER}.augmentation:MixUp", "weighted means of two cases (alpha)"),
-    "cutmix": Entry(f"{_COUNTER}.augmentation:CutMix", "a box of another case pasted in (alpha)"),
-    "gamma_contrast": Entry(f"{_COUNTER}.augmentation:GammaContrast", "random gamma and contrast"),
+    "augment": Entry(f"{_COUNTER}.augmented:Augment", "nnU-Net's default augmentation"),
+    "cutout": Entry(f"{_COUNTER}.augmented:Cutout", "a box of every image hidden (share)"),
+    "mixup": Entry(f"{_COUNTER}.augmented:MixUp", "weighted means of two cases (alpha)"),
+    "cutmix": Entry(f"{_COUNTER}.augmented:CutMix", "a box of another case pasted in (alpha)"),
+    "gamma_contrast": Entry(f"{_COUNTER}.augmented:GammaContrast", "random gamma and contrast"),
     "ueraser": Entry(
-        f"{_COUNTER}.augmentation:UEraser",
+        f"{_COUNTER}.augmented:UEraser",
         "the worst of several augmented versions (arXiv 2303.15127)",
     ),
     "adversarial_training": Entry(

@@ -15,8 +15,8 @@ from umed.benchmark.results.summary import (
     FEW_SEEDS,
     MIXED,
     NO_CONTROL,
-    Row,
     Summary,
+    SummaryRow,
     figure,
     figures,
     natural,
@@ -46,7 +46,7 @@ BASE: Values = {
 }
 
 
-def one(summary: Summary, choice: str = "last", **labels: str) -> Row:
+def one(summary: Summary, choice: str = "last", **labels: str) -> SummaryRow:
     rows = summary.pick(choice, **labels)
     assert len(rows) == 1
     return rows[0]

@@ -235,9 +235,7 @@ def test_slices_of_a_multi_frame_file_are_read_one_by_one(tmp_path, syntax, monk
     (series,) = scan(tmp_path / "in", tmp_path / "work").series
     whole = []
     real = reader.read
-    monkeypatch.setattr(
-        reader, "read", lambda *a, pixels, **k: whole.append(pixel_data) or real(*a, pixels=pixels, **k)
-    )
+    monkeypatch.setattr(reader, "read", lambda *a, pixels, **k: whole.append(pixels) or real(*a, pixels=pixels, **k))
     for start in range(0, 6, 2):
         assert np.array_equal(pixel_data.read_slices(series, start, start + 2), volume[start : start + 2])
     assert whole == [syntax != "explicit-le"]

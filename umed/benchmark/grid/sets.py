@@ -67,7 +67,7 @@ def choose(ids: tuple[str, ...], source: DataSource) -> tuple[str, ...]:
         The cases that are used, sorted.
 
     Example:
-        >>> choose(("a", "b", "c", "d", "e", "f"), Source(cases=4)) < choose(("a", "b", "c", "d", "e", "f"), Source())
+        >>> choose(tuple("abcdef"), DataSource(cases=4)) < choose(tuple("abcdef"), DataSource())
         False
     """
     order = [ids[k] for k in np.random.default_rng([source.seed, 1]).permutation(len(ids))]

@@ -7,7 +7,7 @@ import pytest
 
 from umed.data.phantom import make_phantom
 
-ROOT = Path(__file__).resolve().parents[2] / "monai_bundle"
+ROOT = Path(__file__).resolve().parents[3] / "monai_bundle"
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from tests.release_files import SHAPE, hospital, make_key, released
 from umed.core.errors import ConfigError
 from umed.monai.runs import run_anonymize
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONFIG = "configs/dicom.yaml"
 
 

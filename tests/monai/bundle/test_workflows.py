@@ -21,7 +21,7 @@ from umed.monai.workflows import choose_input, load_weights
 from umed.networks.perturber import UMedPerturber
 from umed.protect.verify import verify
 
-ROOT = Path(__file__).resolve().parents[2] / "monai_bundle"
+ROOT = Path(__file__).resolve().parents[3] / "monai_bundle"
 CONFIGS = ROOT / "configs"
 SMALL = {"iterations": 2, "batch_size": 1, "patch_size": [32, 32, 32], "surrogates": ["unet"]}
 """Override that shrinks a training to seconds."""

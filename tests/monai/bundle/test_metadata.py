@@ -9,7 +9,7 @@ from pathlib import Path
 
 import umed
 
-ROOT = Path(__file__).resolve().parents[2] / "monai_bundle"
+ROOT = Path(__file__).resolve().parents[3] / "monai_bundle"
 MANDATORY = """schema version changelog monai_version pytorch_version numpy_version name task description authors
 copyright network_data_format required_packages_version""".split()
 SHARED = """optional_packages_version data_type data_source image_classes references intended_use eval_metrics
