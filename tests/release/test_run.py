@@ -16,11 +16,12 @@ import umed
 from tests.dicom_files import enhanced, image, save, write_series
 from tests.release_files import SHAPE, all_bytes, hospital, labels, make_key, released, volume, write_seg
 from tests.unseg_files import loud_generator
+from umed.cases import series_writer as running
 from umed.core.errors import ConfigError, InputError, UmedError
 from umed.deid.check import check
 from umed.deid.keys import Key
+from umed.protect import run as ending
 from umed.protect.verify import verify
-from umed.release import job as running
 from umed.release.anonymize import anonymize
 
 SECRETS = (
@@ -476,7 +477,7 @@ def test_a_full_disk_at_the_very_end_is_one_line_too(source, key, tmp_path, monk
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(running, "finish", full)
+    monkeypatch.setattr(ending, "finish", full)
     with pytest.raises(UmedError, match=r"No space left on device.*--resume"):
         anonymize(source, tmp_path / "out", key_file=key, report=False)
 

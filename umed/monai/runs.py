@@ -273,7 +273,6 @@ def run_anonymize(
             raise ConfigError("expected dataset_dir, output_dir and key_file, got less. umed keygen KEY makes a key.")
         require_dicom()
         from umed.release.anonymize import anonymize
-        from umed.release.released import summary
 
         given = {key: value for key, value in settings.items() if value is not None}
         with progress_bar(quiet) as progress:
@@ -293,7 +292,7 @@ def run_anonymize(
                 progress=progress,
                 **given,
             )
-        print(summary(result))
+        print(result.summary())
         if result.exit_code and is_bundle_run(sys.argv):
             raise SystemExit(result.exit_code)
         return result

@@ -6,7 +6,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,15 @@ from pydicom.datadict import keyword_for_tag
 
 from umed.cases.instance_writer import CATEGORIES
 from umed.cases.records import MANIFEST, REPORT, Store, write_json, write_text
-from umed.cases.spans import Slices, spans, value_range
-from umed.cases.units import make_volume, open_unit
+from umed.cases.series_source import AGAIN, SeriesReader, SeriesSource
+from umed.cases.span_units import make_volume
+from umed.cases.spans import Slices
 from umed.core.errors import UmedError
 from umed.core.version import __version__
 from umed.deid.identity import Anonymous, Identity
 from umed.deid.table import edition
-from umed.dicom.masks.series_masks import Mask
-from umed.dicom.objects import Limits, Scan, Series
-from umed.plan.planning import Plan
-from umed.release.journal import AGAIN
-from umed.release.released import Released
+from umed.protect.manifest import make_manifest
+from umed.protect.result import Released
 from umed.report.html import render
 from umed.report.pictures import Picture, draw_case
 from umed.report.release_page import make_page
@@ -44,61 +41,36 @@ ACTIONS = {
 }
 
 
-def finish(
-    result: Released,
-    identity: Identity,
-    store: Store,
-    scan: Scan,
-    masks: Mapping[str, Mask],
-    limits: Limits,
-    report: bool,
-) -> Released:
+def finish_series(result: Released, source: SeriesSource, store: Store, report: bool) -> Released:
     """Write what covers all series.
 
     Args:
         result: what came of them.
-        identity: decides whether names of sources may be in the report.
+        source: of the run; its identity decides whether names of sources may be in the report.
         store: records of the output.
-        scan: the source, for the pictures.
-        masks: by series id.
-        limits: bounds against hostile files.
         report: write ``report.html`` too.
 
     Returns:
         The result with the paths of report and private list.
     """
-    write_json(store.path(MANIFEST), manifest(result, identity))
-    private = None
-    if identity.secret:
-        private = _private(result)
+    identity = source.identity
+    manifest = make_manifest(result.plan, source.layout, result.outcomes, labels=result.labels)
+    manifest |= {
+        "identity": "anonymous" if identity.secret else "derived",
+        "derived": list(source.derived),
+        "key": identity.key.digest() if isinstance(identity, Anonymous) else "",
+    }
+    write_json(store.path(MANIFEST), manifest)
+    private = _private(result) if identity.secret else None
     content = audit(result, identity)
     write_json(store.path(AUDIT), content)
     path = None
     if report:
         path = store.path(REPORT)
-        pictures, failures = _pictures(result, scan, masks, store.output, identity, limits)
+        pictures, failures = _pictures(result, source, store.output)
         page = make_page(content, result.plan, result.outcomes, pictures, failures)
         write_text(path, render(page))
     return replace(result, private=private, report=path)
-
-
-def manifest(result: Released, identity: Identity) -> dict[str, Any]:
-    """What ``umed verify`` needs; names nothing of the source."""
-    return {
-        "format": FORMAT,
-        "layout": "dicom",
-        "umed_version": __version__,
-        "seed": 0 if result.plan is None else result.plan.seed,
-        "identity": "anonymous" if identity.secret else "derived",
-        "derived": list(result.derived),
-        "key": identity.key.digest() if isinstance(identity, Anonymous) else "",
-        "plan": {} if result.plan is None else json.loads(result.plan.to_json()),
-        "cases": [
-            {"id": one.id, "status": one.status, "reason": one.reason, **one.measures}
-            for one in sorted(result.outcomes, key=lambda outcome: outcome.id)
-        ],
-        **({"labels": result.labels} if result.labels else {}),
-    }
 
 
 def audit(result: Released, identity: Identity) -> dict[str, Any]:
@@ -169,45 +141,35 @@ def _private(result: Released) -> Path:
     return path
 
 
-def _pictures(
-    result: Released, scan: Scan, masks: Mapping[str, Mask], output: Path, identity: Identity, limits: Limits
-) -> tuple[list[tuple[str, Picture]], list[str]]:
+def _pictures(result: Released, source: SeriesSource, output: Path) -> tuple[list[tuple[str, Picture]], list[str]]:
     """Original, protected and difference of a few series, at the slice with the largest ROI."""
     drawn: list[tuple[str, Picture]] = []
     failures: list[str] = []
     if result.plan is None:
         return drawn, failures
     wanted = [one.id for one in result.outcomes if one.status == "protected"][: result.plan.report_cases]
-    for series in scan.series:
-        if series.id not in wanted:
-            continue
+    for case in wanted:
         try:
-            drawn.append((series.id, _draw(series, masks[series.id], output, identity, result.plan, limits)))
+            drawn.append((case, _draw(source.open(case, result.plan), output)))
         except (UmedError, OSError, ValueError) as error:  # a picture less must not cost the report
-            failures.append(f"{series.id} could not be drawn: {type(error).__name__}.")
+            failures.append(f"{case} could not be drawn: {type(error).__name__}.")
     return drawn, failures
 
 
-def _draw(series: Series, mask: Mask, output: Path, identity: Identity, plan: Plan, limits: Limits) -> Picture:
-    slices = Slices(series, limits)
-    shared = value_range(series, plan, slices, mask)
-    best, most = None, -1
-    for span in spans(series, plan):
-        size = int((np.asarray(mask.slices(*span.kept)) > 0).sum(axis=(1, 2)).max(initial=0))
-        if size > most:
-            best, most = span, size
-    assert best is not None
-    unit = open_unit(series, mask, best, plan, slices, shared)
+def _draw(reader: SeriesReader, output: Path) -> Picture:
+    series, plan, identity = reader.series, reader.plan, reader.source.identity
+    sizes = [(np.asarray(reader.mask.slices(*s.kept)) > 0).sum(axis=(1, 2)).max(initial=0) for s in reader.spans]
+    index = int(np.argmax(sizes))
+    span, unit = reader.spans[index], reader.unit(index)
+    [volume], [budget], code = unit.volumes, unit.limits, reader.spans[index].encoding
     written = replace(series, instances=tuple(replace(i, path=output / identity.target(i)) for i in series.instances))
-    after, _ = Slices(written, limits).read(*best.kept)
-    old = make_volume(series, unit.volume.stored[unit.inner], best.encoding)
-    new = make_volume(series, np.stack(after), best.encoding)
-    low, high = unit.budget.unit_range
-    code = best.encoding
+    after, _ = Slices(written, reader.source.limits).read(*span.kept)
+    old, new = (make_volume(series, s, code).channels for s in (volume.stored[unit.kept], np.stack(after)))
+    low, high = budget.unit_range
     return draw_case(
-        np.asarray(old.channels * code.slope + code.inter, np.float64),
-        np.asarray(new.channels * code.slope + code.inter, np.float64),
-        np.asarray(mask.slices(*best.kept)),
+        np.asarray(old * code.slope + code.inter, np.float64),
+        np.asarray(new * code.slope + code.inter, np.float64),
+        np.asarray(reader.mask.slices(*span.kept)),
         unit.kept_support(),
         window=(low, high),
         amplitude=plan.epsilon * (high - low),

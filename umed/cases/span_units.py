@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A span of a series in memory: its volume, its regions and its budget; the same for training, protecting, checking."""
+"""A span of a series in memory, as a unit; the same for training, protecting and checking."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from umed.cases.source import Unit
 from umed.cases.spans import Slices, Span, slice_encoding, spacing
-from umed.core.types import Encoding, Regions, Volume
+from umed.core.types import Encoding, Volume
 from umed.dicom.objects import Series
-from umed.plan.budget import Budget, make_budget
+from umed.plan.budget import make_budget
 from umed.plan.planning import Plan
 from umed.plan.regions import plan_regions
 
@@ -24,52 +25,6 @@ class Labels(Protocol):
     def slices(self, start: int, stop: int) -> NDArray[Any]:
         """Class of each voxel, shape ``(stop - start, rows, columns)``."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class Unit:
-    """One span.
-
-    Args:
-        span: which slices.
-        volume: stored values of the slices that are seen, shape ``(slices, rows, columns[, 3])``, all in the encoding
-            of the kept ones.
-        regions: where the slices that are seen may change; padding and slices that cannot be read are taken out.
-        budget: how far.
-    """
-
-    span: Span
-    volume: Volume
-    regions: Regions
-    budget: Budget
-
-    @property
-    def inner(self) -> slice:
-        """The kept slices within those that are seen."""
-        return slice(self.span.kept[0] - self.span.seen[0], self.span.kept[1] - self.span.seen[0])
-
-    @property
-    def touched(self) -> bool:
-        """Whether a kept slice may change at all."""
-        if self.regions.empty:
-            return False
-        return bool(self.kept_support().any())
-
-    def kept_support(self) -> NDArray[np.bool_]:
-        """Where the kept slices may change, ``(kept, rows, columns)``."""
-        whole = np.zeros(self.regions.shape, bool)
-        if not self.regions.empty:
-            whole[self.regions.box] = self.regions.support
-        return whole[self.inner]
-
-    def kept_bounds(self) -> NDArray[np.float64] | float:
-        """Bound of each voxel of the kept slices in stored values, one number where it is the same everywhere."""
-        if self.budget.background is None:
-            return self.budget.bound_stored
-        inside = np.zeros(self.regions.shape, bool)
-        if not self.regions.empty:
-            inside[self.regions.box] = self.regions.labels > 0
-        return self.budget.bounds(inside[self.inner])
 
 
 def open_unit(
@@ -116,7 +71,8 @@ def open_unit(
         percentiles=plan.percentiles,
         background=plan.epsilon_background,
     )
-    return Unit(span, volume, regions, budget)
+    kept = slice(span.kept[0] - span.seen[0], span.kept[1] - span.seen[0])
+    return Unit(f"{series.id}/{span.kept[0]}", (volume,), regions, (budget,), kept)
 
 
 def make_volume(series: Series, stored: NDArray[Any], encoding: Encoding) -> Volume:
