@@ -20,7 +20,7 @@ later one wins.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ def read_prompts(path: Path, label: int = 1) -> PromptsFile:
 def check_ids(
     prompts: PromptsFile,
     known: Sequence[str],
-    annotated: Sequence[str] = (),
+    annotated: Collection[str] = (),
     naming: str = "Name it as its file without ending",
 ) -> None:
     """Make sure that the prompts are for images that are there and have no mask yet.
