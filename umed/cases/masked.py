@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from umed.cases.proposals import Proposals
 from umed.cases.series_facts import look, slice_plan
-from umed.cases.series_proposals import Marked, find_masks
+from umed.cases.series_proposals import find_masks
 from umed.cases.spans import MOST_SLICES
 from umed.core.config import Settings
 from umed.core.errors import ConfigError, InputError
@@ -29,14 +30,14 @@ class Masked:
         refusals: why an image series cannot be used, by series id.
         problems: name and reason of each mask file that belongs to no series.
         plan: of all series that can be used.
-        marked: which of the masks are proposals.
+        proposals: which of the masks are proposals, ``None`` where none is.
     """
 
     masks: Mapping[str, Mask]
     refusals: Mapping[str, str]
     problems: tuple[tuple[str, str], ...]
     plan: Plan
-    marked: Marked
+    proposals: Proposals | None
 
     def usable(self, series: Series) -> bool:
         """Whether a series can be perturbed or trained on: an image, not refused, with a mask that is not empty."""
@@ -61,7 +62,7 @@ def find_masked(scan: Scan, folder: Path | None, settings: Settings, limits: Lim
         ConfigError: when the settings do not go with DICOM.
         InputError: when no series has a mask that fits, or ``folder`` does not exist.
     """
-    masks, problems, marked = find_masks(scan, folder, limits)
+    masks, problems, proposals = find_masks(scan, folder, limits)
     rows, facts = look(scan, masks, dict(problems), limits)
     refusals = {row.id: row.why for row in rows if row.action == "refuse"}
     if not facts.cases:
@@ -78,7 +79,7 @@ def find_masked(scan: Scan, folder: Path | None, settings: Settings, limits: Lim
             "masks, got 'full'. Leave it out, or set spatial_dims=2."
         )
     known = {series.id for series in scan.series}
-    return Masked(masks, refusals, tuple(entry for entry in problems if entry[0] not in known), plan, marked)
+    return Masked(masks, refusals, tuple(entry for entry in problems if entry[0] not in known), plan, proposals)
 
 
 def mask_digest(mask: Mask | None) -> str:

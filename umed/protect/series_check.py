@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from umed.cases.proposals import is_proposal
-from umed.cases.series_proposals import Marked, find_masks
+from umed.cases.proposals import Proposals, is_proposal
+from umed.cases.series_proposals import find_masks
 from umed.cases.spans import Slices, spans, value_range
 from umed.cases.units import any_channel, open_unit
 from umed.core.errors import ConfigError, UmedError
@@ -87,7 +87,7 @@ def check_release(
         found = scan(source, Path(work), bounds)
         identity = _identity(manifest, key_file, found)
         plan = Plan.from_json(json.dumps(manifest["plan"])) if manifest["plan"] else None
-        chosen, _, marked = find_masks(found, masks, bounds) if plan is not None else ({}, [], Marked())
+        chosen, _, proposals = find_masks(found, masks, bounds) if plan is not None else ({}, [], None)
         entries = {str(entry["id"]): entry for entry in manifest["cases"]}
         checks: list[Found] = []
         for done, series in enumerate(found.series):
@@ -98,7 +98,7 @@ def check_release(
             status, reason = str(entry["status"]), str(entry.get("reason", ""))
             try:
                 failures = tuple(_check_series(series, chosen.get(series.id), plan, entry, output, identity, bounds))
-                failures += tuple(_check_mark(series, entry, chosen, marked))
+                failures += tuple(_check_mark(series, entry, chosen, proposals))
             except (UmedError, OSError) as error:
                 failures = (" ".join(str(error).split()),)
             except Exception as error:  # what surprises the check is not proven
@@ -167,9 +167,11 @@ def _check_series(
         yield from (f"{name}: {text}" for text in _check_same(instance, output / name, boxes, limits))
 
 
-def _check_mark(series: Series, entry: Mapping[str, Any], masks: Mapping[str, Mask], marked: Marked) -> Iterator[str]:
+def _check_mark(
+    series: Series, entry: Mapping[str, Any], masks: Mapping[str, Mask], proposals: Proposals | None
+) -> Iterator[str]:
     """Whether a proposal is called so, and nothing else is; without its mask nobody can tell."""
-    expected = entry["status"] == "protected" and series.id in marked.ids
+    expected = proposals is not None and proposals.hold(series.id, entry["status"])
     if is_proposal(entry) != expected and (entry["status"] != "protected" or series.id in masks):
         yield f"expected the mask to be called {'an annotation' if is_proposal(entry) else 'a proposal'}, got the other"
 

@@ -330,7 +330,7 @@ def _check_released(
         yield f"{case.label.as_posix()}: expected identical bytes, got others"
     if entry.get("label_sha256") != digest:
         yield "the label's checksum in the manifest is not that of the input"
-    if is_proposal(entry) != (proposals is not None and digest in proposals.masks):
+    if is_proposal(entry) != (proposals is not None and proposals.hold(case.id, entry["status"], digest)):
         yield f"expected the mask to be called {'an annotation' if is_proposal(entry) else 'a proposal'}, got the other"
     volumes = [formats.read(dataset.root / name) for name in case.images]
     check_channels(volumes)

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from umed.cases.instance_writer import CATEGORIES, DISK, Refused, write_instance
 from umed.cases.masked import Masked, find_masked, mask_digest
-from umed.cases.proposals import mark, sentence
-from umed.cases.series_proposals import Marked
+from umed.cases.proposals import Proposals, marked, sentence
 from umed.core.config import Settings
 from umed.core.errors import InputError, UmedError, VerificationError
 from umed.core.types import Outcome, Progress
@@ -75,14 +74,14 @@ class Job:
         self.quarantine = [Quarantined(name, _kind(reason), reason) for name, reason in found.refused]
         self.actions: Counter[tuple[str, str]] = Counter()
         self.masks: Mapping[str, Mask] = {}
-        self.marked = Marked()
+        self.proposals: Proposals | None = None
         self.plan: Plan | None = None
         self.refusals: Mapping[str, str] = {}
         self.masked: Masked | None = None
         if request.protect:
             self.masked = find_masked(found, request.masks, request.settings, limits)
             self.masks, self.refusals, self.plan = self.masked.masks, self.masked.refusals, self.masked.plan
-            self.marked = self.masked.marked
+            self.proposals = self.masked.proposals
         chosen = [one for one in found.series if self._protected(one)]
         self.identity = identity or Derived([i.sop_uid for one in chosen for i in one.instances])
         self.derived = () if identity is not None else tuple(one.id for one in chosen)
@@ -116,12 +115,10 @@ class Job:
             if self.progress is not None:
                 self.progress("release", done, total)
         # after the records: a mask that was only saved anew has the same voxels, but is no proposal any more
-        outcomes = [
-            mark(one) if one.id in self.marked.ids and one.status == "protected" else one for one in outcomes
-        ]  # fmt: skip
+        outcomes = marked(outcomes, self.proposals)
         result = Released(
             self.output, tuple(outcomes), tuple(sorted(self.quarantine, key=lambda q: q.name)), self.actions,
-            self.plan, left_out, self.derived, labels=sentence(outcomes, self.marked.proposals),
+            self.plan, left_out, self.derived, labels=sentence(outcomes, self.proposals),
         )  # fmt: skip
         return finish(result, self.identity, self.journal.store, self.scan, self.masks, self.limits, report)
 
