@@ -18,7 +18,7 @@ from umed.data import files, formats, layouts
 from umed.data.masks import label_ending, write_label
 from umed.data.nifti import NiftiHeader
 from umed.data.paths import no_paths
-from umed.propose.image_loop import ANNOTATED, Classes, ImageSource, Proposal
+from umed.propose.image_loop import ANNOTATED, Classes, ImageOutcome, ImageSource
 from umed.propose.prompts_file import Extent
 from umed.propose.proposal_folder import check_source
 from umed.propose.segment_anything import PERCENTILES, to_picture
@@ -143,7 +143,7 @@ class FileImages(ImageSource[FilePictures]):
         self._check(self.cases[case_id])
         return self._read(self.cases[case_id])
 
-    def own_mask(self, case_id: str, work: Path) -> Proposal | None:
+    def own_mask(self, case_id: str, work: Path) -> ImageOutcome | None:
         """Copy an image and its mask as they are."""
         case = self.cases[case_id]
         if case.label is None:
@@ -151,7 +151,7 @@ class FileImages(ImageSource[FilePictures]):
         self._check(case)
         copy = partial(files.checked_copy, self.dataset.root / case.label, digest="")
         written = self._put(case, "", formats.ending(case.label), copy, work)
-        return Proposal(case_id, ANNOTATED, "it has a mask, which was copied as it is", written)
+        return ImageOutcome(case_id, ANNOTATED, "it has a mask, which was copied as it is", written)
 
     def write(
         self, case_id: str, pictures: FilePictures, classes: Classes, work: Path
@@ -166,7 +166,7 @@ class FileImages(ImageSource[FilePictures]):
         draw = partial(write_label, volume, labels)
         return self._put(self.cases[case_id], volume.sha256, label_ending(volume), draw, work), ""
 
-    def finish(self, work: Path, done: Sequence[Proposal]) -> tuple[list[Proposal], dict[str, str]]:
+    def finish(self, work: Path, done: Sequence[ImageOutcome]) -> tuple[list[ImageOutcome], dict[str, str]]:
         """Copy what belongs to all images."""
         copied = {}
         for name in self.dataset.sidecars:
@@ -174,7 +174,7 @@ class FileImages(ImageSource[FilePictures]):
             copied[name.as_posix()] = files.sha256(work / name)
         return list(done), copied
 
-    def record(self, done: Sequence[Proposal]) -> dict[str, Any]:
+    def record(self, done: Sequence[ImageOutcome]) -> dict[str, Any]:
         """Its part of ``proposals.json``."""
         return {
             "slice_axis": self.slice_axis,

@@ -31,7 +31,7 @@ Classes = Iterator[tuple[int | None, NDArray[np.uint8]]]
 
 
 @dataclass(frozen=True)
-class Proposal:
+class ImageOutcome:
     """What came of one image.
 
     Args:
@@ -128,7 +128,7 @@ class ImageSource(ABC, Generic[P]):
         """Look at an image; raises :class:`umed.core.errors.InputError` when it cannot be used."""
 
     @abstractmethod
-    def own_mask(self, case_id: str, work: Path) -> Proposal | None:
+    def own_mask(self, case_id: str, work: Path) -> ImageOutcome | None:
         """Keep the mask that an image has; ``None`` where there is none."""
 
     @abstractmethod
@@ -136,15 +136,15 @@ class ImageSource(ABC, Generic[P]):
         """Write a mask on the image's own grid, and what belongs to it, to a folder, together or not at all.
 
         Returns:
-            ``files`` and ``slice_sha256`` of :class:`Proposal`; ``None`` where the mask is empty.
+            ``files`` and ``slice_sha256`` of :class:`ImageOutcome`; ``None`` where the mask is empty.
         """
 
     @abstractmethod
-    def finish(self, work: Path, done: Sequence[Proposal]) -> tuple[list[Proposal], dict[str, str]]:
+    def finish(self, work: Path, done: Sequence[ImageOutcome]) -> tuple[list[ImageOutcome], dict[str, str]]:
         """Write and check what covers all; gives the outcomes, and SHA-256 of what was written beside theirs."""
 
     @abstractmethod
-    def record(self, done: Sequence[Proposal]) -> dict[str, Any]:
+    def record(self, done: Sequence[ImageOutcome]) -> dict[str, Any]:
         """Its part of ``proposals.json``."""
 
     def extent(self, case_id: str) -> Extent:
@@ -169,7 +169,7 @@ class ImageSource(ABC, Generic[P]):
                 continue  # the image's own failure, told in its turn; it stops no other
             check_prompts(asked, name, extent)
 
-    def propose(self, questions: Questions, work: Path) -> Iterator[Proposal]:
+    def propose(self, questions: Questions, work: Path) -> Iterator[ImageOutcome]:
         """Go through the images; one that fails stops no other.
 
         Args:
@@ -192,15 +192,15 @@ class ImageSource(ABC, Generic[P]):
                     logger.warning("case %s failed unexpectedly", case_id, exc_info=True)
                 text = " ".join(str(error).split()) or type(error).__name__
                 text = text if isinstance(error, UmedError) else f"{type(error).__name__}: {text}"
-                done = Proposal(case_id, FAILED, self.clean(text))
+                done = ImageOutcome(case_id, FAILED, self.clean(text))
             yield done
 
-    def _propose(self, questions: Questions, case_id: str, work: Path) -> Proposal:
+    def _propose(self, questions: Questions, case_id: str, work: Path) -> ImageOutcome:
         kept = self.own_mask(case_id, work)
         if kept is not None:
             return kept
         if questions.prompts is not None and case_id not in questions.prompts:
-            return Proposal(case_id, UNASKED, _join("the prompts file does not name it", self.left))
+            return ImageOutcome(case_id, UNASKED, _join("the prompts file does not name it", self.left))
         pictures, records = self.open(case_id), dict[int, dict[str, Any]]()
         written = self.write(case_id, pictures, _classes(questions, case_id, pictures, records), work)
         masks = tuple(records[row] for row in sorted(records))
@@ -208,10 +208,10 @@ class ImageSource(ABC, Generic[P]):
         if written is None:
             sure = "no mask is sure and stable enough"
             why = sure if questions.prompts is None else "the masks of its prompts are empty"
-            return Proposal(case_id, NOTHING, _join(why, unread, self.left), masks=masks)
+            return ImageOutcome(case_id, NOTHING, _join(why, unread, self.left), masks=masks)
         empty = sum(record["share"] == 0 for record in masks)
         why = f"{empty} of {len(masks)} prompts found nothing" if empty else ""
-        return Proposal(case_id, PROPOSED, _join(why, unread), written[0], masks, written[1])
+        return ImageOutcome(case_id, PROPOSED, _join(why, unread), written[0], masks, written[1])
 
 
 def _classes(questions: Questions, case_id: str, pictures: Pictures, records: dict[int, dict[str, Any]]) -> Classes:

@@ -23,7 +23,7 @@ from umed.data.dicom_input import is_dicom, require_dicom
 from umed.networks.sam import make_sam, shape_of
 from umed.networks.sam_weights import WHERE, load_sam
 from umed.propose.file_images import FileImages
-from umed.propose.image_loop import ANNOTATED, FAILED, NOTHING, PROPOSED, UNASKED, ImageSource, Proposal, Questions
+from umed.propose.image_loop import ANNOTATED, FAILED, NOTHING, PROPOSED, UNASKED, ImageOutcome, ImageSource, Questions
 from umed.propose.prompts_file import MOST_LABEL, read_prompts
 from umed.propose.proposal_folder import check_target, publish, stage
 from umed.propose.segment_anything import GridSettings
@@ -32,7 +32,7 @@ GRID = "grid"
 
 
 @dataclass(frozen=True)
-class Proposed:
+class ProposeResult:
     """What came of a run.
 
     Args:
@@ -47,7 +47,7 @@ class Proposed:
 
     output: Path
     weights: str
-    cases: tuple[Proposal, ...]
+    cases: tuple[ImageOutcome, ...]
     problems: tuple[tuple[str, str], ...] = ()
     aside: tuple[tuple[str, str], ...] = ()
     next: str = ""
@@ -104,7 +104,7 @@ def propose_masks(
     grid: GridSettings | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> Proposed:
+) -> ProposeResult:
     """Propose a mask for each image that has none.
 
     Args:
@@ -159,7 +159,7 @@ def propose_masks(
                     progress("propose", len(found), len(images.ids))
             found, written = images.finish(work, found)
             written |= {name: digest for one in found for name, digest in one.files.items()}
-            done = Proposed(target, weights, tuple(found), images.problems, images.aside, images.next)
+            done = ProposeResult(target, weights, tuple(found), images.problems, images.aside, images.next)
             if not done.counts[PROPOSED]:
                 return done
             chosen = {"kind": GRID, **asdict(settings)} if asked is None else {"kind": "file", "sha256": asked.sha256}

@@ -23,7 +23,7 @@ from umed.dicom.masks.label_files import write_mask
 from umed.dicom.masks.layers import Mask
 from umed.dicom.objects import Limits, Series
 from umed.dicom.read.scan import scan
-from umed.propose.image_loop import ANNOTATED, FAILED, PROPOSED, Classes, ImageSource, Proposal
+from umed.propose.image_loop import ANNOTATED, FAILED, PROPOSED, Classes, ImageOutcome, ImageSource
 from umed.propose.prompts_file import Extent, PromptsFile
 from umed.propose.proposal_folder import check_source
 from umed.propose.segment_anything import PERCENTILES, to_picture
@@ -150,11 +150,11 @@ class SeriesImages(ImageSource[SeriesPictures]):
         """Look at a series."""
         return SeriesPictures(self.series[case_id], self.limits)
 
-    def own_mask(self, case_id: str, work: Path) -> Proposal | None:
+    def own_mask(self, case_id: str, work: Path) -> ImageOutcome | None:
         """Leave a mask where it is; raises :class:`umed.core.errors.InputError` when it needs repair."""
         if case_id in self.broken:
             raise InputError(self.broken[case_id])
-        return Proposal(case_id, ANNOTATED, "it has a mask in the input") if case_id in self.annotated else None
+        return ImageOutcome(case_id, ANNOTATED, "it has a mask in the input") if case_id in self.annotated else None
 
     def write(
         self, case_id: str, pictures: SeriesPictures, classes: Classes, work: Path
@@ -170,7 +170,7 @@ class SeriesImages(ImageSource[SeriesPictures]):
         first, _ = series.slices[mask.extent[0]]
         return written, slice_name(series.instances[first].sop_uid)
 
-    def finish(self, work: Path, done: Sequence[Proposal]) -> tuple[list[Proposal], dict[str, str]]:
+    def finish(self, work: Path, done: Sequence[ImageOutcome]) -> tuple[list[ImageOutcome], dict[str, str]]:
         """Read all masks as ``--masks`` does: what it would not find again, or not voxel by voxel, has failed."""
         images, found = [one for one in self.scan.series if one.kind == "image"], named.NamedMask()
         labels = [named.Label(work / name, name) for name in sorted(name for one in done for name in one.files)]
@@ -179,11 +179,11 @@ class SeriesImages(ImageSource[SeriesPictures]):
         for one in done:
             if one.status == PROPOSED and not _same(self._meant[one.id], found.masks.get(one.id, [])):
                 reason = "; ".join(found.broken.get(one.id, ["expected the mask that was written, got another"]))
-                one = Proposal(one.id, FAILED, reason)
+                one = ImageOutcome(one.id, FAILED, reason)
             checked.append(one)
         return checked, {}
 
-    def record(self, done: Sequence[Proposal]) -> dict[str, Any]:
+    def record(self, done: Sequence[ImageOutcome]) -> dict[str, Any]:
         """Its part of ``proposals.json``: names no file, UID or value of the source."""
         hidden = [replace(one, reason=FAILURE) if one.status == FAILED else one for one in done]
         return {
