@@ -43,7 +43,7 @@ def check_case(source: FileSource, case: Case, plan: Plan, entry: Mapping[str, A
     if case.label is None or not isinstance(records, list) or len(records) != len(case.images):
         yield "expected a label and one record a file in the manifest, got others"
         return
-    yield from _check_label(source, case.label, entry, output)
+    yield from _check_label(source, case.id, case.label, entry, output)
     unit = source.open(case.id, plan).unit(0, margin=0)
     if unit.regions.empty != (status == "unchanged"):
         kind = "an empty" if unit.regions.empty else "a"
@@ -67,7 +67,8 @@ def check_case(source: FileSource, case: Case, plan: Plan, entry: Mapping[str, A
         yield "expected changed voxels in a protected case, got none"
 
 
-def _check_label(source: FileSource, label: Path, entry: Mapping[str, Any], output: Path) -> Iterator[str]:
+def _check_label(
+    source: FileSource, case: str, label: Path, entry: Mapping[str, Any], output: Path) -> Iterator[str]:
     """The label is the same, and called a proposal only if it is one."""
     digest = files.sha256(source.root / label)
     if not (output / label).is_file():
@@ -76,7 +77,8 @@ def _check_label(source: FileSource, label: Path, entry: Mapping[str, Any], outp
         yield f"{label.as_posix()}: expected identical bytes, got others"
     if entry.get("label_sha256") != digest:
         yield "the label's checksum in the manifest is not that of the input"
-    if is_proposal(entry) != (source.proposals is not None and digest in source.proposals.masks):
+    proposals, status = source.proposals, str(entry["status"])
+    if is_proposal(entry) != (proposals is not None and proposals.hold(case, status, digest)):
         yield f"expected the mask to be called {'an annotation' if is_proposal(entry) else 'a proposal'}, got the other"
 
 

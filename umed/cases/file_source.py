@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from umed.cases.proposals import Proposals, marked, read_proposals
+from umed.cases.proposals import Proposals, read_proposals
 from umed.cases.records import Record, match
 from umed.cases.source import Done, Quarantined, Request, Unit
 from umed.core.config import Settings
@@ -141,10 +141,6 @@ class FileSource:
     def fingerprint(self, case: str) -> Any:
         """What tells a case from others in the record of a training."""
         return case
-
-    def marked(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """By the checksum of the label."""
-        return marked(outcomes, self.proposals)
 
     def check(self, case: str, plan: Plan | None, entry: Mapping[str, Any], output: Path) -> Iterator[str]:
         """Broken promises of one case; see :mod:`umed.cases.file_check`."""

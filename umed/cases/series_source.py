@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from umed.cases.instance_writer import CATEGORIES
-from umed.cases.proposals import Proposals, mark
+from umed.cases.proposals import Proposals
 from umed.cases.records import Record
 from umed.cases.series_facts import look, slice_plan
-from umed.cases.series_proposals import Marked, find_masks
+from umed.cases.series_proposals import find_masks
 from umed.cases.series_writer import SeriesWriter, fingerprints
 from umed.cases.source import Done, Quarantined, Request, Unit
 from umed.cases.span_units import open_unit
@@ -51,14 +51,14 @@ class Masked:
 
     Args:
         masks: by series id.
-        marked: which of them are proposals.
+        proposals: which of them are proposals, ``None`` where none is known.
         problems: masks that do not fit: id of the series or name of the file, and the reason.
         rows: one record a series.
         facts: about the series that can be protected.
     """
 
     masks: Mapping[str, Mask]
-    marked: Marked
+    proposals: Proposals | None = None
     problems: tuple[tuple[str, str], ...] = ()
     rows: tuple[CaseFacts, ...] = ()
     facts: Facts | None = None
@@ -114,10 +114,10 @@ def open_released(
         request = Request(path, None, masks=masks, key_file=key_file)
         source = SeriesSource(found, request, bounds, _names_of(manifest, key_file, found))
         if manifest["plan"]:
-            chosen, problems, marked = find_masks(found, masks, bounds)
-            source.masked = Masked(chosen, marked, tuple(problems))
+            chosen, problems, proposals = find_masks(found, masks, bounds)
+            source.masked = Masked(chosen, proposals, tuple(problems))
         else:
-            source.masked = Masked({}, Marked())
+            source.masked = Masked({})
         yield source
 
 
@@ -156,9 +156,9 @@ class SeriesSource:
     @cached_property
     def masked(self) -> Masked:
         """Masks, and the facts about the series that have one; found when they are first asked for."""
-        chosen, problems, marked = find_masks(self.scan, self.request.masks, self.limits)
+        chosen, problems, proposals = find_masks(self.scan, self.request.masks, self.limits)
         rows, facts = look(self.scan, chosen, dict(problems), self.limits)
-        return Masked(chosen, marked, tuple(problems), rows, facts)
+        return Masked(chosen, proposals, tuple(problems), rows, facts)
 
     @cached_property
     def chosen(self) -> tuple[Series, ...]:
@@ -181,7 +181,7 @@ class SeriesSource:
     @property
     def proposals(self) -> Proposals | None:
         """What is known about masks that are proposals."""
-        return self.masked.marked.proposals if self.request.settings is not None else None
+        return self.masked.proposals if self.request.settings is not None else None
 
     @property
     def refused(self) -> Sequence[Quarantined]:
@@ -339,13 +339,6 @@ class SeriesSource:
         """Id, images and mask of a series; the images as one hash, the mask as that of its voxels."""
         uids = hashlib.sha256(" ".join(one.sop_uid for one in self.by_id[case].instances).encode()).hexdigest()
         return [case, uids, self.mask_digest(case)]
-
-    def marked(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """By the mask files; a mask that was only saved anew has the same voxels, but is no proposal any more."""
-        if self.request.settings is None:
-            return list(outcomes)
-        ids = self.masked.marked.ids
-        return [mark(one) if one.id in ids and one.status == "protected" else one for one in outcomes]
 
     def check(self, case: str, plan: Plan | None, entry: Mapping[str, Any], output: Path) -> Iterator[str]:
         """Broken promises of one series; see :mod:`umed.cases.series_check`."""

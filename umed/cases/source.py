@@ -254,10 +254,6 @@ class Source(Protocol):
         """
         ...
 
-    def marked(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Mark the outcomes whose mask is a proposal."""
-        ...
-
     def check(self, case: str, plan: Plan | None, entry: Mapping[str, Any], output: Path) -> Iterator[str]:
         """Broken promises of one case, from its files alone; its status is in ``entry``, of the manifest."""
         ...

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from umed.cases.proposals import sentence
+from umed.cases.proposals import marked, sentence
 from umed.cases.records import GENERATORS, Store, check_run, hash_of, start_run
 from umed.cases.source import Request, Source, open_source
 from umed.core.config import Settings, make_settings
@@ -153,7 +153,7 @@ def _run(source: Source, request: Request, output: Path, how: How, progress: Pro
     else:
         shares = make_shares(source, request, output, plan, whole, how.workers)
         done = protect_elsewhere(shares, how.workers, how.scheduler, how.threads, progress)
-    outcomes = source.marked([one.outcome for one in done])
+    outcomes = marked([one.outcome for one in done], source.proposals)
     aside = [*source.refused, *(entry for one in done for entry in one.quarantine)]
     released = Released(
         output,

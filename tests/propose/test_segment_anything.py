@@ -15,10 +15,9 @@ from umed.core.errors import ConfigError
 from umed.methods.unseg.square import mask_from_square
 from umed.networks.sam import PromptedSam, Prompts, make_sam
 from umed.networks.sam_weights import load_sam
-from umed.propose import asking
-from umed.propose.asking import ask, see
-from umed.propose.automatic import GridSettings, ask_everywhere, stability, suppress
+from umed.propose import segment_anything
 from umed.propose.prompts_file import Prompt
+from umed.propose.segment_anything import GridSettings, ask, ask_everywhere, see, stability, suppress
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +101,7 @@ def test_a_single_point_takes_the_best_of_three_and_all_else_the_single_mask(
         number = next(len(one) for one in given if one is not None)
         return logits.expand(number, -1, -1, -1), torch.tensor([[0.99, 0.2, 0.6, 0.4]]).expand(number, -1)
 
-    monkeypatch.setattr(asking, "decode", decided)
+    monkeypatch.setattr(segment_anything, "decode", decided)
     point, box = ((5.0, 5.0),), (1.0, 1.0, 9.0, 9.0)
     two = Prompt(1, None, None, point * 2, (1, 0))
     answers = ask(see(untrained, picture), [Prompt(1, None, None, point, (1,)), Prompt(1, None, box), two])
@@ -114,7 +113,7 @@ def test_chunks_change_no_answer(untrained: PromptedSam, monkeypatch: pytest.Mon
     seen = see(untrained, scene(3)[0])
     prompts = [Prompt(1, None, (float(k), 5.0, 40.0 + k, 60.0)) for k in range(7)]
     whole = ask(seen, prompts)
-    monkeypatch.setattr(asking, "CHUNK", 2)
+    monkeypatch.setattr(segment_anything, "CHUNK", 2)
     parts = ask(seen, prompts)
     assert [one.predicted_iou for one in parts] == pytest.approx([one.predicted_iou for one in whole], abs=1e-5)
     assert min(dice(one.mask, two.mask) for one, two in zip(whole, parts, strict=True)) > 0.99

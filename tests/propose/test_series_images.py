@@ -11,7 +11,7 @@ from umed.core.errors import InputError
 from umed.dicom.objects import Limits
 from umed.dicom.read.scan import scan
 from umed.propose.prompts_file import Extent
-from umed.propose.series_pictures import SeriesPictures
+from umed.propose.series_images import SeriesPictures
 
 
 def pictures(root, work):
