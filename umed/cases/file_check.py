@@ -67,8 +67,7 @@ def check_case(source: FileSource, case: Case, plan: Plan, entry: Mapping[str, A
         yield "expected changed voxels in a protected case, got none"
 
 
-def _check_label(
-    source: FileSource, case: str, label: Path, entry: Mapping[str, Any], output: Path) -> Iterator[str]:
+def _check_label(source: FileSource, case: str, label: Path, entry: Mapping[str, Any], output: Path) -> Iterator[str]:
     """The label is the same, and called a proposal only if it is one."""
     digest = files.sha256(source.root / label)
     if not (output / label).is_file():
