@@ -27,9 +27,8 @@ from umed.dicom.objects import Limits, Scan, Series
 from umed.plan.planning import Plan
 from umed.release.journal import AGAIN
 from umed.release.released import Released
-from umed.report.html import render
 from umed.report.pictures import Picture, draw_case
-from umed.report.release_page import make_page
+from umed.report.release_page import render_release
 
 FORMAT = 1
 TOOLS = ("pydicom", "highdicom", "numpy", "torch", "monai")
@@ -77,8 +76,7 @@ def finish(
     if report:
         path = store.path(REPORT)
         pictures, failures = _pictures(result, scan, masks, store.output, identity, limits)
-        page = make_page(content, result.plan, result.outcomes, pictures, failures)
-        write_text(path, render(page))
+        write_text(path, render_release(content, result.plan, result.outcomes, pictures, failures))
     return replace(result, private=private, report=path)
 
 
