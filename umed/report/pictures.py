@@ -94,9 +94,9 @@ def draw_case(
     low, high = window
     difference = (after - before) / (amplitude or 1.0)
     return Picture(
-        original=_png(_grey_or_colour((before - low) / (high - low))),
-        protected=_png(_grey_or_colour((after - low) / (high - low))),
-        difference=_png(_diverging(difference)),
+        original=png(_grey_or_colour((before - low) / (high - low))),
+        protected=png(_grey_or_colour((after - low) / (high - low))),
+        difference=png(_diverging(difference)),
         size=(labels.shape[1], labels.shape[0]),
         contour=outline(labels),
         support=outline(support),
@@ -166,7 +166,8 @@ def _diverging(share: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.rint(mixed).astype(np.uint8)
 
 
-def _png(pixels: NDArray[np.uint8]) -> str:
+def png(pixels: NDArray[np.uint8]) -> str:
+    """A picture of ``(rows, columns[, 3])`` bytes as a data URI."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -36,7 +36,7 @@ def render_release(
         The page.
     """
     found = shown([{"id": one.id, "status": one.status, "reason": one.reason, **one.measures} for one in outcomes])
-    counts = Counter(one.status for one in outcomes)
+    counts: Counter[str] = Counter(one.status for one in outcomes)
     if not counts["protected"]:
         found["chart"] = ""
     return render(
