@@ -12,7 +12,6 @@ from umed.cases.proposals import Proposals, marked, read_proposals, sentence
 from umed.cases.records import GENERATORS, REPORT, Store, check_run, hash_of, start_run
 from umed.core.config import Settings, make_settings
 from umed.core.errors import ConfigError, UmedError
-from umed.core.registry import resolve
 from umed.core.types import Dataset, Outcome, Progress
 from umed.core.version import __version__
 from umed.data import layouts
@@ -167,6 +166,7 @@ def _finish(
     write_manifest(store.output, manifest)
     if not report:
         return result
-    write_report = resolve("report", "html")
+    from umed.report.protect_page import write_report
+
     path = write_report(manifest, dataset.root, store.output, store.path(REPORT))
     return replace(result, report=path)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from umed.benchmark.results.cells import CHOICES, CLEAN, NONE
+from umed.benchmark.results.cells import CLEAN, NONE
 from umed.benchmark.results.statistics import NAN
 from umed.benchmark.results.summary import LEAST_DROP, Summary, SummaryRow
 
@@ -239,12 +239,6 @@ def exclusions(summary: Summary) -> dict[str, list[str]]:
         for flag in row.flags:
             found.setdefault(flag, {})[f"{row.data}: {row.victim}, {row.countermeasure}"] = None
     return {flag: list(settings) for flag, settings in found.items()}
-
-
-def choices_of(summary: Summary) -> list[str]:
-    """The choices that any row has, in the usual order."""
-    there = {row.choice for row in summary.rows}
-    return [choice for choice in CHOICES if choice in there]
 
 
 def _both(low: float, high: float) -> str:
