@@ -62,7 +62,7 @@ def mean(values: Sequence[Any]) -> float:
     return sum(numbers) / len(numbers) if numbers else NAN
 
 
-def shown(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def describe_cases(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What the template ``cases.html.j2`` shows of the cases of a manifest: lines, means and chart."""
     rows = [case_figures(case) for case in cases]
     done = [row for row in rows if row.status == "protected"]

@@ -119,14 +119,14 @@ def outline(regions: NDArray[Any]) -> str:
         'M1 0V2'
     """
     parts = []
-    for line, start, stop in _runs(regions[:, 1:] != regions[:, :-1]):
+    for line, start, stop in runs_down(regions[:, 1:] != regions[:, :-1]):
         parts.append(f"M{line + 1} {start}V{stop}")
-    for line, start, stop in _runs((regions[1:] != regions[:-1]).T):
+    for line, start, stop in runs_down((regions[1:] != regions[:-1]).T):
         parts.append(f"M{start} {line + 1}H{stop}")
     return "".join(parts)
 
 
-def _runs(border: NDArray[np.bool_]) -> list[tuple[int, int, int]]:
+def runs_down(border: NDArray[np.bool_]) -> list[tuple[int, int, int]]:
     """Runs of True down each column, as (column, first row, row after the last)."""
     padded = np.zeros((border.shape[0] + 2, border.shape[1]), np.int8)
     padded[1:-1] = border

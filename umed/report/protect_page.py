@@ -22,7 +22,7 @@ from umed.plan.budget import make_budget
 from umed.plan.facts import open_case
 from umed.plan.planning import Plan
 from umed.plan.regions import plan_regions
-from umed.report.case_figures import shown
+from umed.report.case_figures import describe_cases
 from umed.report.pictures import Picture, draw_case
 from umed.report.template import cases, render
 
@@ -57,7 +57,7 @@ def write_report(
     counts = Counter(case["status"] for case in manifest["cases"])
     page = render(
         "protect.html.j2",
-        **shown(manifest["cases"]),
+        **describe_cases(manifest["cases"]),
         plan=plan,
         version=manifest.get("umed_version", ""),
         method=manifest.get("method", plan.method),

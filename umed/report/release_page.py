@@ -9,7 +9,7 @@ from typing import Any
 
 from umed.core.types import Outcome
 from umed.plan.planning import Plan
-from umed.report.case_figures import shown
+from umed.report.case_figures import describe_cases
 from umed.report.pictures import Picture
 from umed.report.template import render
 
@@ -35,7 +35,9 @@ def render_release(
     Returns:
         The page.
     """
-    found = shown([{"id": one.id, "status": one.status, "reason": one.reason, **one.measures} for one in outcomes])
+    found = describe_cases(
+        [{"id": one.id, "status": one.status, "reason": one.reason, **one.measures} for one in outcomes]
+    )
     counts: Counter[str] = Counter(one.status for one in outcomes)
     if not counts["protected"]:
         found["chart"] = ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from umed.benchmark.report.benchmark_page import render_benchmark
 from umed.benchmark.report.report_folder import FoundResults, read_folder
-from umed.benchmark.results.tables import csv_table, latex_report, markdown_report
+from umed.benchmark.results.text_tables import csv_table, latex_report, markdown_report
 from umed.data.files import atomic
 
 __all__ = ["FoundResults", "read_folder", "write_benchmark_report", "write_files"]

@@ -12,7 +12,7 @@ from umed.benchmark.report.report_folder import FoundResults
 from umed.benchmark.results.cells import CLEAN, NONE
 from umed.benchmark.results.overview import bottom_line, exclusions, worst_cases
 from umed.benchmark.results.summary import EXCLUDING, LEARNT, LEAST_DROP, Summary
-from umed.benchmark.results.tables import EXPLAINED, percent
+from umed.benchmark.results.text_tables import EXPLAINED, percent
 from umed.report.template import render
 
 LONGEST = 1500

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from umed.benchmark.results.cells import CLEAN, NONE
 from umed.benchmark.results.overview import CHOICE_WORDS, overview, worst_cases
 from umed.benchmark.results.summary import Summary, SummaryRow, figures
-from umed.benchmark.results.tables import difference, distance, general, number, percent, price_grid, spread
+from umed.benchmark.results.text_tables import difference, distance, general, number, percent, price_grid, spread
 
 
 @dataclass(frozen=True)

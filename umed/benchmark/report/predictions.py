@@ -19,7 +19,7 @@ from umed.benchmark.results.cells import CLEAN, NONE, Cell
 from umed.benchmark.results.statistics import as_array, mean_of
 from umed.benchmark.results.summary import Summary
 from umed.core.errors import InputError
-from umed.report.pictures import outline, png
+from umed.report.pictures import outline, png, runs_down
 
 LONGEST = 256
 MOST = 2_000_000
@@ -159,22 +159,13 @@ def case_dsc(cell: Cell, name: str) -> float:
 
 
 def runs(mask: NDArray[np.bool_]) -> str:
-    """Fill a mask as an SVG path of one box for each run of pixels along a row.
-
-    Args:
-        mask: ``(rows, columns)``.
-
-    Returns:
-        Data of the path in pixels.
+    """Fill a mask ``(rows, columns)`` as an SVG path of one box for each run of pixels along a row.
 
     Example:
         >>> runs(np.array([[False, True, True]]))
         'M1 0h2v1h-2z'
     """
-    padded = np.pad(mask.astype(np.int8), ((0, 0), (1, 1)))
-    change = np.diff(padded, axis=1)
-    starts, stops = np.argwhere(change == 1), np.argwhere(change == -1)
-    return "".join(f"M{a[1]} {a[0]}h{b[1] - a[1]}v1h-{b[1] - a[1]}z" for a, b in zip(starts, stops, strict=True))
+    return "".join(f"M{start} {row}h{stop - start}v1h-{stop - start}z" for row, start, stop in runs_down(mask.T))
 
 
 def _each(

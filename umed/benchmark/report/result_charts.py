@@ -18,7 +18,7 @@ from umed.benchmark.results.cells import CLEAN, NONE, Cell
 from umed.benchmark.results.overview import CHOICE_WORDS, Overview, overview, worst_cases
 from umed.benchmark.results.statistics import NAN
 from umed.benchmark.results.summary import Summary, SummaryRow, natural
-from umed.benchmark.results.tables import difference, number, percent
+from umed.benchmark.results.text_tables import difference, number, percent
 
 DSC = "DSC, %"
 Curve = Callable[[Cell], Sequence[tuple[float, float | None]]]
@@ -140,8 +140,7 @@ def curve_panels(summary: Summary, cells: Sequence[Cell], data: str) -> dict[str
 
 def heat_maps(summary: Summary, data: str) -> dict[str, Drawing]:
     """Countermeasures against methods: mean and highest DSC, share brought back, and each victim on its own."""
-    tried = [name for name in summary.countermeasures if summary.pick(data=data, countermeasure=name)]
-    methods = [name for name in summary.methods if summary.pick(data=data, method=name)]
+    tried, methods = summary.tried(data)
     if len(tried) < 2:
         return {}
     views = {(name, method): overview(summary, data, method, name) for name in tried for method in methods}
@@ -192,7 +191,7 @@ def tradeoff(summary: Summary, data: str) -> Drawing | None:
 def sweeps(summary: Summary, cells: Sequence[Cell], data: str) -> Drawing | None:
     """DSC over the strength of each countermeasure of which only one number changes."""
     numbers = style_numbers(summary)
-    methods = [name for name in summary.methods if summary.pick(data=data, method=name)]
+    _, methods = summary.tried(data)
     panels = []
     for name, (option, values) in find_sweeps([cell for cell in cells if cell.spec.data == data]).items():
         names = [NONE, *values]
