@@ -24,9 +24,8 @@ from umed.deid.identity import Anonymous, Identity
 from umed.deid.table import edition
 from umed.protect.manifest import make_manifest
 from umed.protect.result import Released
-from umed.report.html import render
 from umed.report.pictures import Picture, draw_case
-from umed.report.release_page import make_page
+from umed.report.release_page import render_release
 
 FORMAT = 1
 TOOLS = ("pydicom", "highdicom", "numpy", "torch", "monai")
@@ -68,8 +67,7 @@ def finish_series(result: Released, source: SeriesSource, store: Store, report: 
     if report:
         path = store.path(REPORT)
         pictures, failures = _pictures(result, source, store.output)
-        page = make_page(content, result.plan, result.outcomes, pictures, failures)
-        write_text(path, render(page))
+        write_text(path, render_release(content, result.plan, result.outcomes, pictures, failures))
     return replace(result, private=private, report=path)
 
 

@@ -73,16 +73,16 @@ def protect(
     """
     chosen = make_settings(recipe, overrides) if settings is None else settings
     request = Request(Path(input), chosen, masks=None if masks is None else Path(masks))
-    how = How(generators, resume, overwrite, report, workers, scheduler, threads)
-    done = run(request, Path(output), how, progress=progress)
+    options = RunOptions(generators, resume, overwrite, report, workers, scheduler, threads)
+    done = run(request, Path(output), options, progress=progress)
     assert done.plan is not None
     aside = tuple((entry.name, entry.reason) for entry in done.quarantine if entry.category != "no-dicom")
     return Result(done.output, done.plan, done.outcomes, done.left_out, done.report, aside)
 
 
 @dataclass(frozen=True)
-class How:
-    """How a run is done; none of it decides a byte of the images.
+class RunOptions:
+    """RunOptions a run is done; none of it decides a byte of the images.
 
     Args:
         generators: folder or file of trained generators; nothing is trained then.
@@ -104,14 +104,19 @@ class How:
 
 
 def run(
-    request: Request, output: Path, how: How, *, limits: Limits | None = None, progress: Progress | None = None
+    request: Request,
+    output: Path,
+    options: RunOptions,
+    *,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
 ) -> Released:
     """Do a run; :func:`protect` and :func:`umed.release.anonymize.anonymize` both end here.
 
     Args:
         request: what is read, and how it is written.
         output: output root.
-        how: how it is done.
+        options: how it is done.
         limits: for DICOM: bounds against hostile input.
         progress: called with a stage, the steps done and the steps in all.
 
@@ -123,36 +128,36 @@ def run(
         ConfigError: when a setting is wrong, or a resumed run had another one.
         UmedError: when the disk is full.
     """
-    check_run(request.path, None, output, resume=how.resume, overwrite=how.overwrite)
+    check_run(request.path, None, output, resume=options.resume, overwrite=options.overwrite)
     with open_source(request, limits=limits, progress=progress) as source:
         if not source.sizes:
             first = "; ".join(f"{one.name}: {one.reason}" for one in source.refused[:3]) or "no file was found"
             raise InputError(f"{request.path}: expected DICOM files, got none that can be released ({first}).")
         try:
-            return _run(source, request, output, how, progress)
+            return _run(source, request, output, options, progress)
         except OSError as error:
             if error.errno not in DISK:
                 raise
             raise UmedError(f"{output}: {full(error)}") from error
 
 
-def _run(source: Source, request: Request, output: Path, how: How, progress: Progress | None) -> Released:
+def _run(source: Source, request: Request, output: Path, options: RunOptions, progress: Progress | None) -> Released:
     if source.strict:  # the names of DICOM files follow from their masks
-        check_run(source.root, source.targets(), output, resume=how.resume, overwrite=how.overwrite)
+        check_run(source.root, source.targets(), output, resume=options.resume, overwrite=options.overwrite)
     plan = None if request.settings is None else source.make_plan(request.settings)
-    given = None if how.generators is None else Path(how.generators)
+    given = None if options.generators is None else Path(options.generators)
     method = _make(plan, given)
-    store = start_run(source, output, plan, resume=how.resume, overwrite=how.overwrite)
+    store = start_run(source, output, plan, resume=options.resume, overwrite=options.overwrite)
     left_out: tuple[tuple[str, str], ...] = ()
     if method is not None and plan is not None:
         left_out, plan = _ready(method, plan, store, source, given, progress)
     decisive = hash_of([json.dumps(source.decisive(plan), sort_keys=True)])
     whole = hash_of([decisive, *sorted(hashes(store.path(GENERATORS)).values())])
-    if how.workers == 1 and how.scheduler is None:
+    if options.workers == 1 and options.scheduler is None:
         done = protect_here(source, output, method, plan, whole, progress)
     else:
-        shares = make_shares(source, request, output, plan, whole, how.workers)
-        done = protect_elsewhere(shares, how.workers, how.scheduler, how.threads, progress)
+        shares = make_shares(source, request, output, plan, whole, options.workers)
+        done = protect_elsewhere(shares, options.workers, options.scheduler, options.threads, progress)
     outcomes = marked([one.outcome for one in done], source.proposals)
     aside = [*source.refused, *(entry for one in done for entry in one.quarantine)]
     released = Released(
@@ -164,7 +169,7 @@ def _run(source: Source, request: Request, output: Path, how: How, progress: Pro
         left_out,
         labels=sentence(outcomes, source.proposals),
     )
-    return finish(released, source, store, "" if method is None else repr(method), how.report)
+    return finish(released, source, store, "" if method is None else repr(method), options.report)
 
 
 def _make(plan: Plan | None, given: Path | None) -> Method | None:

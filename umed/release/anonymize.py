@@ -13,7 +13,7 @@ from umed.core.errors import ConfigError
 from umed.core.types import Progress
 from umed.dicom.objects import Limits
 from umed.protect.result import Released
-from umed.protect.run import How, run
+from umed.protect.run import RunOptions, run
 
 
 def anonymize(
@@ -82,5 +82,5 @@ def anonymize(
         accept_burned_in=accept_burned_in,
         syntax=transfer_syntax,
     )
-    how = How(generators, resume, overwrite, report, workers, scheduler, threads)
-    return run(request, Path(output), how, limits=limits, progress=progress)
+    options = RunOptions(generators, resume, overwrite, report, workers, scheduler, threads)
+    return run(request, Path(output), options, limits=limits, progress=progress)

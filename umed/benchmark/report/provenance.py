@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from umed.benchmark.report.parts import facts, folded
 from umed.benchmark.report.report_folder import FoundResults
 from umed.benchmark.results.cells import Cell
 
@@ -17,15 +15,8 @@ LONGEST = 6000
 """Characters of the settings of one label that are shown; the cells hold them in full."""
 
 
-def origin(found: FoundResults) -> str:
-    """Command, hardware, commits, dates, seeds, versions and time.
-
-    Args:
-        found: content of the folder.
-
-    Returns:
-        HTML.
-    """
+def origin(found: FoundResults) -> list[tuple[str, str]]:
+    """Name and value of command, hardware, commits, dates, seeds and versions."""
     cells, grid = found.cells, found.grid
     pairs = [(name, short(str(grid[name]))) for name in ("name", "command", "notes") if grid.get(name)]
     pairs.append(("cells", str(len(cells))))
@@ -37,34 +28,23 @@ def origin(found: FoundResults) -> str:
     for name in names:
         values = dict.fromkeys(short(str(cell.environment[name])) for cell in cells if name in cell.environment)
         pairs.append((name, ", ".join(values)))
-    pairs += _time(cells)
-    return facts(pairs)
+    return pairs
 
 
-def _time(cells: Sequence[Cell]) -> list[tuple[str, str]]:
-    """Wall time of all trainings, and the share that is the benchmark's own."""
+def time_spent(cells: Sequence[Cell]) -> tuple[str, str] | None:
+    """Wall time of all trainings, and the share that is the benchmark's own; ``None`` where it is not known."""
     total = sum(cell.seconds.get("total", 0.0) for cell in cells)
     if not total:
-        return []
+        return None
     parts = {name: sum(cell.seconds.get(name, 0.0) for cell in cells) for name in ("train", "predict", "score")}
     own = total - parts["train"] - parts["predict"]
     hours = f"{total / 3600:.1f} h" if total >= 3600 else f"{total / 60:.1f} min"
     said = ", ".join(f"{name} {100 * value / total:.1f} %" for name, value in parts.items() if value)
-    return [
-        ("time of all cells", f"{hours}{f' ({said})' if said else ''}"),
-        ("benchmark's own share", f"{100 * own / total:.1f} % (all but training and prediction)"),
-    ]
+    return f"{hours}{f' ({said})' if said else ''}", f"{100 * own / total:.1f} % (all but training and prediction)"
 
 
-def settings(cells: Sequence[Cell]) -> str:
-    """What every label stands for, as JSON.
-
-    Args:
-        cells: the trainings.
-
-    Returns:
-        HTML, folded.
-    """
+def settings(cells: Sequence[Cell]) -> dict[str, dict[str, str]]:
+    """What every label stands for, as JSON: by kind and label."""
     blocks: dict[str, dict[str, Any]] = {"data": {}, "methods": {}, "victims": {}, "countermeasures": {}}
     for cell in cells:
         spec, given = cell.spec, cell.spec.settings
@@ -73,15 +53,12 @@ def settings(cells: Sequence[Cell]) -> str:
         blocks["methods"].setdefault(f"{spec.data}: {spec.method}", given.get("protection"))
         blocks["victims"].setdefault(f"{spec.data}: {spec.victim}", given.get("victim"))
         blocks["countermeasures"].setdefault(spec.countermeasure, given.get("countermeasures"))
-    parts = []
-    for kind, entries in blocks.items():
-        lines = []
-        for name, value in entries.items():
-            text = json.dumps(_shortened(value), indent=1, sort_keys=True)
-            cut = f"{text[:LONGEST]}\n... cut, see the cells" if len(text) > LONGEST else text
-            lines.append(f"<h4>{escape(name)}</h4><pre>{escape(cut)}</pre>")
-        parts.append(folded(f"{kind} ({len(entries)})", "".join(lines)))
-    return "".join(parts)
+    return {kind: {name: _text(value) for name, value in entries.items()} for kind, entries in blocks.items()}
+
+
+def _text(value: Any) -> str:
+    text = json.dumps(_shortened(value), indent=1, sort_keys=True)
+    return f"{text[:LONGEST]}\n... cut, see the cells" if len(text) > LONGEST else text
 
 
 def remarks(cells: Sequence[Cell]) -> list[str]:

@@ -41,14 +41,7 @@ class TableGrid(NamedTuple):
 
 
 def record(row: SummaryRow) -> dict[str, Any]:
-    """A row as plain values: DSC and NSD in [0, 1], ``None`` where there is no figure.
-
-    Args:
-        row: of the summary.
-
-    Returns:
-        Column names and values, the same columns for every row.
-    """
+    """A row as plain values: DSC and NSD in [0, 1], ``None`` for no figure; the same columns for every row."""
     values = {
         "data": row.data,
         "method": row.method,
@@ -86,14 +79,7 @@ def record(row: SummaryRow) -> dict[str, Any]:
 
 
 def csv_table(summary: Summary) -> str:
-    """One line for each row, raw numbers, empty where there is no figure.
-
-    Args:
-        summary: all figures.
-
-    Returns:
-        CSV with a header.
-    """
+    """CSV with a header: one line for each row, raw numbers, empty where there is no figure."""
     buffer = io.StringIO()
     lines = [record(row) for row in summary.rows]
     writer = csv.writer(buffer, lineterminator="\n")
@@ -104,14 +90,7 @@ def csv_table(summary: Summary) -> str:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    r"""Draw a Markdown table.
-
-    Args:
-        header: column names.
-        rows: cells.
-
-    Returns:
-        The lines.
+    r"""Draw a Markdown table of column names and cells.
 
     Example:
         >>> print(markdown(["a", "b"], [["1", "2|3"]]))
@@ -124,15 +103,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def markdown_report(summary: Summary, title: str = "Benchmark") -> str:
-    """All tables in Markdown, the bottom line first.
-
-    Args:
-        summary: all figures.
-        title: heading.
-
-    Returns:
-        The text.
-    """
+    """All tables in Markdown, the bottom line first."""
     parts = [f"# {title}", *bottom_line(summary)]
     for caption, header, rows, _ in grids(summary):
         parts += [f"## {caption}", markdown(header, rows)]
@@ -142,15 +113,7 @@ def markdown_report(summary: Summary, title: str = "Benchmark") -> str:
 
 
 def latex_report(summary: Summary, title: str = "Benchmark") -> str:
-    """All tables in LaTeX, for the packages ``booktabs`` and ``graphicx``.
-
-    Args:
-        summary: all figures.
-        title: in a comment.
-
-    Returns:
-        Text to include in a document.
-    """
+    """All tables in LaTeX to include in a document with the packages ``booktabs`` and ``graphicx``."""
     lines = [f"% {title}: \\usepackage{{booktabs,graphicx}}"]
     for caption, header, rows, words in grids(summary):
         columns = "l" * words + "r" * (len(header) - words)
@@ -162,13 +125,7 @@ def latex_report(summary: Summary, title: str = "Benchmark") -> str:
 
 
 def escape(text: str) -> str:
-    r"""Text for LaTeX.
-
-    Args:
-        text: any.
-
-    Returns:
-        The same with every special character written out.
+    r"""Text for LaTeX: the same with every special character written out.
 
     Example:
         >>> print(escape("50 % of a_b & ± 1"))
@@ -181,14 +138,7 @@ def escape(text: str) -> str:
 
 
 def grids(summary: Summary) -> list[TableGrid]:
-    """The tables for people, as texts: worst cases, victims, countermeasures, prices.
-
-    Args:
-        summary: all figures.
-
-    Returns:
-        Caption, column names and lines of each; tables without lines are left out.
-    """
+    """The tables for people, as texts: worst cases, victims, countermeasures, prices; none without lines."""
     made = [_worst(summary)]
     for data in summary.data:
         made += [_victims(summary, data), _countermeasures(summary, data)]
@@ -234,8 +184,7 @@ def _victims(summary: Summary, data: str) -> TableGrid:
 
 
 def _countermeasures(summary: Summary, data: str) -> TableGrid:
-    tried = [name for name in summary.countermeasures if summary.pick(data=data, countermeasure=name)]
-    methods = [name for name in summary.methods if summary.pick(data=data, method=name)]
+    tried, methods = summary.tried(data)
     rows = []
     for name in tried if len(tried) > 1 else []:
         line = [name]

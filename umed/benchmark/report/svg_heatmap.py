@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from umed.benchmark.report.marks import CHARACTER, svg, text
+from umed.benchmark.report.svg_marks import CHARACTER, svg, text
 
 LINE, GAP = 25.0, 14.0
 # Nuñez, Anderton and Renslow, Optimizing colormaps with consideration for color vision deficiency, arXiv 1712.01662.

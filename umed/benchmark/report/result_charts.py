@@ -1,26 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which figures the report draws, and from which rows; HTML, empty where there is nothing to draw."""
+"""Which charts the report draws, and from which rows; ``None`` or nothing where there is nothing to draw."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from umed.benchmark.report.charts import bars, panel, ranges, scatter
-from umed.benchmark.report.heatmap import Tile, heatmap
-from umed.benchmark.report.marks import ChartLine, Point, legend
+from umed.benchmark.report.svg_charts import bars, panel, ranges, scatter
+from umed.benchmark.report.svg_heatmap import Tile, heatmap
+from umed.benchmark.report.svg_marks import ChartLine, Point, legend
 from umed.benchmark.results.cells import CLEAN, NONE, Cell
 from umed.benchmark.results.overview import CHOICE_WORDS, Overview, overview, worst_cases
 from umed.benchmark.results.statistics import NAN
 from umed.benchmark.results.summary import Summary, SummaryRow, natural
-from umed.benchmark.results.tables import difference, number, percent
+from umed.benchmark.results.text_tables import difference, number, percent
 
 DSC = "DSC, %"
 Curve = Callable[[Cell], Sequence[tuple[float, float | None]]]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Charts that share a legend.
+
+    Args:
+        charts: SVG; the first alone is wide and scrolls, unless they are small.
+        legend: HTML.
+        small: whether they stand side by side.
+    """
+
+    charts: Sequence[str]
+    legend: str = ""
+    small: bool = False
 
 
 def style_numbers(summary: Summary) -> dict[str, int]:
@@ -29,7 +45,7 @@ def style_numbers(summary: Summary) -> dict[str, int]:
     return {CLEAN: -1} | {name: number for number, name in enumerate(protections)}
 
 
-def worst_chart(summary: Summary, data: str) -> str:
+def worst_chart(summary: Summary, data: str) -> Drawing | None:
     """Clean control and protected victim, on average and of the strongest thief, one row a method."""
     worst = sorted((one for one in worst_cases(summary) if one.row.data == data), key=lambda one: one.row.dsc.mean)
     rows = []
@@ -42,8 +58,8 @@ def worst_chart(summary: Summary, data: str) -> str:
         ]
         rows.append((row.method, [[_mark(*mark) for mark in line] for line in lines]))
     if not rows:
-        return ""
-    return legend(_WORST, "mark") + _scroll(ranges(rows, f"{DSC}, clean test cases; further left protects better"))
+        return None
+    return Drawing([ranges(rows, f"{DSC}, clean test cases; further left protects better")], legend(_WORST, "mark"))
 
 
 _WORST = (
@@ -58,7 +74,7 @@ def _mark(number_: int, value: float, name: str) -> ChartLine:
     return ChartLine(name, [Point(100 * value, 0, title=f"{name}: {percent(value)} %")], number_)
 
 
-def victims_chart(summary: Summary, data: str) -> str:
+def victims_chart(summary: Summary, data: str) -> Drawing | None:
     """DSC of each victim before and after, no countermeasure, last checkpoint."""
     numbers = style_numbers(summary)
     rows = summary.pick(data=data, countermeasure=NONE)
@@ -74,12 +90,12 @@ def victims_chart(summary: Summary, data: str) -> str:
         if points:
             series.append(ChartLine(method, points, numbers[method]))
     if not series:
-        return ""
+        return None
     names = [(one.name, one.number) for one in series]
-    return legend(names, "bar") + _scroll(bars(victims, series, f"{DSC}, with the 95 % interval over cases"))
+    return Drawing([bars(victims, series, f"{DSC}, with the 95 % interval over cases")], legend(names, "bar"))
 
 
-def curve_panels(summary: Summary, cells: Sequence[Cell], data: str) -> dict[str, str]:
+def curve_panels(summary: Summary, cells: Sequence[Cell], data: str) -> dict[str, Drawing]:
     """Curves over training, one small chart a victim, for each kind of curve that there is."""
     kinds: dict[str, tuple[Curve, str, str]] = {
         "DSC on clean validation cases": (
@@ -118,22 +134,21 @@ def curve_panels(summary: Summary, cells: Sequence[Cell], data: str) -> dict[str
             panels.append(chart)
         if any(panels):
             names = [(method, numbers[method]) for method in summary.methods if method in shown]
-            found[kind] = legend(names) + _panels(panels)
+            found[kind] = Drawing(panels, legend(names), small=True)
     return found
 
 
-def heat_maps(summary: Summary, data: str) -> dict[str, str]:
+def heat_maps(summary: Summary, data: str) -> dict[str, Drawing]:
     """Countermeasures against methods: mean and highest DSC, share brought back, and each victim on its own."""
-    tried = [name for name in summary.countermeasures if summary.pick(data=data, countermeasure=name)]
-    methods = [name for name in summary.methods if summary.pick(data=data, method=name)]
+    tried, methods = summary.tried(data)
     if len(tried) < 2:
         return {}
     views = {(name, method): overview(summary, data, method, name) for name in tried for method in methods}
     usual = {method: views[NONE, method].counted for method in methods} if NONE in tried else {}
 
-    def draw(value: Callable[[Overview], float], label: str, shown: Sequence[str], apart: int) -> str:
+    def draw(value: Callable[[Overview], float], label: str, shown: Sequence[str], apart: int) -> Drawing:
         lines = [[_overview_tile(views[name, method], value, usual) for method in shown] for name in tried]
-        return _scroll(heatmap(tried, shown, lines, label, apart))
+        return Drawing([heatmap(tried, shown, lines, label, apart)])
 
     apart = 1 if CLEAN in methods else 0
     protections = [name for name in methods if name != CLEAN]
@@ -149,11 +164,11 @@ def heat_maps(summary: Summary, data: str) -> dict[str, str]:
         names = [name for name in tried if any((name, method) in rows for method in methods)]
         if len(names) > 1:
             tiles = [[_row_tile(rows.get((name, method))) for method in methods] for name in names]
-            found[victim] = _scroll(heatmap(names, methods, tiles, f"DSC of {victim}", apart))
+            found[victim] = Drawing([heatmap(names, methods, tiles, f"DSC of {victim}", apart)])
     return found
 
 
-def tradeoff(summary: Summary, data: str) -> str:
+def tradeoff(summary: Summary, data: str) -> Drawing | None:
     """DSC without countermeasure against PSNR, one point a method."""
     numbers = style_numbers(summary)
     series, controls = [], []
@@ -169,13 +184,14 @@ def tradeoff(summary: Summary, data: str) -> str:
             series.append(ChartLine(method, [point], numbers[method]))
     line = (100 * controls[0], "clean control") if controls and math.isfinite(controls[0]) else None
     up = f"{DSC}, mean of the victims that count, lowest to highest"
-    return _scroll(scatter(series, "PSNR of the whole images, dB; further right is harder to see", up, line))
+    chart = scatter(series, "PSNR of the whole images, dB; further right is harder to see", up, line)
+    return Drawing([chart]) if chart else None
 
 
-def sweeps(summary: Summary, cells: Sequence[Cell], data: str) -> str:
+def sweeps(summary: Summary, cells: Sequence[Cell], data: str) -> Drawing | None:
     """DSC over the strength of each countermeasure of which only one number changes."""
     numbers = style_numbers(summary)
-    methods = [name for name in summary.methods if summary.pick(data=data, method=name)]
+    _, methods = summary.tried(data)
     panels = []
     for name, (option, values) in find_sweeps([cell for cell in cells if cell.spec.data == data]).items():
         names = [NONE, *values]
@@ -193,8 +209,8 @@ def sweeps(summary: Summary, cells: Sequence[Cell], data: str) -> str:
         marks = [NONE if key == NONE else values[key] for key in names]
         panels.append(panel(lines, name, option, DSC, names=marks, limits=(0, 100)))
     if not any(panels):
-        return ""
-    return legend([(method, numbers[method]) for method in methods]) + _panels(panels)
+        return None
+    return Drawing(panels, legend([(method, numbers[method]) for method in methods]), small=True)
 
 
 def find_sweeps(cells: Sequence[Cell]) -> dict[str, tuple[str, dict[str, str]]]:
@@ -224,7 +240,7 @@ def find_sweeps(cells: Sequence[Cell]) -> dict[str, tuple[str, dict[str, str]]]:
     return sweeps
 
 
-def spectra(summary: Summary) -> dict[str, str]:
+def spectra(summary: Summary) -> dict[str, Drawing]:
     """Power over spatial frequency before and after, one small chart a protection, by data set."""
     panels: dict[str, list[str]] = {}
     for price in summary.prices:
@@ -243,7 +259,7 @@ def spectra(summary: Summary) -> dict[str, str]:
         across = "spatial frequency, cycles per pixel"
         chart = panel(lines, str(price.get("method")), across, "power", logarithmic=True, marks=False)
         panels.setdefault(str(price.get("data")), []).append(chart)
-    return {data: legend(_SPECTRUM) + _panels(charts) for data, charts in panels.items() if any(charts)}
+    return {data: Drawing(charts, legend(_SPECTRUM), small=True) for data, charts in panels.items() if any(charts)}
 
 
 _SPECTRUM = (("original", -1), ("protected", 0), ("difference", 1))
@@ -308,11 +324,3 @@ def _shown(option: str, value: float) -> str:
     if option.startswith("epsilon") and abs(steps - round(steps)) < 1e-6:
         return f"{round(steps)}/255"
     return f"{value:.4g}"
-
-
-def _scroll(chart: str) -> str:
-    return f'<div class="scroll drawn">{chart}</div>' if chart else ""
-
-
-def _panels(panels: Sequence[str]) -> str:
-    return f'<div class="panels">{"".join(f"<div>{chart}</div>" for chart in panels if chart)}</div>'

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 (() => {
+  const outlines = document.getElementById("outlines");
+  if (outlines) outlines.addEventListener("change", () =>
+    document.getElementById("cases").classList.toggle("plain", !outlines.checked));
   const key = (row, column) => {
     const cell = row.cells[column];
     return "key" in cell.dataset ? Number(cell.dataset.key) : cell.textContent;

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from umed.report.plots import histogram
+from umed.report.histogram import histogram
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 

@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from umed.benchmark.report.charts import bars, panel, ranges, scatter, spaced
-from umed.benchmark.report.heatmap import Tile, cividis, heatmap
-from umed.benchmark.report.marks import CHARACTER, COLOURS, ChartLine, Point, legend, style, ticks, wrap
+from umed.benchmark.report.svg_charts import bars, panel, ranges, scatter, spaced
+from umed.benchmark.report.svg_heatmap import Tile, cividis, heatmap
+from umed.benchmark.report.svg_marks import CHARACTER, COLOURS, ChartLine, Point, legend, style, ticks, wrap
 
 NAN = float("nan")
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.benchmark.benchmark_folder import make_cell
 from umed.benchmark.results.summary import Summary, summarise
-from umed.benchmark.results.tables import csv_table, escape, grids, latex_report, markdown_report, record
+from umed.benchmark.results.text_tables import csv_table, escape, grids, latex_report, markdown_report, record
 
 JPEG = [("jpeg", {"quality": 30})]
 

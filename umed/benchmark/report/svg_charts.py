@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from umed.benchmark.report.marks import CHARACTER, ChartLine, bar, marker, svg, text, ticks, whisker, wrap
+from umed.benchmark.report.svg_marks import CHARACTER, ChartLine, bar, marker, svg, text, ticks, whisker, wrap
 
 PANEL = (330, 236)
 """Width and height of one of several small charts."""
