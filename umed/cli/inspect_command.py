@@ -10,6 +10,7 @@ from pathlib import Path
 from umed.cli import parsing
 from umed.cli.output import table
 from umed.core.config import Settings
+from umed.core.registry import METHODS
 from umed.data.dicom_input import takes_dicom
 from umed.plan.facts import CaseFacts, Facts, gather
 from umed.plan.planning import Plan, make_plan
@@ -101,7 +102,7 @@ def plan_for(facts: Facts, settings: Settings, generators: Path | None = None) -
         plan = slice_plan(facts, settings)
     else:
         plan = make_plan(facts, settings)
-    if generators is None and plan.method != "unseg":
+    if generators is None and not METHODS[plan.method].universal:
         return plan  # without torch, which takes seconds to import
     from umed.methods.base import make_method
     from umed.methods.prepare import explain

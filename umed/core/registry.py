@@ -7,8 +7,8 @@ Nothing is imported until it is asked for, so that listing the names costs no to
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from umed.core.errors import ConfigError, did_you_mean
@@ -22,11 +22,20 @@ class Entry:
         target: where it lives, ``"package.module:attribute"``.
         summary: one line for people.
         options: names of a method's options, as its signature has them; ``None`` where only the signature knows.
+        defaults: of options that a plan fills in, by the kind of image: ``"colour"`` or ``"other"``.
+        slicewise: why a method takes volumes slice by slice, always; empty for those that need not.
+        universal: whether one generator of a method serves any data, so that it is trained once.
+        background: bound outside the labels as a share of epsilon, where nobody asks for another; the whole frame may
+            then change. ``None`` for methods that keep to the labels and their band.
     """
 
     target: str
     summary: str
     options: tuple[str, ...] | None = None
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    slicewise: str = ""
+    universal: bool = False
+    background: float | None = None
 
 
 METHODS: dict[str, Entry] = {
@@ -34,6 +43,10 @@ METHODS: dict[str, Entry] = {
         "umed.methods.umed:UMed",
         "contour- and texture-aware learnt perturbation (arXiv 2403.14250)",
         ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside", "smoothing", "window"),
+        defaults={
+            "colour": {"carriers": ["2c"], "outside": 0.0, "smoothing": 0.5},
+            "other": {"carriers": ["2"], "outside": 0.5, "smoothing": 0.0},
+        },
     ),
     "random": Entry("umed.methods.random:Random", "noise in the same support and budget (control)", ("distribution",)),
     "checkerboard": Entry(
@@ -87,6 +100,9 @@ METHODS: dict[str, Entry] = {
             "per_instance",
             "enlarge",
         ),
+        slicewise="has a prompt for each slice",
+        universal=True,
+        background=1 / 4,
     ),
     "voxshield": Entry(
         "umed.methods.voxshield:VoxShield",
@@ -94,6 +110,7 @@ METHODS: dict[str, Entry] = {
         ("consistency", "semantic", "widths", "window"),
     ),
 }
+UNIVERSAL = tuple(name for name, entry in METHODS.items() if entry.universal)
 SURROGATES: dict[str, Entry] = {
     "unet": Entry("umed.networks.surrogates:make_unet", "plain U-Net with instance norm"),
     "batchnorm_unet": Entry("umed.networks.surrogates:make_batchnorm_unet", "plain U-Net with batch norm"),

@@ -47,6 +47,8 @@ class Method(ABC):
     requires_training: ClassVar[bool] = False
     file: ClassVar[str] = ""
     """What :meth:`save` writes into its folder."""
+    where_from: ClassVar[str] = "Give OUTPUT/umed/generators of a run"
+    """How a user gets trained generators, for errors."""
 
     def __repr__(self) -> str:
         names = [p.name for p in inspect.signature(type(self).__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]

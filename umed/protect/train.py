@@ -48,7 +48,7 @@ class Trained:
     left_out: tuple[tuple[str, str], ...]
     seconds: float
     loss: dict[str, float]
-    bounds: str = "--method unseg"
+    bounds: str = f"--method {UnSeg.name}"
 
     def summary(self) -> str:
         """Text for a screen."""
@@ -92,9 +92,9 @@ def train_generator(
         ConfigError: when the settings are of another method, or train nothing, or masks are given for files.
         InputError: when the data, their masks or the weights cannot be used, or a generator is there already.
     """
-    chosen = make_settings("unseg") if settings is None else settings
-    if chosen.method != "unseg":
-        raise ConfigError(f"method: expected unseg, the only universal one, got {chosen.method!r}.")
+    chosen = make_settings(UnSeg.name) if settings is None else settings
+    if chosen.method != UnSeg.name:
+        raise ConfigError(f"method: expected {UnSeg.name}, the only universal one, got {chosen.method!r}.")
     if chosen.training.iterations < 1:
         raise ConfigError("training.iterations: expected at least 1 to train a generator, got 0.")
     out = Path(out)
@@ -138,7 +138,7 @@ def _train(
         tuple(left_out),
         round(time.perf_counter() - begin, 1),
         dict(trainer.last),
-        "--recipe unseg" if plan.epsilon_background == 0 else "--method unseg",
+        f"{'--recipe' if plan.epsilon_background == 0 else '--method'} {method.name}",
     )
     record = {
         "umed": __version__,

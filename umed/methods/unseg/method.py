@@ -88,6 +88,7 @@ class UnSeg(Method):
     name: ClassVar[str] = "unseg"
     requires_training: ClassVar[bool] = True
     file: ClassVar[str] = FILE
+    where_from: ClassVar[str] = "Train one: umed train-generator"
 
     def __init__(
         self,
