@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import distributed
-
 from umed.core.config import Settings, make_settings
+from umed.core.device import is_first
 from umed.core.errors import ConfigError, InputError
 from umed.core.types import Progress
 from umed.core.version import __version__
@@ -168,8 +167,3 @@ def _same_run(work: Path, decisive: list[Any]) -> None:
     if is_first():  # two processes would take the same temporary name
         with atomic(path) as temporary:
             temporary.write_text(mark, encoding="utf-8")
-
-
-def is_first() -> bool:
-    """Whether this process writes: the only one, or the first of a distributed run."""
-    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0

@@ -20,7 +20,7 @@ from umed.methods.unseg.square import from_square, mask_to_square, to_square
 from umed.methods.unseg.trainer import UnSegTrainer, add_noise
 from umed.networks.noise_head import UnSegGenerator
 from umed.networks.sam import make_sam
-from umed.training.bilevel import BatchLoader
+from umed.training.alternating import BatchLoader
 
 
 def pictures(count: int = 6, channels: int = 3) -> list[ColourPicture]:
