@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,14 +15,11 @@ from torch import Tensor, nn
 from umed.core.config import require
 from umed.core.device import pick_device, process_rank
 from umed.core.errors import ConfigError
-from umed.core.registry import resolve
 from umed.core.types import Progress, Regions
 from umed.methods.learnt import LearntMethod, shape_of_data
 from umed.methods.windows import PICTURE_WINDOW, by_windows
 from umed.networks.perturber import stack_inputs
 from umed.plan.planning import Plan
-from umed.training.alternating import BatchLoader
-from umed.training.augment import compose
 from umed.training.bilevel import BilevelTrainer
 from umed.training.patches import Sample, plan_patches
 
@@ -98,31 +94,16 @@ class GeneratorMethod(LearntMethod):
         Returns:
             The trainer; its generator is :attr:`perturber`.
         """
-        training = plan.training
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)
             generator = self._make(plan)
-        epoch_length = min(epoch_length or training.checkpoint_every, training.iterations)
-        shape = {key: self._shape[key] for key in ("spatial_dims", "in_channels", "classes")}
-        patches = plan_patches(samples, plan, training.iterations, process_rank())
+        iterations = plan.training.iterations
         return self.trainer()(
+            plan,
+            plan_patches(samples, plan, iterations, process_rank()),
+            generator,
             device=self._device,
-            max_epochs=-(-training.iterations // epoch_length),
-            loader=BatchLoader(patches, epoch_length),
-            generator=generator,
-            optimizer=torch.optim.Adam(generator.parameters(), training.learning_rate),
-            make_surrogates=[
-                partial(resolve("surrogate", name), **shape, **training.surrogate_options)
-                for name in training.surrogates
-            ],
-            surrogate_learning_rate=training.surrogate_learning_rate,
-            epsilon=plan.epsilon,
-            transformation=compose(training.transformations),
-            generator_steps=training.generator_steps,
-            surrogate_steps=training.surrogate_steps,
-            restart_every=training.restart_every,
-            seed=plan.seed,
-            amp=training.amp,
+            epoch_length=min(epoch_length or plan.training.checkpoint_every, iterations),
             handlers=handlers,
         )
 

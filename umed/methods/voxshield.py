@@ -44,12 +44,13 @@ class VoxShieldTrainer(BilevelTrainer):
     Args:
         consistency: weight of the inter-slice term.
         semantic: weight of the term on the surrogate's answers.
-        kwargs: of :class:`umed.training.bilevel.BilevelTrainer`.
+        args: of :class:`umed.training.bilevel.BilevelTrainer`.
+        kwargs: likewise.
     """
 
-    def __init__(self, *, consistency: float, semantic: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, consistency: float, semantic: float, **kwargs: Any) -> None:
         self.consistency, self.semantic = consistency, semantic
-        super().__init__(**kwargs)
+        super().__init__(*args, **kwargs)
 
     def propose(self, batch: Batch) -> Tensor:
         """The generator sees the image alone, so the support comes afterwards."""

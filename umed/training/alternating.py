@@ -56,9 +56,9 @@ class AlternatingTrainer(Trainer):
         loader: BatchLoader,
         generator: nn.Module,
         optimizer: torch.optim.Optimizer,
-        seed: int,
-        amp: bool,
-        handlers: Sequence[Any],
+        seed: int = 0,
+        amp: bool = False,
+        handlers: Sequence[Any] = (),
     ) -> None:
         self.generator: Any = generator
         self.optimizer, self.seed, self.loader = optimizer, seed, loader

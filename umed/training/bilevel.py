@@ -11,19 +11,19 @@ surrogates start afresh every ``restart_every`` of their steps, each at another 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from monai.losses.dice import DiceCELoss
 from torch import Tensor, nn
 
+from umed.core.registry import resolve
 from umed.plan.budget import straight_through
+from umed.plan.planning import Plan
 from umed.training.alternating import AlternatingTrainer, BatchLoader
-from umed.training.augment import Transformation
+from umed.training.augment import compose
 from umed.training.patches import Batch
-
-SurrogateFactory = Callable[[], nn.Module]
 
 
 def segmentation_loss(output: Tensor, labels: Tensor) -> Tensor:
@@ -54,21 +54,15 @@ class BilevelTrainer(AlternatingTrainer):
     """Alternates surrogate and generator steps, in the way of :class:`monai.engines.GanTrainer`.
 
     Args:
-        device: where the networks are.
-        max_epochs: epochs to run.
-        loader: batches; its position follows the engine's iteration.
+        plan: its bound, seed and training, which names the surrogates and T.
+        batches: one an iteration.
         generator: gives a direction in [-1, 1].
-        optimizer: the generator's.
-        make_surrogates: one factory for each member of the ensemble.
-        surrogate_learning_rate: of each surrogate's Adam.
-        epsilon: bound as a share of the unit range.
-        transformation: T; acts on the sum, so the labels move with the image.
-        generator_steps: generator steps an iteration.
-        surrogate_steps: surrogate steps an iteration.
-        restart_every: surrogate steps after which a surrogate starts afresh; 0 for never.
-        seed: of the surrogates' weights and of T.
-        amp: mixed precision (only where the device is a GPU).
-        handlers: ignite handlers, as for :class:`monai.engines.Trainer`.
+        device: where the networks are.
+        epoch_length: iterations in an epoch.
+        handlers: ignite handlers.
+
+    Raises:
+        ValueError: when there is no surrogate.
 
     Note:
         After an iteration ``engine.state.output`` is ``{"generator": float, "surrogate": float}``.
@@ -76,53 +70,49 @@ class BilevelTrainer(AlternatingTrainer):
 
     def __init__(
         self,
+        plan: Plan,
+        batches: Sequence[Batch],
+        generator: nn.Module,
         *,
         device: torch.device,
-        max_epochs: int,
-        loader: BatchLoader,
-        generator: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        make_surrogates: Sequence[SurrogateFactory],
-        surrogate_learning_rate: float,
-        epsilon: float,
-        transformation: Transformation,
-        generator_steps: int = 1,
-        surrogate_steps: int = 1,
-        restart_every: int = 0,
-        seed: int = 0,
-        amp: bool = False,
+        epoch_length: int,
         handlers: Sequence[Any] = (),
     ) -> None:
-        if not make_surrogates:
+        training = plan.training
+        if not training.surrogates:
             raise ValueError("BilevelTrainer: expected at least one surrogate, got none.")
         super().__init__(
             device=device,
-            max_epochs=max_epochs,
-            loader=loader,
+            max_epochs=-(-len(batches) // epoch_length),
+            loader=BatchLoader(batches, epoch_length),
             generator=generator,
-            optimizer=optimizer,
-            seed=seed,
-            amp=amp,
+            optimizer=torch.optim.Adam(generator.parameters(), training.learning_rate),
+            seed=plan.seed,
+            amp=training.amp,
             handlers=handlers,
         )
-        self.epsilon, self.transformation, self.restart_every = epsilon, transformation, restart_every
-        self.make_surrogates, self.surrogate_learning_rate = tuple(make_surrogates), surrogate_learning_rate
-        self.generator_steps, self.surrogate_steps = generator_steps, surrogate_steps
-        self.ages = [0] * len(self.make_surrogates)
+        self.plan, self.transformation = plan, compose(training.transformations)
+        self.surrogate_steps, self.restart_every = training.surrogate_steps, training.restart_every
+        self.ages = [0] * len(training.surrogates)
         self.surrogates: list[nn.Module] = []
         self.surrogate_optimizers: list[torch.optim.Optimizer] = []
-        for index in range(len(self.make_surrogates)):
+        for index in range(len(self.ages)):
             surrogate, adam = self._fresh(index, 0)
             self.surrogates.append(surrogate)
             self.surrogate_optimizers.append(adam)
 
     def _fresh(self, index: int, generation: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+        training = self.plan.training
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((self.seed * 1_000_003 + index) * 1_000_003 + generation)
-            surrogate = self.make_surrogates[index]()
-        device = next(self.generator.parameters()).device
-        surrogate = surrogate.to(device).to(memory_format=_layout(surrogate)).train()  # type: ignore[call-overload]
-        return surrogate, torch.optim.Adam(surrogate.parameters(), self.surrogate_learning_rate)
+            surrogate = resolve("surrogate", training.surrogates[index])(
+                spatial_dims=self.plan.spatial_dims,
+                in_channels=self.plan.channels,
+                classes=self.plan.classes,
+                **training.surrogate_options,
+            )
+        surrogate = surrogate.to(self.state.device).to(memory_format=_layout(surrogate)).train()
+        return surrogate, torch.optim.Adam(surrogate.parameters(), training.surrogate_learning_rate)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next iteration depends on."""
@@ -154,7 +144,7 @@ class BilevelTrainer(AlternatingTrainer):
         with self.autocast():
             direction = self.propose(batch).float()
         rounded = straight_through(direction, batch.steps.clamp_min(1))
-        return (batch.image + self.epsilon * torch.where(batch.steps > 0, rounded, direction)).clamp(0, 1)
+        return (batch.image + self.plan.epsilon * torch.where(batch.steps > 0, rounded, direction)).clamp(0, 1)
 
     def extra_loss(self, published: Tensor, batch: Batch) -> Tensor | float:
         """What a method adds to the generator's loss; nothing here.
@@ -175,7 +165,7 @@ class BilevelTrainer(AlternatingTrainer):
     def _iteration(self, engine: Any, batchdata: Batch) -> dict[str, float]:
         batch = batchdata.to(self.state.device)
         draw = self.draw(self.state.iteration)
-        surrogate_loss = generator_loss = 0.0
+        surrogate_loss, generator_loss, steps = 0.0, 0.0, self.plan.training.generator_steps
         published = self.protect(batch)  # serves the surrogates, and the first generator step after them
         for index, surrogate in enumerate(self.surrogates):
             surrogate.requires_grad_(True)
@@ -184,12 +174,12 @@ class BilevelTrainer(AlternatingTrainer):
                 self.step(loss, self.surrogate_optimizers[index])
                 surrogate_loss += float(loss.detach()) / (self.surrogate_steps * len(self.surrogates))
             surrogate.requires_grad_(False)
-        for step in range(self.generator_steps):
+        for step in range(steps):
             published = self.protect(batch) if step else published
             losses = [self._surrogate_loss(i, published, batch.labels, draw) for i in range(len(self.surrogates))]
             loss = torch.stack(losses).mean() + self.extra_loss(published, batch)
             self.step(loss, self.optimizer)
-            generator_loss += float(loss.detach()) / self.generator_steps
+            generator_loss += float(loss.detach()) / steps
         self._restart()
         return {"generator": generator_loss, "surrogate": surrogate_loss}
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from umed.core.config import parse_number, require
@@ -23,14 +23,14 @@ from umed.core.errors import ConfigError, InputError
 from umed.core.types import Progress, Regions
 from umed.core.version import __version__
 from umed.methods.base import Method
-from umed.methods.options import option, rate, switch, whole
-from umed.methods.unseg.applying import flat_direction
-from umed.methods.unseg.batches import SquareBatches
-from umed.methods.unseg.colour import SamplePictures
+from umed.methods.options import choice, option, rate, switch, whole
+from umed.methods.unseg.colour_pictures import SamplePictures
 from umed.methods.unseg.generator_file import FILE, Origin, load_generator, make_generator, save_generator
+from umed.methods.unseg.picture_noise import flat_direction
 from umed.methods.unseg.prompts import KINDS, NONE, check_kinds
-from umed.methods.unseg.sam_surrogates import SAM, check_surrogate, make_surrogate
+from umed.methods.unseg.square_batches import SquareBatches
 from umed.methods.unseg.trainer import EPOCHS, UnSegTrainer
+from umed.methods.unseg.unseg_surrogates import NETWORKS, SAM, make_surrogate
 from umed.networks.noise_head import UnSegGenerator
 from umed.networks.sam import PromptedSam, shape_of
 from umed.networks.sam_weights import load_encoder
@@ -56,22 +56,6 @@ def _scales(where: str, value: Any) -> tuple[float, float]:
     fits = len(scales) == 2 and 0 < scales[0] <= scales[1]
     require(fits, where, "two positive scales, the smaller first", list(value))
     return scales[0], scales[1]
-
-
-def _odd(where: str, value: Any) -> int:
-    whole_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    require(whole_number, where, "a whole number of at least 0", value)
-    require(value == 0 or value % 2 == 1, where, "an odd number of px, or 0", value)
-    return int(value)
-
-
-def _encoder(_: str, name: Any) -> str:
-    shape_of(name)
-    return str(name)
-
-
-def _surrogate_kinds(_: str, kinds: Any) -> tuple[str, ...]:
-    return check_kinds(kinds, (*KINDS, NONE), "surrogate_prompts")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -117,22 +101,27 @@ class UnSeg(Method):
     requires_training: ClassVar[bool] = True
     file: ClassVar[str] = FILE
     where_from: ClassVar[str] = "Train one: umed train-generator"
-    encoder: str = option("vit_s", _encoder)
+    encoder: str = "vit_s"
     prompts: tuple[str, ...] = option(KINDS, lambda _, kinds: check_kinds(kinds))
-    surrogate: str = option(SAM, lambda _, name: check_surrogate(name))
-    surrogate_prompts: tuple[str, ...] = option(KINDS, _surrogate_kinds)
+    surrogate: str = choice(SAM, (SAM, *NETWORKS))
+    surrogate_prompts: tuple[str, ...] = option(
+        KINDS, lambda _, kinds: check_kinds(kinds, (*KINDS, NONE), "surrogate_prompts")
+    )
     label_modification: bool = switch(True)
     train_epsilon: float | None = option(1 / 255, _range_share)
     epochs: int = whole(EPOCHS)
     learning_rate: float = rate(1e-4)
     surrogate_learning_rate: float | None = rate(None)
     jitter: tuple[float, float] = option((0.5, 1.5), _scales)
-    high_pass: int = option(0, _odd)
+    high_pass: int = whole(0, least=0)
     per_instance: bool = switch(True)
     enlarge: bool = switch(True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        shape_of(self.encoder)
+        odd = self.high_pass == 0 or self.high_pass % 2 == 1
+        require(odd, "method_options.high_pass", "an odd number of px, or 0", self.high_pass)
         self._generator: UnSegGenerator | None = None
         self._origin = Origin(f"trained by umed {__version__}")
         self._other: list[str] = []
@@ -316,9 +305,17 @@ class UnSeg(Method):
         Returns:
             Direction in [-1, 1] of the same shape, at most the share of the background outside the labels.
         """
+        flat = partial(
+            flat_direction,
+            self.generator,
+            weak=self._weak,
+            per_instance=self.per_instance,
+            enlarge=self.enlarge,
+            device=self._device,
+        )
         labels = regions.labels
         if labels.ndim == 2:
-            return self._flat(image[None], labels[None])[0]
+            return flat(image=image[None], labels=labels[None])[0]
         axis = self._slice_axis
         if axis is None:
             raise InputError("unseg: expected a plan that goes slice by slice, got one in 3D. Set spatial_dims=2.")
@@ -327,19 +324,8 @@ class UnSeg(Method):
         rows = np.flatnonzero((masks > 0).any(axis=(1, 2)))
         for start in range(0, len(rows), AT_ONCE):
             some = rows[start : start + AT_ONCE]
-            out[some] = self._flat(planes[some], np.ascontiguousarray(masks[some]))
+            out[some] = flat(image=planes[some], labels=np.ascontiguousarray(masks[some]))
         return out.movedim(0, axis + 1)
-
-    def _flat(self, image: Tensor, labels: NDArray[np.int16]) -> Tensor:
-        return flat_direction(
-            self.generator,
-            image,
-            labels,
-            weak=self._weak,
-            per_instance=self.per_instance,
-            enlarge=self.enlarge,
-            device=self._device,
-        )
 
 
 DECIDED = tuple(item.name for item in fields(UnSeg) if item.name != "per_instance")

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from umed.methods.unseg.batches import Squares
 from umed.methods.unseg.losses import point_loss
 from umed.methods.unseg.prompts import draw_prompts, subsets
+from umed.methods.unseg.square_batches import Squares
 from umed.networks.noise_head import UnSegGenerator
 from umed.networks.sam import resize
-from umed.training.alternating import AlternatingTrainer, BatchLoader
+from umed.training.alternating import AlternatingTrainer
 
 GENERATOR_EPOCHS = 3
 """Generator epochs after each surrogate epoch."""
@@ -35,9 +35,7 @@ class UnSegTrainer(AlternatingTrainer):
     """Alternates by epoch: one of the surrogate, three of the generator.
 
     Args:
-        device: where both networks are.
         epochs: how many; the loader's ``epoch_length`` iterations each.
-        loader: batches; its position follows the engine's iteration.
         generator: makes the noise.
         surrogate: learns to segment; takes pictures and prompts, gives logits ``(B, h, w)``.
         learning_rate: of the generator, and of the surrogate unless it has its own.
@@ -47,9 +45,7 @@ class UnSegTrainer(AlternatingTrainer):
         kinds: prompts of the generator; each step gets a random part of them.
         surrogate_kinds: prompts of the surrogate, or ``"none"``; each step gets one of them.
         label_modification: the generator's target is all ones; else the true mask (min-min).
-        seed: of prompts and points.
-        amp: mixed precision (only where the device is a GPU).
-        handlers: ignite handlers.
+        shared: of :class:`umed.training.alternating.AlternatingTrainer`; the seed is that of prompts and points.
 
     Note:
         After an iteration ``engine.state.output`` is ``{"generator": float}`` or ``{"surrogate": float}``, both keys
@@ -59,9 +55,7 @@ class UnSegTrainer(AlternatingTrainer):
     def __init__(
         self,
         *,
-        device: torch.device,
         epochs: int,
-        loader: BatchLoader,
         generator: UnSegGenerator,
         surrogate: nn.Module,
         learning_rate: float,
@@ -71,21 +65,11 @@ class UnSegTrainer(AlternatingTrainer):
         kinds: Sequence[str] = ("box", "points", "mask"),
         surrogate_kinds: Sequence[str] = ("box", "points", "mask"),
         label_modification: bool = True,
-        seed: int = 0,
-        amp: bool = False,
-        handlers: Sequence[Any] = (),
+        **shared: Any,
     ) -> None:
         trained = [weight for weight in generator.parameters() if weight.requires_grad]
-        super().__init__(
-            device=device,
-            max_epochs=epochs,
-            loader=loader,
-            generator=generator,
-            optimizer=torch.optim.Adam(trained, learning_rate),
-            seed=seed,
-            amp=amp,
-            handlers=handlers,
-        )
+        adam = torch.optim.Adam(trained, learning_rate)
+        super().__init__(max_epochs=epochs, generator=generator, optimizer=adam, **shared)
         self.surrogate = surrogate
         # Not one Adam for both: it would go on moving the resting network by its momentum.
         self.surrogate_learning_rate = surrogate_learning_rate or learning_rate
