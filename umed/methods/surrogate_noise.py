@@ -113,14 +113,7 @@ class SurrogateNoise(LearntMethod):
     # Training.
 
     def fit(self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None) -> None:
-        """Train one surrogate of each kind; goes on from the newest state in ``workdir``.
-
-        Args:
-            samples: lazy sequence of :class:`umed.training.patches.Sample`.
-            plan: the resolved plan.
-            workdir: folder for the state of the training.
-            progress: called with ``"train"``, the steps done and the steps in all.
-        """
+        """Train one surrogate of each kind; goes on from the newest state in ``workdir``."""
         training, iterations = plan.training, self.surrogate_iterations or plan.training.iterations
         self._device, self._epsilon, self._shape = pick_device(plan.device), plan.epsilon, _shape(plan)
         patches = plan_patches(samples, plan, max(1, iterations))
@@ -200,14 +193,6 @@ class SurrogateNoise(LearntMethod):
 
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Descend on a crop, window by window or slice by slice.
-
-        Args:
-            image: unit image, shape ``(C, *box)``.
-            regions: of the same box.
-            rng: seeds what the method draws.
-
-        Returns:
-            Direction in [-1, 1] of the same shape; 0 outside the support.
 
         Raises:
             InputError: when the surrogates were trained for other channels, classes or axes.
