@@ -13,11 +13,12 @@ from pathlib import Path
 from umed.cli import parsing
 from umed.core.config import make_settings, merge, parse_overrides
 from umed.core.progress import progress_bar
+from umed.core.registry import UNIVERSAL
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("method", choices=("unseg",), metavar="METHOD", help="unseg, the only universal one")
+    parser.add_argument("method", choices=UNIVERSAL, metavar="METHOD", help="unseg, the only universal one")
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="data set with masks, or a folder or zip of DICOM files"
     )

@@ -59,7 +59,8 @@ def run_train_generator(
         UmedError: when it cannot be trained; one line and an exit code on monai.bundle's command line.
     """
     from umed.core.config import make_settings
-    from umed.protect.train import is_first, train_generator
+    from umed.core.device import is_first
+    from umed.protect.train import train_generator
 
     def work() -> Any:
         sizes = {} if encoder is None else {"encoder": encoder}

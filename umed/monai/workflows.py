@@ -14,13 +14,14 @@ from torch import Tensor, distributed, nn
 from torch.utils.data import Dataset
 
 from umed.cases.file_source import FileSource
+from umed.core.device import is_first
 from umed.core.errors import ConfigError, InputError
 from umed.core.progress import progress_bar
 from umed.data.files import atomic
 from umed.data.layouts import find_dataset
 from umed.data.phantom import make_phantom
 from umed.methods.base import make_method
-from umed.methods.umed import FILE, UMed
+from umed.methods.generators import GeneratorMethod
 from umed.networks.perturber import stack_inputs
 from umed.plan.planning import Plan
 from umed.protect.preview import plan as make_plan
@@ -75,7 +76,7 @@ def training_cases(dataset_dir: str | Path, plan: Plan) -> CaseSamples:
     return CaseSamples(FileSource(find_dataset(Path(dataset_dir))), plan)
 
 
-def learnt_method(plan: Plan) -> UMed:
+def learnt_method(plan: Plan) -> GeneratorMethod:
     """Make the plan's method.
 
     Args:
@@ -88,13 +89,18 @@ def learnt_method(plan: Plan) -> UMed:
         ConfigError: when there is nothing to train.
     """
     method = make_method(plan)
-    if not isinstance(method, UMed):
+    if not isinstance(method, GeneratorMethod):
         raise ConfigError(f"method: expected one that is trained (umed), got {plan.method!r}, which learns nothing.")
     return method
 
 
 def make_trainer(
-    method: UMed, samples: Sequence[Sample], plan: Plan, max_epochs: int, output_dir: str | Path, quiet: bool = False
+    method: GeneratorMethod,
+    samples: Sequence[Sample],
+    plan: Plan,
+    max_epochs: int,
+    output_dir: str | Path,
+    quiet: bool = False,
 ) -> BilevelTrainer:
     """Make the bilevel trainer with its handlers; it goes on from the newest checkpoint in ``output_dir``.
 
@@ -113,7 +119,7 @@ def make_trainer(
     folder.mkdir(parents=True, exist_ok=True)
     trainer = method.make_trainer(samples, plan, epoch_length=-(-plan.training.iterations // max_epochs))
     training_handlers(trainer, folder, plan.training.iterations, None)
-    if not quiet and _rank() == 0:
+    if not quiet and is_first():
         bar = progress_bar(False)
         report = bar.__enter__()
         if report is not None:
@@ -127,7 +133,7 @@ def make_trainer(
     return trainer
 
 
-def save_generators(method: UMed, output_dir: str | Path) -> Path:
+def save_generators(method: GeneratorMethod, output_dir: str | Path) -> Path:
     """Write the trained generators, ready for ``umed protect --generators`` and for ``inference.yaml``.
 
     Args:
@@ -138,11 +144,11 @@ def save_generators(method: UMed, output_dir: str | Path) -> Path:
         The file; only the first process of a distributed run writes it.
     """
     folder = Path(output_dir)
-    if _rank() == 0:
+    if is_first():
         folder.mkdir(parents=True, exist_ok=True)
         method.save(folder)
-        print(f"generators: {folder / FILE}")
-    return folder / FILE
+        print(f"generators: {folder / method.file}")
+    return folder / method.file
 
 
 class StackedCases(Dataset[dict[str, Any]]):
@@ -233,7 +239,3 @@ def stop_processes() -> bool:
     distributed.barrier()
     distributed.destroy_process_group()
     return True
-
-
-def _rank() -> int:
-    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
