@@ -6,20 +6,21 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from umed.cli import parsing
 from umed.cli.output import table
+from umed.cli.parsing import add_shared
 from umed.core.config import Settings
-from umed.data.dicom_input import takes_dicom
-from umed.plan.facts import CaseFacts, Facts, gather
-from umed.plan.planning import Plan, make_plan
+
+if TYPE_CHECKING:
+    from umed.plan.facts import CaseFacts, Facts
+    from umed.plan.planning import Plan
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
-    parser.add_argument("--masks", type=Path, metavar="DIR", help="for DICOM: more masks (SEG, RTSTRUCT, NIfTI, PNG)")
-    parsing.add_json(parser)
+    add_shared(parser, "--masks", "--json")
 
 
 def _row(case: CaseFacts) -> list[str]:
@@ -74,6 +75,9 @@ def look(source: Path, masks: Path | None = None, *, every: bool = True) -> Fact
     Raises:
         ConfigError: when masks are given for another kind.
     """
+    from umed.data.dicom_input import takes_dicom
+    from umed.plan.facts import gather
+
     if takes_dicom(source, masks):
         from umed.cases.series_facts import inspect as inspect_dicom
 
@@ -100,6 +104,8 @@ def plan_for(facts: Facts, settings: Settings, generators: Path | None = None) -
 
         plan = slice_plan(facts, settings)
     else:
+        from umed.plan.planning import make_plan
+
         plan = make_plan(facts, settings)
     if generators is None and plan.method != "unseg":
         return plan  # without torch, which takes seconds to import

@@ -3,7 +3,33 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Sequence
+from typing import Any
+
+
+def print_json(content: Any) -> None:
+    """One JSON object."""
+    print(json.dumps(content, indent=2))
+
+
+def show(args: argparse.Namespace, done: Any) -> int:
+    """Print what came of a command, as JSON or for people.
+
+    Args:
+        args: with ``json``.
+        done: with ``to_dict()`` and ``summary()``.
+
+    Returns:
+        Its ``exit_code``, 0 where it has none.
+    """
+    if args.json:
+        print_json(done.to_dict())
+    else:
+        print(done.summary())
+    code: int = getattr(done, "exit_code", 0)
+    return code
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -7,24 +7,22 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from umed.cli import parsing
 from umed.cli.inspect_command import look, plan_for
 from umed.cli.output import table
-from umed.core.config import make_settings
+from umed.cli.parsing import add_settings, add_shared, settings_of
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
-    parser.add_argument("--masks", type=Path, metavar="DIR", help="for DICOM: more masks (SEG, RTSTRUCT, NIfTI, PNG)")
-    parsing.add_settings(parser)
-    parsing.add_generators(parser)
-    parsing.add_json(parser)
+    add_shared(parser, "--masks")
+    add_settings(parser)
+    add_shared(parser, "--generators", "--json")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
-    settings = make_settings(args.recipe, parsing.overrides(args))
+    settings = settings_of(args)
     resolved = plan_for(look(args.input, args.masks, every=False), settings, args.generators)
     if args.json:
         print(resolved.to_json(), end="")

@@ -93,7 +93,13 @@ def learnt_method(plan: Plan) -> UMed:
 
 
 def make_trainer(
-    method: UMed, samples: Sequence[Sample], plan: Plan, max_epochs: int, output_dir: str | Path, quiet: bool = False
+    method: UMed,
+    samples: Sequence[Sample],
+    plan: Plan,
+    max_epochs: int,
+    output_dir: str | Path,
+    inferer: Any = None,
+    quiet: bool = False,
 ) -> BilevelTrainer:
     """Make the bilevel trainer with its handlers; it goes on from the newest checkpoint in ``output_dir``.
 
@@ -103,6 +109,7 @@ def make_trainer(
         plan: the plan.
         max_epochs: how many epochs the plan's iterations are divided into; a checkpoint is written after each.
         output_dir: folder for checkpoints and TensorBoard events.
+        inferer: what MONAI's tools expect beside it; the generators see whole patches.
         quiet: no progress bar.
 
     Returns:

@@ -84,30 +84,25 @@ class Released:
             **({"labels": self.labels} if self.labels else {}),
         }
 
-
-def summary(result: Released) -> str:
-    """A few lines for people.
-
-    Args:
-        result: what came of a run.
-    """
-    lines = [f"{result.written} files written, {len(result.quarantine)} quarantined"]
-    lines += [f"{one.id}: {one.status}{f', {one.reason}' if one.reason else ''}" for one in result.outcomes][:SHOWN]
-    if len(result.outcomes) > SHOWN:
-        lines.append(f"... and {len(result.outcomes) - SHOWN} more series")
-    lines += [f"masks: {result.labels}"] if result.labels else []
-    figures = [f for one in result.outcomes for f in one.measures.get("files", ())]
-    for name, title in (("psnr", "PSNR (dB)"), ("psnr_roi", "PSNR in ROI (dB)"), ("roi_share", "ROI share")):
-        values = [figure[name] for figure in figures if figure.get(name) is not None]
-        if values:
-            lines.append(f"{title}: mean {sum(values) / len(values):.4g}, {min(values):.4g} to {max(values):.4g}")
-    ordered = sorted(result.quarantine, key=lambda entry: (entry.category == "no-dicom", entry.name))
-    lines += [f"quarantined: {q.name}: {q.reason}" for q in ordered[:SHOWN]]
-    if len(result.quarantine) > SHOWN:
-        lines.append(f"... and {len(result.quarantine) - SHOWN} more files")
-    lines += [f"left out of training: {name}: {reason}" for name, reason in result.left_out]
-    if result.private is not None:
-        lines.append(f"what was quarantined, by name (private, never release it): {result.private}")
-    if result.report is not None:
-        lines.append(f"report: {result.report}")
-    return "\n".join(lines)
+    def summary(self) -> str:
+        """A few lines for people."""
+        lines = [f"{self.written} files written, {len(self.quarantine)} quarantined"]
+        lines += [f"{one.id}: {one.status}{f', {one.reason}' if one.reason else ''}" for one in self.outcomes][:SHOWN]
+        if len(self.outcomes) > SHOWN:
+            lines.append(f"... and {len(self.outcomes) - SHOWN} more series")
+        lines += [f"masks: {self.labels}"] if self.labels else []
+        figures = [f for one in self.outcomes for f in one.measures.get("files", ())]
+        for name, title in (("psnr", "PSNR (dB)"), ("psnr_roi", "PSNR in ROI (dB)"), ("roi_share", "ROI share")):
+            values = [figure[name] for figure in figures if figure.get(name) is not None]
+            if values:
+                lines.append(f"{title}: mean {sum(values) / len(values):.4g}, {min(values):.4g} to {max(values):.4g}")
+        ordered = sorted(self.quarantine, key=lambda entry: (entry.category == "no-dicom", entry.name))
+        lines += [f"quarantined: {q.name}: {q.reason}" for q in ordered[:SHOWN]]
+        if len(self.quarantine) > SHOWN:
+            lines.append(f"... and {len(self.quarantine) - SHOWN} more files")
+        lines += [f"left out of training: {name}: {reason}" for name, reason in self.left_out]
+        if self.private is not None:
+            lines.append(f"what was quarantined, by name (private, never release it): {self.private}")
+        if self.report is not None:
+            lines.append(f"report: {self.report}")
+        return "\n".join(lines)
