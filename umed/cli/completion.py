@@ -13,9 +13,8 @@ SHELLS = ("bash", "zsh", "tcsh")
 class PrintCompletion(argparse.Action):
     """Prints the script of a shell and ends; shtab is imported only then."""
 
-    def __call__(
-        self, parser: argparse.ArgumentParser, _namespace: Any, shell: Any, _option: str | None = None
-    ) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, _args: Any, shell: Any, _option: str | None = None) -> None:
+        """Print it."""
         import shtab
 
         _complete_paths(parser, shtab.FILE)
