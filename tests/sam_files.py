@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from umed.methods.unseg.losses import point_loss
 from umed.methods.unseg.prompts import boxes_of
-from umed.methods.unseg.square import to_square
+from umed.methods.unseg.square_frame import to_square
 from umed.networks.sam import PromptedSam, Prompts, make_sam
 
 SIDE = 64

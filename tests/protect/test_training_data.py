@@ -20,7 +20,7 @@ from tests.release_files import SHAPE, hospital, labels, volume, write_seg
 from umed.core.config import Settings, make_settings
 from umed.core.errors import ConfigError, InputError
 from umed.dicom.read.scan import scan
-from umed.methods.unseg.colour import ColourPicture, SamplePictures
+from umed.methods.unseg.colour_pictures import ColourPicture, SamplePictures
 from umed.plan.planning import Plan
 from umed.protect.train import WORK, Trained, train_generator
 from umed.protect.training_data import find_training_data

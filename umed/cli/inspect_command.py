@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from umed.cli.output import table
 from umed.cli.parsing import add_shared
 from umed.core.config import Settings
+from umed.core.registry import METHODS
 
 if TYPE_CHECKING:
     from umed.plan.facts import CaseFacts, Facts
@@ -107,7 +108,7 @@ def plan_for(facts: Facts, settings: Settings, generators: Path | None = None) -
         from umed.plan.planning import make_plan
 
         plan = make_plan(facts, settings)
-    if generators is None and plan.method != "unseg":
+    if generators is None and not METHODS[plan.method].universal:
         return plan  # without torch, which takes seconds to import
     from umed.methods.base import make_method
     from umed.methods.prepare import explain

@@ -9,12 +9,13 @@ from pathlib import Path
 from umed.cli.output import show
 from umed.cli.parsing import add_shared
 from umed.core.config import make_settings, merge, parse_overrides
+from umed.core.registry import UNIVERSAL
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     option = parser.add_argument
-    option("method", choices=("unseg",), metavar="METHOD", help="unseg, the only universal one")
+    option("method", choices=UNIVERSAL, metavar="METHOD", help="unseg, the only universal one")
     data = "data set with masks, or a folder or zip of DICOM files"
     option("--data", type=Path, required=True, metavar="DIR", help=data)
     add_shared(parser, "--masks")

@@ -7,7 +7,6 @@ could be subtracted, and cases that were not trained on can be protected as well
 
 from __future__ import annotations
 
-import pickle
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,49 +23,39 @@ from umed.core.errors import ConfigError, InputError
 from umed.core.registry import resolve
 from umed.core.types import Progress, Regions
 from umed.data.files import atomic
-from umed.methods.base import Method
 from umed.methods.descent import Gradient, descend
-from umed.methods.options import check_share, check_whole
-from umed.methods.windows import PICTURE_WINDOW, tiles
+from umed.methods.learnt import LearntMethod, shape_of_data
+from umed.methods.windows import PICTURE_WINDOW, by_windows
 from umed.networks.surrogates import DIVISOR
 from umed.plan.planning import Plan
+from umed.training.augment import Transformation, compose
 from umed.training.bilevel import normalise, segmentation_loss
-from umed.training.patches import Batch, Patches
-from umed.training.transformations import Transformation, compose
+from umed.training.patches import Batch, plan_patches
 
-FILE = "surrogates.pt"
 STATE = "training.pt"
 VOLUME_WINDOW = 64
 
 
-class SurrogateNoise(Method):
+class SurrogateNoise(LearntMethod):
     """Noise from the gradients of trained surrogates; it starts at 0.
 
     Of the plan's training, ``restart_every``, ``generator_steps``, ``surrogate_steps`` and ``learning_rate`` are of the
     bilevel methods and play no part: a surrogate is trained through, one step a batch.
 
-    Args:
-        steps: projected steps on each image.
-        step_size: size of a step as a share of epsilon.
-        surrogate_iterations: training steps of the surrogates, the plan's ``training.iterations`` if ``None``.
-
-    Raises:
-        ConfigError: when a number is out of range.
+    Subclasses have the options ``steps``, projected steps on each image, ``step_size``, of one step as a share of
+    epsilon, and ``surrogate_iterations``, training steps of the surrogates, the plan's ``training.iterations`` if
+    ``None``.
     """
 
-    requires_training: ClassVar[bool] = True
-    file: ClassVar[str] = FILE
+    trained: ClassVar[str] = "surrogates"
+    file: ClassVar[str] = "surrogates.pt"
+    steps: int
+    step_size: float
+    surrogate_iterations: int | None
 
-    def __init__(self, *, steps: int, step_size: float, surrogate_iterations: int | None = None) -> None:
-        check_whole(1, steps=steps)
-        check_share(2, step_size=step_size)
-        if surrogate_iterations is not None:
-            check_whole(1, surrogate_iterations=surrogate_iterations)
-        self.steps, self.step_size, self.surrogate_iterations = steps, step_size, surrogate_iterations
-        self._networks: list[nn.Module] = []
-        self._shape: dict[str, Any] = {}
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._epsilon = 4 / 255
-        self._device = torch.device("cpu")
 
     def check(self, plan: Plan) -> None:
         """Build the surrogates once, which refuses what cannot be built; keep epsilon, of which steps are a share."""
@@ -134,14 +123,7 @@ class SurrogateNoise(Method):
         """
         training, iterations = plan.training, self.surrogate_iterations or plan.training.iterations
         self._device, self._epsilon, self._shape = pick_device(plan.device), plan.epsilon, _shape(plan)
-        patches = Patches(
-            samples,
-            patch_size=training.patch_size or (64,) * plan.spatial_dims,
-            batch_size=training.batch_size,
-            iterations=max(1, iterations),
-            seed=plan.seed,
-            slice_axis=plan.slice_axis,
-        )
+        patches = plan_patches(samples, plan, max(1, iterations))
         of = f"{self!r} {plan.fingerprint}"  # a state of other options or another plan is of no use
         state = _Training(self._fresh(plan.seed), training.surrogate_learning_rate, of)
         path = workdir / STATE
@@ -199,46 +181,20 @@ class SurrogateNoise(Method):
         """Write ``surrogates.pt``: weights and what is needed to build the networks again."""
         weights = [_weights(network) for network in self.networks]
         content = {"format": 1, "method": self.name, "shape": self._shape, "weights": weights}
-        torch.save(content, folder / FILE)
+        torch.save(content, folder / self.file)
 
-    def load(self, folder: Path) -> None:
-        """Read ``surrogates.pt``.
+    def restore(self, content: Any, path: Path) -> None:
+        """Build the surrogates again.
 
         Raises:
-            InputError: when the file is missing, is not one of ours, or holds what another method trained.
+            InputError: when another method trained them.
         """
-        path = folder / FILE
-        if not path.is_file():
-            raise InputError(f"{folder}: expected trained surrogates ({FILE}), got none. Train them with umed protect.")
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            method, shape, weights = content["method"], dict(content["shape"]), list(content["weights"])
-            compose(shape["transformations"])
-            if method == self.name:
-                self._shape = shape
-                self._networks = self._rebuild(weights)
-        except (RuntimeError, LookupError, TypeError, ValueError, OSError, EOFError, pickle.UnpicklingError) as error:
-            got = type(error).__name__
-            raise InputError(f"{path}: expected surrogates saved by umed, got {got}. Train them again.") from error
+        method, shape, weights = content["method"], dict(content["shape"]), list(content["weights"])
+        compose(shape["transformations"])
         if method != self.name:
             raise InputError(f"{path}: expected surrogates of {self.name}, got those of {method}. Train them again.")
-
-    def to(self, device: str) -> Method:
-        """Move the surrogates to a device (``"auto"``, ``"cpu"``, ``"cuda:0"`` ...)."""
-        self._device = pick_device(device)
-        self._networks = [network.to(self._device) for network in self._networks]
-        return self
-
-    @property
-    def networks(self) -> list[nn.Module]:
-        """The trained surrogates.
-
-        Raises:
-            InputError: before :meth:`fit` or :meth:`load`.
-        """
-        if not self._networks:
-            raise InputError(f"{self.name}: expected trained surrogates, got none. Call fit(), or load() a folder.")
-        return self._networks
+        self._shape = shape
+        self._networks = self._rebuild(weights)
 
     # Protecting.
 
@@ -256,27 +212,19 @@ class SurrogateNoise(Method):
         Raises:
             InputError: when the surrogates were trained for other channels, classes or axes.
         """
-        self._check(image, regions)
-        by_slice = self._shape["slice_axis"] if self._shape["spatial_dims"] == 2 and image.ndim == 4 else None
-        window = VOLUME_WINDOW if image.ndim == 4 else PICTURE_WINDOW
+        axis = self.slices_of(image, regions)
         draw = torch.Generator().manual_seed(int(rng.integers(2**62)))
         labels = torch.from_numpy(regions.labels.astype(np.int64))[None]
         support = torch.from_numpy(regions.support)[None]
-        out = torch.zeros_like(image)
-        for seen, kept in tiles(image.shape[1:], window, by_slice):
-            if not regions.part(kept).support.any():
-                continue
-            around, target = (slice(None), *seen), (slice(None), *kept)
-            x, y, where = image[around], labels[around], support[around]
-            if by_slice is None:
-                noise = self._noise(x[None], y[None], where[None], draw)[0]
-            else:
-                planes = [part.movedim(by_slice + 1, 0) for part in (x, y, where)]
-                noise = self._noise(planes[0], planes[1], planes[2], draw).movedim(0, by_slice + 1)
-            inner = tuple(slice(k.start - s.start, k.stop - s.start) for k, s in zip(kept, seen, strict=True))
-            centre = (slice(None), *inner)
-            out[target] = noise[centre]
-        return out
+
+        def look(seen: tuple[slice, ...]) -> Tensor:
+            box = (slice(None), *seen)
+            parts = [part[box] for part in (image, labels, support)]
+            batch = [part[None] if axis is None else part.movedim(axis + 1, 0) for part in parts]
+            noise = self._noise(batch[0], batch[1], batch[2], draw)
+            return noise[0] if axis is None else noise.movedim(0, axis + 1)
+
+        return by_windows(image, regions, VOLUME_WINDOW if image.ndim == 4 else PICTURE_WINDOW, axis, look)
 
     def _noise(self, image: Tensor, labels: Tensor, support: Tensor, draw: torch.Generator) -> Tensor:
         """Direction of a batch, padded so that the surrogates can take it."""
@@ -288,25 +236,11 @@ class SurrogateNoise(Method):
         crop = (slice(None), slice(None), *(slice(0, size) for size in image.shape[2:]))
         return (noise[crop] / self._epsilon).clamp(-1, 1).cpu()
 
-    def _check(self, image: Tensor, regions: Regions) -> None:
-        channels, classes, dims = (self._shape[key] for key in ("in_channels", "classes", "spatial_dims"))
-        largest = int(regions.labels.max(initial=0))
-        if image.shape[0] != channels or largest >= classes:
-            raise InputError(
-                f"{self.name}: expected {channels} channels and classes 0 to {classes - 1}, as the surrogates were "
-                f"trained for, got {image.shape[0]} channels and class {largest}. Train them on data of this kind."
-            )
-        if image.ndim - 1 != dims and not (image.ndim == 4 and self._shape["slice_axis"] is not None):
-            raise InputError(f"{self.name}: expected {dims}D images for these surrogates, got {image.ndim - 1}D.")
-
 
 def _shape(plan: Plan) -> dict[str, Any]:
     """What is needed to build a plan's surrogates again, and T."""
     return {
-        "spatial_dims": plan.spatial_dims,
-        "in_channels": plan.channels,
-        "classes": plan.classes,
-        "slice_axis": plan.slice_axis,
+        **shape_of_data(plan),
         "surrogates": list(plan.training.surrogates),
         "surrogate_options": dict(plan.training.surrogate_options),
         "transformations": list(plan.training.transformations),

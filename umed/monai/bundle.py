@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import ignite.distributed
 from monai.bundle import ConfigWorkflow
+from monai.bundle.properties import TrainProperties
 from monai.bundle.reference_resolver import ReferenceResolver
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
+from umed.core.device import is_first
 from umed.core.errors import ConfigError, UmedError, did_you_mean
 from umed.core.progress import progress_bar
 from umed.data.dicom_input import require_dicom
@@ -31,6 +32,8 @@ OPTIONS = (
 """Options of ``monai.bundle run`` itself; a misspelt one arrives as an override."""
 ALWAYS_KNOWN = {"_meta_", "bundle_root", *DEFAULT_EXP_MGMT_SETTINGS["mlflow"]["configs"]}
 """Ids of MONAI's own, which need no reader: the metadata, the root, and what ``--tracking`` adds."""
+LOOKED_UP = {known["id"] for known in TrainProperties.values() if "::" in known["id"]}
+"""Ids such as ``train::inferer`` that other tools of MONAI ask a bundle for."""
 
 
 def check_overrides() -> bool:
@@ -90,7 +93,7 @@ def check_ids(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: naming the id and the nearest known one.
     """
-    _check_level(config, (), set(_references(config)))
+    _check_level(config, (), LOOKED_UP.union(_references(config)))
 
 
 def _references(node: Any) -> Iterator[str]:
@@ -165,12 +168,11 @@ def command(function: Callable[..., R], *, quiet: bool = False, **arguments: Any
         SystemExit: instead, on monai.bundle's command line, after one line; and when the run has failed in part.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
-    first = ignite.distributed.get_rank() == 0  # of the processes that torchrun has started
-    with one_line(), progress_bar(quiet or not first) as progress:
+    with one_line(), progress_bar(quiet or not is_first()) as progress:
         if "progress" in inspect.signature(function).parameters:
             given["progress"] = progress
         done: Any = function(**given)
-    if first:
+    if is_first():
         print(done.summary())
     code = getattr(done, "exit_code", 0)
     if code and on_command_line():

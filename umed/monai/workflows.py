@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.utils.data import Dataset
 
+from umed.core.device import is_first
 from umed.core.errors import ConfigError, InputError
 from umed.core.progress import progress_bar
 from umed.data.files import atomic
 from umed.data.layouts import find_dataset
 from umed.data.phantom import make_phantom
 from umed.methods.base import make_method
-from umed.methods.umed import FILE, UMed
+from umed.methods.generators import GeneratorMethod
 from umed.networks.perturber import stack_inputs
 from umed.plan.planning import Plan
 from umed.plan.planning import plan as make_plan
@@ -74,7 +75,7 @@ def training_cases(dataset_dir: str | Path, plan: Plan) -> FileSamples:
     return FileSamples(find_dataset(Path(dataset_dir)), plan)
 
 
-def learnt_method(plan: Plan) -> UMed:
+def learnt_method(plan: Plan) -> GeneratorMethod:
     """Make the plan's method.
 
     Args:
@@ -87,18 +88,17 @@ def learnt_method(plan: Plan) -> UMed:
         ConfigError: when there is nothing to train.
     """
     method = make_method(plan)
-    if not isinstance(method, UMed):
+    if not isinstance(method, GeneratorMethod):
         raise ConfigError(f"method: expected one that is trained (umed), got {plan.method!r}, which learns nothing.")
     return method
 
 
 def make_trainer(
-    method: UMed,
+    method: GeneratorMethod,
     samples: Sequence[Sample],
     plan: Plan,
     max_epochs: int,
     output_dir: str | Path,
-    inferer: Any = None,
     quiet: bool = False,
 ) -> BilevelTrainer:
     """Make the bilevel trainer with its handlers; it goes on from the newest checkpoint in ``output_dir``.
@@ -109,7 +109,6 @@ def make_trainer(
         plan: the plan.
         max_epochs: how many epochs the plan's iterations are divided into; a checkpoint is written after each.
         output_dir: folder for checkpoints and TensorBoard events.
-        inferer: what MONAI's tools expect beside it; the generators see whole patches.
         quiet: no progress bar.
 
     Returns:
@@ -119,7 +118,7 @@ def make_trainer(
     folder.mkdir(parents=True, exist_ok=True)
     trainer = method.make_trainer(samples, plan, epoch_length=-(-plan.training.iterations // max_epochs))
     training_handlers(trainer, folder, plan.training.iterations, None)
-    if not quiet and _rank() == 0:
+    if not quiet and is_first():
         bar = progress_bar(False)
         report = bar.__enter__()
         if report is not None:
@@ -133,7 +132,7 @@ def make_trainer(
     return trainer
 
 
-def save_generators(method: UMed, output_dir: str | Path) -> Path:
+def save_generators(method: GeneratorMethod, output_dir: str | Path) -> Path:
     """Write the trained generators, ready for ``umed protect --generators`` and for ``inference.yaml``.
 
     Args:
@@ -144,11 +143,11 @@ def save_generators(method: UMed, output_dir: str | Path) -> Path:
         The file; only the first process of a distributed run writes it.
     """
     folder = Path(output_dir)
-    if _rank() == 0:
+    if is_first():
         folder.mkdir(parents=True, exist_ok=True)
         method.save(folder)
-        print(f"generators: {folder / FILE}")
-    return folder / FILE
+        print(f"generators: {folder / method.file}")
+    return folder / method.file
 
 
 class StackedCases(Dataset[dict[str, Any]]):
@@ -239,7 +238,3 @@ def stop_processes() -> bool:
     distributed.barrier()
     distributed.destroy_process_group()
     return True
-
-
-def _rank() -> int:
-    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from umed.methods.unseg.square import content, mask_from_square, to_square
+from umed.methods.unseg.square_frame import content, mask_from_square, to_square
 from umed.networks.sam import PromptedSam, Prompts
 from umed.propose.prompts_file import Prompt
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from umed.core.errors import ConfigError
-from umed.methods.unseg.square import content, mask_from_square
+from umed.methods.unseg.square_frame import content, mask_from_square
 from umed.propose.asking import CHUNK, Answer, Seen, decode
 
 OFFSET = 1.0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from umed.core.types import Volume
 from umed.data.nifti import NiftiHeader
-from umed.methods.unseg.colour import as_colour
+from umed.methods.unseg.colour_pictures import as_colour
 from umed.propose.prompts_file import Extent
 
 PERCENTILES = (0.5, 99.5)

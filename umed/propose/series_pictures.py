@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from umed.cases.spans import Slices, percentiles, slice_encoding
 from umed.core.errors import InputError
 from umed.dicom.objects import Limits, Series
-from umed.methods.unseg.colour import as_colour
+from umed.methods.unseg.colour_pictures import as_colour
 from umed.propose.planes import PERCENTILES, between
 from umed.propose.prompts_file import Extent
 

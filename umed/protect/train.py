@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import distributed
-
 from umed.core.config import Settings, make_settings
+from umed.core.device import is_first
 from umed.core.errors import ConfigError, InputError
 from umed.core.types import Progress
 from umed.core.version import __version__
@@ -48,7 +47,7 @@ class Trained:
     left_out: tuple[tuple[str, str], ...]
     seconds: float
     loss: dict[str, float]
-    bounds: str = "--method unseg"
+    bounds: str = f"--method {UnSeg.name}"
 
     def summary(self) -> str:
         """Text for a screen."""
@@ -66,7 +65,7 @@ def train_generator(
     data: str | Path,
     out: str | Path,
     *,
-    recipe: str | Path = "unseg",
+    recipe: str | Path = UnSeg.name,
     settings: Settings | None = None,
     masks: str | Path | None = None,
     sam: str | Path | None = None,
@@ -96,9 +95,9 @@ def train_generator(
         ConfigError: when the settings are of another method, or train nothing, or masks are given for files.
         InputError: when the data, their masks or the weights cannot be used, or a generator is there already.
     """
-    chosen = make_settings(recipe, {"method": "unseg", **overrides}) if settings is None else settings
-    if chosen.method != "unseg":
-        raise ConfigError(f"method: expected unseg, the only universal one, got {chosen.method!r}.")
+    chosen = make_settings(recipe, {"method": UnSeg.name, **overrides}) if settings is None else settings
+    if chosen.method != UnSeg.name:
+        raise ConfigError(f"method: expected {UnSeg.name}, the only universal one, got {chosen.method!r}.")
     if chosen.training.iterations < 1:
         raise ConfigError("training.iterations: expected at least 1 to train a generator, got 0.")
     out = Path(out)
@@ -142,7 +141,7 @@ def _train(
         tuple(left_out),
         round(time.perf_counter() - begin, 1),
         dict(trainer.last),
-        "--recipe unseg" if plan.epsilon_background == 0 else "--method unseg",
+        f"{'--recipe' if plan.epsilon_background == 0 else '--method'} {method.name}",
     )
     record = {
         "umed": __version__,
@@ -172,8 +171,3 @@ def _same_run(work: Path, decisive: list[Any]) -> None:
     if is_first():  # two processes would take the same temporary name
         with atomic(path) as temporary:
             temporary.write_text(mark, encoding="utf-8")
-
-
-def is_first() -> bool:
-    """Whether this process writes: the only one, or the first of a distributed run."""
-    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0

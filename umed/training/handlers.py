@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Handlers of the bilevel training: checkpoints to resume from, statistics, TensorBoard, progress, the end."""
+"""Handlers of a training: checkpoints to resume from, statistics, TensorBoard, progress, the end."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ import torch
 from ignite.engine import Events
 from monai.handlers import CheckpointSaver, StatsHandler, TensorBoardStatsHandler
 
+from umed.core.device import is_first
 from umed.core.types import Progress
-from umed.training.bilevel import BilevelTrainer
+from umed.training.alternating import AlternatingTrainer
 
 logger = logging.getLogger(__name__)
 
 
-def training_handlers(trainer: BilevelTrainer, workdir: Path, iterations: int, progress: Progress | None) -> None:
+def training_handlers(trainer: AlternatingTrainer, workdir: Path, iterations: int, progress: Progress | None) -> None:
     """Attach the handlers, and load the newest checkpoint of ``workdir`` into the trainer.
 
     Args:
         trainer: not yet run.
-        workdir: folder for checkpoints and TensorBoard events.
+        workdir: folder for checkpoints and TensorBoard events; made if need be.
         iterations: iteration after which to stop, also in the middle of an epoch.
         progress: called with ``"train"``, the iterations done and the iterations in all.
     """
-    main = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+    workdir.mkdir(parents=True, exist_ok=True)
+    main = is_first()
 
     def stop() -> None:
         if trainer.state.iteration >= iterations:

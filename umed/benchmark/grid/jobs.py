@@ -12,9 +12,7 @@ from umed.benchmark.grid.sets import CutSet
 from umed.benchmark.results.cells import Spec, digest, slug
 from umed.core import registry
 from umed.core.config import Settings
-
-HOW_NOT_WHAT = ("device", "report_cases")
-TRAINING_HOW_NOT_WHAT = ("cache_mb", "checkpoint_every")
+from umed.plan.planning import HOW_NOT_WHAT, TRAINING_HOW_NOT_WHAT
 
 
 @dataclass(frozen=True)
