@@ -32,7 +32,7 @@ OPTIONS = (
 """Options of ``monai.bundle run`` itself; a misspelt one arrives as an override."""
 ALWAYS_KNOWN = {"_meta_", "bundle_root", *DEFAULT_EXP_MGMT_SETTINGS["mlflow"]["configs"]}
 """Ids of MONAI's own, which need no reader: the metadata, the root, and what ``--tracking`` adds."""
-LOOKED_UP = {known["id"] for known in TrainProperties.values() if "::" in known["id"]}
+LOOKED_UP = {known["id"] for known in TrainProperties.values() if known["required"] and "::" in known["id"]}
 """Ids such as ``train::inferer`` that other tools of MONAI ask a bundle for."""
 
 
