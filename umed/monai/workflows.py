@@ -25,6 +25,7 @@ from umed.data.phantom import make_phantom
 from umed.methods.base import make_method
 from umed.methods.generators import GeneratorMethod
 from umed.methods.umed import UMed
+from umed.monai.bundle import one_line
 from umed.networks.perturber import stack_inputs
 from umed.plan.planning import Plan
 from umed.plan.planning import plan as make_plan
@@ -47,6 +48,7 @@ def choose_input(dataset_dir: str | Path | None, output_dir: str | Path, cases: 
     return str(make_phantom(output.with_name(output.name + PHANTOM), cases=cases))
 
 
+@one_line()
 def plan_run(
     dataset_dir: str | Path, recipe: str | Path = "default", device: torch.device | None = None, **settings: Any
 ) -> Plan:
@@ -57,11 +59,13 @@ def plan_run(
     return make_plan(dataset_dir, recipe=recipe, overrides=given)
 
 
+@one_line()
 def training_cases(dataset_dir: str | Path, plan: Plan) -> FileSamples:
     """The training cases of a data set, as unit images in the crop around their support."""
     return FileSamples(find_dataset(Path(dataset_dir)), plan)
 
 
+@one_line()
 def learnt_method(plan: Plan) -> GeneratorMethod:
     """Make the plan's method, untrained.
 
@@ -184,6 +188,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
+@one_line()
 def trained_for(path: str | Path) -> dict[str, Any]:
     """Arguments of the network in a checkpoint: ``spatial_dims``, ``channels``, ``classes``, ``epsilon``, options.
 
@@ -204,6 +209,7 @@ def trained_for(path: str | Path) -> dict[str, Any]:
     return {**{key: content[key] for key in PHANTOMS_SHAPE}, **defaults, **content["options"]}
 
 
+@one_line()
 def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
     """Load trained generators into a network of the same options.
 
