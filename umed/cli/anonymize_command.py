@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from umed.cli.output import print_json, show
+from umed.cli.output import carry_out, print_json
 from umed.cli.parsing import add_again, add_settings, add_shared, overrides, settings_of
 from umed.core.errors import ConfigError
 
@@ -60,14 +60,11 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--original: expected --check beside it, got none.")
     if not args.protect and (given or args.recipe != "default" or args.masks or args.generators):
         raise ConfigError("--masks, --generators and settings: expected --protect beside them, got none. Add it.")
-    from umed.core.progress import progress_bar
     from umed.release.anonymize import anonymize
 
     names = ("key_file", "protect", "masks", "profile", "accept_burned_in", "transfer_syntax", "generators")
     options = {name: getattr(args, name) for name in (*names, "resume", "overwrite")}
-    with progress_bar(args.quiet) as progress:
-        done = anonymize(args.input, args.output, settings=settings_of(args), progress=progress, **options)
-    return show(args, done)
+    return carry_out(args, anonymize, args.input, args.output, settings=settings_of(args), **options)
 
 
 def _check(args: argparse.Namespace) -> int:

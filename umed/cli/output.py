@@ -5,13 +5,22 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
 def print_json(content: Any) -> None:
     """One JSON object."""
     print(json.dumps(content, indent=2))
+
+
+def carry_out(args: argparse.Namespace, function: Callable[..., Any], *paths: Any, **options: Any) -> int:
+    """Call a function of umed with a progress bar, and :func:`show` what it returns."""
+    from umed.core.progress import progress_bar
+
+    with progress_bar(args.quiet) as progress:
+        done = function(*paths, progress=progress, **options)
+    return show(args, done)
 
 
 def show(args: argparse.Namespace, done: Any) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from umed.cli.output import show
+from umed.cli.output import carry_out
 from umed.cli.parsing import add_shared, number
 
 
@@ -36,22 +36,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Propose the masks."""
-    from umed.core.progress import progress_bar
     from umed.propose.automatic import GridSettings
     from umed.propose.propose_masks import propose_masks
 
-    with progress_bar(args.quiet) as progress:
-        done = propose_masks(
-            args.input,
-            args.output,
-            prompts=args.prompts,
-            sam=args.sam_checkpoint,
-            encoder=args.encoder,
-            device=args.device,
-            label=args.label,
-            slice_axis=args.slice_axis,
-            grid=GridSettings(args.points_per_side, args.iou, args.stability),
-            overwrite=args.overwrite,
-            progress=progress,
-        )
-    return show(args, done)
+    names = ("prompts", "encoder", "device", "label", "slice_axis", "overwrite")
+    options = {name: getattr(args, name) for name in names} | {"sam": args.sam_checkpoint}
+    grid = GridSettings(args.points_per_side, args.iou, args.stability)
+    return carry_out(args, propose_masks, args.input, args.output, grid=grid, **options)

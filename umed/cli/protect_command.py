@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from umed.cli.inspect_command import case_table, look, plan_for
-from umed.cli.output import print_json, show
+from umed.cli.output import carry_out, print_json
 from umed.cli.parsing import add_again, add_execution, add_settings, add_shared, settings_of
 from umed.core.config import Settings
 
@@ -31,17 +31,13 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     if args.dry_run:
         return _dry_run(args, settings)
-    from umed.core.progress import progress_bar
-
     if args.probe:
         from umed.benchmark.probe import protect_and_probe as protect
     else:
         from umed.protect.run import protect
     names = ("generators", "masks", "resume", "overwrite", "workers", "scheduler", "threads")
     given = {name: getattr(args, name) for name in names}
-    with progress_bar(args.quiet) as progress:
-        done = protect(args.input, args.output, settings=settings, progress=progress, **given)
-    return show(args, done)
+    return carry_out(args, protect, args.input, args.output, settings=settings, **given)
 
 
 def _dry_run(args: argparse.Namespace, settings: Settings) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from umed.cli.output import show
+from umed.cli.output import carry_out
 from umed.cli.parsing import add_shared
 from umed.core.config import make_settings, merge, parse_overrides
 from umed.core.registry import UNIVERSAL
@@ -47,18 +47,7 @@ def run(args: argparse.Namespace) -> int:
         **{key: getattr(args, key) for key in ("seed", "device") if getattr(args, key) is not None},
     }
     settings = make_settings(args.recipe, merge(given, parse_overrides(args.set)))
-    from umed.core.progress import progress_bar
     from umed.protect.train import train_generator
 
-    with progress_bar(args.quiet) as progress:
-        done = train_generator(
-            args.data,
-            args.out,
-            settings=settings,
-            masks=args.masks,
-            sam=args.sam_checkpoint,
-            surrogate=args.surrogate_checkpoint,
-            overwrite=args.overwrite,
-            progress=progress,
-        )
-    return show(args, done)
+    options = {"masks": args.masks, "sam": args.sam_checkpoint, "surrogate": args.surrogate_checkpoint}
+    return carry_out(args, train_generator, args.data, args.out, settings=settings, overwrite=args.overwrite, **options)

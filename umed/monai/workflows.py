@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import ignite.distributed
 import torch
 from ignite.engine import Events
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from umed.core.device import is_first
@@ -34,18 +32,13 @@ from umed.training.file_samples import FileSamples
 from umed.training.handlers import keep_going
 from umed.training.patches import Sample
 
-PHANTOM = "_input"
-"""Ending of the folder beside the output that holds the phantom when no data set is given."""
 PHANTOMS_SHAPE = {"spatial_dims": 3, "channels": 1, "classes": 4, "epsilon": 4 / 255}
 """What the bundle's metadata describe; a checkpoint may be of any other shape."""
 
 
 def choose_input(dataset_dir: str | Path | None, output_dir: str | Path, cases: int = 32) -> str:
-    """Say which data set to protect: the one given, or else the phantom, which is then made beside the output."""
-    if dataset_dir:
-        return str(dataset_dir)
-    output = Path(output_dir)
-    return str(make_phantom(output.with_name(output.name + PHANTOM), cases=cases))
+    """The data set to protect: the one given, or else the phantom, which is then made in ``OUTPUT_DIR_input``."""
+    return str(dataset_dir or make_phantom(Path(f"{Path(output_dir)}_input"), cases=cases))
 
 
 @one_line()
@@ -168,14 +161,7 @@ class StackedCases(Dataset[dict[str, Any]]):
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """What a file of trained generators holds.
-
-    Args:
-        path: file that :func:`save_generators` or ``umed protect`` wrote.
-
-    Raises:
-        InputError: when the file is missing or none of ours.
-    """
+    """What a file of trained generators holds; an InputError when it is missing or none of ours."""
     if not Path(path).is_file():
         raise InputError(f"{path}: expected trained generators, got no file. Run train.yaml, or give --checkpoint ''.")
     try:
@@ -254,25 +240,3 @@ class DirectionSaver:
             direction: Tensor = item["pred"].detach().cpu()
             with atomic(self.folder / f"{case['case_id']}.pt") as temporary:
                 torch.save(direction, temporary)
-
-
-def start_processes() -> bool:
-    """Join the processes that ``torchrun`` has started: NCCL where each has a GPU, gloo else."""
-    if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        ignite.distributed.sync()  # Ignite meets the group when it is first used, all processes together
-    return True
-
-
-def own_device() -> torch.device:
-    """The device of this process in a distributed run."""
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-
-
-def stop_processes() -> bool:
-    """Leave the processes that :func:`start_processes` joined."""
-    distributed.barrier()
-    distributed.destroy_process_group()
-    return True
