@@ -21,6 +21,12 @@ def test_turn_by_nothing_changes_nothing_and_by_a_right_angle_is_exact() -> None
     assert quarter and torch.equal(marks, torch.rot90(label, quarter[0], (2, 3)))
 
 
+def test_turn_stays_on_the_device_of_the_image() -> None:
+    image = torch.empty(1, 1, 8, 8, device="meta")  # as for a GPU, all parts must be there
+    turned, marks = turn(image, image.long(), [0.3], 1.2)
+    assert turned.device == marks.device == image.device and turned.shape == image.shape
+
+
 def test_augmentation_depends_on_its_generator_alone_and_keeps_classes() -> None:
     image, label = torch.randn(4, 1, 16, 16), torch.randint(0, 3, (4, 1, 16, 16))
     first = nnunet_like(image, label, torch.Generator().manual_seed(1))

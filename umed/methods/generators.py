@@ -129,22 +129,13 @@ class GeneratorMethod(LearntMethod):
         )
 
     def fit(self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None) -> None:
-        """Train the generators; goes on from the newest checkpoint in ``workdir``.
-
-        Args:
-            samples: lazy sequence of :class:`umed.training.patches.Sample`.
-            plan: the resolved plan.
-            workdir: folder for checkpoints and TensorBoard events.
-            progress: called with a text, the iterations done and the iterations in all.
-        """
+        """Train the generators; goes on from the newest checkpoint in ``workdir``."""
         if plan.training.iterations == 0:
             self._make(plan)
         else:
-            from umed.training.handlers import training_handlers  # ignite's handlers take a second to import
+            from umed.training.handlers import run_training  # ignite's handlers take a second to import
 
-            trainer = self.make_trainer(samples, plan)
-            training_handlers(trainer, workdir, plan.training.iterations, progress)
-            trainer.run()
+            run_training(self.make_trainer(samples, plan), workdir, progress)
         self.perturber.eval()
 
     def save(self, folder: Path) -> None:
@@ -174,14 +165,6 @@ class GeneratorMethod(LearntMethod):
 
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Run the generators over a crop; nothing is drawn from ``rng``.
-
-        Args:
-            image: unit image, shape ``(C, *box)``.
-            regions: of the same box.
-            rng: not used.
-
-        Returns:
-            Direction in [-1, 1] of the same shape; 0 outside the support.
 
         Raises:
             InputError: when the generators were trained for other channels, classes or axes.

@@ -32,7 +32,7 @@ from umed.training.augment import Transformation, compose
 from umed.training.bilevel import normalise, segmentation_loss
 from umed.training.patches import Batch, plan_patches
 
-STATE = "training.pt"
+STATE = "surrogate_training.pt"
 VOLUME_WINDOW = 64
 
 
@@ -113,39 +113,36 @@ class SurrogateNoise(LearntMethod):
     # Training.
 
     def fit(self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None) -> None:
-        """Train one surrogate of each kind; goes on from the newest state in ``workdir``.
-
-        Args:
-            samples: lazy sequence of :class:`umed.training.patches.Sample`.
-            plan: the resolved plan.
-            workdir: folder for the state of the training.
-            progress: called with ``"train"``, the steps done and the steps in all.
-        """
+        """Train one surrogate of each kind; goes on from the newest state in ``workdir``."""
         training, iterations = plan.training, self.surrogate_iterations or plan.training.iterations
         self._device, self._epsilon, self._shape = pick_device(plan.device), plan.epsilon, _shape(plan)
         patches = plan_patches(samples, plan, max(1, iterations))
+        networks = nn.ModuleList(self._fresh(plan.seed))
+        adam = torch.optim.Adam(networks.parameters(), training.surrogate_learning_rate)
+        path, step, kept = workdir / STATE, 0, list[dict[str, Tensor]]()
         of = f"{self!r} {plan.fingerprint}"  # a state of other options or another plan is of no use
-        state = _Training(self._fresh(plan.seed), training.surrogate_learning_rate, of)
-        path = workdir / STATE
-        if path.is_file():
-            state.load(torch.load(path, map_location=self._device, weights_only=True))
-        keep = self.snapshots(iterations)
-        while state.step < iterations:
-            batch = patches[state.step].to(self._device)
-            draw = torch.Generator().manual_seed(plan.seed * 1_000_003 + state.step)
-            for network, optimizer in zip(state.networks, state.optimizers, strict=True):
+        state = torch.load(path, map_location=self._device, weights_only=True) if path.is_file() else {}
+        if state.get("of") == of:
+            step, kept = state["step"], list(state["kept"])
+            networks.load_state_dict(state["networks"])
+            adam.load_state_dict(state["optimizer"])
+        while step < iterations:
+            batch = patches[step].to(self._device)
+            draw = torch.Generator().manual_seed(plan.seed * 1_000_003 + step)
+            for network in networks:
                 noise = self.training_noise(network, batch, plan, draw)
-                self._train_step(network, optimizer, batch, noise, draw)
-            state.step += 1
-            if state.step in keep:
-                state.kept += [_weights(network) for network in state.networks]
-            if state.step % training.checkpoint_every == 0:
-                workdir.mkdir(parents=True, exist_ok=True)
+                self._train_step(network, adam, batch, noise, draw)
+            step += 1
+            if step in self.snapshots(iterations):
+                kept += [_weights(network) for network in networks]
+            if step % training.checkpoint_every == 0:
+                state = {"of": of, "step": step, "kept": kept}
+                state |= {"networks": networks.state_dict(), "optimizer": adam.state_dict()}
                 with atomic(path) as temporary:
-                    torch.save(state.content(), temporary)
+                    torch.save(state, temporary)
             if progress is not None:
-                progress("train", state.step, iterations)
-        self._networks = self._rebuild(state.kept or [_weights(network) for network in state.networks])
+                progress("train", step, iterations)
+        self._networks = self._rebuild(kept or [_weights(network) for network in networks])
 
     def _train_step(
         self, network: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, noise: Tensor, draw: torch.Generator
@@ -201,14 +198,6 @@ class SurrogateNoise(LearntMethod):
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Descend on a crop, window by window or slice by slice.
 
-        Args:
-            image: unit image, shape ``(C, *box)``.
-            regions: of the same box.
-            rng: seeds what the method draws.
-
-        Returns:
-            Direction in [-1, 1] of the same shape; 0 outside the support.
-
         Raises:
             InputError: when the surrogates were trained for other channels, classes or axes.
         """
@@ -257,36 +246,6 @@ def _make_networks(shape: dict[str, Any], seed: int) -> list[nn.Module]:
             return [resolve("surrogate", name)(**size, **shape["surrogate_options"]) for name in shape["surrogates"]]
         except (TypeError, ValueError) as error:
             raise ConfigError(f"training.surrogate_options: {' '.join(str(error).split())}.") from error
-
-
-class _Training:
-    """Networks, their optimizers, what was kept of them, how far they are, and of what method and plan."""
-
-    def __init__(self, networks: Sequence[nn.Module], learning_rate: float, of: str) -> None:
-        self.networks, self.of = list(networks), of
-        self.optimizers = [torch.optim.Adam(network.parameters(), learning_rate) for network in networks]
-        self.kept: list[dict[str, Tensor]] = []
-        self.step = 0
-
-    def content(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
-        return {
-            "of": self.of,
-            "step": self.step,
-            "networks": [network.state_dict() for network in self.networks],
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "kept": self.kept,
-        }
-
-    def load(self, content: dict[str, Any]) -> None:
-        """Go on from :meth:`content`, if it is of the same method and plan."""
-        if content.get("of") != self.of:
-            return
-        self.step, self.kept = content["step"], list(content["kept"])
-        for network, weights in zip(self.networks, content["networks"], strict=True):
-            network.load_state_dict(weights)
-        for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from umed.methods.base import make_method
 from umed.methods.unseg.generator_file import FILE
 from umed.methods.unseg.method import UnSeg
 from umed.protect.training_data import TrainingData, find_training_data
-from umed.training.handlers import training_handlers
+from umed.training.handlers import run_training
 
 WORK = "checkpoints"
 RECORD = "training.json"
@@ -128,9 +128,7 @@ def _train(
         shutil.rmtree(out / WORK, ignore_errors=True)
     starts = [None if path is None else sha256(Path(path)) for path in (sam, surrogate)]
     _same_run(out / WORK, [plan.fingerprint, found.identity, *starts])
-    training_handlers(trainer, out / WORK, len(trainer.loader.batches), progress)
-    trainer.run()
-    method.generator.eval()
+    run_training(trainer, out / WORK, progress)
     if is_first():
         method.save(out)
     batches: Any = trainer.loader.batches

@@ -67,3 +67,16 @@ def keep_going(trainer: AlternatingTrainer, workdir: Path, iterations: int, prog
     if newest is not None:
         trainer.load_state_dict(torch.load(newest, map_location=trainer.state.device, weights_only=True))
         logger.info("training goes on from iteration %d", trainer.state.iteration)
+
+
+def run_training(trainer: AlternatingTrainer, workdir: Path, progress: Progress | None) -> None:
+    """Train to the end of the batches, from the newest checkpoint on; the generator is ready to be used afterwards.
+
+    Args:
+        trainer: not yet run.
+        workdir: as for :func:`training_handlers`.
+        progress: likewise.
+    """
+    training_handlers(trainer, workdir, len(trainer.loader.batches), progress)
+    trainer.run()
+    trainer.generator.eval()

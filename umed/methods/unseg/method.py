@@ -231,20 +231,10 @@ class UnSeg(Method):
         )
 
     def fit(self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None) -> None:
-        """Train a generator from scratch on the data at hand; goes on from the newest checkpoint in ``workdir``.
+        """Train a generator from scratch on the data at hand; goes on from the newest checkpoint in ``workdir``."""
+        from umed.training.handlers import run_training  # ignite's handlers take a second to import
 
-        Args:
-            samples: lazy sequence of :class:`umed.training.patches.Sample`.
-            plan: the resolved plan.
-            workdir: folder for checkpoints and TensorBoard events.
-            progress: called with a text, the iterations done and the iterations in all.
-        """
-        from umed.training.handlers import training_handlers  # ignite's handlers take a second to import
-
-        trainer = self.make_trainer(samples, plan)
-        training_handlers(trainer, workdir, len(trainer.loader.batches), progress)
-        trainer.run()
-        self.generator.eval()
+        run_training(self.make_trainer(samples, plan), workdir, progress)
 
     def reasons(self, given: Path | None = None) -> tuple[str, ...]:
         """Say where the weights come from, above all whether Segment Anything was pretrained."""
@@ -297,13 +287,8 @@ class UnSeg(Method):
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Run the generator over each labelled picture or slice; nothing is drawn from ``rng``.
 
-        Args:
-            image: unit image, shape ``(C, *box)``; the box is the whole grid where the support is.
-            regions: of the same box.
-            rng: not used.
-
         Returns:
-            Direction in [-1, 1] of the same shape, at most the share of the background outside the labels.
+            Direction in [-1, 1], at most the share of the background outside the labels.
         """
         flat = partial(
             flat_direction,
