@@ -19,12 +19,12 @@ from umed.benchmark.victims.scoring import dsc_table, mean_dsc, predict
 from umed.benchmark.victims.victim_training import train_victim
 from umed.core.device import pick_device
 from umed.core.errors import InputError
-from umed.core.registry import resolve
 from umed.core.types import Progress
 from umed.data.layouts import find_dataset
 from umed.protect.manifest import read_manifest
 from umed.protect.result import Result
 from umed.protect.run import protect
+from umed.report.protect_page import write_report
 
 
 @dataclass(frozen=True)
@@ -168,5 +168,5 @@ def protect_and_probe(
         return replace(result, probe=f"no probe: {error}")
     if result.report is not None:
         means = {"clean": found.before, "protected": found.after}
-        resolve("report", "html")(read_manifest(result.output), Path(input), result.output, result.report, probe=means)
+        write_report(read_manifest(result.output), Path(input), result.output, result.report, probe=means)
     return replace(result, probe=found.summary())

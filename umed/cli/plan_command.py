@@ -7,7 +7,6 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from umed.cli.inspect_command import look, plan_for
 from umed.cli.output import table
 from umed.cli.parsing import add_settings, add_shared, settings_of
 
@@ -22,8 +21,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
-    settings = settings_of(args)
-    resolved = plan_for(look(args.input, args.masks, every=False), settings, args.generators)
+    from umed.protect.preview import plan
+
+    resolved = plan(args.input, settings=settings_of(args), masks=args.masks, generators=args.generators)
     if args.json:
         print(resolved.to_json(), end="")
         return 0

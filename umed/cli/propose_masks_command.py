@@ -36,8 +36,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Propose the masks."""
-    from umed.propose.automatic import GridSettings
     from umed.propose.propose_masks import propose_masks
+    from umed.propose.segment_anything import GridSettings
 
     names = ("prompts", "encoder", "device", "label", "slice_axis", "overwrite")
     options = {name: getattr(args, name) for name in names} | {"sam": args.sam_checkpoint}

@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from umed.cli.inspect_command import case_table, look, plan_for
+from umed.cli.inspect_command import case_table
 from umed.cli.output import carry_out, print_json
 from umed.cli.parsing import add_again, add_execution, add_settings, add_shared, settings_of
 from umed.core.config import Settings
@@ -41,16 +41,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _dry_run(args: argparse.Namespace, settings: Settings) -> int:
-    from umed.cases.records import check_run
-    from umed.data.files import check_output
-    from umed.data.layouts import find_dataset
+    from umed.protect.preview import dry_run
 
-    facts = look(args.input, args.masks)
-    if facts.layout == "dicom":
-        check_output(args.input, args.output, resume=args.resume or args.overwrite)
-    else:
-        check_run(find_dataset(args.input), args.output, resume=args.resume, overwrite=args.overwrite)
-    plan = plan_for(facts, settings, args.generators)
+    options = {name: getattr(args, name) for name in ("masks", "generators", "resume", "overwrite")}
+    facts, plan = dry_run(args.input, args.output, settings, **options)
     if args.json:
         print_json({"plan": json.loads(plan.to_json()), "facts": json.loads(facts.to_json())})
     else:

@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the report and say the bottom line."""
     from umed.benchmark.report import read_folder, write_files
     from umed.benchmark.results.overview import bottom_line
-    from umed.benchmark.results.tables import record
+    from umed.benchmark.results.text_tables import record
 
     found = read_folder(args.folder)
     page = write_files(found)

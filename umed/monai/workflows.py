@@ -14,6 +14,7 @@ from ignite.engine import Events
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from umed.cases.file_source import FileSource
 from umed.core.device import is_first
 from umed.core.errors import ConfigError, InputError
 from umed.core.progress import progress_bar
@@ -26,11 +27,11 @@ from umed.methods.umed import UMed
 from umed.monai.bundle import one_line
 from umed.networks.perturber import stack_inputs
 from umed.plan.planning import Plan
-from umed.plan.planning import plan as make_plan
+from umed.protect.preview import plan as make_plan
 from umed.training.bilevel import BilevelTrainer
-from umed.training.file_samples import FileSamples
 from umed.training.handlers import keep_going
 from umed.training.patches import Sample
+from umed.training.samples import CaseSamples
 
 PHANTOMS_SHAPE = {"spatial_dims": 3, "channels": 1, "classes": 4, "epsilon": 4 / 255}
 """What the bundle's metadata describe; a checkpoint may be of any other shape."""
@@ -53,9 +54,9 @@ def plan_run(
 
 
 @one_line()
-def training_cases(dataset_dir: str | Path, plan: Plan) -> FileSamples:
+def training_cases(dataset_dir: str | Path, plan: Plan) -> CaseSamples:
     """The training cases of a data set, as unit images in the crop around their support."""
-    return FileSamples(find_dataset(Path(dataset_dir)), plan)
+    return CaseSamples(FileSource(find_dataset(Path(dataset_dir))), plan)
 
 
 @one_line()
