@@ -76,6 +76,16 @@ def test_commands_that_only_look_import_no_torch(words: list[str], phantom: Path
     assert done.returncode == 0, done.stderr
 
 
+def test_help_imports_nothing_heavy() -> None:
+    heavy = "numpy scipy nibabel skimage PIL pydicom torch monai tqdm shtab".split()
+    code = (
+        "import sys; from umed.cli.main import main; main(['--help']); "
+        f"loaded = set({heavy}) & set(sys.modules); sys.exit(f'loaded {{loaded}}' if loaded else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "propose-masks" in done.stdout, done.stderr
+
+
 def test_report_of_a_benchmark_imports_no_torch(tmp_path: Path) -> None:
     from tests.benchmark.benchmark_folder import make_cell
 

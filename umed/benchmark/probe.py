@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,10 @@ from umed.core.device import pick_device
 from umed.core.errors import InputError
 from umed.core.types import Progress
 from umed.data.layouts import find_dataset
+from umed.protect.manifest import read_manifest
+from umed.protect.result import Result
+from umed.protect.run import protect
+from umed.report.protect_page import write_report
 
 
 @dataclass(frozen=True)
@@ -132,3 +137,36 @@ def probe(
         seconds=round(seconds, 1),
         flat=flat,
     )
+
+
+def protect_and_probe(
+    input: str | Path,
+    output: str | Path,
+    *,
+    probe_steps: int | None = None,
+    progress: Progress | None = None,
+    **arguments: Any,
+) -> Result:
+    """Protect a data set, measure the copy with :func:`probe`, and write the report again with what was found.
+
+    Args:
+        input: data set.
+        output: new folder.
+        probe_steps: optimiser steps of each victim.
+        progress: called with stage, done, total.
+        arguments: of :func:`umed.protect`.
+
+    Returns:
+        The result of :func:`umed.protect`; its ``probe`` says what was found, or that there are too few cases.
+    """
+    result = protect(input, output, progress=progress, **arguments)
+    if result.exit_code not in (0, 3):
+        return replace(result, probe="")
+    try:
+        found = probe(input, result.output, steps=probe_steps, device=result.plan.device, progress=progress)
+    except InputError as error:
+        return replace(result, probe=f"no probe: {error}")
+    if result.report is not None:
+        means = {"clean": found.before, "protected": found.after}
+        write_report(read_manifest(result.output), Path(input), result.output, result.report, probe=means)
+    return replace(result, probe=found.summary())

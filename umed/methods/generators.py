@@ -70,8 +70,22 @@ class GeneratorMethod(LearntMethod):
             raise ConfigError(f"method_options: {error}") from error
 
     def _make(self, plan: Plan) -> Any:
+        return self.adopt(self._build(shape_of_data(plan), plan.epsilon), plan)
+
+    def adopt(self, network: Any, plan: Plan) -> Any:
+        """Take generators that were built elsewhere, and their options.
+
+        Args:
+            network: as :meth:`build` makes them.
+            plan: its device and the kind of its data.
+
+        Returns:
+            The generators, on the plan's device.
+        """
+        for name in self.kept():
+            setattr(self, name, getattr(network, name, getattr(self, name)))
         self._device, self._shape = pick_device(plan.device), shape_of_data(plan)
-        self._networks = [self._build(self._shape, plan.epsilon).to(self._device)]
+        self._networks = [network.to(self._device)]
         return self.perturber
 
     def check(self, plan: Plan) -> None:
@@ -81,22 +95,29 @@ class GeneratorMethod(LearntMethod):
             self._build(shape_of_data(plan), plan.epsilon)
 
     def make_trainer(
-        self, samples: Sequence[Sample], plan: Plan, *, handlers: Sequence[Any] = (), epoch_length: int | None = None
+        self,
+        samples: Sequence[Sample],
+        plan: Plan,
+        *,
+        network: nn.Module | None = None,
+        epoch_length: int | None = None,
+        **parts: Any,
     ) -> BilevelTrainer:
         """Make the bilevel trainer of a plan, ready to run; used by :meth:`fit` and by the bundle's ``train.yaml``.
 
         Args:
             samples: training cases.
             plan: the resolved plan.
-            handlers: ignite handlers.
+            network: untrained generators; built from the plan's seed if ``None``.
             epoch_length: iterations in an epoch, ``plan.training.checkpoint_every`` by default.
+            parts: handlers, optimizer, transformation and loss of :class:`umed.training.bilevel.BilevelTrainer`.
 
         Returns:
             The trainer; its generator is :attr:`perturber`.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)
-            generator = self._make(plan)
+            generator = self._make(plan) if network is None else self.adopt(network, plan)
         iterations = plan.training.iterations
         return self.trainer()(
             plan,
@@ -104,7 +125,7 @@ class GeneratorMethod(LearntMethod):
             generator,
             device=self._device,
             epoch_length=min(epoch_length or plan.training.checkpoint_every, iterations),
-            handlers=handlers,
+            **parts,
         )
 
     def fit(self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None) -> None:

@@ -85,7 +85,8 @@ class UMedPerturber(nn.Module):
         for name in carriers:
             parse_carrier(name, spatial_dims)
         self.spatial_dims, self.channels, self.classes = spatial_dims, channels, classes
-        self.carriers, self.amplitude_floor, self.gain = tuple(carriers), amplitude_floor, gain
+        self.carriers, self.widths, self.theta = tuple(carriers), tuple(widths), theta
+        self.amplitude_floor, self.gain = amplitude_floor, gain
         self.outside, self.smoothing, self.epsilon = outside, smoothing, epsilon
         code = torch.zeros(classes, len(carriers))
         for k in range(1, classes):

@@ -67,24 +67,28 @@ def train_generator(
     data: str | Path,
     out: str | Path,
     *,
+    recipe: str | Path = UnSeg.name,
     settings: Settings | None = None,
     masks: str | Path | None = None,
     sam: str | Path | None = None,
     surrogate: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    **overrides: Any,
 ) -> Trained:
     """Train UnSeg's generator; a training that was stopped goes on.
 
     Args:
         data: data set with masks, in any layout of files, or a folder or zip of DICOM files.
         out: folder for ``unseg.pt``, ``training.json`` and, until it is done, checkpoints.
-        settings: ``method`` must be ``"unseg"``; the recipe of that name if ``None``.
+        recipe: name or file; its ``method`` must be ``"unseg"``.
+        settings: used as they are instead of the recipe.
         masks: for DICOM: folder with masks beside those in ``data``.
         sam: pretrained weights of Segment Anything for the generator, which then stay frozen.
         surrogate: weights that the surrogate's encoder starts from.
         overwrite: replace a generator that is there, and start a stopped training again.
         progress: called with a text, the iterations done and the iterations in all.
+        overrides: any setting, laid over the recipe.
 
     Returns:
         What came of it.
@@ -93,7 +97,7 @@ def train_generator(
         ConfigError: when the settings are of another method, or train nothing, or masks are given for files.
         InputError: when the data, their masks or the weights cannot be used, or a generator is there already.
     """
-    chosen = make_settings(UnSeg.name) if settings is None else settings
+    chosen = make_settings(recipe, {"method": UnSeg.name, **overrides}) if settings is None else settings
     if chosen.method != UnSeg.name:
         raise ConfigError(f"method: expected {UnSeg.name}, the only universal one, got {chosen.method!r}.")
     if chosen.training.iterations < 1:

@@ -11,7 +11,7 @@ surrogates start afresh every ``restart_every`` of their steps, each at another 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,21 +22,24 @@ from umed.core.registry import resolve
 from umed.plan.budget import straight_through
 from umed.plan.planning import Plan
 from umed.training.alternating import AlternatingTrainer, BatchLoader
-from umed.training.augment import compose
+from umed.training.augment import Transformation, compose
 from umed.training.patches import Batch
 
+Loss = Callable[[Tensor, Tensor], Tensor]
 
-def segmentation_loss(output: Tensor, labels: Tensor) -> Tensor:
+
+def segmentation_loss(output: Tensor, labels: Tensor, loss: Loss | None = None) -> Tensor:
     """Dice + cross-entropy, with deep supervision where the network gives several heads.
 
     Args:
         output: logits ``(B, classes, *spatial)``, or ``(B, heads, classes, *spatial)``.
         labels: ``(B, 1, *spatial)`` integers, or ``(B, classes, *spatial)`` float32 shares of mixed cases.
+        loss: of one head; Dice + cross-entropy if ``None``.
 
     Returns:
         A scalar; heads weigh 1, 1/2, 1/4 ... normalised (nnU-Net).
     """
-    loss = DiceCELoss(softmax=True, to_onehot_y=not labels.is_floating_point())
+    loss = loss or DiceCELoss(softmax=True, to_onehot_y=not labels.is_floating_point())
     heads = torch.unbind(output, 1) if output.ndim > labels.ndim else (output,)
     weights = [0.5**head for head in range(len(heads))]
     parts = [weight * loss(head, labels) for weight, head in zip(weights, heads, strict=True)]
@@ -60,6 +63,9 @@ class BilevelTrainer(AlternatingTrainer):
         device: where the networks are.
         epoch_length: iterations in an epoch.
         handlers: ignite handlers.
+        optimizer: the generator's; Adam with the plan's learning rate if ``None``.
+        transformation: T; the plan's if ``None``.
+        loss: of a surrogate's head; Dice + cross-entropy if ``None``.
 
     Raises:
         ValueError: when there is no surrogate.
@@ -77,6 +83,9 @@ class BilevelTrainer(AlternatingTrainer):
         device: torch.device,
         epoch_length: int,
         handlers: Sequence[Any] = (),
+        optimizer: torch.optim.Optimizer | None = None,
+        transformation: Transformation | None = None,
+        loss: Loss | None = None,
     ) -> None:
         training = plan.training
         if not training.surrogates:
@@ -86,12 +95,13 @@ class BilevelTrainer(AlternatingTrainer):
             max_epochs=-(-len(batches) // epoch_length),
             loader=BatchLoader(batches, epoch_length),
             generator=generator,
-            optimizer=torch.optim.Adam(generator.parameters(), training.learning_rate),
+            optimizer=optimizer or torch.optim.Adam(generator.parameters(), training.learning_rate),
             seed=plan.seed,
             amp=training.amp,
             handlers=handlers,
         )
-        self.plan, self.transformation = plan, compose(training.transformations)
+        self.plan, self.loss = plan, loss
+        self.transformation = transformation or compose(training.transformations)
         self.surrogate_steps, self.restart_every = training.surrogate_steps, training.restart_every
         self.ages = [0] * len(training.surrogates)
         self.surrogates: list[nn.Module] = []
@@ -160,7 +170,7 @@ class BilevelTrainer(AlternatingTrainer):
         surrogate = self.surrogates[index]
         with self.autocast():
             output = surrogate(normalise(moved).contiguous(memory_format=_layout(surrogate)))
-        return segmentation_loss(output.float(), labels)
+        return segmentation_loss(output.float(), labels, self.loss)
 
     def _iteration(self, engine: Any, batchdata: Batch) -> dict[str, float]:
         batch = batchdata.to(self.state.device)

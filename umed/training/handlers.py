@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def training_handlers(trainer: AlternatingTrainer, workdir: Path, iterations: int, progress: Progress | None) -> None:
-    """Attach the handlers, and load the newest checkpoint of ``workdir`` into the trainer.
+    """Attach :func:`keep_going` and statistics.
 
     Args:
         trainer: not yet run.
@@ -27,29 +27,42 @@ def training_handlers(trainer: AlternatingTrainer, workdir: Path, iterations: in
         iterations: iteration after which to stop, also in the middle of an epoch.
         progress: called with ``"train"``, the iterations done and the iterations in all.
     """
+    keep_going(trainer, workdir, iterations, progress)
+    if not is_first():
+        return
+    StatsHandler(
+        name=__name__, iteration_log=False, output_transform=lambda output: output["generator"], tag_name="loss"
+    ).attach(trainer)
+    if importlib.util.find_spec("tensorboard") is not None:
+        TensorBoardStatsHandler(
+            log_dir=str(workdir / "tensorboard"), epoch_log=False, output_transform=lambda output: output
+        ).attach(trainer)
+
+
+def keep_going(trainer: AlternatingTrainer, workdir: Path, iterations: int, progress: Progress | None) -> None:
+    """Write checkpoints, go on from the newest one in ``workdir``, tell how far it is, and stop in time.
+
+    Args:
+        trainer: not yet run.
+        workdir: folder for checkpoints; made if need be.
+        iterations: iteration after which to stop, also in the middle of an epoch.
+        progress: called with ``"train"``, the iterations done and the iterations in all.
+    """
     workdir.mkdir(parents=True, exist_ok=True)
-    main = is_first()
+    first = is_first()
 
     def stop() -> None:
         if trainer.state.iteration >= iterations:
             trainer.terminate()
 
     def tell() -> None:
-        if progress is not None and main:
+        if progress is not None and first:
             progress("train", trainer.state.iteration, iterations)
 
     trainer.add_event_handler(Events.ITERATION_COMPLETED, tell)
     trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
-    if main:
-        saver = CheckpointSaver(str(workdir), {"trainer": trainer}, save_interval=1, n_saved=1)
-        saver.attach(trainer)
-        StatsHandler(
-            name=__name__, iteration_log=False, output_transform=lambda output: output["generator"], tag_name="loss"
-        ).attach(trainer)
-        if importlib.util.find_spec("tensorboard") is not None:
-            TensorBoardStatsHandler(
-                log_dir=str(workdir / "tensorboard"), epoch_log=False, output_transform=lambda output: output
-            ).attach(trainer)
+    if first:
+        CheckpointSaver(str(workdir), {"trainer": trainer}, save_interval=1, n_saved=1).attach(trainer)
     newest = max(workdir.glob("*.pt"), key=lambda path: path.stat().st_mtime, default=None)
     if newest is not None:
         trainer.load_state_dict(torch.load(newest, map_location=trainer.state.device, weights_only=True))
