@@ -41,34 +41,14 @@ class _Roi:
     contours: list[_Contour]
 
 
-def fill(contours: list[NDArray[np.float64]], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Even-odd fill of closed polygons.
-
-    Args:
-        contours: each ``(n, 2)``, row and column index of its corners, where whole numbers are voxel centres; the last
-            corner is joined to the first.
-        shape: rows and columns of the grid.
-
-    Returns:
-        True where the voxel centre lies inside an odd number of turns.
-
-    >>> square = np.array([[0.5, 0.5], [0.5, 3.5], [2.5, 3.5], [2.5, 0.5]])
-    >>> fill([square], (4, 5)).astype(int)
-    array([[0, 0, 0, 0, 0],
-           [0, 1, 1, 1, 0],
-           [0, 1, 1, 1, 0],
-           [0, 0, 0, 0, 0]])
-    """
-    out = np.zeros(shape, np.bool_)
-    box, inside = _fill_box(contours, shape)
-    out[box] = inside
-    return out
-
-
 def _fill_box(
     contours: list[NDArray[np.float64]], shape: tuple[int, int]
 ) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
-    """As :func:`fill`, within the box around the contours, so that many small ones on a large slice stay cheap."""
+    """Even-odd fill of closed polygons ``(n, 2)`` of row and column, where whole numbers are voxel centres.
+
+    Gives the box around them, so that many small ones on a large slice stay cheap, and True in it where a voxel centre
+    lies inside an odd number of turns.
+    """
     rounded = [np.round(points, _DIGITS) for points in contours]
     every = np.concatenate(rounded)
     first = np.clip(np.floor(every.min(axis=0)), 0, shape).astype(np.int64)
