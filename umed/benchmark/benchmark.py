@@ -15,8 +15,8 @@ from umed.benchmark.grid.estimate import TimeEstimate, words
 from umed.benchmark.grid.grid import load_grid
 from umed.benchmark.grid.jobs import CellJob, PretrainJob, ProtectJob
 from umed.benchmark.results.cells import CLEAN, finite, read_cell
-from umed.benchmark.run_cell import run_cell, run_pretrain, run_price, run_protect
-from umed.benchmark.victims import divisor
+from umed.benchmark.run_job import run_cell, run_pretrain, run_price, run_protect
+from umed.benchmark.victims.build import divisor
 from umed.benchmark.victims.ready import crop_size
 from umed.benchmark.victims.scoring import mean_dsc
 from umed.core.device import pick_device

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from umed.benchmark.countermeasures.interface import Chain
-from umed.benchmark.grid.recipes import default_recipe
-from umed.benchmark.victims import build_victim, divisor
-from umed.benchmark.victims.arrays import load_samples, split_cases, window_of
+from umed.benchmark.grid.case_split import split_cases
+from umed.benchmark.victims.build import build_victim, divisor
+from umed.benchmark.victims.case_tensors import load_samples, window_of
 from umed.benchmark.victims.ready import crop_size, make_ready
 from umed.benchmark.victims.scoring import dsc_table, mean_dsc, predict
+from umed.benchmark.victims.victim_recipe import default_recipe
 from umed.benchmark.victims.victim_training import train_victim
 from umed.core.device import pick_device
 from umed.core.errors import InputError

@@ -6,6 +6,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -127,18 +128,10 @@ def _serve(pipe: Connection, threads: int) -> None:
             task: Any = pipe.recv()  # unpickling imports what the task needs
         except (EOFError, ConnectionError):
             return
-        if first:
-            _limit_torch(threads)
-            first = False
+        if first and (torch := sys.modules.get("torch")) is not None:
+            torch.set_num_threads(threads)
+        first = False
         pipe.send(perform(task))
-
-
-def _limit_torch(threads: int) -> None:
-    import sys
-
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from umed.benchmark.results.cells import NONE, label
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.case_tensors import Samples
 from umed.core.config import parse_number, require
 from umed.core.registry import check_options, resolve
 
@@ -167,18 +167,12 @@ class Chain(Countermeasure):
     @property
     def scale(self) -> float:  # type: ignore[override]
         """Product of the parts' scales."""
-        product = 1.0
-        for part in self.parts:
-            product *= part.scale
-        return product
+        return math.prod((part.scale for part in self.parts), start=1.0)
 
     @property
     def cost(self) -> float:  # type: ignore[override]
         """Product of the parts' costs."""
-        product = 1.0
-        for part in self.parts:
-            product *= part.cost
-        return product
+        return math.prod((part.cost for part in self.parts), start=1.0)
 
     @property
     def seeded(self) -> bool:

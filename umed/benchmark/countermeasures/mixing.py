@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from umed.benchmark.countermeasures.interface import Countermeasure, number, whole
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.case_tensors import Samples
 
 Item = TypeVar("Item")
 

@@ -8,7 +8,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from umed.benchmark.countermeasures.interface import Countermeasure, whole
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.case_tensors import Samples
 
 BLOCKS = 20000
 """Most blocks that the regression looks at; a random choice where there are more."""

@@ -12,7 +12,7 @@ from monai.networks.layers import Conv
 from torch import Tensor, nn
 
 from umed.benchmark.countermeasures.interface import Countermeasure, number, whole
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.case_tensors import Samples
 
 FIRST_RATE = 1.0
 """Nats a latent position in the first stage, as published."""

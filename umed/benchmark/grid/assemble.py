@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from umed.benchmark.countermeasures.interface import Chain, make_countermeasure
+from umed.benchmark.grid.cut_sets import CutSet, common_cases, cut_set, look_at
 from umed.benchmark.grid.grid import BY_DIMENSION, Block, Grid, Step
 from umed.benchmark.grid.jobs import CellJob, PretrainJob, PriceJob, ProtectJob, victim_settings
-from umed.benchmark.grid.recipe import Recipe
-from umed.benchmark.grid.recipes import default_recipe
-from umed.benchmark.grid.sets import CutSet, common_cases, cut_set, look_at
 from umed.benchmark.results.cells import CLEAN, NONE, Spec, digest, label
-from umed.benchmark.victims import EXTERNAL, check_victim, divisor
+from umed.benchmark.victims.build import check_victim, divisor
 from umed.benchmark.victims.ready import crop_size
+from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe, default_recipe
 from umed.core.config import Settings, make_settings, merge
 from umed.core.errors import ConfigError, UmedError
 from umed.data import files

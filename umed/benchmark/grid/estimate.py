@@ -9,9 +9,9 @@ import torch
 
 from umed.benchmark.grid.assemble import cost
 from umed.benchmark.grid.jobs import CellJob
-from umed.benchmark.grid.recipe import Recipe
 from umed.benchmark.results.cells import read_cell
-from umed.benchmark.victims import EXTERNAL, build_victim, make_optimizer
+from umed.benchmark.victims.build import build_victim, make_optimizer
+from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe
 from umed.core.errors import InputError, UmedError
 from umed.training.bilevel import segmentation_loss
 

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from umed.core.errors import ConfigError, did_you_mean
+from umed.core.shipped import shipped_names, shipped_text
 
 Place = tuple[str | int, ...]
 """Keys and indices from the top of a file to a value."""
@@ -48,9 +48,7 @@ class Lines:
 
 def preset_names() -> list[str]:
     """Names of the grids that come with the package."""
-    folder = resources.files("umed.core") / "defaults" / "benchmark"
-    names = (Path(item.name) for item in folder.iterdir() if item.name.endswith(".yaml"))
-    return sorted(name.stem for name in names if name.stem != "victims")
+    return [name for name in shipped_names("benchmark") if name != "victims"]
 
 
 def read_grid_file(name_or_path: str | Path) -> tuple[dict[str, Any], Lines, Path]:
@@ -78,7 +76,7 @@ def read_grid_file(name_or_path: str | Path) -> tuple[dict[str, Any], Lines, Pat
         if str(name_or_path) not in names:
             hint = did_you_mean(str(name_or_path), names)
             raise ConfigError(f"grid: expected a YAML file or one of {', '.join(names)}, got {str(path)!r}.{hint}")
-        text = (resources.files("umed.core") / "defaults" / "benchmark" / f"{path}.yaml").read_text(encoding="utf-8")
+        text = shipped_text(f"benchmark/{path}.yaml")
         path, folder = Path(f"{path}.yaml"), Path.cwd()
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -114,5 +112,4 @@ def _plain(node: yaml.Node, place: Place, lines: Lines) -> Any:
             lines.numbers[here] = item.start_mark.line + 1
             items.append(_plain(item, here, lines))
         return items
-    loader = yaml.SafeLoader("")
-    return loader.construct_object(node, deep=True)
+    return yaml.SafeLoader("").construct_object(node, deep=True)

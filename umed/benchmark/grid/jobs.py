@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from umed.benchmark.grid.recipe import EXTERNAL, Recipe
-from umed.benchmark.grid.sets import CutSet
+from umed.benchmark.grid.cut_sets import CutSet
 from umed.benchmark.results.cells import Spec, digest, slug
+from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe
 from umed.core import registry
 from umed.core.config import Settings
 

@@ -12,7 +12,7 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-from umed.benchmark.grid.recipe import EXTERNAL, Recipe
+from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe
 from umed.core.errors import ConfigError, did_you_mean
 from umed.core.registry import resolve
 

@@ -11,8 +11,8 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from umed.benchmark.countermeasures.interface import Chain
-from umed.benchmark.grid.recipe import Recipe
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.case_tensors import Samples
+from umed.benchmark.victims.victim_recipe import Recipe
 
 SMALLEST = 32
 """Length of at least one side of a crop: instance norm needs more than one voxel after four poolings."""

@@ -49,7 +49,7 @@ def predict(
         device: where the network is.
         window: size that the network was trained on.
         sizes: grid of each answer; where it differs from the image's, the logits are resampled linearly.
-        bfloat16: see :class:`umed.benchmark.grid.recipe.Recipe`.
+        bfloat16: see :class:`umed.benchmark.victims.victim_recipe.Recipe`.
 
     Returns:
         Class of each voxel.

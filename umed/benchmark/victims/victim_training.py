@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from umed.benchmark.countermeasures.interface import Chain, Loss, Moment, Predict
-from umed.benchmark.grid.recipe import Recipe
 from umed.benchmark.results.cells import CHOICES, finite
-from umed.benchmark.victims import make_optimizer
+from umed.benchmark.victims.build import make_optimizer
 from umed.benchmark.victims.ready import Batches, Ready
 from umed.benchmark.victims.schedule import decay, is_flat
 from umed.benchmark.victims.scoring import dsc_table, mean_dsc, mixed_precision, predict
+from umed.benchmark.victims.victim_recipe import Recipe
 from umed.training.bilevel import segmentation_loss
 
 Weights = dict[str, Tensor]

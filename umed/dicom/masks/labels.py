@@ -21,7 +21,7 @@ from umed.dicom.masks.grids import MaskPlane
 from umed.dicom.masks.layers import MOST, Mask
 from umed.dicom.objects import Geometry, Series
 
-_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # NIfTI counts x and y the other way round than DICOM
+RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # NIfTI counts x and y the other way round than DICOM
 
 
 def fits(volume: Volume, series: Series) -> bool:
@@ -233,7 +233,7 @@ def _forms(name: str) -> list[str]:
 def _affine(volume: Volume) -> NDArray[np.float64] | None:
     """Voxel index to LPS millimetres."""
     affine = getattr(volume.header, "affine", None)
-    return None if affine is None or not np.isfinite(affine).all() else np.asarray(_RAS @ affine, np.float64)
+    return None if affine is None or not np.isfinite(affine).all() else np.asarray(RAS @ affine, np.float64)
 
 
 def _grid(volume: Volume) -> tuple[int, int, int]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from umed.core.errors import InputError
 from umed.dicom.masks import grids, layers
+from umed.dicom.masks.attributes import items, text
 from umed.dicom.masks.layers import Mask
 from umed.dicom.objects import Geometry, Series
 
@@ -144,41 +145,41 @@ def references(ds: Any) -> tuple[set[str], set[str], set[str]]:
     images: set[str] = set()
     series: set[str] = set()
     frames: set[str] = set()
-    for frame in _items(ds, "ReferencedFrameOfReferenceSequence"):
-        frames.add(_text(frame, "FrameOfReferenceUID"))
-        for study in _items(frame, "RTReferencedStudySequence"):
-            for item in _items(study, "RTReferencedSeriesSequence"):
-                series.add(_text(item, "SeriesInstanceUID"))
-                images |= {_text(image, "ReferencedSOPInstanceUID") for image in _items(item, "ContourImageSequence")}
-    for roi in _items(ds, "StructureSetROISequence"):
-        frames.add(_text(roi, "ReferencedFrameOfReferenceUID"))
-    for roi in _items(ds, "ROIContourSequence"):
-        for contour in _items(roi, "ContourSequence"):
-            images |= {_text(image, "ReferencedSOPInstanceUID") for image in _items(contour, "ContourImageSequence")}
+    for frame in items(ds, "ReferencedFrameOfReferenceSequence"):
+        frames.add(text(frame, "FrameOfReferenceUID"))
+        for study in items(frame, "RTReferencedStudySequence"):
+            for item in items(study, "RTReferencedSeriesSequence"):
+                series.add(text(item, "SeriesInstanceUID"))
+                images |= {text(image, "ReferencedSOPInstanceUID") for image in items(item, "ContourImageSequence")}
+    for roi in items(ds, "StructureSetROISequence"):
+        frames.add(text(roi, "ReferencedFrameOfReferenceUID"))
+    for roi in items(ds, "ROIContourSequence"):
+        for contour in items(roi, "ContourSequence"):
+            images |= {text(image, "ReferencedSOPInstanceUID") for image in items(contour, "ContourImageSequence")}
     return images - {""}, series - {""}, frames - {""}
 
 
 def _rois(ds: Any, name: str) -> tuple[list[_Roi], list[str]]:
     """Regions with closed contours, EXTERNAL first, then by number; and what was left out."""
-    labels = {_text(item, "ROINumber"): _text(item, "ROIName") for item in _items(ds, "StructureSetROISequence")}
+    labels = {text(item, "ROINumber"): text(item, "ROIName") for item in items(ds, "StructureSetROISequence")}
     kinds = {
-        _text(item, "ReferencedROINumber"): _text(item, "RTROIInterpretedType").upper()
-        for item in _items(ds, "RTROIObservationsSequence")
+        text(item, "ReferencedROINumber"): text(item, "RTROIInterpretedType").upper()
+        for item in items(ds, "RTROIObservationsSequence")
     }
     found: dict[tuple[bool, int, str], _Roi] = {}
     left: dict[str, int] = {}
-    for item in _items(ds, "ROIContourSequence"):
-        number = _text(item, "ReferencedROINumber")
+    for item in items(ds, "ROIContourSequence"):
+        number = text(item, "ReferencedROINumber")
         label = labels.get(number) or f"ROI {number}"
         contours = []
-        for contour in _items(item, "ContourSequence"):
-            kind = _text(contour, "ContourGeometricType").upper()
+        for contour in items(item, "ContourSequence"):
+            kind = text(contour, "ContourGeometricType").upper()
             points = _points(contour, name, label)
             if kind not in CLOSED or len(points) < 3:
                 left[kind or "no type"] = left.get(kind or "no type", 0) + 1
                 continue
-            images = _items(contour, "ContourImageSequence")
-            named = frozenset(_text(image, "ReferencedSOPInstanceUID") for image in images)
+            images = items(contour, "ContourImageSequence")
+            named = frozenset(text(image, "ReferencedSOPInstanceUID") for image in images)
             contours.append(_Contour(points, named - {""}))
         if contours:
             external = kinds.get(number) == "EXTERNAL"
@@ -265,16 +266,7 @@ def _words(contour: _Contour, apart: float, label: str) -> str:
     return f"a contour of {label!r} at x, y, z {box} mm{off}"
 
 
-def _items(ds: Any, keyword: str) -> list[Any]:
-    return list(ds.get(keyword) or [])
-
-
 def _values(value: Any) -> list[Any]:
     if value is None or isinstance(value, str | bytes):
         return [] if not value else [value]
     return list(value) if hasattr(value, "__iter__") else [value]
-
-
-def _text(ds: Any, keyword: str) -> str:
-    value = ds.get(keyword)
-    return "" if value is None else str(value).strip()

@@ -2,8 +2,8 @@
 """DICOM segmentations: BINARY, FRACTIONAL and LABELMAP frames to voxels of their series (PS3.3 A.51, C.8.20, C.8.31).
 
 Every frame is placed by its plane position and orientation, and, where it names its source images, checked against
-them; without a position the reference alone decides. highdicom reads the frames; a file that it refuses, for example
-because some attribute that has nothing to do with the pixels is missing, is read with pydicom.
+them; without a position the reference alone decides. A file of which some attribute is missing that has nothing to do
+with the pixels is read, too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def read(ds: Any, name: str, series: Series, limits: Limits | None = None) -> Ma
     map, PixelPaddingValue, a segment described as background (125040, DCM), and 0 unless another segment has it.
 
     Args:
-        ds: the segmentation with its pixel data. highdicom may change its class, nothing else.
+        ds: the segmentation with its pixel data.
         name: of its file.
         series: image series.
         limits: bounds for its size.

@@ -144,9 +144,14 @@ def _decode(request: Mapping[str, Any], stream: bytes) -> NDArray[Any]:
             values = decoder.as_array(encapsulate([stream]), decoding_plugin=plugin, **options)[0]
             return np.asarray(np.ascontiguousarray(values, values.dtype.newbyteorder("=")))
         except Exception as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            errors.append(printable(lines[-1] if lines else type(error).__name__, 160))
+            errors.append(brief(error))
     raise InputError(f"the pixel data are broken ({'; '.join(errors)})")
+
+
+def brief(error: BaseException) -> str:
+    """Last line of a codec's error."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return printable(lines[-1] if lines else type(error).__name__, 160)
 
 
 class _Helper:

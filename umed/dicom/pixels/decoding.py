@@ -14,8 +14,8 @@ from pydicom.uid import UID
 from umed.core.errors import InputError
 from umed.dicom.objects import Limits
 from umed.dicom.pixels import codecs
+from umed.dicom.pixels.codecs import brief
 from umed.dicom.read import headers, reader
-from umed.dicom.read.archives import printable
 from umed.dicom.read.headers import integer, text
 
 
@@ -145,9 +145,3 @@ def _overlay_bits(dataset: Dataset) -> list[int]:
             if isinstance(value, int):
                 found.append(value)
     return found
-
-
-def brief(error: BaseException) -> str:
-    """Last line of a codec's error."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return printable(lines[-1] if lines else type(error).__name__, 160)

@@ -14,7 +14,8 @@ from pydicom.uid import UID
 from umed.core.errors import InputError
 from umed.dicom.objects import Limits
 from umed.dicom.pixels import codecs
-from umed.dicom.pixels.decoding import brief, decode, expected
+from umed.dicom.pixels.codecs import brief
+from umed.dicom.pixels.decoding import decode, expected
 from umed.dicom.pixels.slices import read_slices
 from umed.dicom.read import reader, stream
 from umed.dicom.read.headers import integer, text

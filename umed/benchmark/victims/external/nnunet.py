@@ -22,13 +22,14 @@ import torch
 
 from umed.benchmark.countermeasures.interface import Chain
 from umed.benchmark.environment import environment
+from umed.benchmark.grid.case_split import class_names
 from umed.benchmark.grid.jobs import CellJob
-from umed.benchmark.grid.recipe import Recipe
 from umed.benchmark.results.cells import Cell, finite
-from umed.benchmark.victims.arrays import class_names, load_samples, window_of
+from umed.benchmark.victims.case_tensors import load_samples, window_of
 from umed.benchmark.victims.external.raw import DATASET, read_answer, write_raw
 from umed.benchmark.victims.ready import Ready, make_ready
 from umed.benchmark.victims.scoring import score
+from umed.benchmark.victims.victim_recipe import Recipe
 from umed.core.config import from_mapping, require
 from umed.core.device import pick_device
 from umed.core.errors import ConfigError, InputError

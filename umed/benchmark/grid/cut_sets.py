@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from umed.benchmark.grid.case_split import Split, labelled_ids, resized_pictures, split_cases, subset_dataset
 from umed.benchmark.grid.grid import DataSource, Grid
 from umed.benchmark.results.cells import digest
-from umed.benchmark.victims.arrays import Split, labelled_ids, resized_pictures, split_cases, subset_dataset
 from umed.core.errors import InputError, UmedError
 from umed.data import files
 from umed.data.layouts import find_dataset

@@ -8,16 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from umed.benchmark.victims.arrays import (
+from umed.benchmark.grid.case_split import (
     Split,
     class_names,
     labelled_ids,
-    load_samples,
     resized_pictures,
     split_cases,
     subset_dataset,
-    window_of,
 )
+from umed.benchmark.victims.case_tensors import load_samples, window_of
 from umed.core.errors import InputError
 from umed.data.phantom import make_phantom
 

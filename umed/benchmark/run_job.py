@@ -18,14 +18,16 @@ from torch import Tensor, nn
 
 from umed.benchmark.countermeasures.interface import Chain, make_countermeasure
 from umed.benchmark.environment import environment
+from umed.benchmark.grid.case_split import class_names, subset_dataset
+from umed.benchmark.grid.cut_sets import CutSet
 from umed.benchmark.grid.jobs import CellJob, PretrainJob, PriceJob, ProtectJob
-from umed.benchmark.grid.recipe import Recipe
-from umed.benchmark.grid.sets import CutSet
 from umed.benchmark.results.cells import Cell, Scores
-from umed.benchmark.victims import EXTERNAL, build_victim, divisor, freeze_encoder, load_pretrained, read_checkpoint
-from umed.benchmark.victims.arrays import Samples, class_names, load_samples, subset_dataset, window_of
+from umed.benchmark.victims.build import build_victim, divisor
+from umed.benchmark.victims.case_tensors import Samples, load_samples, window_of
+from umed.benchmark.victims.pretrained import freeze_encoder, load_pretrained, read_checkpoint
 from umed.benchmark.victims.ready import Ready, crop_size, make_ready
 from umed.benchmark.victims.scoring import Answers, predict, score
+from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe
 from umed.benchmark.victims.victim_training import StepProgress, VictimTraining, train_victim
 from umed.core.device import pick_device
 from umed.core.errors import VerificationError

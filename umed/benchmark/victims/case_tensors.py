@@ -1,24 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets as tensors for victims, and the split that keeps test cases away from everything."""
+"""Cases of a data set as tensors for victims: physical values, nothing normalised."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
+from umed.benchmark.grid.case_split import labelled_ids
 from umed.core.config import CT_WINDOWS
 from umed.core.errors import InputError
 from umed.core.types import Case, Volume
-from umed.data.files import atomic, copy
 from umed.data.formats import read
-from umed.data.layouts import find_dataset, write_index
+from umed.data.layouts import find_dataset
 from umed.data.masks import read_label
 from umed.plan.planning import ct_window
 
@@ -109,77 +106,6 @@ class Samples:
         )
 
 
-@dataclass(frozen=True)
-class Split:
-    """Which case is used for what. The three sets have no case in common.
-
-    Args:
-        train: cases that are published, hence protected, and trained on.
-        validation: cases that choose a checkpoint; published as well, and known in both forms.
-        test: clean cases that judge, never protected.
-    """
-
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-    test: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        together = self.train + self.validation + self.test
-        if len(set(together)) != len(together):
-            raise InputError("benchmark: a case is in two parts of the split. Case ids must be unique.")
-
-
-def split_cases(ids: Sequence[str], *, seed: int = 0, test: float = 0.25, validation: float = 0.1) -> Split:
-    """Split by case; depends on the set of ids and the seed alone.
-
-    Args:
-        ids: unique case ids, at least 4.
-        seed: which split.
-        test: share of all cases that are tested on.
-        validation: share of the other cases that are held back clean to choose a checkpoint.
-
-    Returns:
-        The split; every part has at least one case.
-
-    Raises:
-        InputError: When there are fewer than 4 cases, an id occurs twice, or nothing is left to train on.
-
-    Example:
-        >>> split = split_cases([str(number) for number in range(40)])
-        >>> len(split.train), len(split.validation), len(split.test)
-        (27, 3, 10)
-    """
-    if len(ids) < 4:
-        raise InputError(f"benchmark: expected at least 4 labelled cases to split, got {len(ids)}.")
-    names = sorted(ids)
-    order = [names[k] for k in np.random.default_rng(seed).permutation(len(names))]
-    tests = max(1, round(len(names) * test))
-    checks = max(1, round((len(names) - tests) * validation))
-    if tests + checks >= len(names):
-        raise InputError(
-            f"benchmark: expected cases to train on, got {len(names)} cases with test {test:g} and validation "
-            f"{validation:g}. Lower these shares."
-        )
-    return Split(
-        train=tuple(sorted(order[tests + checks :])),
-        validation=tuple(sorted(order[tests : tests + checks])),
-        test=tuple(sorted(order[:tests])),
-    )
-
-
-def labelled_ids(root: str | Path) -> tuple[str, ...]:
-    """Ids of the cases of a data set that have a label and are not in its own unlabelled test split.
-
-    Args:
-        root: a data set in any layout that umed reads.
-
-    Returns:
-        Their ids, sorted.
-    """
-    dataset = find_dataset(Path(root))
-    return tuple(case.id for case in dataset.cases if case.label is not None and case.id not in dataset.split)
-
-
 def load_samples(root: str | Path, ids: Collection[str] | None = None) -> Samples:
     """Read cases from files: physical values, nothing normalised, clipped or resampled.
 
@@ -250,27 +176,6 @@ def full_scale(image: torch.Tensor, volume: Volume) -> float:
     return float(max(high - low, 1e-12))
 
 
-def class_names(root: str | Path, classes: int) -> tuple[str, ...]:
-    """Names of the foreground classes: from ``dataset.json`` where there is one, else their numbers.
-
-    Args:
-        root: a data set.
-        classes: number of classes, background included.
-
-    Returns:
-        One name a foreground class.
-    """
-    names = {number: str(number) for number in range(1, classes)}
-    index = Path(root) / "dataset.json"
-    if index.is_file():
-        found = json.loads(index.read_text(encoding="utf-8")).get("labels", {})
-        for key, value in found.items() if isinstance(found, dict) else ():
-            number, name = (key, value) if str(key).isdigit() else (value, key)  # Decathlon, nnU-Net
-            if str(number).isdigit() and int(number) in names:
-                names[int(number)] = str(name)
-    return tuple(names.values())
-
-
 def _load(root: Path, case: Case) -> tuple[torch.Tensor, torch.Tensor, Volume]:
     """Read one case: channels of all its files stacked, its label, and its first file without the pixels."""
     assert case.label is not None
@@ -279,77 +184,3 @@ def _load(root: Path, case: Case) -> tuple[torch.Tensor, torch.Tensor, Volume]:
     image = torch.from_numpy(np.ascontiguousarray(np.concatenate(parts).astype(np.float32, copy=False)))
     label = torch.from_numpy(np.ascontiguousarray(read_label(root / case.label, volumes[0])).astype(np.uint8))
     return image, label, replace(volumes[0], stored=volumes[0].stored[:0], header=None)
-
-
-def subset_dataset(root: str | Path, ids: Collection[str], out: str | Path) -> Path:
-    """Make a data set folder that holds some of the cases only, so that nothing else can be protected or learnt from.
-
-    Args:
-        root: a data set in any layout that umed reads.
-        ids: which cases.
-        out: folder to make; files are hard links where the disk allows it, else copies.
-
-    Returns:
-        ``out``, in the same layout.
-
-    Raises:
-        InputError: When a case is missing.
-    """
-    dataset = find_dataset(Path(root))
-    cases = [case for case in dataset.cases if case.id in set(ids)]
-    missing = sorted(set(ids) - {case.id for case in cases})
-    if missing:
-        raise InputError(f"{root}: expected case {missing[0]!r}, found none. Run umed inspect on the folder.")
-    out = Path(out)
-    for path in (path for case in cases for path in (*case.images, case.label) if path is not None):
-        target = out / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
-            _link(dataset.root / path, target)
-    write_index(dataset, set(ids), out)
-    return out
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source.resolve(), target)
-    except FileExistsError:
-        return
-    except OSError:  # another disk, or a file system without links
-        copy(source, target)
-
-
-def resized_pictures(root: str | Path, size: int, out: str | Path, ids: Collection[str] | None = None) -> Path:
-    """Write a copy of a data set of pictures at another size, as PNG pairs: the data that are then protected.
-
-    A victim needs whole pictures to learn a lesion's outline, and whole pictures of 256 x 256 are slow on a CPU.
-
-    Args:
-        root: data set of 2D pictures with one image file a case.
-        size: height and width of the copy.
-        out: folder to make, with ``images`` and ``masks``; what is there already is kept.
-        ids: which cases, ``None`` for all that have a label.
-
-    Returns:
-        ``out``.
-
-    Raises:
-        InputError: When a case is not a flat 8-bit picture with a label.
-    """
-    dataset, out = find_dataset(Path(root)), Path(out)
-    for folder in ("images", "masks"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    wanted = {case.id for case in dataset.cases} if ids is None else set(ids)
-    for case in (case for case in dataset.cases if case.label is not None and case.id in wanted):
-        volume = read(dataset.root / case.images[0])
-        if len(volume.spatial_shape) != 2 or volume.stored.dtype != np.uint8:
-            raise InputError(f"{case.images[0]}: expected an 8-bit picture to resize, got {volume.stored.dtype}.")
-        assert case.label is not None
-        label = read_label(dataset.root / case.label, volume).astype(np.uint8)
-        pictures = (("images", volume.stored, Image.Resampling.BOX), ("masks", label, Image.Resampling.NEAREST))
-        for folder, array, filtering in pictures:
-            target = out / folder / f"{case.id}.png"
-            if not target.exists():
-                with atomic(target) as temporary:
-                    Image.fromarray(array).resize((size, size), filtering).save(temporary, format="PNG")
-    return out
