@@ -111,18 +111,8 @@ def preview(
 ) -> Preview:
     """Check a grid and say what a run would do; nothing is trained, and nothing stays on disk.
 
-    Args:
-        grid: name of a shipped grid, or a YAML file.
-        out: the benchmark's folder; cells that it holds already count as done.
-        data: ``NAME=FOLDER`` for data sets of the grid.
-        generators: ``NAME=DIR|FILE``, trained before, for methods of the grid.
-        changes: laid over the grid.
-        device: ``"auto"`` or a torch device, on the machine that does the work.
-        workers: processes that would share the work.
-        shard: as for :func:`benchmark`.
-
-    Returns:
-        The cells and their estimated times.
+    Arguments as for :func:`benchmark`; cells that ``out`` holds already count as done, and ``workers`` would share the
+    rest.
     """
     _check_shard(shard)
     import tempfile
@@ -204,14 +194,9 @@ def _check_shard(shard: tuple[int, int]) -> None:
 
 
 def make_tasks(jobs: Jobs, shard: tuple[int, int] = (0, 1)) -> list[Task]:
-    """Tasks for what is not done yet, each with those that it needs.
+    """Tasks for what is not done yet of this run's part of cells and prices, each with those that it needs.
 
-    Args:
-        jobs: all of them.
-        shard: this run's part of the cells and of the prices.
-
-    Returns:
-        The tasks, in running order: a protection stands right before the first cell that needs it.
+    In running order: a protection stands right before the first cell that needs it.
     """
     tasks: dict[str, Task] = {}
 

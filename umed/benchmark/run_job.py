@@ -55,17 +55,9 @@ def _once(key: Hashable, make: Callable[[], T]) -> T:
 
 
 def run_protect(job: ProtectJob, progress: Progress | None = None) -> str:
-    """Protect the published cases of a data set, and only those.
+    """Protect the published cases of a data set, and only those; gives the folder.
 
-    Args:
-        job: what to protect and how.
-        progress: called with stage, done, total.
-
-    Returns:
-        The folder.
-
-    Raises:
-        VerificationError: When a case could not be protected, since the victim would then train on fewer cases.
+    Raises VerificationError when a case could not be protected, since the victim would then train on fewer cases.
     """
     with alone(job.folder.with_name(f"{job.folder.name}.lock")):  # shards of one benchmark may meet here
         return _protect(job, progress)
@@ -96,15 +88,7 @@ def _protect(job: ProtectJob, progress: Progress | None) -> str:
 
 
 def run_pretrain(job: PretrainJob, progress: StepProgress | None = None) -> str:
-    """Train a victim on the clean cases of another data set, and keep its weights.
-
-    Args:
-        job: what to train.
-        progress: called with (step, steps, loss).
-
-    Returns:
-        The file.
-    """
+    """Train a victim on the clean cases of another data set, and keep its weights; gives the file."""
     with alone(job.file.with_name(f"{job.file.name}.lock")):
         if not job.done:
             chain = Chain()
@@ -124,15 +108,7 @@ def run_pretrain(job: PretrainJob, progress: StepProgress | None = None) -> str:
 
 
 def run_cell(job: CellJob, progress: StepProgress | None = None) -> str:
-    """Train one victim and judge it on clean test cases.
-
-    Args:
-        job: what to train on, with what, against what.
-        progress: called with (step, steps, loss).
-
-    Returns:
-        The JSON file.
-    """
+    """Train one victim and judge it on clean test cases; gives the JSON file."""
     # Every shard needs the judge of the price, so two may meet there.
     with alone(job.weights.with_suffix(".lock")) if job.keep_weights else nullcontext():
         return _cell(job, progress)
@@ -186,15 +162,7 @@ def _cell(job: CellJob, progress: StepProgress | None) -> str:
 
 
 def run_price(job: PriceJob, progress: Progress | None = None) -> str:
-    """Measure what a protection costs people and authorised users.
-
-    Args:
-        job: which protection, and the clean-trained victim that plays the authorised user.
-        progress: called with stage, done, total.
-
-    Returns:
-        The JSON file.
-    """
+    """Measure what a protection costs people and authorised users; gives the JSON file."""
     from umed.benchmark.price import measure_price
 
     if not job.done:

@@ -278,15 +278,7 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T
 
 
 def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay overrides over a nested mapping; neither is changed.
-
-    Args:
-        base: nested mapping.
-        overrides: nested mapping whose values win; mappings are merged, everything else is replaced.
-
-    Returns:
-        A new mapping.
-    """
+    """Lay overrides over a nested mapping: mappings are merged, everything else is replaced. Neither is changed."""
     merged = dict(base)
     for key, value in overrides.items():
         old = merged.get(key)
@@ -297,13 +289,6 @@ def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, An
 
 def lay(recipe: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Lay overrides over a recipe. The options of a method leave with it when another method is asked for.
-
-    Args:
-        recipe: mapping of settings.
-        overrides: nested mapping whose values win.
-
-    Returns:
-        A new mapping.
 
     >>> lay({"method": "umed", "method_options": {"theta": 0.5}}, {"method": "random"})
     {'method': 'random'}

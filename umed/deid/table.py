@@ -97,11 +97,8 @@ def resolve(action: str, kind: str) -> str:
     """One letter for a combined action, given how strongly the object needs the attribute (PS3.15 Table E.1-1a).
 
     Where the table says X or Z of something that PS3.3 requires there (PresentationCreationDate of a presentation
-    state), an empty or dummy value says as little and keeps the object valid.
-
-    Args:
-        action: such as ``"X/Z/D"``.
-        kind: ``"1"``, ``"2"``, ``"3"``, or ``""`` when it is not known: then the one that is valid in any case.
+    state), an empty or dummy value says as little and keeps the object valid. ``kind`` is the type ``"1"``, ``"2"``,
+    ``"3"``, or ``""`` when it is not known: then the letter is the one that is valid in any case.
 
     >>> resolve("X/Z/D", "3"), resolve("X/Z/D", "2"), resolve("X/D", "2"), resolve("X/Z", ""), resolve("X/Z/U*", "1")
     ('X', 'Z', 'D', 'Z', 'U')

@@ -166,10 +166,8 @@ def spellings(text: str) -> list[str]:
 def identifying(keyword: str, vr: str, found: Iterable[str]) -> set[str]:
     """What of the values of a removed attribute must not stand anywhere else.
 
-    Args:
-        keyword: of the attribute; text about the technique counts for nothing, since its words are everywhere.
-        vr: its VR; PN gives the parts of the name, DA and DT the usual spellings of the date.
-        found: its values.
+    Text about the technique, by its keyword, counts for nothing, since its words are everywhere. PN gives the parts of
+    the name, DA and DT the usual spellings of the date.
 
     >>> identifying("InstitutionName", "LO", ["St. Mary", "CT"]), identifying("StudyDescription", "LO", ["Mary"])
     ({'St. Mary'}, set())

@@ -65,11 +65,7 @@ def _run_here(board: Board, threads: int | None) -> None:
 
 @contextmanager
 def limited(threads: int | None) -> Iterator[None]:
-    """Let torch use so many threads in this process, if it is imported at all.
-
-    Args:
-        threads: ``None`` leaves it as it is.
-    """
+    """Let torch use so many threads in this process, if it is imported at all; ``None`` leaves it as it is."""
     torch = sys.modules.get("torch")
     if torch is None or threads is None:
         yield

@@ -44,12 +44,9 @@ class _Worker:
 
 
 def run_on_processes(board: Board, workers: int, threads: int | None = None) -> None:
-    """Run everything on a board on local processes.
+    """Run everything on a board on local processes, at most one a task.
 
-    Args:
-        board: the tasks.
-        workers: how many processes, at most one a task.
-        threads: of each; the cores divided by the workers if ``None``.
+    ``threads`` are those of each; the cores divided by the workers if ``None``.
     """
     each = threads or max(1, (os.cpu_count() or 1) // workers)
     pool: list[_Worker] = []

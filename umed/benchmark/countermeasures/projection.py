@@ -84,14 +84,9 @@ class OrthogonalProjection(Countermeasure):
 
 
 def split(image: Tensor, patch: int) -> Tensor:
-    """Cut an image whose sides are multiples of ``patch`` into blocks.
+    """Cut an image ``(C, *spatial)``, sides multiples of ``patch``, into blocks ``(blocks, C * patch^dims)``.
 
-    Args:
-        image: ``(C, *spatial)``.
-        patch: side of a block.
-
-    Returns:
-        ``(blocks, C * patch^dims)``, channels first, then the pixels.
+    Channels come first, then the pixels.
     """
     dims = image.ndim - 1
     shape = [part for size in image.shape[1:] for part in (size // patch, patch)]
@@ -101,16 +96,7 @@ def split(image: Tensor, patch: int) -> Tensor:
 
 
 def join(rows: Tensor, shape: tuple[int, ...], patch: int) -> Tensor:
-    """Put the blocks of :func:`split` together again.
-
-    Args:
-        rows: ``(blocks, C * patch^dims)``.
-        shape: of the image.
-        patch: side of a block.
-
-    Returns:
-        The image of that shape.
-    """
+    """Put the blocks of :func:`split` together again to an image of that shape ``(C, *spatial)``."""
     dims = len(shape) - 1
     cut = rows.reshape(*(size // patch for size in shape[1:]), shape[0], *[patch] * dims)
     order = [dims, *(axis for k in range(dims) for axis in (k, dims + 1 + k))]
@@ -127,13 +113,8 @@ def centred(rows: Tensor, channels: int) -> tuple[Tensor, Tensor]:
 def separating(x: Tensor, y: Tensor, classes: int) -> Tensor:
     """Directions in which a multinomial logistic regression with balanced classes tells the rows' classes.
 
-    Args:
-        x: ``(N, D)`` float64.
-        y: ``(N)`` int64.
-        classes: number of classes; those without a row are left out.
-
-    Returns:
-        ``(D, present classes)`` weights whose rows sum to 0; none without at least two classes.
+    Rows ``(N, D)`` float64 and classes ``(N)`` int64; classes without a row are left out. Gives ``(D, present
+    classes)`` weights whose rows sum to 0; none without at least two classes.
     """
     present = torch.bincount(y, minlength=classes).nonzero()[:, 0]
     if len(present) < 2:

@@ -107,15 +107,7 @@ def _product(block: Block) -> Iterator[tuple[str, str, str, str, int]]:
 def check_grid(grid: Grid, device: str = "auto") -> Checked:
     """Make sure that everything in a grid exists and fits, without training or writing anything.
 
-    Args:
-        grid: as read.
-        device: ``"auto"`` or a torch device, on the machine that trains.
-
-    Returns:
-        The grid with what was looked up.
-
-    Raises:
-        ConfigError: when something does not; it names the line.
+    ``device`` is that of the machine that trains. What does not fit is a ConfigError that names the line.
     """
     chains = _check_countermeasures(grid)
     _add_mixing_controls(grid, chains)
@@ -249,16 +241,7 @@ def _changes(grid: Grid, data: str, dims: int, changes: dict[str, Any]) -> dict[
 
 
 def assemble(checked: Checked, out: Path, device: str) -> Jobs:
-    """Make the data sets ready below the benchmark's folder, and all jobs.
-
-    Args:
-        checked: the grid.
-        out: the benchmark's folder.
-        device: ``"auto"`` or a torch device, on the machine that trains.
-
-    Returns:
-        The jobs.
-    """
+    """Make the data sets ready below the benchmark's folder, and all jobs, for the machine that trains."""
     grid = checked.grid
     names = {name for name in checked.facts} | {
         recipe.pretrained.data for recipe in checked.recipes.values() if recipe.pretrained and recipe.pretrained.data

@@ -78,14 +78,7 @@ def split_cases(ids: Sequence[str], *, seed: int = 0, test: float = 0.25, valida
 
 
 def labelled_ids(root: str | Path) -> tuple[str, ...]:
-    """Ids of the cases of a data set that have a label and are not in its own unlabelled test split.
-
-    Args:
-        root: a data set in any layout that umed reads.
-
-    Returns:
-        Their ids, sorted.
-    """
+    """Sorted ids of the cases that have a label and are not in the data set's own unlabelled test split."""
     dataset = find_dataset(Path(root))
     return tuple(case.id for case in dataset.cases if case.label is not None and case.id not in dataset.split)
 
@@ -93,12 +86,7 @@ def labelled_ids(root: str | Path) -> tuple[str, ...]:
 def class_names(root: str | Path, classes: int) -> tuple[str, ...]:
     """Names of the foreground classes: from ``dataset.json`` where there is one, else their numbers.
 
-    Args:
-        root: a data set.
-        classes: number of classes, background included.
-
-    Returns:
-        One name a foreground class.
+    ``classes`` counts the background, too.
     """
     names = {number: str(number) for number in range(1, classes)}
     index = Path(root) / "dataset.json"
@@ -114,16 +102,8 @@ def class_names(root: str | Path, classes: int) -> tuple[str, ...]:
 def subset_dataset(root: str | Path, ids: Collection[str], out: str | Path) -> Path:
     """Make a data set folder that holds some of the cases only, so that nothing else can be protected or learnt from.
 
-    Args:
-        root: a data set in any layout that umed reads.
-        ids: which cases.
-        out: folder to make; files are hard links where the disk allows it, else copies.
-
-    Returns:
-        ``out``, in the same layout.
-
-    Raises:
-        InputError: When a case is missing.
+    It has the same layout; files are hard links where the disk allows it, else copies. InputError when a case is
+    missing.
     """
     dataset = find_dataset(Path(root))
     cases = [case for case in dataset.cases if case.id in set(ids)]

@@ -139,10 +139,7 @@ class Grid:
     def error(self, axis: str, name: str, message: str) -> ConfigError:
         """An error that names the line of an entry.
 
-        Args:
-            axis: one of :data:`AXES`, or a key of the grid with ``""`` as the name.
-            name: label of the entry.
-            message: what is wrong.
+        ``axis`` is one of :data:`AXES`, or a key of the grid with ``""`` as the name.
         """
         return self.lines.error(self.places.get((axis, name), (axis,)), message)
 

@@ -35,12 +35,7 @@ class Lines:
         return self.name
 
     def error(self, place: Place, message: str) -> ConfigError:
-        """An error that names the line and the dotted place.
-
-        Args:
-            place: of the value that is wrong.
-            message: what is wrong with it.
-        """
+        """An error that names the line and the dotted place of a value, and what is wrong with it."""
         dotted = ".".join(str(part) for part in place if not isinstance(part, int))
         lead = f"{dotted}: " if dotted and not message.startswith(f"{dotted}:") else ""
         return ConfigError(f"{self.at(place)}: {lead}{message}")
@@ -52,16 +47,9 @@ def preset_names() -> list[str]:
 
 
 def read_grid_file(name_or_path: str | Path) -> tuple[dict[str, Any], Lines, Path]:
-    """Read a grid.
+    """Content of a shipped grid or a YAML file, its lines, and the folder that relative paths in it start from.
 
-    Args:
-        name_or_path: name of a shipped grid, or a YAML file.
-
-    Returns:
-        Its content, its lines, and the folder that relative paths in it start from.
-
-    Raises:
-        ConfigError: when there is no such file, or it is no YAML mapping, or a key occurs twice.
+    ConfigError when there is no such file, or it is no YAML mapping, or a key occurs twice.
     """
     path = Path(name_or_path)
     if path.suffix.lower() in (".yaml", ".yml"):

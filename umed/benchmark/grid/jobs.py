@@ -192,16 +192,7 @@ class PriceJob:
 
 
 def victim_settings(recipe: Recipe, pretrained: PretrainJob | None, checkpoint_sha256: str | None) -> dict[str, Any]:
-    """What decides a victim: its recipe, and the data or the file that its weights come from.
-
-    Args:
-        recipe: of the victim.
-        pretrained: its first training.
-        checkpoint_sha256: hash of a checkpoint file.
-
-    Returns:
-        Plain values.
-    """
+    """What decides a victim: its recipe, and the data or the hash of the file that its weights come from."""
     content = asdict(recipe)
     if recipe.net in EXTERNAL:  # where it is installed, and on how many threads it runs, decides no figure
         content["options"] = {key: value for key, value in recipe.options.items() if key not in ("python", "threads")}

@@ -56,15 +56,7 @@ class Samples:
     def map(
         self, image: Callable[[torch.Tensor, float], torch.Tensor], label: Callable[[torch.Tensor], torch.Tensor]
     ) -> Samples:
-        """Change every image and label; the labels of before stay as truths.
-
-        Args:
-            image: of an image and its full scale.
-            label: of a label.
-
-        Returns:
-            New cases.
-        """
+        """Change every image, given with its full scale, and every label; the labels of before stay as truths."""
         images = tuple(image(one, scale) for one, scale in zip(self.images, self.scales, strict=True))
         truths = self.labels if self.truths is None else self.truths
         return replace(self, images=images, labels=tuple(map(label, self.labels)), truths=truths)
@@ -78,17 +70,7 @@ class Samples:
         return replace(self, images=images, scales=(high - low,) * len(images))
 
     def pick(self, ids: Collection[str]) -> Samples:
-        """Keep some of the cases, in the order of this record.
-
-        Args:
-            ids: which ones; all must be there.
-
-        Returns:
-            Those cases.
-
-        Raises:
-            InputError: When one is missing.
-        """
+        """Keep some of the cases, in the order of this record; InputError when one is missing."""
         missing = sorted(set(ids) - set(self.ids))
         if missing:
             raise InputError(f"benchmark: expected case {missing[0]!r} among {len(self.ids)} cases, but it is missing.")
@@ -142,15 +124,10 @@ def load_samples(root: str | Path, ids: Collection[str] | None = None) -> Sample
 
 
 def window_of(samples: Samples) -> tuple[float, float] | None:
-    """The CT window of what is labelled. Every set of a comparison must be clipped to the same one.
+    """The CT window in HU of what is labelled, ``None`` for what is no CT.
 
-    Air and metal would make up most of a CT image's spread; no segmentation pipeline feeds them to its network.
-
-    Args:
-        samples: cases that a thief may know; never test cases.
-
-    Returns:
-        Lower and upper end in HU; ``None`` for what is no CT.
+    Cases are those that a thief may know, never test cases; every set of a comparison must be clipped to the same
+    window. Air and metal would make up most of a CT image's spread; no segmentation pipeline feeds them to its network.
     """
     if min(float(image.min()) for image in samples.images) >= AIR:
         return None
@@ -162,12 +139,7 @@ def window_of(samples: Samples) -> tuple[float, float] | None:
 def full_scale(image: torch.Tensor, volume: Volume) -> float:
     """What epsilon is a share of: the scale of the type for pictures, else the image's percentiles 0.5 to 99.5.
 
-    Args:
-        image: ``(C, *spatial)`` in physical units.
-        volume: where it came from.
-
-    Returns:
-        The width of the scale in physical units; the plan of ``umed protect`` has it the same way.
+    In physical units, as the image ``(C, *spatial)``; the plan of ``umed protect`` has it the same way.
     """
     if volume.unit == "px" and volume.encoding.is_integer:
         low, high = volume.encoding.stored_limits

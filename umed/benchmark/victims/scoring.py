@@ -82,15 +82,9 @@ def predict(
 
 
 def dsc_table(answers: Sequence[Tensor], truths: Sequence[Tensor], classes: int) -> Table:
-    """Dice similarity coefficient of each case and foreground class.
+    """Dice similarity coefficient ``2 |A & T| / (|A| + |T|)`` in [0, 1] of each case and foreground class.
 
-    Args:
-        answers: class of each voxel.
-        truths: the same, true.
-        classes: background included.
-
-    Returns:
-        ``2 |A & T| / (|A| + |T|)`` in [0, 1]; ``None`` where a case has no such class.
+    ``None`` where a case has no such class; the background counts among ``classes``.
     """
     rows: list[tuple[float | None, ...]] = []
     for answer, truth in zip(answers, truths, strict=True):
@@ -116,19 +110,11 @@ def mean_dsc(table: Table) -> float | None:
 
 
 def score(answers: Sequence[Tensor], ready: Ready, step: int, tolerance: float) -> Scores:
-    """All figures of one checkpoint.
+    """All figures of one checkpoint's answers on clean test cases.
 
-    Surfaces and their distances are those of :mod:`monai.metrics`. A class that was not found at all has no
-    Hausdorff distance (``None``) and a surface dice of 0.
-
-    Args:
-        answers: of the checkpoint.
-        ready: clean test cases.
-        step: of the checkpoint.
-        tolerance: of the normalized surface dice (Nikolov et al., arXiv 1809.04430), in the unit of the spacings.
-
-    Returns:
-        The scores.
+    Surfaces and their distances are those of :mod:`monai.metrics`. A class that was not found at all has no Hausdorff
+    distance (``None``) and a surface dice of 0. The tolerance of the normalized surface dice (Nikolov et al., arXiv
+    1809.04430) is in the unit of the spacings.
     """
     hd95: list[tuple[float | None, ...]] = []
     nsd: list[tuple[float | None, ...]] = []

@@ -53,14 +53,10 @@ def write_mask(series: Series, mask: Mask, folder: Path) -> list[str]:
 
 
 def nifti_affine(series: Series) -> NDArray[np.float64] | None:
-    """Where a NIfTI volume of column, row and slice lies that has the voxels of a series.
+    """Where a NIfTI volume of column, row and slice lies that has the voxels of a series: to RAS mm, ``(4, 4)``.
 
-    Args:
-        series: image series.
-
-    Returns:
-        Voxel index to RAS millimetres, ``(4, 4)``; ``None`` where there is none: pictures without positions, slices
-        that are missing, doubled or turned, more pixels along a side than NIfTI can count.
+    ``None`` where there is none: pictures without positions, slices that are missing, doubled or turned, more pixels
+    along a side than NIfTI can count.
     """
     geometry = series.geometry
     if geometry is None or max(geometry.shape) > _MOST_SIDE:

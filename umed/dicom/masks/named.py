@@ -66,13 +66,7 @@ class NamedMask:
 
 
 def listed(folder: Path, work: Path, limits: Limits) -> list[Label]:
-    """Files of a folder and below that are images by their ending but not DICOM.
-
-    Args:
-        folder: to look into.
-        work: where zips may be unpacked.
-        limits: bounds.
-    """
+    """Files of a folder and below that are images by their ending but not DICOM; zips may be unpacked in ``work``."""
     found, _ = reader.find(folder, work, limits)
     return [
         Label(path, name)
@@ -82,14 +76,9 @@ def listed(folder: Path, work: Path, limits: Limits) -> list[Label]:
 
 
 def match(found: list[Label], root: Path, images: list[Series], into: NamedMask, limits: Limits) -> None:
-    """Match label files to series and read them.
+    """Match label files to series and read them; masks, failures and problems go into ``into``.
 
-    Args:
-        found: from :func:`listed`.
-        root: of the images; its name stands for series that lie in it directly.
-        images: all image series.
-        into: takes masks, failures and problems.
-        limits: bounds.
+    The name of the images' ``root`` stands for series that lie in it directly.
     """
     keys = _keys(root, images, limits) if found else []
     pictures: dict[tuple[tuple[str, ...], str], tuple[list[Series], list[Label]]] = {}

@@ -73,23 +73,12 @@ def _fill_box(
 
 
 def read(ds: Any, name: str, series: Series) -> Mask:
-    """Voxels of all regions of interest of a structure set on one series.
+    """Voxels of all regions of interest of a structure set on one series with a geometry.
 
     Classes are numbered 1, 2, ... by ROI number, EXTERNAL ones (the outline of the body) first, so that they do not
-    hide the others.
-
-    Args:
-        ds: the structure set.
-        name: of its file.
-        series: image series with a geometry.
-
-    Returns:
-        The mask; its notes say what was left out.
-
-    Raises:
-        InputError: if it holds no closed contour, or broken coordinates.
-        GeometryError: if a contour lies off every slice by more than half a step, is not parallel to the slices, or
-            none touches a voxel; but a contour that refers only to images outside the series is left out with a note.
+    hide the others. Notes say what was left out. InputError if it holds no closed contour, or broken coordinates;
+    GeometryError if a contour lies off every slice by more than half a step, is not parallel to the slices, or none
+    touches a voxel; but a contour that refers only to images outside the series is left out with a note.
     """
     geometry = series.geometry
     if geometry is None:
@@ -137,11 +126,7 @@ def _planes(
 
 
 def references(ds: Any) -> tuple[set[str], set[str], set[str]]:
-    """Images, series and frames of reference that a structure set names, as sets of UIDs.
-
-    Args:
-        ds: the structure set.
-    """
+    """Images, series and frames of reference that a structure set names, as sets of UIDs."""
     images: set[str] = set()
     series: set[str] = set()
     frames: set[str] = set()

@@ -26,21 +26,10 @@ def read(ds: Any, name: str, series: Series, limits: Limits | None = None) -> Ma
     """Voxels of all segments of a segmentation on one series.
 
     Classes are the segment numbers, or 1, 2, ... where one of them does not fit in int16. Background is, in a label
-    map, PixelPaddingValue, a segment described as background (125040, DCM), and 0 unless another segment has it.
-
-    Args:
-        ds: the segmentation with its pixel data.
-        name: of its file.
-        series: image series.
-        limits: bounds for its size.
-
-    Returns:
-        The mask; its notes say what was left out.
-
-    Raises:
-        InputError: if the file is broken or a frame cannot be decoded.
-        GeometryError: if a frame lies on another grid, or on another slice than the image that it refers to; but a
-            frame that refers only to images outside the series is left out with a note.
+    map, PixelPaddingValue, a segment described as background (125040, DCM), and 0 unless another segment has it. Notes
+    say what was left out. InputError if the file is broken or a frame cannot be decoded; GeometryError if a frame lies
+    on another grid, or on another slice than the image that it refers to; but a frame that refers only to images
+    outside the series is left out with a note.
     """
     limits = limits or Limits()
     labels, background = seg_file.segments(ds, name)

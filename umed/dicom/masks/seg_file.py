@@ -42,12 +42,7 @@ class Frame:
 def segments(ds: Any, name: str) -> tuple[dict[int, str], set[int]]:
     """Label of each segment, and the stored values of a label map that are background (PS3.3 C.8.20.4).
 
-    Args:
-        ds: the segmentation.
-        name: of its file.
-
-    Raises:
-        InputError: if it describes no segment, or one twice.
+    InputError if it describes no segment, or one twice.
     """
     labels: dict[int, str] = {}
     background: set[int] = set()
@@ -74,15 +69,7 @@ def is_labelmap(ds: Any) -> bool:
 
 
 def threshold(ds: Any, name: str) -> float:
-    """Smallest stored value of a binary or fractional frame that is foreground.
-
-    Args:
-        ds: the segmentation.
-        name: of its file.
-
-    Raises:
-        InputError: for an unknown SegmentationType.
-    """
+    """Smallest stored value of a binary or fractional frame that is foreground; InputError for another type."""
     kind = text(ds, "SegmentationType")
     if kind == "FRACTIONAL":
         return max(HALF * float(ds.get("MaximumFractionalValue") or 255), 0.5)
@@ -92,15 +79,7 @@ def threshold(ds: Any, name: str) -> float:
 
 
 def frames(ds: Any, name: str) -> list[Frame]:
-    """Frames in file order.
-
-    Args:
-        ds: the segmentation.
-        name: of its file.
-
-    Raises:
-        InputError: if the functional groups are not one a frame, or say no segment.
-    """
+    """Frames in file order; InputError if the functional groups are not one a frame, or say no segment."""
     count = int(ds.get("NumberOfFrames") or 1)
     groups = items(ds, "PerFrameFunctionalGroupsSequence")
     shared = next(iter(items(ds, "SharedFunctionalGroupsSequence")), None)
@@ -142,11 +121,7 @@ def frames(ds: Any, name: str) -> list[Frame]:
 
 
 def references(ds: Any) -> tuple[set[str], set[str], set[str]]:
-    """Images, series and frames of reference that a segmentation names, as sets of UIDs.
-
-    Args:
-        ds: the segmentation.
-    """
+    """Images, series and frames of reference that a segmentation names, as sets of UIDs."""
     images: set[str] = set()
     series: set[str] = set()
     for item in items(ds, "ReferencedSeriesSequence"):
@@ -160,14 +135,9 @@ def references(ds: Any) -> tuple[set[str], set[str], set[str]]:
 
 
 def reader(ds: Any, name: str) -> Callable[[int], NDArray[np.integer[Any]]]:
-    """A function that gives the stored values of a frame, ``(rows, columns)``.
+    """A function that gives the stored values ``(rows, columns)`` of a frame by its index from 0.
 
-    Args:
-        ds: the segmentation with pixel data.
-        name: of its file.
-
-    Returns:
-        Takes the frame's index from 0; raises :class:`InputError` if that frame is broken.
+    It raises :class:`InputError` if that frame is broken.
     """
 
     def get(index: int) -> NDArray[np.integer[Any]]:
@@ -185,14 +155,9 @@ def reader(ds: Any, name: str) -> Callable[[int], NDArray[np.integer[Any]]]:
 
 
 def stored_frame(ds: Any, index: int) -> NDArray[np.integer[Any]]:
-    """Stored values of a frame; bits need not start on a byte (PS3.5 8.1.1 and annex D), which pydicom 3.0 gets wrong.
+    """Stored values of a frame; bits need not start on a byte (PS3.5 8.1.1, annex D), which pydicom 3.0 gets wrong.
 
-    Args:
-        ds: the segmentation with pixel data.
-        index: from 0.
-
-    Raises:
-        ValueError: if the pixel data is shorter than the frames.
+    ValueError if the pixel data is shorter than the frames.
     """
     rows, columns, bits = int(ds.Rows), int(ds.Columns), int(ds.BitsAllocated)
     syntax = ds.file_meta.TransferSyntaxUID

@@ -76,11 +76,7 @@ def _decode(dataset: Dataset, limits: Limits, frame: int | None, drop_high_bits:
 def expected(dataset: Dataset) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type of the stored values that the header announces.
 
-    Args:
-        dataset: the header, with pixel data.
-
-    Raises:
-        InputError: if there are none, or the header contradicts itself or is not supported.
+    InputError if there are none, or the header contradicts itself or is not supported.
     """
     if "PixelData" not in dataset:
         floating = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset

@@ -80,14 +80,9 @@ class NnUNetOptions:
 
 
 def check_external(recipe: Recipe, spatial_dims: int) -> None:
-    """Make sure that nnU-Net can be started with these options.
+    """Make sure that nnU-Net can be started with the options of a recipe, which are :class:`NnUNetOptions`.
 
-    Args:
-        recipe: its ``options`` are :class:`NnUNetOptions`.
-        spatial_dims: of the data.
-
-    Raises:
-        ConfigError: when an option is unknown, or there is no nnU-Net.
+    ConfigError when an option is unknown, or there is no nnU-Net.
     """
     options = from_mapping(NnUNetOptions, recipe.options, "nnunet")
     if spatial_dims == 2 and options.configuration == "3d_fullres":
@@ -109,16 +104,10 @@ def _missing(interpreter: str) -> str:
 
 
 def run_external(job: CellJob) -> str:
-    """Convert, plan, train, predict and score; the work folder is removed when the cell is written.
+    """Convert, plan, train, predict and score; gives the JSON file, with which the work folder is removed.
 
-    Args:
-        job: the cell; it has no countermeasures, which would not reach nnU-Net's own pipeline.
-
-    Returns:
-        The JSON file.
-
-    Raises:
-        InputError: when a step fails; it names the log.
+    The cell has no countermeasures, which would not reach nnU-Net's own pipeline. InputError when a step fails; it
+    names the log.
     """
     if job.done:
         return str(job.file)
