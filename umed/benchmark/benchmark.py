@@ -12,7 +12,7 @@ from typing import Any
 
 from umed.benchmark.grid.assemble import Checked, Jobs, assemble, check_grid
 from umed.benchmark.grid.estimate import TimeEstimate, words
-from umed.benchmark.grid.grid import load_grid
+from umed.benchmark.grid.grid_reading import load_grid
 from umed.benchmark.grid.jobs import CellJob, PretrainJob, ProtectJob
 from umed.benchmark.results.cells import CLEAN, finite, read_cell
 from umed.benchmark.run_job import run_cell, run_pretrain, run_price, run_protect

@@ -22,13 +22,12 @@ from umed.benchmark.grid.case_split import class_names, subset_dataset
 from umed.benchmark.grid.cut_sets import CutSet
 from umed.benchmark.grid.jobs import CellJob, PretrainJob, PriceJob, ProtectJob
 from umed.benchmark.results.cells import Cell, Scores
-from umed.benchmark.victims.build import build_victim, divisor
 from umed.benchmark.victims.case_tensors import Samples, load_samples, window_of
 from umed.benchmark.victims.pretrained import freeze_encoder, load_pretrained, read_checkpoint
-from umed.benchmark.victims.ready import Ready, crop_size, make_ready
+from umed.benchmark.victims.ready import Ready, make_ready
 from umed.benchmark.victims.scoring import Answers, predict, score
 from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe
-from umed.benchmark.victims.victim_training import StepProgress, VictimTraining, train_victim
+from umed.benchmark.victims.victim_training import StepProgress, VictimTraining, fresh_victim, train_victim
 from umed.core.device import pick_device
 from umed.core.errors import VerificationError
 from umed.core.types import Progress
@@ -93,7 +92,7 @@ def run_pretrain(job: PretrainJob, progress: StepProgress | None = None) -> str:
         if not job.done:
             chain = Chain()
             cases = make_ready(_clean(job.data).pick(job.data.split.train), chain)
-            network, step = _build(job.recipe, cases, chain, job.seed)
+            network, _, step = fresh_victim(job.recipe, cases, job.seed)
             train_victim(
                 network,
                 cases,
@@ -124,12 +123,13 @@ def _cell(job: CellJob, progress: StepProgress | None) -> str:
     begin = time.perf_counter()
     chain = Chain([make_countermeasure(name, options) for name, options in job.steps])
     train, validation, test = _cases(job, chain)
-    network, step = _build(job.recipe, train, chain, job.spec.seed)
+    recipe = _scaled(job.recipe, chain.scale)
+    network, _, step = fresh_victim(recipe, train, job.spec.seed)
     frozen, notes = _pretrain(network, job)
     training = train_victim(
         network,
         train,
-        recipe=_scaled(job.recipe, chain.scale),
+        recipe=recipe,
         validation=validation,
         chain=chain,
         divisor=step,
@@ -163,7 +163,7 @@ def _cell(job: CellJob, progress: StepProgress | None) -> str:
 
 def run_price(job: PriceJob, progress: Progress | None = None) -> str:
     """Measure what a protection costs people and authorised users; gives the JSON file."""
-    from umed.benchmark.price import measure_price
+    from umed.benchmark.price.measure import measure_price
 
     if not job.done:
         predictor = None if job.judge is None else _predictor(job.judge)
@@ -233,18 +233,6 @@ def _cases(job: CellJob, chain: Chain) -> tuple[Ready, dict[str, Ready], Ready]:
     return _once(key, make)
 
 
-def _build(recipe: Recipe, cases: Ready, chain: Chain, seed: int) -> tuple[nn.Module, int]:
-    """A fresh network whose weights depend on the seed alone, and the divisor of its crops."""
-    dims, channels = cases.images[0].ndim - 1, len(cases.images[0])
-    recipe = _scaled(recipe, chain.scale)
-    step = divisor(recipe)
-    patch = crop_size([image.shape[1:] for image in cases.images], recipe.patch, step)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = build_victim(recipe, spatial_dims=dims, in_channels=channels, classes=cases.classes, patch=patch)
-    return network, step
-
-
 def _pretrain(network: nn.Module, job: CellJob) -> tuple[list[nn.Module], tuple[str, ...]]:
     """Load pretrained weights; gives what stays frozen, and what to say about it."""
     wanted = job.recipe.pretrained
@@ -312,11 +300,10 @@ def _predictor(job: CellJob) -> Callable[[Tensor], Tensor]:
     clean, clipped = _originals(job.data)
     chain = Chain()
     ready = make_ready(clean.pick(job.data.split.train), chain)
-    network, step = _build(job.recipe, ready, chain, job.spec.seed)
+    network, window, _ = fresh_victim(job.recipe, ready, job.spec.seed)
     network.load_state_dict(torch.load(job.weights, map_location="cpu", weights_only=True))
     device = pick_device(job.device)
     network.to(device)
-    window = crop_size([image.shape[1:] for image in ready.images], job.recipe.patch, step)
 
     def segment(image: Tensor) -> Tensor:
         label = torch.zeros(image.shape[1:], dtype=torch.uint8)

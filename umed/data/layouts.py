@@ -225,7 +225,7 @@ def _stem(name: str) -> str:
     return name[: len(name) - len(formats.ending(Path(name)))]
 
 
-def _load_index(root: Path) -> dict[str, Any] | None:
+def load_index(root: Path) -> dict[str, Any] | None:
     """``dataset.json`` of a data set, ``None`` where there is none."""
     path = root / INDEX
     if not path.is_file():
@@ -258,7 +258,7 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _decathlon(root: Path) -> Dataset | None:
-    index = _load_index(root)
+    index = load_index(root)
     if index is None or not isinstance(index.get("training"), list):
         return None
     found = _Collector(root, "decathlon")
@@ -286,7 +286,7 @@ def _decathlon(root: Path) -> Dataset | None:
 
 
 def _nnunet(root: Path) -> Dataset | None:
-    index = _load_index(root)
+    index = load_index(root)
     if index is None or not isinstance(index.get("channel_names"), dict) or not (root / "imagesTr").is_dir():
         return None
     if "dataset" in index:

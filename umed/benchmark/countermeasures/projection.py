@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
@@ -48,9 +50,8 @@ class OrthogonalProjection(Countermeasure):
         blocks, classes = [], []
         for image, label, scale in zip(published.images, published.labels, published.scales, strict=True):
             whole_blocks = [size // self.patch * self.patch for size in label.shape]
-            window = tuple(slice(0, size) for size in whole_blocks)
-            rows, _ = centred(split(image[tuple([slice(None), *window])] / max(scale, 1e-12), self.patch), len(image))
-            marks = split(label[window][None], self.patch).long()
+            rows, _ = centred(split(cut(image, whole_blocks) / max(scale, 1e-12), self.patch), len(image))
+            marks = split(cut(label[None], whole_blocks), self.patch).long()
             blocks.append(rows)
             classes.append(functional.one_hot(marks, published.classes).sum(1).argmax(1))
         x, y = torch.cat(blocks).double(), torch.cat(classes)
@@ -73,14 +74,24 @@ class OrthogonalProjection(Countermeasure):
         """Project every block; edges are repeated where the last block is not full."""
         if self.basis is None or not self.basis.shape[1]:
             return image
-        full = image
-        for axis, size in enumerate(image.shape[1:], start=1):
-            want = -(-size // self.patch) * self.patch
-            full = full.index_select(axis, torch.arange(want).clamp(max=size - 1))
+        full = extend(image, [-(-size // self.patch) * self.patch for size in image.shape[1:]], 1)
         rows, mean = centred(split(full, self.patch), len(image))
         rows = rows - (rows @ self.basis) @ self.basis.T
         done = join((rows.reshape(len(rows), len(image), -1) + mean).flatten(1), tuple(full.shape), self.patch)
-        return done[tuple([slice(None), *(slice(0, size) for size in image.shape[1:])])].contiguous()
+        return cut(done, image.shape[1:])
+
+
+def extend(array: Tensor, size: Sequence[int], first: int) -> Tensor:
+    """Repeat the far edges of the axes from ``first`` on until the size is reached."""
+    for axis, want in enumerate(size, start=first):
+        if array.shape[axis] < want:
+            array = array.index_select(axis, torch.arange(want).clamp(max=array.shape[axis] - 1))
+    return array
+
+
+def cut(array: Tensor, size: Sequence[int]) -> Tensor:
+    """The first ``size`` values along the axes after the first one."""
+    return array[tuple([slice(None), *(slice(0, n) for n in size)])].contiguous()
 
 
 def split(image: Tensor, patch: int) -> Tensor:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from PIL import Image
 from umed.core.errors import InputError
 from umed.data.files import atomic, copy
 from umed.data.formats import read
-from umed.data.layouts import find_dataset, write_index
+from umed.data.layouts import find_dataset, load_index, write_index
 from umed.data.masks import read_label
 
 
@@ -89,13 +88,11 @@ def class_names(root: str | Path, classes: int) -> tuple[str, ...]:
     ``classes`` counts the background, too.
     """
     names = {number: str(number) for number in range(1, classes)}
-    index = Path(root) / "dataset.json"
-    if index.is_file():
-        found = json.loads(index.read_text(encoding="utf-8")).get("labels", {})
-        for key, value in found.items() if isinstance(found, dict) else ():
-            number, name = (key, value) if str(key).isdigit() else (value, key)  # Decathlon, nnU-Net
-            if str(number).isdigit() and int(number) in names:
-                names[int(number)] = str(name)
+    found = (load_index(Path(root)) or {}).get("labels", {})
+    for key, value in found.items() if isinstance(found, dict) else ():
+        number, name = (key, value) if str(key).isdigit() else (value, key)  # Decathlon, nnU-Net
+        if str(number).isdigit() and int(number) in names:
+            names[int(number)] = str(name)
     return tuple(names.values())
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from umed.benchmark.grid.grid import DataSource, Grid
 from umed.benchmark.results.cells import digest
 from umed.core.errors import InputError, UmedError
 from umed.data import files
-from umed.data.layouts import find_dataset
+from umed.data.layouts import find_dataset, load_index
 from umed.data.phantom import make_phantom
 from umed.plan.facts import Facts, gather
 
@@ -161,8 +160,7 @@ def _contents(root: Path, ids: tuple[str, ...]) -> dict[str, list[str]]:
 
 def _index(root: Path) -> dict[str, Any]:
     """What ``dataset.json`` says that a plan depends on: modality and classes."""
-    path = root / "dataset.json"
-    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    content = load_index(root) or {}
     return {key: content[key] for key in INDEX if key in content}
 
 
