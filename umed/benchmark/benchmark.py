@@ -111,8 +111,18 @@ def preview(
 ) -> Preview:
     """Check a grid and say what a run would do; nothing is trained, and nothing stays on disk.
 
-    Arguments as for :func:`benchmark`; cells that ``out`` holds already count as done, and ``workers`` would share the
-    rest.
+    Args:
+        grid: name of a shipped grid, or a YAML file.
+        out: the benchmark's folder; cells that it holds already count as done.
+        data: ``NAME=FOLDER`` for data sets of the grid.
+        generators: ``NAME=DIR|FILE``, trained before, for methods of the grid.
+        changes: laid over the grid.
+        device: ``"auto"`` or a torch device, on the machine that does the work.
+        workers: processes that would share the work.
+        shard: as for :func:`benchmark`.
+
+    Returns:
+        The cells and their estimated times.
     """
     _check_shard(shard)
     import tempfile
@@ -121,7 +131,7 @@ def preview(
     checked = check_grid(load_grid(grid, data=data, generators=generators, changes=changes), device)
     out = Path(out)
     with tempfile.TemporaryDirectory(prefix="umed-benchmark-") as scratch:
-        jobs = assemble(checked, Path(scratch), device).below(out)
+        jobs = assemble(checked, out, device, Path(scratch))
     estimate = _estimate(checked, jobs, where)
     mine = jobs.cells[shard[0] :: shard[1]]
     rows = tuple((job.spec.title, estimate.cell(job)) for job in mine)

@@ -53,14 +53,10 @@ def execute(
 
         run_on_processes(board, workers, threads)
     else:
-        _run_here(board, threads)
+        with limited(threads):
+            while (task := board.take()) is not None:
+                board.finish(perform(task))
     return board.outcomes()
-
-
-def _run_here(board: Board, threads: int | None) -> None:
-    with limited(threads):
-        while (task := board.take()) is not None:
-            board.finish(perform(task))
 
 
 @contextmanager

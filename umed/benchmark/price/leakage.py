@@ -55,7 +55,9 @@ def leakage(pairs: Sequence[Pair], seed: int = 0) -> dict[str, float | None]:
     names = ("oracle", "blind", "blind_original", "blind_auc", "blind_auc_original")
     if len(used) < 4:
         return dict.fromkeys(names)
-    oracle = [overlap(_closed(pair.changed), pair.roi) for pair in used]
+    # Small holes are filled, where a perturbation happened to be 0.
+    closed = [ndimage.binary_fill_holes(ndimage.binary_closing(pair.changed)) for pair in used]
+    oracle = [overlap(mask, pair.roi) for mask, pair in zip(closed, used, strict=True)]
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(used))
     found: dict[str, float | None] = {"oracle": round(float(np.mean(oracle)), 4)}
@@ -79,11 +81,6 @@ def leakage(pairs: Sequence[Pair], seed: int = 0) -> dict[str, float | None]:
 def sign_cut(ranks: NDArray[np.float64], sign: int, cut: float) -> NDArray[np.bool_]:
     """Pixels above a threshold, or below it."""
     return ranks > cut if sign > 0 else ranks < cut
-
-
-def _closed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Small holes filled, where a perturbation happened to be 0."""
-    return np.asarray(ndimage.binary_fill_holes(ndimage.binary_closing(mask)), dtype=bool)
 
 
 def _pixel_auc(ranks: NDArray[np.float64], roi: NDArray[np.bool_], rng: np.random.Generator) -> float:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,17 +76,11 @@ class Samples:
         if missing:
             raise InputError(f"benchmark: expected case {missing[0]!r} among {len(self.ids)} cases, but it is missing.")
         rows = [row for row, name in enumerate(self.ids) if name in ids]
-        truths = None if self.truths is None else tuple(self.truths[row] for row in rows)
-        images, labels = (tuple(items[row] for row in rows) for items in (self.images, self.labels))
-        return replace(
-            self,
-            ids=tuple(self.ids[row] for row in rows),
-            images=images,
-            labels=labels,
-            truths=truths,
-            scales=tuple(self.scales[row] for row in rows),
-            spacings=tuple(self.spacings[row] for row in rows),
-        )
+        kept: dict[str, Any] = {}
+        for name in ("ids", "images", "labels", "truths", "scales", "spacings"):
+            items = getattr(self, name)
+            kept[name] = None if items is None else tuple(items[row] for row in rows)
+        return replace(self, **kept)
 
 
 def load_samples(root: str | Path, ids: Collection[str] | None = None) -> Samples:

@@ -119,14 +119,10 @@ def score(answers: Sequence[Tensor], ready: Ready, step: int, tolerance: float) 
     hd95: list[tuple[float | None, ...]] = []
     nsd: list[tuple[float | None, ...]] = []
     for answer, truth, spacing in zip(answers, ready.truths, ready.spacings, strict=True):
-        found = [_surface(answer == k, truth == k, spacing, tolerance) for k in _labels(ready)]
+        found = [_surface(answer == k, truth == k, spacing, tolerance) for k in range(1, ready.classes)]
         hd95.append(tuple(one[0] for one in found))
         nsd.append(tuple(one[1] for one in found))
     return Scores(step, dsc_table(answers, ready.truths, ready.classes), tuple(hd95), tuple(nsd))
-
-
-def _labels(ready: Ready) -> range:
-    return range(1, ready.classes)
 
 
 def _surface(

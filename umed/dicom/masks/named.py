@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from umed.core.errors import GeometryError, InputError
 from umed.data import formats
@@ -18,8 +19,7 @@ from umed.dicom.read import reader
 _HINT = "Name it by series id (see umed inspect), SeriesInstanceUID, series folder or PatientID."
 
 
-@dataclass(frozen=True)
-class Label:
+class Label(NamedTuple):
     """A file that may be a label.
 
     Args:
@@ -96,8 +96,7 @@ def match(found: list[Label], root: Path, images: list[Series], into: NamedMask,
         try:
             if len(series) != 1:
                 raise InputError(f"{name}: expected the name of just one series, got that of {len(series)}. {_HINT}")
-            files_of = [(one.path, one.name) for one in members]
-            mask = labels.read_pictures(files_of, name, series[0])
+            mask = labels.read_pictures(members, name, series[0])
             into.add(series[0], replace(mask, files=tuple(one.path for one in members)))
         except InputError as error:
             into.lose(name, series, error)
