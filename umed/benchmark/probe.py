@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from umed.benchmark.countermeasures.interface import Chain
-from umed.benchmark.grid.recipes import default_recipe
-from umed.benchmark.victims import build_victim, divisor
-from umed.benchmark.victims.arrays import load_samples, split_cases, window_of
-from umed.benchmark.victims.ready import crop_size, make_ready
+from umed.benchmark.grid.case_split import split_cases
+from umed.benchmark.victims.case_tensors import load_samples, window_of
+from umed.benchmark.victims.ready import make_ready
 from umed.benchmark.victims.scoring import dsc_table, mean_dsc, predict
-from umed.benchmark.victims.victim_training import train_victim
+from umed.benchmark.victims.victim_recipe import default_recipe
+from umed.benchmark.victims.victim_training import fresh_victim, train_victim
 from umed.core.device import pick_device
 from umed.core.errors import InputError
 from umed.core.types import Progress
@@ -112,12 +111,7 @@ def probe(
     for stage, root in (("probe on originals", input), ("probe on protected", output)):
         source = clean.pick(published) if root is input else load_samples(output, published).clip(clipped)
         train = make_ready(replace(source, classes=clean.classes), chain)
-        step = divisor(recipe)
-        window = crop_size([image.shape[1:] for image in train.images], recipe.patch, step)
-        channels = len(train.images[0])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = build_victim(recipe, spatial_dims=dims, in_channels=channels, classes=clean.classes, patch=window)
+        network, window, step = fresh_victim(recipe, train, seed)
 
         def report(done: int, total: int, _loss: float, stage: str = stage) -> None:
             if progress is not None:
