@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 import umed
+from tests.documented_commands import blocks, complaints, in_shell
+from umed.cli.main import main
 
 ROOT = Path(umed.__file__).resolve().parents[1]
 HISTORY = {"experiments.md"}
@@ -74,3 +78,83 @@ def test_the_errors_of_the_documentation() -> None:
     assert umed.errors.UmedError is UmedError
     with pytest.raises(umed.errors.ConfigError, match="epsilon"):
         umed.plan("nowhere", overrides={"epsilon": 2})
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_every_command_of_a_page_exists(path: Path) -> None:
+    folder = path.parents[1] if path.parts[-3:-1] == ("monai_bundle", "docs") else ROOT
+    assert complaints(path.read_text(encoding="utf-8"), folder) == []
+
+
+def test_pages_hold_commands() -> None:
+    """That nothing is wrong says nothing where nothing is found: what is found is counted."""
+    found = [block for path in PAGES for _, block in blocks(path.read_text(encoding="utf-8"))]
+    for start, least in (("umed ", 40), ("python ", 8), ("make ", 4), ("python -m monai.bundle", 8), ("import ", 3)):
+        assert sum(line.strip().startswith(start) for block in found for line in block.splitlines()) >= least, start
+
+
+@pytest.mark.parametrize(
+    ("page", "complaint"),
+    [
+        ("\n    umed protct IN OUT\n", "umed protct: no such command"),
+        ("\n    umed protect IN OUT --epsilom 4/255\n", "umed protect --epsilom: no such option"),
+        ("\n    umed plan IN   # then: umed protect IN OUT --nothing\n", "umed protect --nothing: no such option"),
+        ("\n    umed plan IN --recipe gpus\n", "umed plan --recipe gpus: no such name"),
+        ("\n    umed benchmark slow --out DIR\n", "umed benchmark slow: no such grid"),
+        ("as `umed verify IN OUT --keyfile KEY` does", "umed verify --keyfile: no such option"),
+        ("\n    python benchmarks/degradation.py --data D\n", "benchmarks/degradation.py: no such file"),
+        ("\n    python benchmarks/speed.py --nothing 3\n", "benchmarks/speed.py --nothing: no such option"),
+        ("```\nmake portect\n```\n", "make portect: no such target"),
+        ("\n    make protect DTA=IN\n", "make DTA=: no such variable"),
+        ("\n    pip install 'umed[dicon]'\n", "umed[dicon]: no such extra"),
+        ("\n    bash configs/nothing.sh\n", "configs/nothing.sh: no such file"),
+        (
+            "\n    python -m monai.bundle run protct --config_file monai_bundle/configs/protect.yaml\n",
+            "monai.bundle run protct: no such id in monai_bundle/configs/protect.yaml",
+        ),
+        (
+            "\n    python -m monai.bundle run verify \\\n    --config_file monai_bundle/configs/dicom.yaml --x 1\n",
+            "monai.bundle run verify --x: no such key",
+        ),
+        ("\n    python -m monai.bundle run --config_file nothing.yaml\n", "nothing.yaml: no such file"),
+        ("```python\nfrom umed import Protctd\n```\n", "from umed import Protctd: no such name"),
+        ("```python\nimport umed\numed.protec(1)\n```\n", "umed.protec: no such name"),
+        ("```python\nimport umed\numed.plan(1, recpe=0)\n```\n", "plan(recpe=): no such argument"),
+        ('```python\nrun(["umed", "report", "--nothing"])\n```\n', "umed report --nothing: no such option"),
+    ],
+)
+def test_a_wrong_command_is_found(page: str, complaint: str) -> None:
+    assert complaints(page, ROOT) == [complaint]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_files_that_a_page_names_exist(path: Path) -> None:
+    """Also outside of links: ``umed/core/registry.py``, ``tests/execution``; what umed writes is no file of ours."""
+    text = path.read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:benchmarks|configs|docs|monai_bundle|notebooks|tests|umed)/[\w./-]*)`", text))
+    written = {name for name in named if re.match(r"umed/[\w.-]*(json|html)$|umed/generators/?$|umed/$", name)}
+    gone = {"benchmarks/degradation.py"} if path.name == "results.md" else set()
+    assert [name for name in sorted(named - written - gone) if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(ROOT / "configs").iterdir(),
+        *(ROOT / "umed" / "core" / "defaults").rglob("*.yaml"),
+        ROOT / "docs/results/main.yaml",
+    ],
+    ids=page_name,
+)
+def test_commands_in_the_comments_of_a_file_exist(path: Path) -> None:
+    indented = re.findall(r"^#  +(.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert in_shell("\n".join(indented), ROOT) == []
+
+
+def test_the_main_table_as_a_grid(
+    phantom: Path, pictures: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", f"hippocampus={phantom}", "--data", f"isic={pictures(8)}"]
+    assert main(["benchmark", str(ROOT / "docs" / "results" / "main.yaml"), *data, "--dry-run", "--json"]) == 0
+    cells = {row["cell"] for row in json.loads(capsys.readouterr().out)["cells"]}
+    assert len(cells) == 74 and "hippocampus: umed, plain_dynunet steps=800, none, seed 0" in cells
