@@ -178,6 +178,13 @@ def test_a_drawn_way_follows_the_imports(number: int) -> None:
         assert CHAIN.index(part(last)) <= CHAIN.index(part(first)), f"{nodes[start]} --> {nodes[goal]}"
 
 
+def test_an_arrow_against_the_imports_would_be_found() -> None:
+    assert reaches("umed.protect.run", "umed.plan.budget")
+    assert not reaches("umed.plan.budget", "umed.protect.run")
+    assert not reaches("umed.data.formats", "umed.plan.budget")
+    assert arrows_of("  a -->|1 of two| b --> c") == [("a", "b"), ("b", "c")]
+
+
 def chain_for_people() -> str:
     """The chain as CONTRIBUTING.md shows it."""
     half = CHAIN.index("networks")
