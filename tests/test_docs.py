@@ -12,12 +12,13 @@ from urllib.parse import unquote
 import pytest
 
 import umed
-from tests.documented_commands import blocks, complaints, in_shell
+from tests.documented_commands import blocks, complaints, in_python, in_shell
 from umed.cli.main import main
 
 ROOT = Path(umed.__file__).resolve().parents[1]
 HISTORY = {"experiments.md"}
 """The lab book: what was run then, with the commands of then. It is not rewritten when commands change."""
+KINDS = ("code", "markdown")
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -149,6 +150,13 @@ def test_files_that_a_page_names_exist(path: Path) -> None:
 def test_commands_in_the_comments_of_a_file_exist(path: Path) -> None:
     indented = re.findall(r"^#  +(.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     assert in_shell("\n".join(indented), ROOT) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=page_name)
+def test_imports_and_commands_of_a_notebook_exist(path: Path) -> None:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code, words = ("\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == kind) for kind in KINDS)
+    assert in_python(code) == [] and complaints(words, ROOT) == []
 
 
 def test_the_main_table_as_a_grid(
