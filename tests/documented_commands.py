@@ -20,15 +20,15 @@ from types import ModuleType
 import yaml
 
 import umed
-from umed.benchmark.grid.grid_file import preset_names
 from umed.cli.main import main
-from umed.core.config import recipe_names
 from umed.core.registry import METHODS
 
 ROOT = Path(umed.__file__).resolve().parents[1]
 NOT_OURS = {"dask_cuda", "dask_jobqueue"}
 """Packages that a page tells the reader to install and that the tests do without."""
-NAMES = {"--recipe": recipe_names, "--method": lambda: list(METHODS)}
+DEFAULTS = ROOT / "umed" / "core" / "defaults"
+GRIDS = {path.stem for path in (DEFAULTS / "benchmark").glob("*.yaml")} - {"victims"}
+NAMES = {"--recipe": {path.stem for path in (DEFAULTS / "recipes").glob("*.yaml")}, "--method": set(METHODS)}
 MONAI_WORDS = {"config_file", "meta_file", "logging_file", "runner_id"}
 
 
@@ -125,9 +125,9 @@ def umed_command(words: list[str]) -> list[str]:
     given = [word.split("=")[0] for word in rest if word.startswith("--")]
     found = [f"umed {command} {name}: no such option" for name in given if name not in options]
     for option, value in zip(rest, rest[1:], strict=False):
-        if option in NAMES and re.fullmatch(r"[a-z_]+", value) and value not in NAMES[option]():
+        if option in NAMES and re.fullmatch(r"[a-z_]+", value) and value not in NAMES[option]:
             found.append(f"umed {command} {option} {value}: no such name")
-    if command == "benchmark" and rest and re.fullmatch(r"[a-z]+", rest[0]) and rest[0] not in preset_names():
+    if command == "benchmark" and rest and re.fullmatch(r"[a-z]+", rest[0]) and rest[0] not in GRIDS:
         found.append(f"umed benchmark {rest[0]}: no such grid")
     return found
 
