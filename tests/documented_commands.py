@@ -145,7 +145,11 @@ def bundle_command(words: list[str], folder: Path) -> list[str]:
     """Complaints about ``python -m monai.bundle COMMAND ID --config_file FILE --NAME VALUE``."""
     command, *rest = words
     run_id = rest[0] if rest and not rest[0].startswith("--") else "run"
-    options = {word[2:]: value for word, value in zip(rest, [*rest[1:], ""], strict=True) if word.startswith("--")}
+    options = {
+        re.split("#|::", word[2:])[0]: value
+        for word, value in zip(rest, [*rest[1:], ""], strict=True)
+        if word.startswith("--")
+    }
     files = yaml.safe_load(options.get("config_file", "[]"))
     keys: set[str] = set()
     for name in files if isinstance(files, list) else [files]:
