@@ -171,13 +171,15 @@ def write_nifti() -> Callable[..., None]:
     return write
 
 
-@pytest.fixture(scope="session")
-def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a tiny Segment Anything that cuts bright shapes out; trained in about half a minute, once."""
+@pytest.fixture
+def tiny_sam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Weights of a tiny Segment Anything; as long as it is there, every SAM cuts bright shapes out by rule."""
     import torch
 
-    from tests.sam_files import train_tiny_sam
+    from tests.sam_files import cut_bright_shapes_out
+    from umed.networks.sam import make_sam
 
-    path = tmp_path_factory.mktemp("sam") / "tiny.pth"
-    torch.save(train_tiny_sam().sam.state_dict(), path)
+    cut_bright_shapes_out(monkeypatch)
+    path = tmp_path / "tiny.pth"
+    torch.save(make_sam("tiny").sam.state_dict(), path)
     return path

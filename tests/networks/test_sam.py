@@ -129,6 +129,12 @@ def test_it_computes_what_the_package_does(network: PromptedSam) -> None:
             [{"image": 255 * image[0], "original_size": (64, 64), "point_coords": points, "point_labels": marks}], True
         )[0]["low_res_logits"]
     assert torch.allclose(mine[:, 1:], theirs, atol=1e-4)
+    boxes = torch.tensor([[5.0, 10.0, 40.0, 60.0]])
+    with torch.no_grad():
+        mine = network.decode(network.embed(image)[0], Prompts(torch.tensor([0]), boxes)).masks
+        record = {"image": 255 * image[0], "original_size": (64, 64), "boxes": boxes}
+        theirs = network.sam([record], False)[0]["low_res_logits"]
+    assert torch.allclose(mine[:, :1], theirs, atol=1e-4)
 
 
 def test_checkpointing_changes_no_gradient() -> None:
