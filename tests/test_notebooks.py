@@ -61,7 +61,8 @@ def test_runs(
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
     assert re.findall(r"^(\w+) = ", first.source, re.MULTILINE) == list(smaller)
     first.source = "\n".join(f"{key} = {value!r}" for key, value in smaller.items())
-    shell = InteractiveShell()
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
     shell.display_formatter.active_types = shell.display_formatter.format_types  # pictures too, as a kernel has it
     said, pictures = "", 0
     for cell in notebook.cells:
