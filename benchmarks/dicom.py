@@ -160,7 +160,7 @@ def measure_speed(scratch: Path, slices: int, side: int, times: int, umed: bool)
 MEMORY = """
 import ctypes, gc, sys
 from pathlib import Path
-from umed.release.run import anonymize
+from umed.release.anonymize import anonymize
 source, masks, key, out, small = sys.argv[1:6]
 
 def status(name):

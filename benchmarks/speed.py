@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from tables import markdown, provenance
 
+from umed.cases.file_source import FileSource
 from umed.core.config import make_settings
 from umed.data.layouts import find_dataset
 from umed.data.phantom import make_phantom
@@ -34,7 +35,7 @@ from umed.plan.limits import make_limits
 from umed.plan.planning import Plan, make_plan
 from umed.plan.regions import plan_regions
 from umed.protect.run import protect
-from umed.training.file_samples import FileSamples
+from umed.training.samples import CaseSamples
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 clock = time.perf_counter
@@ -117,7 +118,7 @@ def measure_plain(scratch: Path, cases: int, size: tuple[int, int, int]) -> list
 MEMORY = """
 import ctypes, gc, sys
 from pathlib import Path
-from umed.protect import protect
+from umed import protect
 root, small, generators, out = sys.argv[1:5]
 
 def status(name):
@@ -164,7 +165,7 @@ def measure_bilevel(scratch: Path, iterations: int) -> list[list[str]]:
     settings = make_settings(overrides={"training": {"iterations": iterations}})
     plan = make_plan(gather(root), settings)
     method = UMed(**plan.method_options)
-    trainer = method.make_trainer(FileSamples(root, plan), plan)
+    trainer = method.make_trainer(CaseSamples(FileSource(root), plan), plan)
     batch = trainer.loader.batches[0].to(trainer.state.device)
     arguments = (batch.image, batch.labels, batch.contour, batch.interior, batch.origins)
     surrogates = range(len(trainer.surrogates))

@@ -154,7 +154,7 @@ def measure_training(encoder: str, batch: int) -> list[list[str]]:
 
 PROTECT = """
 import resource, sys, time
-from umed.protect import protect
+from umed import protect
 root, warm, generators, out = sys.argv[1:5]
 protect(warm, out + "-warm", method="unseg", generators=generators, report=False)  # imports, thread pools
 begin = time.perf_counter()

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from umed.propose import answers
-from umed.propose.asking import Answer
+from umed.propose import image_loop
+from umed.propose.segment_anything import Answer
 
 
 def fill_boxes(monkeypatch: pytest.MonkeyPatch, nothing_at: int) -> None:
@@ -24,4 +24,4 @@ def fill_boxes(monkeypatch: pytest.MonkeyPatch, nothing_at: int) -> None:
             found.append(Answer(mask, 0.9))
         return found
 
-    monkeypatch.setattr(answers, "ask", answer)
+    monkeypatch.setattr(image_loop, "ask", answer)

@@ -15,7 +15,7 @@ import umed
 
 ROOT = Path(umed.__file__).parent
 CHAIN = """
-core data dicom deid plan cases execution networks training methods report release protect propose benchmark monai cli
+core data dicom deid plan cases execution networks training methods report protect release propose benchmark monai cli
 """.split()
 LEFT_OF_TORCH = CHAIN[: CHAIN.index("networks")]
 MODULES = sorted(

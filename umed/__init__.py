@@ -16,16 +16,16 @@ from umed.core.version import __version__
 if TYPE_CHECKING:
     from umed.monai.transforms import Protect as Protect
     from umed.monai.transforms import Protectd as Protectd
-    from umed.plan.planning import inspect as inspect
-    from umed.plan.planning import plan as plan
+    from umed.protect.preview import inspect as inspect
+    from umed.protect.preview import plan as plan
     from umed.protect.run import protect as protect
     from umed.protect.verify import verify as verify
 
 _PUBLIC = {
     "protect": "umed.protect.run",
     "verify": "umed.protect.verify",
-    "plan": "umed.plan.planning",
-    "inspect": "umed.plan.planning",
+    "plan": "umed.protect.preview",
+    "inspect": "umed.protect.preview",
     "Protect": "umed.monai.transforms",
     "Protectd": "umed.monai.transforms",
 }

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from tests.cases.test_spans import CT, Memory, make_series
 from umed.cases import spans as module
+from umed.cases.span_units import any_channel, make_volume, open_unit
 from umed.cases.spans import spans
-from umed.cases.units import any_channel, make_volume, open_unit
 from umed.core.errors import BudgetError
 from umed.core.types import Encoding
 from umed.plan.planning import Plan
@@ -41,7 +41,7 @@ def together(found, part):
     for unit in found:
         whole = np.zeros(unit.regions.shape, bool)
         whole[unit.regions.box] = getattr(unit.regions, part)
-        kept.append(whole[unit.inner])
+        kept.append(whole[unit.kept])
     return np.concatenate(kept)
 
 
@@ -65,7 +65,7 @@ def test_all_spans_together_have_the_regions_of_the_whole(seed, count, between, 
     whole = plan_regions(labels, make_volume(series, values, encodings[0]), plan)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PIXELS_AT_ONCE", 8 * ROWS * COLUMNS)
-        found = units(series, plan, values, labels)
+        found, kept = units(series, plan, values, labels), [span.kept for span in spans(series, plan)]
     assert len(found) >= count / 8
     for part in ("contour", "interior"):
         expected = np.zeros(whole.shape, bool)
@@ -74,8 +74,8 @@ def test_all_spans_together_have_the_regions_of_the_whole(seed, count, between, 
     support = np.concatenate([one.kept_support() for one in found])
     assert np.array_equal(support, together(found, "contour") | together(found, "interior"))
     assert [one.touched for one in found] == [bool(one.kept_support().any()) for one in found]
-    for one in found:  # what is written comes from these very values
-        assert np.array_equal(one.volume.stored[one.inner], values[slice(*one.span.kept)])
+    for one, place in zip(found, kept, strict=True):  # what is written comes from these very values
+        assert np.array_equal(one.volumes[0].stored[one.kept], values[slice(*place)])
 
 
 def test_padding_and_broken_slices_are_never_in_the_support():
@@ -102,8 +102,9 @@ def test_every_span_has_the_bound_of_its_own_encoding():
     slopes = [0.5, 0.5, 2.0, 1.0]
     series = make_series([Encoding("<i2", slope, 0.0, 16) for slope in slopes])
     values, labels = np.full((4, ROWS, COLUMNS), 100, np.int16), np.ones((4, ROWS, COLUMNS), np.int16)
-    found = units(series, Plan(spatial_dims=2, slice_axis=0, epsilon=4 / 255), values, labels)
-    assert [(one.span.kept, one.budget.bound_stored) for one in found] == [((0, 2), 12), ((2, 3), 3), ((3, 4), 6)]
+    plan = Plan(spatial_dims=2, slice_axis=0, epsilon=4 / 255)
+    found = zip(units(series, plan, values, labels), spans(series, plan), strict=True)
+    assert [(span.kept, one.limits[0].bound_stored) for one, span in found] == [((0, 2), 12), ((2, 3), 3), ((3, 4), 6)]
     coarse = make_series([Encoding("<i2", 50.0, 0.0, 16)])
     with pytest.raises(BudgetError, match="Use epsilon >="):
         units(coarse, Plan(spatial_dims=2, slice_axis=0, epsilon=4 / 255), values[:1], labels[:1])
@@ -116,8 +117,8 @@ def test_neighbours_are_seen_in_the_encoding_of_the_kept_slices():
     values[15] = 32000  # more than the first half can hold
     labels = np.ones(values.shape, np.int16)
     first, second = units(make_series(encodings), Plan(spatial_dims=3, radius=3), values, labels)
-    assert (first.volume.stored[:15] == 180).all() and (first.volume.stored[15] == 32767).all()
-    assert (second.volume.stored[:15] == 50).all() and (second.volume.stored[15] == 32000).all()
+    assert (first.volumes[0].stored[:15] == 180).all() and (first.volumes[0].stored[15] == 32767).all()
+    assert (second.volumes[0].stored[:15] == 50).all() and (second.volumes[0].stored[15] == 32000).all()
 
 
 def test_colour_counts_as_one_pixel():
@@ -128,4 +129,4 @@ def test_colour_counts_as_one_pixel():
     series = make_series([Encoding("|u1", 1.0, 0.0, 8)], samples=3, placed=False)
     values, labels = np.full((1, ROWS, COLUMNS, 3), 9, np.uint8), np.ones((1, ROWS, COLUMNS), np.int16)
     [found] = units(series, Plan(spatial_dims=2, slice_axis=0), values, labels, span_range="dtype")
-    assert found.volume.channels_last and found.kept_support().shape == (1, ROWS, COLUMNS)
+    assert found.volumes[0].channels_last and found.kept_support().shape == (1, ROWS, COLUMNS)

@@ -13,8 +13,9 @@ import pytest
 from umed.core import registry
 from umed.core.config import CT_WINDOWS, Settings, make_settings
 from umed.core.errors import ConfigError, InputError
-from umed.plan.facts import Facts, gather, inspect
-from umed.plan.planning import Plan, make_plan, plan
+from umed.plan.facts import Facts, gather
+from umed.plan.planning import Plan, make_plan
+from umed.protect.preview import inspect, plan
 
 MR = Facts(name="mr", layout="decathlon", modality=("MRI",), shape=(35, 51, 35), spacing=(1.0, 1.0, 1.0), classes=3)
 

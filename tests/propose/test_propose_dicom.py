@@ -25,8 +25,8 @@ from umed.data.files import sha256
 from umed.dicom.masks import series_masks
 from umed.dicom.read.scan import scan
 from umed.networks.sam import make_sam
-from umed.propose import answers
-from umed.propose.asking import Answer
+from umed.propose import image_loop
+from umed.propose.segment_anything import Answer
 from umed.protect.manifest import read_manifest
 from umed.protect.verify import verify
 from umed.release.anonymize import anonymize
@@ -317,7 +317,7 @@ def test_a_grid_passes_over_slices_that_cannot_be_read(
         mask[1:4, 5:9] = True
         return [Answer(mask, 0.9)]
 
-    monkeypatch.setattr(answers, "ask_everywhere", everywhere)
+    monkeypatch.setattr(image_loop, "ask_everywhere", everywhere)
     assert main(command(root, out, "grid", random_sam)) == 0
     assert "proposed: series_0001: 1 of 6 slices cannot be read" in capsys.readouterr().out
     expected = np.zeros(SHAPE, np.int16)

@@ -23,7 +23,7 @@ from umed.core.errors import InputError
 from umed.data.files import sha256
 from umed.data.layouts import find_dataset
 from umed.networks.sam import make_sam
-from umed.propose import file_cases
+from umed.propose import file_images
 from umed.propose.proposal_folder import STAGE
 from umed.propose.propose_masks import propose_masks
 from umed.protect.manifest import read_manifest
@@ -205,14 +205,14 @@ def test_a_bad_image_stops_no_other_and_leaves_nothing_behind(
     (root / "images" / "b.png").write_bytes(b"no picture")
     (root / "images" / "x.webp").write_bytes(b"other")
     (root / "LICENSE").write_text("CC0")
-    real = file_cases.write_label
+    real = file_images.write_label
 
     def fails(volume: Any, labels: Any, path: Path) -> None:
         real(volume, labels, path)
         if path.stem.endswith("c"):
             raise RuntimeError(f"struck while {path} was half there")
 
-    monkeypatch.setattr(file_cases, "write_label", fails)
+    monkeypatch.setattr(file_images, "write_label", fails)
     empty = {"box": [5, 6, 63, 30]}
     prompts = {"a": [BOX, empty], "b": [BOX], "c": [BOX], "d": [empty]}
     assert main(command(root, out, prompts, random_sam, "--json")) == 3

@@ -25,7 +25,7 @@ from umed.protect.result import Result
 from umed.protect.run import protect
 from umed.protect.verify import verify
 
-module = importlib.import_module("umed.protect.loop")
+module = importlib.import_module("umed.cases.file_source")
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -133,9 +133,9 @@ def test_checksums_are_those_of_the_bytes_that_were_read(
         before = {hashlib.sha256(content).hexdigest() for content in tree(root).values()}
         original = module.plan_regions
 
-        def replaced(labels: Any, volume: Any, plan: Any, regions: Any = original) -> Any:
+        def replaced(labels: Any, volume: Any, plan: Any, margin: int, regions: Any = original) -> Any:
             volume.source.write_bytes(volume.source.read_bytes() + b"later")
-            return regions(labels, volume, plan)
+            return regions(labels, volume, plan, margin)
 
         monkeypatch.setattr(module, "plan_regions", replaced)
         protect(root, tmp_path / f"out{number}", method="random", report=False)

@@ -17,14 +17,15 @@ import umed
 from tests.dicom_files import image, save, write_series
 from tests.mask_files import nifti
 from tests.release_files import SHAPE, hospital, labels, volume, write_seg
+from umed.cases.source import Request, open_source
 from umed.core.config import Settings, make_settings
 from umed.core.errors import ConfigError, InputError
 from umed.dicom.read.scan import scan
 from umed.methods.unseg.colour import ColourPicture, SamplePictures
 from umed.plan.planning import Plan
 from umed.protect.train import WORK, Trained, train_generator
-from umed.protect.training_data import find_training_data
 from umed.protect.verify import verify
+from umed.training.samples import training_samples
 
 PERSONAL = (b"Muster", b"Erika", b"4711", b"ACC-77", b"Gregor", b"19640812", b"20240229", b"1.2.826.0.1.3680043")
 """What :mod:`tests.dicom_files` writes about the patient, and the root of all its UIDs."""
@@ -42,11 +43,11 @@ def train(data: Path, out: Path, iterations: int = 4, **more: object) -> Trained
 
 def pictures(source: Path, masks: Path | None = None) -> tuple[list[ColourPicture], dict[str, str], Plan]:
     """What is shown to the trainer, what is left out, and the plan."""
-    with find_training_data(
-        source, masks, settings(support="full")
-    ) as found:  # whole slices, not the parts with labels
-        samples, left_out = found.open()
-        return list(SamplePictures(samples, found.plan.slice_axis)), dict(left_out), found.plan
+    chosen = settings(support="full")  # whole slices, not the parts with labels
+    with open_source(Request(source, chosen, masks=masks)) as found:
+        plan = found.make_plan(chosen)
+        samples, left_out = training_samples(found, plan, public=False)
+        return list(SamplePictures(samples, plan.slice_axis)), dict(left_out), plan
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -11,16 +11,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from umed.cases.file_check import check_file
 from umed.core.types import Outcome
 from umed.data import files, formats
+from umed.data.files import sha256
 from umed.data.layouts import find_dataset, write_index
 from umed.data.masks import read_label
 from umed.plan.budget import apply, insert, make_budget
 from umed.plan.metrics import measure
 from umed.plan.planning import Plan
 from umed.plan.regions import plan_regions
-from umed.protect.manifest import file_record, make_manifest, write_manifest
-from umed.protect.verify import check_file, verify
+from umed.protect.manifest import make_manifest, write_manifest
+from umed.protect.verify import verify
 
 PLAN = Plan(method="random", epsilon=8 / 255, range="percentile", radius=2.0, spatial_dims=3)
 
@@ -48,8 +50,9 @@ def release(root, output, plan):
             with files.atomic(output / name) as temporary:
                 formats.write(volume, stored, temporary)
                 if not regions.empty:
-                    assert check_file(volume, temporary, regions, budget) == ()
-            records.append(file_record(volume, output / name, figures))
+                    assert check_file(volume, temporary, regions, budget)[0] == []
+            sums = {"sha256_in": sha256(volume.source), "sha256_out": sha256(output / name)}
+            records.append({**sums, **figures})
         files.copy(root / case.label, output / case.label)
         measures = {"files": records, "label_sha256": files.sha256(root / case.label)}
         status, reason = ("unchanged", "empty label") if regions.empty else ("protected", "")

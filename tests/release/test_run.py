@@ -16,11 +16,12 @@ import umed
 from tests.dicom_files import enhanced, image, save, write_series
 from tests.release_files import SHAPE, all_bytes, hospital, labels, make_key, released, volume, write_seg
 from tests.unseg_files import loud_generator
+from umed.cases import series_writer as running
 from umed.core.errors import ConfigError, InputError, UmedError
 from umed.deid.check import check
 from umed.deid.keys import Key
+from umed.protect import run as ending
 from umed.protect.verify import verify
-from umed.release import job as running
 from umed.release.anonymize import anonymize
 
 SECRETS = (
@@ -476,7 +477,7 @@ def test_a_full_disk_at_the_very_end_is_one_line_too(source, key, tmp_path, monk
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(running, "finish", full)
+    monkeypatch.setattr(ending, "finish", full)
     with pytest.raises(UmedError, match=r"No space left on device.*--resume"):
         anonymize(source, tmp_path / "out", key_file=key, report=False)
 
@@ -529,3 +530,17 @@ def test_verify_finds_a_pixel_outside_the_mask_that_moved_too_far(source, key, t
             break
     failures = " ".join(f for check in verify(source, tmp_path / "out", key_file=key).cases for f in check.failures)
     assert "at most 6 stored and 1 outside the mask" in failures
+
+
+def test_series_that_are_done_by_other_processes_have_the_same_bytes(source, key, tmp_path):
+    write_series(source / "second", volume(1), study=2, series=2, kind="CT")
+    shutil.make_archive(str(tmp_path / "all"), "zip", source)
+    alone = anonymize(source, tmp_path / "alone", key_file=key, protect=True, method="random", report=False)
+    shared = anonymize(
+        source, tmp_path / "shared", key_file=key, protect=True, method="random", report=False, workers=2
+    )
+    assert all_bytes(tmp_path / "alone") == all_bytes(tmp_path / "shared")
+    assert alone.to_dict()["quarantine"] == shared.to_dict()["quarantine"] and alone.actions == shared.actions
+    zipped = [umed.protect(tmp_path / "all.zip", tmp_path / f"zip{n}", method="random", workers=n) for n in (1, 2)]
+    assert zipped[0].counts == zipped[1].counts and zipped[0].counts["protected"] >= 1
+    assert all_bytes(tmp_path / "zip1") == all_bytes(tmp_path / "zip2")

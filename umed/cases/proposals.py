@@ -56,12 +56,24 @@ class Proposals:
         files: SHA-256 of each file that was written beside it, by relative name.
         slices: of masks of DICOM series, by relative name: SHA-256 of the SOPInstanceUID of a slice that it was made
             for.
+        series: ids of DICOM series whose mask is a proposal as it was made, if only in part.
     """
 
     by: str
     masks: frozenset[str]
-    files: Mapping[str, str]
+    files: Mapping[str, str] = field(default_factory=dict)
     slices: Mapping[str, str] = field(default_factory=dict)
+    series: frozenset[str] = frozenset()
+
+    def hold(self, case_id: str, status: str, digest: str | None = None) -> bool:
+        """Whether the mask of a case is a proposal as it was made.
+
+        Args:
+            case_id: of the case.
+            status: what came of it; of series only those that were protected count.
+            digest: SHA-256 of the mask in the release, which no series has.
+        """
+        return digest in self.masks or (case_id in self.series and status == "protected")
 
 
 def read_proposals(root: Path) -> Proposals | None:
@@ -132,12 +144,12 @@ def marked(outcomes: Iterable[Outcome], proposals: Proposals | None) -> list[Out
     """
     if proposals is None:
         return list(outcomes)
-    return [mark(one) if one.measures.get("label_sha256") in proposals.masks else one for one in outcomes]
-
-
-def mark(outcome: Outcome) -> Outcome:
-    """The same outcome, called one whose mask is a proposal."""
-    return replace(outcome, measures={**outcome.measures, "labels": MARK})
+    return [
+        replace(one, measures={**one.measures, "labels": MARK})
+        if proposals.hold(one.id, one.status, one.measures.get("label_sha256"))
+        else one
+        for one in outcomes
+    ]
 
 
 def is_proposal(entry: Mapping[str, Any]) -> bool:
@@ -149,7 +161,7 @@ def sentence(outcomes: Iterable[Outcome], proposals: Proposals | None) -> str:
     """What a manifest says about the masks.
 
     Args:
-        outcomes: from :func:`marked`, or of DICOM series with those of proposals marked.
+        outcomes: from :func:`marked`.
         proposals: of the data set.
 
     Returns:

@@ -7,20 +7,42 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from umed.core.config import from_mapping
 from umed.core.errors import ConfigError, InputError
-from umed.core.types import Dataset, Outcome
+from umed.core.types import Outcome
 from umed.data.files import RECORDS, TEMPORARY, atomic, check_output, sha256
-from umed.plan.planning import Plan
+from umed.plan.planning import Plan, differences
 
 PLAN, TARGETS, CASES, GENERATORS, WORK = "plan.json", "targets.json", "cases", "generators", "work"
 MANIFEST, REPORT, LEFT_OUT = "manifest.json", "report.html", "left_out.json"
-INDEX = "dataset.json"
+
+
+class Journaled(Protocol):
+    """What a source tells its records; see :class:`umed.cases.source.Source`."""
+
+    root: Path
+    strict: bool
+
+    def targets(self) -> list[str]:
+        """Names of all files that may be written outside ``umed/``."""
+        ...
+
+    def decisive(self, plan: Plan | None) -> dict[str, Any]:
+        """Everything that decides a byte of the output."""
+        ...
+
+    def decisive_of(self, text: str) -> dict[str, Any]:
+        """The same of an earlier run, from its ``umed/plan.json``."""
+        ...
+
+    def plan_text(self, plan: Plan | None) -> str:
+        """Content of ``umed/plan.json``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,18 +61,13 @@ class Record:
     sources: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
 
-    def stands(self, run: str, source: Path, output: Path) -> bool:
-        """Say whether the case is done: same plan, same sources, and the outputs are what was written."""
-        if self.run != run or self.outcome.get("status") not in ("protected", "unchanged"):
-            return False
-        return _match(self.sources, source) and _match(self.outputs, output)
-
     def to_outcome(self) -> Outcome:
         """The outcome as an object."""
         return Outcome(**self.outcome)
 
 
-def _match(expected: Mapping[str, Any], root: Path) -> bool:
+def match(expected: Mapping[str, Any], root: Path) -> bool:
+    """Whether files are there and have the checksums that are expected, by name."""
     return all((root / name).is_file() and sha256(root / name) == digest for name, digest in expected.items())
 
 
@@ -183,30 +200,24 @@ class Store:
                 folder.rmdir()
 
 
-def target_names(dataset: Dataset) -> list[str]:
-    """Names, relative to the output, of all files that protecting a data set may write outside ``umed/``."""
-    names = {path.as_posix() for path in dataset.sidecars}
-    for case in dataset.cases:
-        if case.label is not None:
-            names |= {path.as_posix() for path in (*case.outputs, case.label)}
-    if (dataset.root / INDEX).is_file():
-        names.add(INDEX)
-    return sorted(names)
-
-
 def blank(output: Path) -> bool:
     """Whether a folder holds no file but half-written records, so that a run starts afresh in it."""
     return all(path.is_dir() or path.name.startswith(TEMPORARY) for path in output.rglob("*"))  # none: true
 
 
-def check_run(dataset: Dataset, output: Path, *, resume: bool, overwrite: bool) -> None:
+def check_run(
+    root: Path, names: Sequence[str] | None, output: Path, *, resume: bool, overwrite: bool, strict: bool = True
+) -> None:
     """Make sure that a run may write to a folder; changes nothing.
 
     Args:
-        dataset: what is read.
+        root: what is read.
+        names: all files that may be written outside ``umed/``, relative to the output; ``None`` where they are not
+            known yet.
         output: output root.
         resume: go on with an earlier run.
         overwrite: replace an earlier run.
+        strict: a resumed run must be of the very same files; else those that are gone are taken back.
 
     Raises:
         InputError: when the folder holds somebody else's files, or lies in the input.
@@ -215,15 +226,14 @@ def check_run(dataset: Dataset, output: Path, *, resume: bool, overwrite: bool) 
     if resume and overwrite:
         raise ConfigError("expected --resume or --overwrite, got both. Pick one.")
     again = resume or overwrite
-    check_output(dataset.root, output, resume=again, overwrite=False)
-    if not again or blank(output):
+    check_output(root, output, resume=again, overwrite=False)
+    if names is None or not again or blank(output):
         return
     known = set(Store(output).targets())
-    names = target_names(dataset)
-    if resume and set(names) != known:
+    if resume and strict and set(names) != known:
         differing = sorted(set(names) ^ known)[0]
         raise ConfigError(
-            f"{dataset.root}: expected the data set of the run that is resumed, got one that differs in {differing}. "
+            f"{root}: expected the data set of the run that is resumed, got one that differs in {differing}. "
             "Give --overwrite to start again."
         )
     for name in names:
@@ -231,13 +241,13 @@ def check_run(dataset: Dataset, output: Path, *, resume: bool, overwrite: bool) 
             raise InputError(f"{output / name}: expected none, got a file that umed did not write. Move it away first.")
 
 
-def start_run(dataset: Dataset, output: Path, plan: Plan, *, resume: bool, overwrite: bool) -> Store:
+def start_run(source: Journaled, output: Path, plan: Plan | None, *, resume: bool, overwrite: bool) -> Store:
     """Open the records of a run: write the plan, or check that it is still the same.
 
     Args:
-        dataset: what is read.
+        source: what is read.
         output: output root.
-        plan: the resolved plan.
+        plan: the resolved plan, ``None`` where nothing is perturbed.
         resume: go on with an earlier run.
         overwrite: replace an earlier run.
 
@@ -245,27 +255,33 @@ def start_run(dataset: Dataset, output: Path, plan: Plan, *, resume: bool, overw
         The records.
 
     Raises:
-        ConfigError: when a resumed run had another plan; the message names what differs.
+        ConfigError: when a resumed run had other settings; the message names what differs.
         InputError: see :func:`check_run`.
     """
-    check_run(dataset, output, resume=resume, overwrite=overwrite)
+    names = source.targets()
+    check_run(source.root, names, output, resume=resume, overwrite=overwrite, strict=source.strict)
     store = Store(output)
     if resume:
-        for name in [*target_names(dataset), f"{RECORDS}/{PLAN}"]:  # what a killed run was writing
-            folder = (output / name).parent
-            (folder / (TEMPORARY + Path(name).name)).unlink(missing_ok=True)
+        for name in [*names, f"{RECORDS}/{PLAN}"]:  # what a killed run was writing
+            (output / name).with_name(TEMPORARY + Path(name).name).unlink(missing_ok=True)
     if overwrite and not blank(output):
         store.clear()
     if resume and store.path(PLAN).is_file():
-        differences = Plan.from_json(store.path(PLAN).read_text(encoding="utf-8")).differences(plan)
-        if differences:
+        before = source.decisive_of(store.path(PLAN).read_text(encoding="utf-8"))
+        now = json.loads(json.dumps(source.decisive(plan)))
+        found = differences(before, now)
+        if found:
             raise ConfigError(
-                f"--resume: expected the plan of the earlier run, got another: {'; '.join(differences)}. "
+                f"--resume: expected the plan of the earlier run, got another {'; '.join(found)}. "
                 "Give the same settings, or --overwrite to start again."
             )
+        for name in set(store.targets()) - set(names):  # of sources that are no longer there
+            (output / name).unlink(missing_ok=True)
+        if not source.strict:
+            write_json(store.path(TARGETS), {"files": names})
         return store
-    write_json(store.path(TARGETS), {"files": target_names(dataset)})
-    write_text(store.path(PLAN), plan.to_json())
+    write_json(store.path(TARGETS), {"files": names})
+    write_text(store.path(PLAN), source.plan_text(plan))
     return store
 
 

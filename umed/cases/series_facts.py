@@ -3,21 +3,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from pydicom.uid import UID
 
-from umed.cases.series_proposals import find_masks
 from umed.cases.spans import Slices, masked_values, slice_encoding, spacing
 from umed.core.config import Settings
-from umed.core.errors import InputError, UmedError
+from umed.core.errors import ConfigError, UmedError
 from umed.dicom.masks.series_masks import Mask
 from umed.dicom.objects import Limits, Scan, Series
-from umed.dicom.read.scan import scan
 from umed.plan.facts import CaseFacts, Facts
 from umed.plan.planning import Plan, make_plan
 
@@ -48,41 +44,19 @@ def look(
     return tuple(rows), _facts(scan, cases, [s for s in scan.series if s.id in {case.id for case in cases}])
 
 
-def inspect(root: Path, masks: Path | None = None, limits: Limits | None = None) -> Facts:
-    """Look at every series of a folder or zip, and say what ``umed protect`` would do with it, and why.
-
-    Args:
-        root: folder or zip of DICOM files.
-        masks: folder with masks beside those in it.
-        limits: bounds against hostile files.
-
-    Returns:
-        The facts, one case a series; ``problems`` names files and masks that cannot be used.
-
-    Raises:
-        InputError: when nothing can be read.
-    """
-    bounds = limits or Limits()
-    if not root.exists():
-        raise InputError(f"{root}: expected a folder or zip of DICOM files, got nothing. Check the path.")
-    with tempfile.TemporaryDirectory(prefix="umed-") as work:
-        found = scan(root, Path(work), bounds)
-        chosen, problems, _ = find_masks(found, masks, bounds)
-        rows, facts = look(found, chosen, dict(problems), bounds)
-    known = {series.id for series in found.series}
-    unused = tuple((name, reason) for name, reason in problems if name not in known)
-    return replace(facts, cases=rows, count=len(rows), problems=(*found.refused, *unused))
-
-
 def slice_plan(facts: Facts, settings: Settings) -> Plan:
     """Make the plan of a scan: slice-wise methods always go through the slices as they were taken.
 
     Args:
-        facts: from :func:`look` or :func:`inspect`.
+        facts: from :func:`look`.
         settings: what the user chose.
 
     Returns:
         The plan.
+
+    Raises:
+        ConfigError: when the settings do not go with DICOM.
+        InputError: when no series can be protected.
     """
     plan = make_plan(facts, settings)
     if plan.spatial_dims == 2 and plan.slice_axis != 0:
@@ -91,6 +65,11 @@ def slice_plan(facts: Facts, settings: Settings) -> Plan:
         why = "range auto: the modalities differ, so CT takes the window that suits its mask, others their percentiles"
         plan = replace(
             plan, range="auto", why=(why, *(reason for reason in plan.why if not reason.startswith("range ")))
+        )
+    if plan.support == "full" and plan.spatial_dims == 3:
+        raise ConfigError(
+            "support: expected 'roi' for DICOM in 3D, whose series are protected in spans of slices around their "
+            "masks, got 'full'. Leave it out, or set spatial_dims=2."
         )
     return plan
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from umed.cases.units import Unit
-from umed.plan.budget import Budget
+from umed.cases.source import Unit
 from umed.plan.metrics import largest_step, squared_error, ssim, voxels_changed
 
 
@@ -42,7 +41,7 @@ class Figures:
             before: stored values of its kept slices, ``(slices, rows, columns[, 3])``.
             after: the new ones.
         """
-        budget: Budget = unit.budget
+        [budget] = unit.limits
         if budget.bound_stored >= self.bound:
             self.steps, self.bound = budget.steps, budget.bound_stored
         old, new = (np.moveaxis(a, -1, 0) if a.ndim == 4 else a[None] for a in (before, after))

@@ -4,32 +4,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 from umed.cases.proposals import Proposals, read_proposals
 from umed.data.files import PROPOSALS, sha256
 from umed.dicom.masks.series_masks import Mask, find
-from umed.dicom.objects import Limits, Scan, Series
-
-
-@dataclass(frozen=True)
-class Marked:
-    """Proposals among the masks of a scan.
-
-    Args:
-        proposals: all that is known about them, ``None`` where there are none.
-        ids: series whose mask is a proposal as it was made, if only in part.
-    """
-
-    proposals: Proposals | None = None
-    ids: frozenset[str] = frozenset()
+from umed.dicom.objects import Limits, Scan
 
 
 def find_masks(
     scan: Scan, folder: Path | None, limits: Limits
-) -> tuple[dict[str, Mask], list[tuple[str, str]], Marked]:
+) -> tuple[dict[str, Mask], list[tuple[str, str]], Proposals | None]:
     """Find the masks of all series as :func:`umed.dicom.masks.series_masks.find`, and mark the proposals.
 
     Series ids count the series of a folder and move when others come or go. A mask from ``umed propose-masks`` that no
@@ -41,7 +27,7 @@ def find_masks(
         limits: bounds.
 
     Returns:
-        Masks and problems as there, and what is a proposal.
+        Masks and problems as there, and what is known about proposals, ``None`` where there are none.
 
     Raises:
         InputError: if ``folder`` does not exist, or a ``proposals.json`` is damaged.
@@ -49,16 +35,24 @@ def find_masks(
     masks, problems = find(scan, folder, limits=limits)
     known = _read([root for root in (folder, scan.root) if root is not None and root.is_dir()])
     if not known:
-        return masks, problems, Marked()
+        return masks, problems, None
     by_id = {series.id: series for series in scan.series}
     made_for = {root / name: slice_ for root, one in known.items() for name, slice_ in one.slices.items()}
     for name, mask in list(masks.items()):
         wanted = {made_for[path] for path in map(Path.resolve, mask.files) if path in made_for}
-        if not wanted <= slice_names(by_id[name]):
+        if not wanted <= {slice_name(instance.sop_uid) for instance in by_id[name].instances}:
             del masks[name]
-            problems.append((name, _moved(name, mask)))
-    whole = _join(known.values())
-    return masks, sorted(problems), Marked(whole, _proposed(masks, whole.masks))
+            reason = (
+                f"{mask.source}: expected the series that this mask was proposed for, got another one as {name}: "
+                "series ids have changed since, or the file was renamed. Run umed propose-masks again; put a mask that "
+                "you have corrected into another folder, named by its SeriesInstanceUID."
+            )
+            problems.append((name, reason))
+    by = "; ".join(dict.fromkeys(one.by for one in known.values()))
+    digests = frozenset(digest for one in known.values() for digest in one.masks)
+    # of a mask in several files, one that nobody has changed is enough: what it misses is not protected
+    made = frozenset(name for name, mask in masks.items() if any(sha256(path) in digests for path in mask.files))
+    return masks, sorted(problems), Proposals(by, digests, series=made)
 
 
 def slice_name(sop_uid: str) -> str:
@@ -66,33 +60,8 @@ def slice_name(sop_uid: str) -> str:
     return hashlib.sha256(sop_uid.encode()).hexdigest()
 
 
-def slice_names(series: Series) -> frozenset[str]:
-    """:func:`slice_name` of every file of a series."""
-    return frozenset(slice_name(instance.sop_uid) for instance in series.instances)
-
-
 def _read(roots: Iterable[Path]) -> dict[Path, Proposals]:
     """What each ``proposals.json`` in or below some folders says, by its folder."""
     folders = {path.parent for root in roots for path in root.resolve().rglob(PROPOSALS)}
     read = {folder: read_proposals(folder) for folder in sorted(folders)}
     return {folder: one for folder, one in read.items() if one is not None}
-
-
-def _join(known: Collection[Proposals]) -> Proposals:
-    by = "; ".join(dict.fromkeys(one.by for one in known))
-    return Proposals(by, frozenset(digest for one in known for digest in one.masks), {})
-
-
-def _proposed(masks: Mapping[str, Mask], proposals: Collection[str]) -> frozenset[str]:
-    """Of a mask in several files, one that nobody has changed is enough: what it misses is not protected."""
-    return frozenset(
-        name for name, mask in masks.items() if any(sha256(path) in proposals for path in mask.files)
-    )  # fmt: skip
-
-
-def _moved(name: str, mask: Mask) -> str:
-    return (
-        f"{mask.source}: expected the series that this mask was proposed for, got another one as {name}: series ids "
-        "have changed since, or the file was renamed. Run umed propose-masks again; put a mask that you have corrected "
-        "into another folder, named by its SeriesInstanceUID."
-    )

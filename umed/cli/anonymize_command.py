@@ -78,7 +78,6 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--masks, --generators and settings: expected --protect beside them, got none. Add it.")
     from umed.core.config import make_settings
     from umed.release.anonymize import anonymize
-    from umed.release.released import summary
 
     with progress_bar(args.quiet) as progress:
         result = anonymize(
@@ -96,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
             overwrite=args.overwrite,
             progress=progress,
         )
-    print(json.dumps(result.to_dict(), indent=2) if args.json else summary(result))
+    print(json.dumps(result.to_dict(), indent=2) if args.json else result.summary())
     return result.exit_code
 
 

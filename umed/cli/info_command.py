@@ -18,6 +18,8 @@ from umed.core.version import __version__
 
 PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "nibabel", "pillow", "tifffile", "pydicom", "highdicom")
 
+REPORTS = {"html": "one self-contained HTML file"}
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
@@ -46,6 +48,7 @@ def collect() -> dict[str, Any]:
         "recipes": recipe_names(),
         "ct_windows": {name: list(window) for name, window in CT_WINDOWS.items()},
         **{f"{kind}s": {name: entry.summary for name, entry in entries.items()} for kind, entries in KINDS.items()},
+        "reports": REPORTS,
     }
 
 
@@ -59,5 +62,6 @@ def run(args: argparse.Namespace) -> int:
     rows += [[name, version] for name, version in found["packages"].items()]
     rows.append(["recipes", ", ".join(found["recipes"])])
     rows += [[kind, f"{name}: {entry.summary}"] for kind, entries in KINDS.items() for name, entry in entries.items()]
+    rows += [["report", f"{name}: {summary}"] for name, summary in REPORTS.items()]
     print(table(["what", "value"], rows))
     return 0

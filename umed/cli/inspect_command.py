@@ -9,10 +9,8 @@ from pathlib import Path
 
 from umed.cli import parsing
 from umed.cli.output import table
-from umed.core.config import Settings
-from umed.data.dicom_input import takes_dicom
-from umed.plan.facts import CaseFacts, Facts, gather
-from umed.plan.planning import Plan, make_plan
+from umed.plan.facts import CaseFacts, Facts
+from umed.protect.preview import inspect
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -60,57 +58,8 @@ def case_table(facts: Facts) -> str:
     return "\n".join(lines)
 
 
-def look(source: Path, masks: Path | None = None, *, every: bool = True) -> Facts:
-    """Look at a data set of any kind.
-
-    Args:
-        source: data set, or a folder or zip of DICOM files.
-        masks: for DICOM: folder with masks beside those in it.
-        every: read every case, not only as many as a plan needs.
-
-    Returns:
-        What was found.
-
-    Raises:
-        ConfigError: when masks are given for another kind.
-    """
-    if takes_dicom(source, masks):
-        from umed.cases.series_facts import inspect as inspect_dicom
-
-        return inspect_dicom(source, masks)
-    return gather(source, every=every)
-
-
-def plan_for(facts: Facts, settings: Settings, generators: Path | None = None) -> Plan:
-    """Make the plan that protect would use.
-
-    Args:
-        facts: from :func:`look`.
-        settings: what the user chose.
-        generators: folder or file of trained generators.
-
-    Returns:
-        The plan.
-
-    Raises:
-        InputError: when there are no generators there.
-    """
-    if facts.layout == "dicom":
-        from umed.cases.series_facts import slice_plan
-
-        plan = slice_plan(facts, settings)
-    else:
-        plan = make_plan(facts, settings)
-    if generators is None and plan.method != "unseg":
-        return plan  # without torch, which takes seconds to import
-    from umed.methods.base import make_method
-    from umed.methods.prepare import explain
-
-    return explain(make_method(plan), plan, generators)
-
-
 def run(args: argparse.Namespace) -> int:
     """Print the facts."""
-    facts = look(args.input, args.masks)
+    facts = inspect(args.input, args.masks)
     print(facts.to_json() if args.json else case_table(facts), end="" if args.json else "\n")
     return 0

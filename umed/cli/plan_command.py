@@ -8,9 +8,9 @@ import dataclasses
 from pathlib import Path
 
 from umed.cli import parsing
-from umed.cli.inspect_command import look, plan_for
 from umed.cli.output import table
 from umed.core.config import make_settings
+from umed.protect.preview import plan
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
     settings = make_settings(args.recipe, parsing.overrides(args))
-    resolved = plan_for(look(args.input, args.masks, every=False), settings, args.generators)
+    resolved = plan(args.input, settings=settings, masks=args.masks, generators=args.generators)
     if args.json:
         print(resolved.to_json(), end="")
         return 0

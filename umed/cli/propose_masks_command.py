@@ -59,8 +59,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Propose the masks."""
-    from umed.propose.automatic import GridSettings
     from umed.propose.propose_masks import propose_masks
+    from umed.propose.segment_anything import GridSettings
 
     with progress_bar(args.quiet) as progress:
         done = propose_masks(

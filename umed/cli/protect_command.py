@@ -10,13 +10,11 @@ import argparse
 import json
 from pathlib import Path
 
-from umed.cases.records import check_run
 from umed.cli import parsing
-from umed.cli.inspect_command import case_table, look, plan_for
+from umed.cli.inspect_command import case_table
 from umed.core.config import Settings, make_settings
 from umed.core.progress import progress_bar
-from umed.data.files import check_output
-from umed.data.layouts import find_dataset
+from umed.protect.preview import dry_run
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -68,12 +66,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _dry_run(args: argparse.Namespace, settings: Settings) -> int:
-    facts = look(args.input, args.masks)
-    if facts.layout == "dicom":
-        check_output(args.input, args.output, resume=args.resume or args.overwrite)
-    else:
-        check_run(find_dataset(args.input), args.output, resume=args.resume, overwrite=args.overwrite)
-    plan = plan_for(facts, settings, args.generators)
+    facts, plan = dry_run(
+        args.input,
+        args.output,
+        settings,
+        masks=args.masks,
+        generators=args.generators,
+        resume=args.resume,
+        overwrite=args.overwrite,
+    )
     if args.json:
         print(json.dumps({"plan": json.loads(plan.to_json()), "facts": json.loads(facts.to_json())}, indent=2))
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from umed.benchmark.report import read_folder, write_files
 from umed.benchmark.results.overview import bottom_line
-from umed.benchmark.results.tables import record
+from umed.benchmark.results.text_tables import record
 from umed.cli import parsing
 
 

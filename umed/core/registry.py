@@ -189,16 +189,12 @@ LAYOUTS: dict[str, Entry] = {
     ),
     "pairs": Entry("umed.data.layouts:_pairs", "two folders: images/ and masks/ (or labels/) with the same names"),
 }
-REPORTS: dict[str, Entry] = {
-    "html": Entry("umed.report.protect_page:write_report", "one self-contained HTML file"),
-}
 KINDS: dict[str, dict[str, Entry]] = {
     "method": METHODS,
     "surrogate": SURROGATES,
     "victim": VICTIMS,
     "countermeasure": COUNTERMEASURES,
     "layout": LAYOUTS,
-    "report": REPORTS,
 }
 
 

@@ -33,6 +33,12 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file in a folder, by relative name; none where there is no folder."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in found}
+
+
 @contextmanager
 def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Write a file so that it is either whole or not there.

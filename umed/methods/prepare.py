@@ -20,12 +20,6 @@ Samples = tuple[Sequence[Any], Sequence[tuple[str, str]]]
 """Training cases, and id and reason of those that had to be left out."""
 
 
-def hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file in a folder, by relative name; none where there is no folder."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
-    return {path.relative_to(folder).as_posix(): files.sha256(path) for path in found}
-
-
 def check_given(method: Method, given: Path | None) -> dict[str, str]:
     """Look at trained generators before anything is written.
 
@@ -115,7 +109,7 @@ def prepare(
         return ()
     kept = store.path(GENERATORS)
     if given is not None:
-        if kept.is_dir() and hashes(kept) != wanted:
+        if kept.is_dir() and files.hashes(kept) != wanted:
             raise InputError(f"{given}: expected the generators of the resumed run, got others. Give --overwrite.")
         if not kept.is_dir():
             store.path(LEFT_OUT).unlink(missing_ok=True)  # of a training that was stopped, and is of no use now

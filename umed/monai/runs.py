@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from umed.core.errors import ConfigError, InputError
 from umed.core.progress import progress_bar
-from umed.core.registry import resolve
 from umed.core.types import Progress
 from umed.data.dicom_input import require_dicom
 from umed.monai.bundle import is_bundle_run, one_line
@@ -160,8 +159,9 @@ def add_probe(result: Result, source: str | Path, steps: int | None = None, prog
     except InputError as error:
         return f"no probe: {error}"
     if result.report is not None:
+        from umed.report.protect_page import write_report
+
         means = {"clean": found.before, "protected": found.after}
-        write_report = resolve("report", "html")
         write_report(read_manifest(result.output), Path(source), result.output, result.report, probe=means)
     return found.summary()
 
@@ -273,7 +273,6 @@ def run_anonymize(
             raise ConfigError("expected dataset_dir, output_dir and key_file, got less. umed keygen KEY makes a key.")
         require_dicom()
         from umed.release.anonymize import anonymize
-        from umed.release.released import summary
 
         given = {key: value for key, value in settings.items() if value is not None}
         with progress_bar(quiet) as progress:
@@ -293,7 +292,7 @@ def run_anonymize(
                 progress=progress,
                 **given,
             )
-        print(summary(result))
+        print(result.summary())
         if result.exit_code and is_bundle_run(sys.argv):
             raise SystemExit(result.exit_code)
         return result

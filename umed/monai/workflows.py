@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.utils.data import Dataset
 
+from umed.cases.file_source import FileSource
 from umed.core.errors import ConfigError, InputError
 from umed.core.progress import progress_bar
 from umed.data.files import atomic
@@ -22,11 +23,11 @@ from umed.methods.base import make_method
 from umed.methods.umed import FILE, UMed
 from umed.networks.perturber import stack_inputs
 from umed.plan.planning import Plan
-from umed.plan.planning import plan as make_plan
+from umed.protect.preview import plan as make_plan
 from umed.training.bilevel import BilevelTrainer
-from umed.training.file_samples import FileSamples
 from umed.training.handlers import training_handlers
 from umed.training.patches import Sample
+from umed.training.samples import CaseSamples
 
 PHANTOM = "_input"
 """Ending of the folder beside the output that holds the phantom when no data set is given."""
@@ -69,9 +70,9 @@ def plan_run(
     return make_plan(dataset_dir, recipe=recipe, overrides=given)
 
 
-def training_cases(dataset_dir: str | Path, plan: Plan) -> FileSamples:
+def training_cases(dataset_dir: str | Path, plan: Plan) -> CaseSamples:
     """The training cases of a data set, as unit images in the crop around their support."""
-    return FileSamples(find_dataset(Path(dataset_dir)), plan)
+    return CaseSamples(FileSource(find_dataset(Path(dataset_dir))), plan)
 
 
 def learnt_method(plan: Plan) -> UMed:

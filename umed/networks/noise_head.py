@@ -51,24 +51,8 @@ class NoiseHead(nn.Module):
         wide, narrow = shape.prompt_width, shape.prompt_width // 8
         self.token = nn.Embedding(CHANNELS, wide)
         self.mlp = nn.ModuleList(_mlp(wide, wide, narrow) for _ in range(CHANNELS))
-        self.early = nn.Sequential(
-            nn.Conv2d(shape.width, shape.width, 3, padding=1),
-            ChannelNorm(shape.width),
-            nn.GELU(),
-            nn.ConvTranspose2d(shape.width, wide, 2, stride=2),
-            ChannelNorm(wide),
-            nn.GELU(),
-            nn.ConvTranspose2d(wide, narrow, 2, stride=2),
-        )
-        self.late = nn.Sequential(
-            nn.Conv2d(wide, wide, 3, padding=1),
-            ChannelNorm(wide),
-            nn.GELU(),
-            nn.ConvTranspose2d(wide, 2 * narrow, 2, stride=2),
-            ChannelNorm(2 * narrow),
-            nn.GELU(),
-            nn.ConvTranspose2d(2 * narrow, narrow, 2, stride=2),
-        )
+        self.early = _upscaled(shape.width, wide, narrow)
+        self.late = _upscaled(wide, 2 * narrow, narrow)
         self.mask = nn.Sequential(
             nn.Conv2d(narrow, 2 * narrow, 3, padding=1),
             ChannelNorm(2 * narrow),
@@ -167,6 +151,19 @@ class UnSegGenerator(nn.Module):
     def forward(self, image: Tensor, prompts: Prompts) -> Tensor:
         """Embed and give the noise."""
         return self.noise(self.embed(image), prompts)
+
+
+def _upscaled(source: int, middle: int, target: int) -> nn.Sequential:
+    """Features at four times the resolution."""
+    return nn.Sequential(
+        nn.Conv2d(source, source, 3, padding=1),
+        ChannelNorm(source),
+        nn.GELU(),
+        nn.ConvTranspose2d(source, middle, 2, stride=2),
+        ChannelNorm(middle),
+        nn.GELU(),
+        nn.ConvTranspose2d(middle, target, 2, stride=2),
+    )
 
 
 def _mlp(*widths: int) -> nn.Sequential:

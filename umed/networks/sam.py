@@ -72,39 +72,18 @@ SHAPES: dict[str, SamShape] = {
     "tiny": SamShape(64, 8, 32, 2, 2, 4, (1,), prompt_width=32, decoder_mlp=64, decoder_heads=2),
     "vit_s": SamShape(256, 16, 192, 6, 6, 8, (2, 5), prompt_width=128, decoder_mlp=512, decoder_heads=4),
     "vit_b": SamShape(
-        1024,
-        16,
-        768,
-        12,
-        12,
-        14,
-        (2, 5, 8, 11),
-        file="sam_vit_b_01ec64.pth",
+        1024, 16, 768, 12, 12, 14, (2, 5, 8, 11), file="sam_vit_b_01ec64.pth",
         sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
     ),
     "vit_l": SamShape(
-        1024,
-        16,
-        1024,
-        24,
-        16,
-        14,
-        (5, 11, 17, 23),
-        file="sam_vit_l_0b3195.pth",
+        1024, 16, 1024, 24, 16, 14, (5, 11, 17, 23), file="sam_vit_l_0b3195.pth",
         sha256="3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
     ),
     "vit_h": SamShape(
-        1024,
-        16,
-        1280,
-        32,
-        16,
-        14,
-        (7, 15, 23, 31),
-        file="sam_vit_h_4b8939.pth",
+        1024, 16, 1280, 32, 16, 14, (7, 15, 23, 31), file="sam_vit_h_4b8939.pth",
         sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
     ),
-}
+}  # fmt: skip
 """``vit_b``, ``vit_l``, ``vit_h`` are Meta's; ``vit_s`` has their proportions at 256 px; ``tiny`` is for tests."""
 
 

@@ -84,10 +84,9 @@ def resolve_range(
     if value_range == "auto":
         value_range = "dtype" if volume.unit == "px" and np.dtype(encoding.dtype) == np.uint8 else "percentile"
     if isinstance(value_range, str) and value_range.startswith("ct:"):
-        window = CT_WINDOWS.get(value_range[3:])
-        if window is None:
+        if value_range[3:] not in CT_WINDOWS:
             raise ConfigError(f"range: expected ct: and one of {', '.join(CT_WINDOWS)}, got {value_range!r}.")
-        return window
+        return CT_WINDOWS[value_range[3:]]
     if value_range == "dtype":
         if not encoding.is_integer:
             raise BudgetError(
@@ -227,7 +226,7 @@ def apply(
         most = None if bounds is None else bounds.ravel(order=order)
         for start in range(0, flat.size, _BLOCK):
             part = slice(start, start + _BLOCK)
-            where = start + np.flatnonzero(_movable(flat[part], allowed[part], budget))
+            where = start + np.flatnonzero(in_range(flat[part], budget) & allowed[part])
             flat[where] = _moved(flat[where], amounts[where], budget, None if most is None else most[where])
         if not np.shares_memory(flat, target):
             target[...] = flat.reshape(target.shape, order=order)
@@ -266,6 +265,23 @@ def straight_through(direction: Any, steps: Any) -> Any:
     return direction + ((direction * steps).round() / steps - direction).detach()
 
 
+def in_range(stored: NDArray[Any], budget: Budget) -> NDArray[np.bool_]:
+    """Where stored values lie in the budget's range and so may be changed.
+
+    Args:
+        stored: stored values, any shape.
+        budget: from :func:`make_budget`.
+
+    Returns:
+        Mask of the same shape; NaN never does.
+    """
+    whole = stored.dtype.kind in "iu"  # whole numbers compare without a float copy
+    values = stored if whole else stored.astype(np.float64, copy=False)
+    low, high = (int(budget.low), int(budget.high)) if whole else (budget.low, budget.high)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((values >= low) & (values <= high))
+
+
 def scale_for_psnr(
     stored: NDArray[Any],
     direction: NDArray[Any],
@@ -299,7 +315,7 @@ def scale_for_psnr(
     _check_direction(stored, direction, support)
     parts = []
     for channel, wanted in zip(stored, direction, strict=True):
-        where = _movable(channel, support, budget)
+        where = in_range(channel, budget) & support
         most = None if budget.background is None or inside is None else budget.bounds(inside[where])
         parts.append((channel[where], wanted[where], most))
 
@@ -357,32 +373,6 @@ def _check_direction(stored: NDArray[Any], direction: NDArray[Any], support: NDA
         raise BudgetError("direction: expected finite values, got NaN or infinity. The method diverged: train again.")
 
 
-def _movable(channel: NDArray[Any], support: NDArray[np.bool_], budget: Budget) -> NDArray[np.bool_]:
-    """Voxels of the support whose value lies in the range; NaN never does."""
-    with np.errstate(invalid="ignore"):
-        return in_range(channel, budget) & support
-
-
-def in_range(stored: NDArray[Any], budget: Budget) -> NDArray[np.bool_]:
-    """Where stored values lie in the budget's range and so may be changed.
-
-    Args:
-        stored: stored values, any shape.
-        budget: from :func:`make_budget`.
-
-    Returns:
-        Mask of the same shape.
-    """
-    if stored.dtype.kind in "iu":
-        limits = np.iinfo(stored.dtype)  # whole numbers compare without a float copy
-        low, high = max(int(budget.low), int(limits.min)), min(int(budget.high), int(limits.max))
-        result: NDArray[np.bool_] = (stored >= low) & (stored <= high)
-        return result
-    wide = stored.astype(np.float64, copy=False)
-    inside: NDArray[np.bool_] = (wide >= budget.low) & (wide <= budget.high)
-    return inside
-
-
 def _moved(
     old: NDArray[Any], direction: NDArray[Any], budget: Budget, bounds: NDArray[np.float64] | None = None
 ) -> NDArray[Any]:
@@ -393,8 +383,7 @@ def _moved(
         if bounds is not None:
             whole = np.clip(whole, -bounds.astype(np.int64), bounds.astype(np.int64))
         whole = np.clip(old.astype(np.int64) + whole, int(budget.low), int(budget.high))
-        moved: NDArray[Any] = whole.astype(old.dtype)
-        return moved
+        return np.asarray(whole.astype(old.dtype))
     start = old.astype(np.float64)
     most = budget.bound_stored if bounds is None else bounds
     moved_by = np.clip(direction * budget.bound_stored, -most, most)

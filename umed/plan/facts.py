@@ -249,18 +249,3 @@ def gather(root: str | Path | Dataset, *, every: bool = False) -> Facts:
         hounsfield=any(facts.lowest is not None and facts.lowest < -500 for facts in good),
         foreground=float(np.median(inside)) if inside else None,
     )
-
-
-def inspect(root: str | Path) -> Facts:
-    """Look at every case of a data set and say what would happen to it, and why.
-
-    Args:
-        root: data set.
-
-    Returns:
-        The facts.
-
-    Raises:
-        InputError: when the folder is in no known layout.
-    """
-    return gather(root, every=True)

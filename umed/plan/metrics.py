@@ -45,7 +45,7 @@ def psnr(before: NDArray[Any], after: NDArray[Any], *, peak: float, mask: NDArra
     return _decibel(error, count, peak)
 
 
-def ssim(before: NDArray[Any], after: NDArray[Any], *, peak: float, low: float = 0.0) -> float:
+def ssim(before: NDArray[Any], after: NDArray[Any], *, peak: float, low: float = 0.0, window: int = WINDOW) -> float:
     """Mean structural similarity with a uniform window, as ``skimage.metrics.structural_similarity`` computes it.
 
     Only windows that hold a changed voxel are computed; all others count as exactly 1, which they are. Wang et al.
@@ -56,16 +56,17 @@ def ssim(before: NDArray[Any], after: NDArray[Any], *, peak: float, low: float =
         after: same shape and dtype.
         peak: width of the range in stored values.
         low: taken off first, so that luminance starts at the range's lower end.
+        window: its edge in voxels, odd; it shrinks for shorter axes.
 
     Returns:
-        Mean over voxels whose window lies in the image, and over channels. The window shrinks for axes below 7 voxels.
+        Mean over voxels whose window lies in the image, and over channels.
     """
     lost, count = 0.0, 0
     for old, new in zip(before, after, strict=True):
         if old.flags.f_contiguous:
             old, new = old.T, new.T  # the figure is the same, and tiles are then copied along memory
-        window = tuple(min(WINDOW, size - 1 + size % 2) for size in old.shape)
-        pads = tuple(size // 2 for size in window)
+        edges = tuple(min(window, size - 1 + size % 2) for size in old.shape)
+        pads = tuple(size // 2 for size in edges)
         inner = tuple(slice(pad, size - pad) for pad, size in zip(pads, old.shape, strict=True))
         count += math.prod(part.stop - part.start for part in inner)
         box = _changed_box(old, new)
@@ -81,7 +82,7 @@ def ssim(before: NDArray[Any], after: NDArray[Any], *, peak: float, low: float =
                 for s, t, pad in zip(seen, tile, pads, strict=True)
             )
             if different(old[around], new[around]).any():
-                lost += _dissimilarity(old[around], new[around], window, peak, low)
+                lost += _dissimilarity(old[around], new[around], edges, peak, low)
     return float(1.0 - lost / count)
 
 

@@ -7,18 +7,16 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from umed.core.config import CT_WINDOWS, Settings, from_mapping, make_settings
+from umed.core.config import CT_WINDOWS, Settings, from_mapping
 from umed.core.errors import ConfigError, InputError
 from umed.core.registry import check_options
-from umed.plan.facts import Facts, gather
-from umed.plan.facts import inspect as inspect
+from umed.plan.facts import Facts
 
 THICK = 3.0  # coarsest spacing over finest: above it a 3-D kernel would mix unrelated tissue
 FEW_SLICES = 16  # fewer than this along an axis leaves nothing for a 3-D network to pool
@@ -84,9 +82,13 @@ class Plan(Settings):
 
     def differences(self, other: Plan) -> list[str]:
         """Name what differs in :meth:`decisive`, as ``key: mine, other's``."""
-        mine, theirs = self.decisive(), other.decisive()
-        keys = sorted(key for key in mine if mine[key] != theirs.get(key))
-        return [f"{key} was {mine[key]!r}, now {theirs.get(key)!r}" for key in keys]
+        return differences(self.decisive(), other.decisive())
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Name what differs between two flat settings, as ``key was X, now Y``."""
+    keys = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    return [f"{key} was {before.get(key)!r}, now {now.get(key)!r}" for key in keys]
 
 
 def ct_window(foreground: float | None) -> str:
@@ -242,25 +244,3 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
         ),
     }
     return Plan(**values)
-
-
-def plan(
-    root: str | Path,
-    *,
-    recipe: str | Path | Mapping[str, Any] = "default",
-    settings: Settings | None = None,
-    overrides: Mapping[str, Any] | Sequence[tuple[str, Any]] = (),
-) -> Plan:
-    """Say what :func:`umed.protect` would do with a data set, without doing it.
-
-    Args:
-        root: data set.
-        recipe: name, file or mapping.
-        settings: used as they are instead of the recipe.
-        overrides: laid over the recipe.
-
-    Returns:
-        The plan.
-    """
-    resolved = make_settings(recipe, dict(overrides)) if settings is None else settings
-    return make_plan(gather(root), resolved)

@@ -56,23 +56,15 @@ def make_regions(
         empty = np.zeros((0,) * labels.ndim, bool)
         return Regions(labels.shape, nothing, np.zeros(empty.shape, np.int16), empty, empty)
     reach = tuple(int(radius / step + 1e-9) for step in steps)
-    box = tuple(
-        slice(max(0, part.start - grow - margin), min(size, part.stop + grow + margin))
-        for part, grow, size in zip(found, reach, labels.shape, strict=True)
-    )
-    if full:
-        box = tuple(slice(0, size) for size in labels.shape)
+    box = tuple(slice(0, size) for size in labels.shape) if full else _grow(found, reach, margin, labels.shape)
     crop = labels[box].astype(np.int16)
     np.maximum(crop, 0, out=crop)
     offsets = _ball(reach, steps, radius)
     contour = np.zeros_like(crop, bool)  # in the memory order of the file, as everything that is compared with it
-    for value, part in _class_boxes(crop):
-        grown = tuple(
-            slice(max(0, p.start - grow - 1), min(size, p.stop + grow + 1))
-            for p, grow, size in zip(part, reach, crop.shape, strict=True)
-        )
-        mask = crop[grown] == value
-        contour[grown] |= _band(mask, offsets, reach)
+    for value, part in enumerate(ndimage.find_objects(crop), start=1):
+        if part is not None:
+            grown = _grow(part, reach, 1, crop.shape)
+            contour[grown] |= _band(crop[grown] == value, offsets, reach)
     frames = None
     if full:
         others = tuple(axis for axis in range(crop.ndim) if slice_axis is not None and axis != slice_axis)
@@ -131,9 +123,12 @@ def _bounds(labels: NDArray[Any]) -> tuple[slice, ...] | None:
     return tuple(bounds)
 
 
-def _class_boxes(crop: NDArray[np.int16]) -> list[tuple[int, tuple[slice, ...]]]:
-    """Classes that occur, each with its bounding box."""
-    return [(value, part) for value, part in enumerate(ndimage.find_objects(crop), start=1) if part is not None]
+def _grow(box: tuple[slice, ...], reach: tuple[int, ...], margin: int, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """A box with the reach and a margin around it, cut at the edges of the image."""
+    return tuple(
+        slice(max(0, part.start - grow - margin), min(size, part.stop + grow + margin))
+        for part, grow, size in zip(box, reach, shape, strict=True)
+    )
 
 
 def _ball(reach: tuple[int, ...], steps: tuple[float, ...], radius: float) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ later one wins.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from umed.core.errors import InputError, did_you_mean
 from umed.data.files import sha256
 
 KEYS = ("box", "points", "marks", "label", "slice")
+STORED = "Give pixels of the image as it is stored"
 MOST_LABEL = 255
 MOST = 1e9
 """Pixels; also keeps out infinity, which a large exponent stands for."""
@@ -124,7 +125,7 @@ def read_prompts(path: Path, label: int = 1) -> PromptsFile:
 def check_ids(
     prompts: PromptsFile,
     known: Sequence[str],
-    annotated: Sequence[str] = (),
+    annotated: Collection[str] = (),
     naming: str = "Name it as its file without ending",
 ) -> None:
     """Make sure that the prompts are for images that are there and have no mask yet.
@@ -158,26 +159,23 @@ def check_prompts(prompts: PromptsFile, case_id: str, extent: Extent) -> None:
     Raises:
         InputError: naming entry and key of the first mistake.
     """
+    size = f"{extent.width} x {extent.height} px (width x height)"
     for k, prompt in enumerate(prompts.cases[case_id]):
         here = f"{prompts.path}: case {case_id!r}, entry {k + 1}"
-        size = f"{extent.width} x {extent.height} px (width x height)"
-        if extent.slices is None and prompt.slice is not None:
-            raise _wrong(f"{here}: slice", "none for a flat picture", str(prompt.slice), "Leave it out")
-        if extent.slices is not None and prompt.slice is None:
+        if extent.slices is None:
+            if prompt.slice is not None:
+                raise _wrong(f"{here}: slice", "none for a flat picture", str(prompt.slice), "Leave it out")
+        elif prompt.slice is None:
             step = "Say in which slice the prompt lies"
             raise _wrong(f"{here}: slice", f"0 to {extent.slices - 1} for a volume", "none", step)
-        if extent.slices is not None and prompt.slice is not None and prompt.slice >= extent.slices:
+        elif prompt.slice >= extent.slices:
             step = "Count from 0, in files along --slice-axis, in DICOM as the slices of the series lie"
             raise _wrong(f"{here}: slice", f"0 to {extent.slices - 1}", str(prompt.slice), step)
-        if prompt.box is not None:
-            x1, y1 = prompt.box[2:]
-            if x1 > extent.width or y1 > extent.height:
-                step = "Give pixels of the image as it is stored"
-                raise _wrong(f"{here}: box", f"one inside {size}", _plain(prompt.box), step)
+        if prompt.box is not None and (prompt.box[2] > extent.width or prompt.box[3] > extent.height):
+            raise _wrong(f"{here}: box", f"one inside {size}", _plain(prompt.box), STORED)
         for point in prompt.points:
             if point[0] >= extent.width or point[1] >= extent.height:
-                step = "Give pixels of the image as it is stored"
-                raise _wrong(f"{here}: points", f"points inside {size}", _plain(point), step)
+                raise _wrong(f"{here}: points", f"points inside {size}", _plain(point), STORED)
 
 
 def _prompt(here: str, entry: Any, label: int) -> Prompt:
@@ -208,7 +206,7 @@ def _box(here: str, box: Any) -> tuple[float, ...]:
         raise _wrong(here, "four numbers x0, y0, x1, y1", json.dumps(box)[:80], "Correct it")
     x0, y0, x1, y1 = box
     if x0 < 0 or y0 < 0:
-        raise _wrong(here, "corners from 0 on", _plain(box), "Give pixels of the image as it is stored")
+        raise _wrong(here, "corners from 0 on", _plain(box), STORED)
     if x1 <= x0 or y1 <= y0:
         raise _wrong(here, "x0 < x1 and y0 < y1", _plain(box), "Give the upper left corner first, and some area")
     return tuple(float(one) for one in box)
@@ -221,7 +219,7 @@ def _points(here: str, entry: Mapping[str, Any]) -> tuple[tuple[tuple[float, ...
         raise _wrong(f"{here}: points", "a list of [x, y], at least one", json.dumps(points)[:80], "Correct it")
     below = next((one for one in points if min(one) < 0), None)
     if below is not None:
-        raise _wrong(f"{here}: points", "numbers from 0 on", _plain(below), "Give pixels of the image as it is stored")
+        raise _wrong(f"{here}: points", "numbers from 0 on", _plain(below), STORED)
     marks = entry.get("marks", [1] * len(points))
     if not isinstance(marks, list) or len(marks) != len(points) or not all(_whole(m) and m in (0, 1) for m in marks):
         step = "Give 1 for inside and 0 for outside"

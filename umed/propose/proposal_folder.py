@@ -18,6 +18,22 @@ STAGE = TEMPORARY + "proposing"
 """Hidden folder in the output that a run works in; no data set is found in it, whatever stops the run."""
 
 
+def check_source(source: Path) -> None:
+    """Make sure that the masks beside the images are no proposals.
+
+    Args:
+        source: the images.
+
+    Raises:
+        InputError: if they are.
+    """
+    if read_proposals(source) is not None:
+        raise InputError(
+            f"{source}: expected images, got masks that are proposals already ({NAME}). Give it to umed protect, or "
+            "the images without masks to this command."
+        )
+
+
 def check_target(source: Path, output: Path, *, overwrite: bool) -> None:
     """Make sure that proposals may be written to a folder; changes nothing.
 

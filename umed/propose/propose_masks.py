@@ -10,7 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,17 @@ from umed.data import files
 from umed.data.dicom_input import is_dicom, require_dicom
 from umed.networks.sam import make_sam, shape_of
 from umed.networks.sam_weights import WHERE, load_sam
-from umed.propose.answers import Questions
-from umed.propose.automatic import GridSettings
-from umed.propose.file_cases import Images
-from umed.propose.outcomes import ANNOTATED, FAILED, NOTHING, PROPOSED, UNASKED, ImageSource, Proposal
-from umed.propose.prompts_file import MOST_LABEL, PromptsFile, read_prompts
+from umed.propose.file_images import FileImages
+from umed.propose.image_loop import ANNOTATED, FAILED, NOTHING, PROPOSED, UNASKED, ImageOutcome, ImageSource, Questions
+from umed.propose.prompts_file import MOST_LABEL, read_prompts
 from umed.propose.proposal_folder import check_target, publish, stage
+from umed.propose.segment_anything import GridSettings
 
 GRID = "grid"
 
 
 @dataclass(frozen=True)
-class Proposed:
+class ProposeResult:
     """What came of a run.
 
     Args:
@@ -48,7 +47,7 @@ class Proposed:
 
     output: Path
     weights: str
-    cases: tuple[Proposal, ...]
+    cases: tuple[ImageOutcome, ...]
     problems: tuple[tuple[str, str], ...] = ()
     aside: tuple[tuple[str, str], ...] = ()
     next: str = ""
@@ -105,7 +104,7 @@ def propose_masks(
     grid: GridSettings | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> Proposed:
+) -> ProposeResult:
     """Propose a mask for each image that has none.
 
     Args:
@@ -157,15 +156,17 @@ def propose_masks(
             for one in images.propose(questions, work):
                 found.append(one)
                 if progress is not None:
-                    progress("propose", len(found), len(images))
+                    progress("propose", len(found), len(images.ids))
             found, written = images.finish(work, found)
-            done = Proposed(target, weights, tuple(found), images.problems, images.aside, images.next)
+            written |= {name: digest for one in found for name, digest in one.files.items()}
+            done = ProposeResult(target, weights, tuple(found), images.problems, images.aside, images.next)
             if not done.counts[PROPOSED]:
                 return done
+            chosen = {"kind": GRID, **asdict(settings)} if asked is None else {"kind": "file", "sha256": asked.sha256}
             content = {
                 "umed_version": __version__,
                 "sam": {"encoder": encoder, "weights": weights, "sha256": files.sha256(Path(sam))},
-                "prompts": {"kind": GRID, **settings.to_dict()} if asked is None else _file(asked),
+                "prompts": chosen,
                 "label": label,
                 **images.record(found),
             }
@@ -174,10 +175,10 @@ def propose_masks(
 
 
 @contextmanager
-def _open(source: Path, target: Path, slice_axis: int) -> Iterator[ImageSource]:
+def _open(source: Path, target: Path, slice_axis: int) -> Iterator[ImageSource[Any]]:
     """The images; members of zips last as long as this."""
     if not is_dicom(source):
-        yield Images(source, target, slice_axis)
+        yield FileImages(source, target, slice_axis)
         return
     if slice_axis != 2:
         raise ConfigError(
@@ -185,11 +186,7 @@ def _open(source: Path, target: Path, slice_axis: int) -> Iterator[ImageSource]:
             "Leave it out."
         )
     require_dicom()
-    from umed.propose.series_cases import SeriesImages
+    from umed.propose.series_images import SeriesImages
 
     with tempfile.TemporaryDirectory(prefix="umed-") as unpacked:
         yield SeriesImages(source, target, Path(unpacked))
-
-
-def _file(asked: PromptsFile) -> dict[str, str]:
-    return {"kind": "file", "sha256": asked.sha256}

@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from umed.core.errors import InputError
-from umed.core.types import Outcome, Volume
+from umed.core.types import Outcome
+from umed.core.version import __version__
 from umed.data import files
 from umed.data.paths import refuse_paths
 from umed.plan.planning import Plan
@@ -36,19 +37,19 @@ NAME = "manifest.json"
 
 
 def make_manifest(
-    plan: Plan,
+    plan: Plan | None,
     layout: str,
     outcomes: Iterable[Outcome],
-    version: str,
+    version: str = __version__,
     left_out: Iterable[tuple[str, str]] = (),
     labels: str = "",
 ) -> dict[str, Any]:
     """Put a manifest together.
 
     Args:
-        plan: the resolved plan.
+        plan: the resolved plan, ``None`` where nothing was perturbed.
         layout: ``Dataset.layout``.
-        outcomes: one a case; ``measures`` holds ``label_sha256`` and ``files``, see :func:`file_record`.
+        outcomes: one a case; ``measures`` holds ``label_sha256`` and ``files``.
         version: of umed.
         left_out: id and reason of each case that the training had to do without.
         labels: what must be known about the masks, see :mod:`umed.cases.proposals`; left out where empty.
@@ -61,8 +62,8 @@ def make_manifest(
         "format": VERSION,
         "umed_version": version,
         "layout": layout,
-        "seed": plan.seed,
-        "plan": json.loads(plan.to_json()),
+        "seed": 0 if plan is None else plan.seed,
+        "plan": {} if plan is None else json.loads(plan.to_json()),
         "cases": [
             {"id": one.id, "status": one.status, "reason": one.reason, **one.measures}
             for one in sorted(outcomes, key=lambda outcome: outcome.id)
@@ -70,20 +71,6 @@ def make_manifest(
         **({"left_out_of_training": unused} if unused else {}),
         **({"labels": labels} if labels else {}),
     }
-
-
-def file_record(volume: Volume, written: Path, measures: Mapping[str, Any]) -> dict[str, Any]:
-    """Record of one written file.
-
-    Args:
-        volume: the source.
-        written: the written file, still under its temporary name or not.
-        measures: from :func:`umed.plan.metrics.measure`.
-
-    Returns:
-        The measures with both checksums.
-    """
-    return {"sha256_in": files.sha256(volume.source), "sha256_out": files.sha256(written), **measures}
 
 
 def write_manifest(output: Path, manifest: Mapping[str, Any]) -> Path:

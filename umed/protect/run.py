@@ -1,31 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A data set in, its protected copy out: plan, train where the method learns, then each case."""
+"""A data set in, its protected copy out: plan, train where the method learns, then each case; one way for all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from umed.cases.proposals import Proposals, marked, read_proposals, sentence
-from umed.cases.records import GENERATORS, REPORT, Store, check_run, hash_of, start_run
+from umed.cases.proposals import marked, sentence
+from umed.cases.records import GENERATORS, Store, check_run, hash_of, start_run
+from umed.cases.source import Request, Source, open_source
 from umed.core.config import Settings, make_settings
-from umed.core.errors import ConfigError, UmedError
-from umed.core.registry import resolve
-from umed.core.types import Dataset, Outcome, Progress
-from umed.core.version import __version__
-from umed.data import layouts
-from umed.data.dicom_input import takes_dicom
-from umed.data.paths import no_paths
-from umed.execution import Task, execute
-from umed.methods.base import Method, make_method
-from umed.methods.prepare import Samples, check_given, explain, hashes, prepare
-from umed.plan.facts import gather
-from umed.plan.planning import make_plan
-from umed.protect.loop import Share, make_shares, protect_case, protect_share
-from umed.protect.manifest import make_manifest, write_manifest
-from umed.protect.result import Result
+from umed.core.errors import InputError, UmedError
+from umed.core.types import Progress
+from umed.data.files import hashes
+from umed.plan.planning import Plan
+from umed.protect.finish import finish
+from umed.protect.loop import DISK, full, make_shares, protect_elsewhere, protect_here
+from umed.protect.result import Released, Result
+
+if TYPE_CHECKING:
+    from umed.dicom.objects import Limits
+    from umed.methods.base import Method
 
 
 def protect(
@@ -48,7 +47,8 @@ def protect(
     """Write a protected copy of a segmentation data set.
 
     Args:
-        input: data set in a known layout, or a folder or zip of DICOM files; never changed.
+        input: data set in a known layout, or a folder or zip of DICOM files; never changed. DICOM files become derived
+            images of the same patients; ``umed anonymize --protect`` makes them nobody's.
         output: new folder outside ``input``.
         recipe: name, file or mapping of settings.
         settings: used as they are instead of the recipe.
@@ -72,101 +72,128 @@ def protect(
         BudgetError: never for a single case, whose failure is recorded in its outcome.
     """
     chosen = make_settings(recipe, overrides) if settings is None else settings
-    target = Path(output)
-    if takes_dicom(Path(input), masks):
-        if workers != 1 or scheduler is not None:
-            raise ConfigError("workers: DICOM series are protected one after the other so far. Leave --workers out.")
-        return _protect_dicom(Path(input), target, chosen, masks, generators, resume, overwrite, report, progress)
-    dataset = layouts.find_dataset(Path(input))
-    proposals = read_proposals(dataset.root)
-    check_run(dataset, target, resume=resume, overwrite=overwrite)
-    plan = make_plan(gather(dataset), chosen)
-    method = make_method(plan)
-    given = None if generators is None else Path(generators)
-    check_given(method, given)
-    store = start_run(dataset, target, plan, resume=resume, overwrite=overwrite)
-
-    def samples() -> Samples:
-        from umed.training.file_samples import FileSamples
-
-        found = FileSamples(dataset, plan)
-        return found, [(case, no_paths(why, dataset, target)) for case, why in found.left_out]
-
-    left_out = prepare(method, plan, store, given, samples, progress)
-    plan = explain(method, plan)
-    run = hash_of([plan.fingerprint, *sorted(hashes(store.path(GENERATORS)).values())])
-    if workers == 1 and scheduler is None:
-        outcomes = []
-        for done, case in enumerate(dataset.cases):
-            outcomes.append(protect_case(method, plan, dataset, case, store, run))
-            if progress is not None:
-                progress("protect", done + 1, len(dataset.cases))
-    else:
-        outcomes = _elsewhere(make_shares(dataset, target, plan, run, workers), workers, scheduler, threads, progress)
-    outcomes = marked(outcomes, proposals)
-    return _finish(Result(target, plan, tuple(outcomes), left_out), method, dataset, store, report, proposals)
-
-
-def _protect_dicom(
-    source: Path,
-    output: Path,
-    settings: Settings,
-    masks: str | Path | None,
-    generators: str | Path | None,
-    resume: bool,
-    overwrite: bool,
-    report: bool,
-    progress: Progress | None,
-) -> Result:
-    """Derived DICOM images of the same patients; ``umed anonymize --protect`` makes them nobody's."""
-    from umed.release.anonymize import release
-    from umed.release.job import Request
-
-    request = Request(
-        protect=True,
-        masks=None if masks is None else Path(masks),
-        syntax="explicit-le",
-        settings=settings,
-        generators=None if generators is None else Path(generators),
-    )
-    done = release(
-        source, output, None, request, resume=resume, overwrite=overwrite, report=report, progress=progress
-    )  # fmt: skip
+    request = Request(Path(input), chosen, masks=None if masks is None else Path(masks))
+    options = RunOptions(generators, resume, overwrite, report, workers, scheduler, threads)
+    done = run(request, Path(output), options, progress=progress)
     assert done.plan is not None
     aside = tuple((entry.name, entry.reason) for entry in done.quarantine if entry.category != "no-dicom")
-    return Result(output, done.plan, done.outcomes, done.left_out, done.report, aside)
+    return Result(done.output, done.plan, done.outcomes, done.left_out, done.report, aside)
 
 
-def _elsewhere(
-    shares: Sequence[Share], workers: int, scheduler: str | None, threads: int | None, progress: Progress | None
-) -> list[Outcome]:
-    """Do the cases on other processes; the outcomes come back in the order of the data set."""
-    tasks = [Task(f"cases from {share.cases[0]} on", protect_share, (share,)) for share in shares]
-    done = execute(
-        tasks,
-        workers=workers,
-        scheduler=scheduler,
-        threads=threads,
-        on_done=None if progress is None else lambda _done, count, total: progress("protect", count, total),
+@dataclass(frozen=True)
+class RunOptions:
+    """RunOptions a run is done; none of it decides a byte of the images.
+
+    Args:
+        generators: folder or file of trained generators; nothing is trained then.
+        resume: go on with a stopped run.
+        overwrite: replace an earlier run.
+        report: write the report.
+        workers: local processes that share the cases.
+        scheduler: address of a Dask scheduler, instead of local processes.
+        threads: of each local process.
+    """
+
+    generators: str | Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    report: bool = True
+    workers: int = 1
+    scheduler: str | None = None
+    threads: int | None = None
+
+
+def run(
+    request: Request,
+    output: Path,
+    options: RunOptions,
+    *,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+) -> Released:
+    """Do a run; :func:`protect` and :func:`umed.release.anonymize.anonymize` both end here.
+
+    Args:
+        request: what is read, and how it is written.
+        output: output root.
+        options: how it is done.
+        limits: for DICOM: bounds against hostile input.
+        progress: called with a stage, the steps done and the steps in all.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        InputError: when the input cannot be read at all, or the output may not be written.
+        ConfigError: when a setting is wrong, or a resumed run had another one.
+        UmedError: when the disk is full.
+    """
+    check_run(request.path, None, output, resume=options.resume, overwrite=options.overwrite)
+    with open_source(request, limits=limits, progress=progress) as source:
+        if not source.sizes:
+            first = "; ".join(f"{one.name}: {one.reason}" for one in source.refused[:3]) or "no file was found"
+            raise InputError(f"{request.path}: expected DICOM files, got none that can be released ({first}).")
+        try:
+            return _run(source, request, output, options, progress)
+        except OSError as error:
+            if error.errno not in DISK:
+                raise
+            raise UmedError(f"{output}: {full(error)}") from error
+
+
+def _run(source: Source, request: Request, output: Path, options: RunOptions, progress: Progress | None) -> Released:
+    if source.strict:  # the names of DICOM files follow from their masks
+        check_run(source.root, source.targets(), output, resume=options.resume, overwrite=options.overwrite)
+    plan = None if request.settings is None else source.make_plan(request.settings)
+    given = None if options.generators is None else Path(options.generators)
+    method = _make(plan, given)
+    store = start_run(source, output, plan, resume=options.resume, overwrite=options.overwrite)
+    left_out: tuple[tuple[str, str], ...] = ()
+    if method is not None and plan is not None:
+        left_out, plan = _ready(method, plan, store, source, given, progress)
+    decisive = hash_of([json.dumps(source.decisive(plan), sort_keys=True)])
+    whole = hash_of([decisive, *sorted(hashes(store.path(GENERATORS)).values())])
+    if options.workers == 1 and options.scheduler is None:
+        done = protect_here(source, output, method, plan, whole, progress)
+    else:
+        shares = make_shares(source, request, output, plan, whole, options.workers)
+        done = protect_elsewhere(shares, options.workers, options.scheduler, options.threads, progress)
+    outcomes = marked([one.outcome for one in done], source.proposals)
+    aside = [*source.refused, *(entry for one in done for entry in one.quarantine)]
+    released = Released(
+        output,
+        tuple(outcomes),
+        tuple(sorted(aside, key=lambda entry: entry.name)),
+        sum((one.actions for one in done), Counter()),
+        plan,
+        left_out,
+        labels=sentence(outcomes, source.proposals),
     )
-    failed = next((one for one in done.values() if one.error is not None), None)
-    if failed is not None:
-        raise UmedError(f"{failed.name}: {failed.error} What was done is kept: give --resume to go on.")
-    return [outcome for one in done.values() for outcome in one.value]
+    return finish(released, source, store, "" if method is None else repr(method), options.report)
 
 
-def _finish(
-    result: Result, method: Method, dataset: Dataset, store: Store, report: bool, proposals: Proposals | None
-) -> Result:
-    """Write what covers all cases: index, sidecars, manifest, report."""
-    released = {outcome.id for outcome in result.outcomes if outcome.status in ("protected", "unchanged")}
-    layouts.write_index(dataset, released, store.output)
-    labels = sentence(result.outcomes, proposals)
-    manifest = make_manifest(result.plan, dataset.layout, result.outcomes, __version__, result.left_out, labels)
-    manifest |= {"method": repr(method), "generators": hashes(store.path(GENERATORS))}
-    write_manifest(store.output, manifest)
-    if not report:
-        return result
-    write_report = resolve("report", "html")
-    path = write_report(manifest, dataset.root, store.output, store.path(REPORT))
-    return replace(result, report=path)
+def _make(plan: Plan | None, given: Path | None) -> Method | None:
+    """The method, untrained; what is wrong with it is said before anything is written. Torch is imported only here."""
+    if plan is None:
+        return None
+    from umed.methods.base import make_method
+    from umed.methods.prepare import check_given
+
+    method = make_method(plan)
+    check_given(method, given)
+    return method
+
+
+def _ready(
+    method: Method, plan: Plan, store: Store, source: Source, given: Path | None, progress: Progress | None
+) -> tuple[tuple[tuple[str, str], ...], Plan]:
+    """Train the method or load it; gives the cases that were left out, and the plan with what the method says."""
+    from umed.methods.prepare import Samples, explain, prepare
+
+    def samples() -> Samples:
+        from umed.training.samples import training_samples
+
+        return training_samples(source, plan, public=True)
+
+    left_out = prepare(method, plan, store, given, samples, progress)
+    return left_out, explain(method, plan)

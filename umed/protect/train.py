@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import distributed
 
+from umed.cases.source import Request, Source, open_source
 from umed.core.config import Settings, make_settings
 from umed.core.errors import ConfigError, InputError
 from umed.core.types import Progress
@@ -21,8 +22,9 @@ from umed.data.files import atomic, sha256
 from umed.methods.base import make_method
 from umed.methods.unseg.generator_file import FILE
 from umed.methods.unseg.method import UnSeg
-from umed.protect.training_data import TrainingData, find_training_data
+from umed.plan.planning import Plan
 from umed.training.handlers import training_handlers
+from umed.training.samples import training_samples
 
 WORK = "checkpoints"
 RECORD = "training.json"
@@ -102,12 +104,14 @@ def train_generator(
         raise InputError(
             f"{out / FILE}: expected no generator yet, got one. Choose another folder or give --overwrite."
         )
-    with find_training_data(Path(data), None if masks is None else Path(masks), chosen, progress) as found:
-        return _train(found, out, sam, surrogate, overwrite, progress)
+    request = Request(Path(data), chosen, masks=None if masks is None else Path(masks))
+    with open_source(request, progress=progress) as source:
+        return _train(source, source.make_plan(chosen), out, sam, surrogate, overwrite, progress)
 
 
 def _train(
-    found: TrainingData,
+    source: Source,
+    plan: Plan,
     out: Path,
     sam: str | Path | None,
     surrogate: str | Path | None,
@@ -115,16 +119,16 @@ def _train(
     progress: Progress | None,
 ) -> Trained:
     """Train on what was found, and write generator and record."""
-    begin, plan = time.perf_counter(), found.plan
+    begin = time.perf_counter()
     method = make_method(plan)
     assert isinstance(method, UnSeg)
-    samples, left_out = found.open()
+    samples, left_out = training_samples(source, plan, public=False)
     method.start_from(None if sam is None else Path(sam), None if surrogate is None else Path(surrogate))
     trainer = method.make_trainer(samples, plan)
     if overwrite and is_first():
         shutil.rmtree(out / WORK, ignore_errors=True)
     starts = [None if path is None else sha256(Path(path)) for path in (sam, surrogate)]
-    _same_run(out / WORK, [plan.fingerprint, found.identity, *starts])
+    _same_run(out / WORK, [plan.fingerprint, [source.fingerprint(case) for case in source.trainable()], *starts])
     training_handlers(trainer, out / WORK, len(trainer.loader.batches), progress)
     trainer.run()
     method.generator.eval()

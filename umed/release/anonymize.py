@@ -3,27 +3,17 @@
 
 from __future__ import annotations
 
-import logging
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from umed.cases.instance_writer import DISK
+from umed.cases.source import Request
 from umed.core.config import Settings, make_settings
-from umed.core.errors import ConfigError, InputError, UmedError, did_you_mean
+from umed.core.errors import ConfigError
 from umed.core.types import Progress
-from umed.data import files
-from umed.deid.identity import Anonymous, Identity
-from umed.deid.keys import Key
-from umed.deid.profile import load_profile
 from umed.dicom.objects import Limits
-from umed.dicom.pixels.pixel_data import SYNTAXES
-from umed.dicom.read.scan import scan
-from umed.release.job import Job, Request
-from umed.release.released import Released
-
-logger = logging.getLogger(__name__)
+from umed.protect.result import Released
+from umed.protect.run import RunOptions, run
 
 
 def anonymize(
@@ -42,6 +32,9 @@ def anonymize(
     resume: bool = False,
     overwrite: bool = False,
     report: bool = True,
+    workers: int = 1,
+    scheduler: str | None = None,
+    threads: int | None = None,
     limits: Limits | None = None,
     progress: Progress | None = None,
     **overrides: Any,
@@ -63,6 +56,9 @@ def anonymize(
         resume: go on with a stopped run; the same bytes in the end.
         overwrite: first delete what umed wrote to ``output``, and only that.
         report: write ``umed/report.html``.
+        workers: local processes that share the series; the bytes are the same.
+        scheduler: address of a Dask scheduler whose workers see both folders, instead of local processes.
+        threads: of each local process; the cores divided by the workers if ``None``.
         limits: bounds against hostile input.
         progress: called with a stage, the steps done and the steps in all.
         overrides: any setting of the protection, laid over the recipe.
@@ -74,71 +70,17 @@ def anonymize(
         InputError: when the input cannot be read at all, or the output may not be written.
         ConfigError: when a setting is wrong, or a resumed run had another one.
     """
-    key = Key.load(Path(key_file))
     if Path(output).resolve() in Path(key_file).resolve().parents:
         raise ConfigError(f"--key-file {key_file}: expected a key outside the output, got one inside. Move it away.")
-    identity = Anonymous(key, load_profile(profile), accept_burned_in)
     chosen = make_settings(recipe, overrides) if settings is None else settings
-    request = Request(protect, _path(masks), transfer_syntax, chosen, _path(generators))
-    return release(
-        Path(input), Path(output), identity, request, limits=limits, resume=resume, overwrite=overwrite,
-        report=report, progress=progress,
-    )  # fmt: skip
-
-
-def release(
-    source: Path,
-    output: Path,
-    identity: Identity | None,
-    request: Request,
-    *,
-    limits: Limits | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    report: bool = True,
-    progress: Progress | None = None,
-) -> Released:
-    """Release a folder under an identity; :func:`anonymize` and ``umed protect`` both end here.
-
-    Args:
-        source: folder or zip.
-        output: output root.
-        identity: ``None`` keeps patients as they are and derives new images.
-        request: what is wanted.
-        limits: bounds against hostile input.
-        resume: go on with a stopped run.
-        overwrite: replace an earlier run.
-        report: write the report.
-        progress: called with a stage, the steps done and the steps in all.
-
-    Returns:
-        What came of it.
-
-    Raises:
-        InputError: when the input cannot be read at all, or the output may not be written.
-        ConfigError: when a setting is wrong, or a resumed run had another one.
-    """
-    if request.syntax not in SYNTAXES:
-        hint = did_you_mean(request.syntax, SYNTAXES)
-        raise ConfigError(f"transfer_syntax: expected one of {', '.join(SYNTAXES)}, got {request.syntax!r}.{hint}")
-    if not source.exists():
-        raise InputError(f"{source}: expected a folder or zip of DICOM files, got nothing. Check the path.")
-    files.check_output(source, output, resume=resume or overwrite)
-    with tempfile.TemporaryDirectory(prefix="umed-") as work:
-        bounds = limits or Limits()
-        found = scan(source, Path(work) / "input", bounds, progress)
-        if not found.series:
-            first = "; ".join(f"{name}: {reason}" for name, reason in found.refused[:3]) or "no file was found"
-            raise InputError(f"{source}: expected DICOM files, got none that can be released ({first}).")
-        try:
-            return Job(found, output, identity, request, bounds, progress).go(resume, overwrite, report)
-        except OSError as error:
-            if error.errno not in DISK:
-                raise
-            raise UmedError(
-                f"{output}: cannot be written ({error.strerror}). Make room and give --resume to go on."
-            ) from error
-
-
-def _path(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value)
+    request = Request(
+        Path(input),
+        chosen if protect else None,
+        masks=None if masks is None else Path(masks),
+        key_file=Path(key_file),
+        profile=profile,
+        accept_burned_in=accept_burned_in,
+        syntax=transfer_syntax,
+    )
+    options = RunOptions(generators, resume, overwrite, report, workers, scheduler, threads)
+    return run(request, Path(output), options, limits=limits, progress=progress)

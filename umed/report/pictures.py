@@ -94,9 +94,9 @@ def draw_case(
     low, high = window
     difference = (after - before) / (amplitude or 1.0)
     return Picture(
-        original=_png(_grey_or_colour((before - low) / (high - low))),
-        protected=_png(_grey_or_colour((after - low) / (high - low))),
-        difference=_png(_diverging(difference)),
+        original=png(_grey_or_colour((before - low) / (high - low))),
+        protected=png(_grey_or_colour((after - low) / (high - low))),
+        difference=png(_diverging(difference)),
         size=(labels.shape[1], labels.shape[0]),
         contour=outline(labels),
         support=outline(support),
@@ -119,14 +119,14 @@ def outline(regions: NDArray[Any]) -> str:
         'M1 0V2'
     """
     parts = []
-    for line, start, stop in _runs(regions[:, 1:] != regions[:, :-1]):
+    for line, start, stop in runs_down(regions[:, 1:] != regions[:, :-1]):
         parts.append(f"M{line + 1} {start}V{stop}")
-    for line, start, stop in _runs((regions[1:] != regions[:-1]).T):
+    for line, start, stop in runs_down((regions[1:] != regions[:-1]).T):
         parts.append(f"M{start} {line + 1}H{stop}")
     return "".join(parts)
 
 
-def _runs(border: NDArray[np.bool_]) -> list[tuple[int, int, int]]:
+def runs_down(border: NDArray[np.bool_]) -> list[tuple[int, int, int]]:
     """Runs of True down each column, as (column, first row, row after the last)."""
     padded = np.zeros((border.shape[0] + 2, border.shape[1]), np.int8)
     padded[1:-1] = border
@@ -166,7 +166,8 @@ def _diverging(share: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.rint(mixed).astype(np.uint8)
 
 
-def _png(pixels: NDArray[np.uint8]) -> str:
+def png(pixels: NDArray[np.uint8]) -> str:
+    """A picture of ``(rows, columns[, 3])`` bytes as a data URI."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

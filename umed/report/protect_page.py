@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,12 @@ from umed.plan.budget import make_budget
 from umed.plan.facts import open_case
 from umed.plan.planning import Plan
 from umed.plan.regions import plan_regions
-from umed.report.content import make_page
-from umed.report.html import render
+from umed.report.case_figures import describe_cases
 from umed.report.pictures import Picture, draw_case
+from umed.report.template import cases, render
 
 __all__ = ["sample_cases", "write_report"]
+NAMED = 5  # cases left out of training that the page names
 
 
 def write_report(
@@ -46,16 +48,44 @@ def write_report(
     plan = from_mapping(Plan, manifest["plan"], "plan")
     drawn, failures = [], []
     dataset = find_dataset(Path(source))
-    cases = {case.id: case for case in dataset.cases}
+    known = {case.id: case for case in dataset.cases}
     for case_id in sample_cases(manifest["cases"], plan.seed, plan.report_cases):
         try:
-            drawn.append((case_id, _draw(dataset, cases[case_id], Path(output), plan)))
+            drawn.append((case_id, _draw(dataset, known[case_id], Path(output), plan)))
         except (UmedError, OSError, KeyError) as error:  # a picture less must not cost the report
             failures.append(f"{case_id} could not be drawn: {type(error).__name__}.")
-    page = make_page(manifest, plan, drawn, failures, probe)
+    counts = Counter(case["status"] for case in manifest["cases"])
+    page = render(
+        "protect.html.j2",
+        **describe_cases(manifest["cases"]),
+        plan=plan,
+        version=manifest.get("umed_version", ""),
+        method=manifest.get("method", plan.method),
+        protected=counts["protected"],
+        total=counts.total(),
+        others=[f"{counts[name]} {name}" for name in ("unchanged", "failed", "skipped") if counts[name]],
+        probe=probe,
+        pictures=drawn,
+        warnings=[*_notes(manifest, counts), *failures],
+    )
     with atomic(Path(path)) as temporary:
-        temporary.write_text(render(page), encoding="utf-8", newline="\n")
+        temporary.write_text(page, encoding="utf-8", newline="\n")
     return Path(path)
+
+
+def _notes(manifest: Mapping[str, Any], counts: Mapping[str, int]) -> list[str]:
+    """What a reader must know first."""
+    notes = []
+    if labels := manifest.get("labels"):
+        notes.append(f"Masks: {labels}.")
+    if counts["failed"]:
+        notes.append(f"Failed: {cases(counts['failed'])}, not in the released folder. The table says why.")
+    if unused := [f"{one['id']}: {one['reason'].rstrip('.')}" for one in manifest.get("left_out_of_training", ())]:
+        more = f"; and {len(unused) - NAMED} more, see manifest.json" if len(unused) > NAMED else ""
+        notes.append(f"Left out of training: {cases(len(unused))}. {'; '.join(unused[:NAMED])}{more}.")
+    if not counts["protected"]:
+        notes.append("No case was protected.")
+    return notes
 
 
 def sample_cases(outcomes: Sequence[Mapping[str, Any]], seed: int, count: int) -> list[str]:

@@ -13,8 +13,8 @@ import pytest
 
 from tests.benchmark.benchmark_folder import make_cell, make_folder
 from umed.benchmark.report import read_folder, write_benchmark_report
-from umed.benchmark.report.charts_of_results import find_sweeps
 from umed.benchmark.report.predictions import runs
+from umed.benchmark.report.result_charts import find_sweeps
 from umed.cli.main import main
 from umed.core.errors import InputError
 

@@ -22,7 +22,7 @@ from umed.benchmark.results.summary import (
     natural,
     summarise,
 )
-from umed.benchmark.results.tables import csv_table
+from umed.benchmark.results.text_tables import csv_table
 from umed.core.errors import InputError
 
 JPEG = [("jpeg", {"quality": 30})]

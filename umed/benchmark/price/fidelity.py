@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 
 from umed.benchmark.price.pairs import Pair, slices
+from umed.plan.metrics import ssim
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the scales, finest first (Wang, Simoncelli & Bovik 2003, doi 10.1109/ACSSC.2003.1292216)."""
@@ -38,11 +38,7 @@ def ms_ssim(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
     weights = np.array(WEIGHTS[:count]) / sum(WEIGHTS[:count])
     product = 1.0
     for weight in weights:
-        window = min(11, (min(one.shape[1:]) - 1) // 2 * 2 + 1)
-        found = np.mean(
-            [structural_similarity(a, b, data_range=1.0, win_size=window) for a, b in zip(one, two, strict=True)]
-        )
-        product *= max(0.0, float(found)) ** float(weight)
+        product *= max(0.0, ssim(one, two, peak=1.0, window=11)) ** float(weight)
         one, two = _halve(one), _halve(two)
     return product
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from umed.benchmark.report.page import render
+from umed.benchmark.report.benchmark_page import render_benchmark
 from umed.benchmark.report.report_folder import FoundResults, read_folder
-from umed.benchmark.results.tables import csv_table, latex_report, markdown_report
+from umed.benchmark.results.text_tables import csv_table, latex_report, markdown_report
 from umed.data.files import atomic
 
-__all__ = ["Found", "read_folder", "write_benchmark_report", "write_files"]
+__all__ = ["FoundResults", "read_folder", "write_benchmark_report", "write_files"]
 
 
 def write_benchmark_report(folder: Path) -> Path:
@@ -41,7 +41,7 @@ def write_files(found: FoundResults) -> Path:
         "table.csv": csv_table(found.summary),
         "table.md": markdown_report(found.summary, found.title),
         "table.tex": latex_report(found.summary, found.title),
-        "report.html": render(found),
+        "report.html": render_benchmark(found),
     }
     for name, content in contents.items():
         with atomic(found.folder / name) as temporary:

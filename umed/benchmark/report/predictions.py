@@ -6,10 +6,8 @@ Each image is embedded once, as a background that all its tiles share; outlines 
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +19,44 @@ from umed.benchmark.results.cells import CLEAN, NONE, Cell
 from umed.benchmark.results.statistics import as_array, mean_of
 from umed.benchmark.results.summary import Summary
 from umed.core.errors import InputError
-from umed.report.pictures import outline
+from umed.report.pictures import outline, png, runs_down
 
 LONGEST = 256
 MOST = 2_000_000
 """Bytes of all pictures together; what is beyond is left out, and the page says so."""
 CLASSES = 5  # colours of predicted classes
+
+
+FRAME = 360
+"""Characters of a tile beside its paths."""
+
+
+@dataclass(frozen=True)
+class PredictionTile:
+    """A test case as one victim sees it.
+
+    Args:
+        trained: what the victim was trained on.
+        figure: DSC of the case, in words.
+        background: number of its image in :attr:`Gallery.images`.
+        size: width and height in pixels.
+        fills: colour and SVG path of each predicted class.
+        guessed: SVG path along the borders of the prediction.
+        contour: SVG path along the true borders.
+    """
+
+    trained: str
+    figure: str
+    background: int
+    size: tuple[int, int]
+    fills: Sequence[tuple[int, str]]
+    guessed: str
+    contour: str
+
+    @property
+    def length(self) -> int:
+        """Characters in the page, about."""
+        return FRAME + len(self.guessed) + len(self.contour) + sum(len(path) for _, path in self.fills)
 
 
 class Gallery:
@@ -40,10 +70,10 @@ class Gallery:
     def __init__(self, folder: Path, summary: Summary) -> None:
         self.folder, self.summary = folder, summary
         self.room = MOST
-        self.styles: list[str] = []
+        self.images: list[str] = []
         self.left_out = 0
 
-    def draw(self, cells: Sequence[Cell], data: str) -> dict[str, str]:
+    def draw(self, cells: Sequence[Cell], data: str) -> dict[str, dict[str, list[PredictionTile]]]:
         """Pictures of each victim of a data set, without countermeasure, of its first seed that has some.
 
         Args:
@@ -51,7 +81,7 @@ class Gallery:
             data: name of the data set.
 
         Returns:
-            HTML by victim; empty where there are no pictures.
+            Tiles by victim and test case, one a method; empty where there are no pictures.
         """
         counted = {row.victim for row in self.summary.pick(data=data, countermeasure=NONE) if row.counts}
         found = {}
@@ -61,63 +91,41 @@ class Gallery:
                 spec = cell.spec
                 if (spec.data, spec.victim, spec.countermeasure) == (data, victim, NONE) and cell.pictures:
                     chosen.setdefault(spec.method, cell)
-            ordered = [chosen[method] for method in self.summary.methods if method in chosen]
-            html = self._victim(ordered)
-            if html and len(html) <= self.room:
-                self.room -= len(html)
-                found[victim] = html
-            elif html:
+            rows: dict[str, list[PredictionTile]] = {}
+            for method in self.summary.methods:
+                if method in chosen:
+                    pictures = load_pictures(self.folder / chosen[method].pictures)
+                    for name, *arrays in _each(pictures):
+                        rows.setdefault(name, []).append(self._tile(chosen[method], name, *arrays))
+            size = sum(tile.length for tiles in rows.values() for tile in tiles)
+            if rows and size <= self.room:
+                self.room -= size
+                found[victim] = rows
+            elif rows:
                 self.left_out += 1
         return found
 
-    def _victim(self, cells: Sequence[Cell]) -> str:
-        loaded = {cell.spec.method: load_pictures(self.folder / cell.pictures) for cell in cells}
-        loaded = {method: pictures for method, pictures in loaded.items() if pictures}
-        rows: dict[str, list[str]] = {}
-        for cell in cells:
-            for name, image, truth, prediction in _each(loaded.get(cell.spec.method, {})):
-                tile = self._tile(cell, name, image, truth, prediction)
-                rows.setdefault(name, []).append(tile)
-        return "".join(
-            f'<h4>{escape(name)}, trained on</h4><div class="tiles">{"".join(tiles)}</div>'
-            for name, tiles in rows.items()
-        )
-
     def _tile(
         self, cell: Cell, name: str, image: NDArray[np.uint8], truth: NDArray[Any], prediction: NDArray[Any]
-    ) -> str:
-        height, width = truth.shape
-        place = self._background(image)
-        fills = "".join(
-            f'<path class="guess k{(int(value) - 1) % CLASSES}" d="{runs(prediction == value)}"/>'
-            for value in np.unique(prediction)
-            if value
-        )
-        lines = f'<path class="guessed" d="{outline(prediction)}"/><path class="contour" d="{outline(truth)}"/>'
+    ) -> PredictionTile:
         dsc = case_dsc(cell, name)
-        figure = "" if np.isnan(dsc) else f" {100 * dsc:.1f} %"
-        trained = "clean images" if cell.spec.method == CLEAN else cell.spec.method
-        return (
-            f'<figure><div class="tile {place}" style="aspect-ratio:{width}/{height}">'
-            f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" '
-            f'aria-label="{escape(f"{name}, trained on {trained}")}">{fills}{lines}</svg></div>'
-            f"<figcaption>{escape(trained)}<b>{figure}</b></figcaption></figure>"
+        return PredictionTile(
+            trained="clean images" if cell.spec.method == CLEAN else cell.spec.method,
+            figure="" if np.isnan(dsc) else f" {100 * dsc:.1f} %",
+            background=self._background(image),
+            size=(truth.shape[1], truth.shape[0]),
+            fills=[(int(v - 1) % CLASSES, runs(prediction == v)) for v in np.unique(prediction).astype(int) if v],
+            guessed=outline(prediction),
+            contour=outline(truth),
         )
 
-    def _background(self, image: NDArray[np.uint8]) -> str:
-        """Class whose background the image is."""
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, format="PNG", optimize=True)
-        uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-        rule = f"background-image:url({uri})"
-        if rule not in self.styles:
-            self.styles.append(rule)
-            self.room -= len(rule)
-        return f"i{self.styles.index(rule)}"
-
-    def css(self) -> str:
-        """The images, as rules of the page's style."""
-        return "".join(f".tile.i{index}{{{rule}}}" for index, rule in enumerate(self.styles))
+    def _background(self, image: NDArray[np.uint8]) -> int:
+        """Number of the background that the image is."""
+        uri = png(image)
+        if uri not in self.images:
+            self.images.append(uri)
+            self.room -= len(uri)
+        return self.images.index(uri)
 
 
 def load_pictures(path: Path) -> dict[str, NDArray[Any]]:
@@ -151,22 +159,13 @@ def case_dsc(cell: Cell, name: str) -> float:
 
 
 def runs(mask: NDArray[np.bool_]) -> str:
-    """Fill a mask as an SVG path of one box for each run of pixels along a row.
-
-    Args:
-        mask: ``(rows, columns)``.
-
-    Returns:
-        Data of the path in pixels.
+    """Fill a mask ``(rows, columns)`` as an SVG path of one box for each run of pixels along a row.
 
     Example:
         >>> runs(np.array([[False, True, True]]))
         'M1 0h2v1h-2z'
     """
-    padded = np.pad(mask.astype(np.int8), ((0, 0), (1, 1)))
-    change = np.diff(padded, axis=1)
-    starts, stops = np.argwhere(change == 1), np.argwhere(change == -1)
-    return "".join(f"M{a[1]} {a[0]}h{b[1] - a[1]}v1h-{b[1] - a[1]}z" for a, b in zip(starts, stops, strict=True))
+    return "".join(f"M{start} {row}h{stop - start}v1h-{stop - start}z" for row, start, stop in runs_down(mask.T))
 
 
 def _each(

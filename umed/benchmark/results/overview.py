@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from umed.benchmark.results.cells import CHOICES, CLEAN, NONE
-from umed.benchmark.results.statistics import NAN
+from umed.benchmark.results.cells import CLEAN, NONE
+from umed.benchmark.results.statistics import NAN, mean_of
 from umed.benchmark.results.summary import LEAST_DROP, Summary, SummaryRow
 
 CHOICE_WORDS = {
@@ -81,17 +81,7 @@ class Worst:
 
 
 def overview(summary: Summary, data: str, method: str, countermeasure: str) -> Overview:
-    """Average over the victims that count.
-
-    Args:
-        summary: all figures.
-        data: name of the data set.
-        method: label of the protection, maybe ``"clean"``.
-        countermeasure: what the thief does.
-
-    Returns:
-        The means; NaN where no victim counts.
-    """
+    """Average over the victims that count; NaN where none does. The method may be ``"clean"``."""
     rows = summary.pick(data=data, method=method, countermeasure=countermeasure)
     counted = [row for row in rows if row.counts]
     head = Overview(data, method, countermeasure, tuple(row.victim for row in counted), len(rows))
@@ -103,8 +93,8 @@ def overview(summary: Summary, data: str, method: str, countermeasure: str) -> O
     plain = _mean([row.plain for row in counted])
     lost, won = _mean([row.lost for row in both]), _mean([row.won for row in both])
     says = countermeasure != NONE and method != CLEAN and lost >= LEAST_DROP
-    return Overview(
-        *(data, method, countermeasure, head.counted, head.victims),
+    return replace(
+        head,
         mean=_mean(scores),
         lowest=min(scores),
         highest=max(scores),
@@ -117,14 +107,7 @@ def overview(summary: Summary, data: str, method: str, countermeasure: str) -> O
 
 
 def worst_cases(summary: Summary) -> list[Worst]:
-    """The worst case of each data set and method, in the order of the tables.
-
-    Args:
-        summary: all figures.
-
-    Returns:
-        One entry each; a method without any counted setting has none.
-    """
+    """The worst case of each data set and method in the order of the tables; none without any counted setting."""
     found = []
     for data in summary.data:
         for method in summary.methods:
@@ -150,14 +133,10 @@ def worst_cases(summary: Summary) -> list[Worst]:
 
 
 def bottom_line(summary: Summary) -> list[str]:
-    """The result in sentences, the thief's best attempt first.
+    """The result in a sentence or two a data set, the thief's best attempt first.
 
-    Args:
-        summary: all figures.
-
-    Returns:
-        A sentence or two a data set: of the method that holds best against the settings that all methods faced; or,
-        where a thief undoes each of them, of the one that leaves least where the thief tries nothing.
+    They are about the method that holds best against the settings that all methods faced; or, where a thief undoes each
+    of them, about the one that leaves least where the thief tries nothing.
     """
     worst = worst_cases(summary)
     sentences = []
@@ -208,13 +187,7 @@ def _none_holds(data: str, worst: Sequence[Worst]) -> str:
 def fair_worst(summary: Summary, data: str, methods: Sequence[str]) -> dict[str, float]:
     """The highest DSC of each method over the victims and countermeasures that all of them faced, and that count.
 
-    Args:
-        summary: all figures.
-        data: name of the data set.
-        methods: labels.
-
-    Returns:
-        By method, any choice of the checkpoint; empty where they have no setting in common.
+    Any choice of the checkpoint; empty where they have no setting in common.
     """
     rows = {method: [row for row in summary.pick(None, data=data, method=method) if row.counts] for method in methods}
     common = set.intersection(*({(row.victim, row.countermeasure) for row in found} for found in rows.values()))
@@ -226,14 +199,7 @@ def fair_worst(summary: Summary, data: str, methods: Sequence[str]) -> dict[str,
 
 
 def exclusions(summary: Summary) -> dict[str, list[str]]:
-    """Which settings carry each flag, in words.
-
-    Args:
-        summary: all figures.
-
-    Returns:
-        ``"data: victim, countermeasure"`` by flag.
-    """
+    """Which settings carry each flag, as ``"data: victim, countermeasure"``."""
     found: dict[str, dict[str, None]] = {}
     for row in summary.rows:
         for flag in row.flags:
@@ -241,16 +207,9 @@ def exclusions(summary: Summary) -> dict[str, list[str]]:
     return {flag: list(settings) for flag, settings in found.items()}
 
 
-def choices_of(summary: Summary) -> list[str]:
-    """The choices that any row has, in the usual order."""
-    there = {row.choice for row in summary.rows}
-    return [choice for choice in CHOICES if choice in there]
-
-
 def _both(low: float, high: float) -> str:
     return f"{100 * low:.1f} % instead of {100 * high:.1f} %"
 
 
 def _mean(values: Sequence[float]) -> float:
-    finite = [value for value in values if np.isfinite(value)]
-    return float(np.mean(finite)) if finite else NAN
+    return float(mean_of(np.asarray(values)))

@@ -139,6 +139,13 @@ class Summary:
             ]
         return list(self._picked[choice, wanted])
 
+    def tried(self, data: str) -> tuple[list[str], list[str]]:
+        """Countermeasures and methods that a data set has."""
+        return (
+            [name for name in self.countermeasures if self.pick(data=data, countermeasure=name)],
+            [name for name in self.methods if self.pick(data=data, method=name)],
+        )
+
     @cached_property
     def _picked(self) -> dict[tuple[str | None, tuple[tuple[str, str], ...]], list[SummaryRow]]:
         """Answers of :meth:`pick`: charts and tables ask for the same rows, and large grids have thousands."""

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A data set of files as a source: everything of a case is written under temporary names, checked, renamed together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from umed.cases.proposals import Proposals, read_proposals
+from umed.cases.records import Record, match
+from umed.cases.source import Done, Quarantined, Request, Unit
+from umed.core.config import Settings
+from umed.core.errors import BudgetError, UmedError, VerificationError
+from umed.core.types import Case, Dataset, Outcome, Volume
+from umed.data import files, formats, layouts
+from umed.data.paths import no_paths
+from umed.plan.facts import Facts, gather, open_case
+from umed.plan.limits import make_limits
+from umed.plan.metrics import different, measure
+from umed.plan.planning import Plan, make_plan
+from umed.plan.promise import compare
+from umed.plan.regions import plan_regions
+
+COPIED = ("protected", "unchanged")
+"""Status of the cases that are in the output."""
+
+
+@contextmanager
+def open_files(request: Request) -> Iterator[FileSource]:
+    """Find a data set of files; see :func:`umed.cases.source.open_source`."""
+    yield FileSource(layouts.find_dataset(request.path))
+
+
+class FileSource:
+    """Cases of a data set in a known layout; see :class:`umed.cases.source.Source`.
+
+    Args:
+        dataset: from :func:`umed.data.layouts.find_dataset`.
+    """
+
+    strict = True
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.layout, self.root = dataset.layout, dataset.root
+        self.by_id = {case.id: case for case in dataset.cases}
+
+    @cached_property
+    def proposals(self) -> Proposals | None:
+        """What ``proposals.json`` of the data set says."""
+        return read_proposals(self.root)
+
+    @property
+    def refused(self) -> Sequence[Quarantined]:
+        """None: what is no case is a problem of the facts."""
+        return ()
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Every case counts as one."""
+        return dict.fromkeys(self.by_id, 1)
+
+    def facts(self, every: bool = True) -> Facts:
+        """Look at all cases, or at a few."""
+        return gather(self.dataset, every=every)
+
+    def make_plan(self, settings: Settings) -> Plan:
+        """Resolve settings against a few cases."""
+        return make_plan(self.facts(every=False), settings)
+
+    def targets(self) -> list[str]:
+        """Images, labels, sidecars and the index."""
+        names = {path.as_posix() for path in self.dataset.sidecars}
+        for case in self.dataset.cases:
+            if case.label is not None:
+                names |= {path.as_posix() for path in (*case.outputs, case.label)}
+        if (self.root / layouts.INDEX).is_file():
+            names.add(layouts.INDEX.as_posix())
+        return sorted(names)
+
+    def decisive(self, plan: Plan | None) -> dict[str, Any]:
+        """The plan's own; files know no other settings."""
+        assert plan is not None
+        return plan.decisive()
+
+    def plan_text(self, plan: Plan | None) -> str:
+        """The whole plan."""
+        assert plan is not None
+        return plan.to_json()
+
+    def decisive_of(self, text: str) -> dict[str, Any]:
+        """Of an earlier plan."""
+        return dict(json.loads(json.dumps(Plan.from_json(text).decisive())))
+
+    def left_alone(self, case: str, output: Path) -> Done | None:
+        """A case without a label is skipped."""
+        if self.by_id[case].label is not None:
+            return None
+        return Done(Outcome(case, "skipped", "no label, so there is no telling what to protect; not copied"))
+
+    def run_of(self, case: str, run: str) -> str:
+        """Nothing beyond the run: the sources' checksums are in the record."""
+        return run
+
+    def recall(self, case: str, record: Record, output: Path) -> Done | None:
+        """A case stands as long as its sources and outputs have their checksums."""
+        if record.outcome.get("status") not in COPIED:
+            return None
+        if not match(record.sources, self.root) or not match(record.outputs, output):
+            return None
+        return Done(record.to_outcome())
+
+    def open(self, case: str, plan: Plan) -> FileReader:
+        """Open a case for reading."""
+        return FileReader(self, self.by_id[case], plan)
+
+    def writer(self, case: str, plan: Plan | None, output: Path) -> FileWriter:
+        """Open a case for writing."""
+        assert plan is not None
+        return FileWriter(self, self.by_id[case], plan, output)
+
+    def trainable(self) -> list[str]:
+        """Cases with a label."""
+        return [case.id for case in self.dataset.cases if case.label is not None]
+
+    def not_trained(
+        self, left_out: Sequence[tuple[str, str]], broken: Mapping[str, Mapping[str, str]], *, public: bool
+    ) -> list[tuple[str, str]]:
+        """Cases that could not be read; of a release without the machine's folders."""
+        if not public:
+            return [(case, why.replace(f"{self.root}/", "")) for case, why in left_out]
+        return [(case, no_paths(why, self.dataset, self.root)) for case, why in left_out]
+
+    def fingerprint(self, case: str) -> Any:
+        """What tells a case from others in the record of a training."""
+        return case
+
+    def check(self, case: str, plan: Plan | None, entry: Mapping[str, Any], output: Path) -> Iterator[str]:
+        """Broken promises of one case; see :mod:`umed.cases.file_check`."""
+        from umed.cases.file_check import check_case
+
+        assert plan is not None
+        return check_case(self, self.by_id[case], plan, entry, output)
+
+    def check_folder(self, entries: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
+        """Broken promises of the folder; see :mod:`umed.cases.file_check`."""
+        from umed.cases.file_check import check_folder
+
+        return check_folder(self.dataset, entries, output)
+
+
+class FileReader:
+    """A case of files; its one unit is all of it."""
+
+    broken: Mapping[str, str] = {}
+
+    def __init__(self, source: FileSource, case: Case, plan: Plan) -> None:
+        self.source, self.case, self.plan = source, case, plan
+
+    def __len__(self) -> int:
+        return 1
+
+    def unit(self, index: int, margin: int = 8) -> Unit:
+        """Read the case."""
+        if index != 0:
+            raise IndexError(index)
+        opened = open_case(self.source.dataset, self.case)
+        assert opened.labels is not None
+        regions = plan_regions(opened.labels, opened.volumes[0], self.plan, margin)
+        limits = () if regions.empty else tuple(make_limits(opened.volumes, self.plan))
+        return Unit(self.case.id, opened.volumes, regions, limits)
+
+    def masked_units(self) -> Sequence[int]:
+        """The case."""
+        return (0,)
+
+    def training_unit(self, index: int) -> Unit:
+        """The case; a file that cannot be read is an error."""
+        return self.unit(index)
+
+
+class FileWriter(ExitStack):
+    """Writes a case: everything under temporary names, read back, checked, then renamed together."""
+
+    def __init__(self, source: FileSource, case: Case, plan: Plan, output: Path) -> None:
+        super().__init__()
+        self.source, self.case, self.plan, self.output = source, case, plan, output
+        self._sources: dict[str, str] = {}
+        self._outputs: dict[str, str] = {}
+        self._outcome: Outcome | None = None
+
+    def units(self) -> Iterator[Unit]:
+        """The case; also one with an empty label, whose files are copied."""
+        yield self.source.open(self.case.id, self.plan).unit(0)
+
+    def seed(self, unit: Unit) -> str:
+        """The case's id."""
+        return unit.name
+
+    def put(self, unit: Unit, changed: Sequence[NDArray[Any]] | None) -> None:
+        """Write images and label."""
+        case, root = self.case, self.source.root
+        assert case.label is not None
+        new = None if changed is None else list(changed)
+        known = {name: volume.sha256 for volume, name in zip(unit.volumes, case.images, strict=True)}
+        names = (*case.images, case.label)
+        self._sources = {name.as_posix(): known.get(name) or files.sha256(root / name) for name in names}
+        measures = []
+        for i, (volume, name) in enumerate(zip(unit.volumes, case.outputs, strict=True)):
+            temporary = self.enter_context(files.atomic(self.output / name))
+            figures: dict[str, Any] = {}
+            if new is not None:
+                formats.write(volume, new[i], temporary)
+                back = _read_back(volume, new[i], temporary)
+                new[i] = back.stored  # one array less in memory
+                digest = back.sha256 or files.sha256(temporary)
+                figures = measure(volume, back.stored, unit.regions, unit.limits[i])
+                compare(volume.channels, back.channels, unit.regions, unit.limits[i]).check(name.as_posix())
+            else:
+                digest = _unchanged(volume, case.images[i] == name, temporary)
+            self._outputs[name.as_posix()] = digest
+            measures.append({**figures, "sha256_in": self._sources[case.images[i].as_posix()], "sha256_out": digest})
+        if not unit.regions.empty and not any(figures.get("voxels_changed") for figures in measures):
+            raise BudgetError(
+                f"{case.id}: expected changed voxels, got none: all are outside the range, or the noise is below half "
+                "a stored step. Set range or epsilon, or train the generator longer."
+            )
+        label = self.enter_context(files.atomic(self.output / case.label))
+        digest = files.checked_copy(root / case.label, label, self._sources[case.label.as_posix()])
+        self._outputs[case.label.as_posix()] = digest
+        status, reason = ("protected", "") if new is not None else ("unchanged", self._why_unchanged())
+        self._outcome = Outcome(case.id, status, reason, {"files": measures, "label_sha256": digest})  # type: ignore[arg-type]
+
+    def _why_unchanged(self) -> str:
+        reason = "the label is empty, so there is nothing to protect; the pixels are unchanged"
+        lossy = self.case.images != self.case.outputs
+        return reason + (", written as png because the source is lossy" if lossy else "")
+
+    def done(self) -> Done:
+        """What came of it; the files get their names when the context is left."""
+        assert self._outcome is not None
+        return Done(self._outcome)
+
+    def failed(self, error: BaseException) -> Done:
+        """One line without the machine's folders, since it goes into the manifest; nothing stays in the output."""
+        for name in (*self.case.outputs, self.case.label):  # of an earlier run, too
+            if name is not None:
+                (self.output / name).unlink(missing_ok=True)
+        self._sources, self._outputs = {}, {}
+        text = " ".join(str(error).split()) or type(error).__name__
+        if not isinstance(error, UmedError):
+            text = f"{type(error).__name__}: {text}"
+        return Done(Outcome(self.case.id, "failed", no_paths(text, self.source.dataset, self.output)))
+
+    def record(self, done: Done, run: str) -> Record:
+        """Checksums of what was read and written."""
+        return Record(asdict(done.outcome), run, self._sources, self._outputs)
+
+
+def _unchanged(volume: Volume, same_format: bool, temporary: Path) -> str:
+    if same_format:
+        return files.checked_copy(volume.source, temporary, volume.sha256)
+    formats.write(volume, volume.stored, temporary)
+    return _read_back(volume, volume.stored, temporary).sha256 or files.sha256(temporary)
+
+
+def _read_back(volume: Volume, stored: NDArray[Any], path: Path) -> Volume:
+    """Read a written file, once, and make sure that it says exactly what was meant; it knows its bytes' checksum."""
+    back = formats.read(path)
+    same = back.stored.shape == stored.shape and back.stored.dtype == stored.dtype
+    if not same or different(back.stored, stored).any():
+        raise VerificationError(f"{path.name}: expected the values that were written, got others. Check the disk.")
+    difference = formats.header_difference(volume, back)
+    if difference:
+        raise VerificationError(f"{path.name}: {difference}. Report this file's format as a bug.")
+    return back

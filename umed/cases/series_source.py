@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folder or zip of DICOM files as a source: a case is a series, its units are spans of slices."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from umed.cases.instance_writer import CATEGORIES
+from umed.cases.proposals import Proposals
+from umed.cases.records import Record
+from umed.cases.series_facts import look, slice_plan
+from umed.cases.series_proposals import find_masks
+from umed.cases.series_writer import SeriesWriter, fingerprints
+from umed.cases.source import Done, Quarantined, Request, Unit
+from umed.cases.span_units import open_unit
+from umed.cases.spans import MOST_SLICES, Slices, Span, spans, value_range
+from umed.core.config import Settings
+from umed.core.errors import ConfigError, InputError, did_you_mean
+from umed.core.types import Outcome, Progress
+from umed.core.version import __version__
+from umed.data.files import sha256
+from umed.deid.identity import Anonymous, Derived, Identity, Names, Renamed
+from umed.deid.keys import Key
+from umed.deid.profile import load_profile
+from umed.dicom.masks.series_masks import Mask
+from umed.dicom.objects import NO_DICOM, Limits, Scan, Series
+from umed.dicom.pixels.pixel_data import SYNTAXES
+from umed.dicom.read.scan import scan
+from umed.plan.facts import CaseFacts, Facts
+from umed.plan.planning import Plan
+
+AGAIN = "as in the earlier run"
+"""Reason of what a resumed run finds in its records, which hold no reason: it might name somebody."""
+UNUSABLE = "cannot be read, or has other channels than most series"
+
+
+@dataclass(frozen=True)
+class Masked:
+    """Masks of a scan, and what follows from them.
+
+    Args:
+        masks: by series id.
+        proposals: which of them are proposals, ``None`` where none is known.
+        problems: masks that do not fit: id of the series or name of the file, and the reason.
+        rows: one record a series.
+        facts: about the series that can be protected.
+    """
+
+    masks: Mapping[str, Mask]
+    proposals: Proposals | None = None
+    problems: tuple[tuple[str, str], ...] = ()
+    rows: tuple[CaseFacts, ...] = ()
+    facts: Facts | None = None
+
+    @property
+    def refusals(self) -> dict[str, str]:
+        """Why an image series cannot be used, by series id."""
+        return {row.id: row.why for row in self.rows if row.action == "refuse"}
+
+
+@contextmanager
+def open_series(
+    request: Request, *, limits: Limits | None = None, progress: Progress | None = None
+) -> Iterator[SeriesSource]:
+    """Scan a folder or zip; see :func:`umed.cases.source.open_source`."""
+    bounds = limits or Limits()
+    if request.syntax not in SYNTAXES:
+        hint = did_you_mean(request.syntax, SYNTAXES)
+        raise ConfigError(f"transfer_syntax: expected one of {', '.join(SYNTAXES)}, got {request.syntax!r}.{hint}")
+    identity: Identity | None = None
+    if request.key_file is not None:
+        profile = load_profile(request.profile)
+        identity = Anonymous(Key.load(request.key_file), profile, request.accept_burned_in)
+    if not request.path.exists():
+        raise InputError(f"{request.path}: expected a folder or zip of DICOM files, got nothing. Check the path.")
+    with tempfile.TemporaryDirectory(prefix="umed-") as work:
+        yield SeriesSource(scan(request.path, Path(work) / "input", bounds, progress), request, bounds, identity)
+
+
+@contextmanager
+def open_released(
+    path: Path, manifest: Mapping[str, Any], key_file: Path | None, masks: Path | None, limits: Limits | None = None
+) -> Iterator[SeriesSource]:
+    """Scan the source of a finished release again, under the names that its manifest and key give.
+
+    Args:
+        path: folder or zip that was released.
+        manifest: of the output.
+        key_file: key of the run, needed for an anonymized output.
+        masks: folder with masks that the run was given.
+        limits: bounds against hostile files.
+
+    Yields:
+        The source, to be checked.
+
+    Raises:
+        ConfigError: when the key is missing or another one.
+        InputError: when the source cannot be read at all.
+    """
+    bounds = limits or Limits()
+    with tempfile.TemporaryDirectory(prefix="umed-") as work:
+        found = scan(path, Path(work), bounds)
+        request = Request(path, None, masks=masks, key_file=key_file)
+        source = SeriesSource(found, request, bounds, _names_of(manifest, key_file, found))
+        if manifest["plan"]:
+            chosen, problems, proposals = find_masks(found, masks, bounds)
+            source.masked = Masked(chosen, proposals, tuple(problems))
+        else:
+            source.masked = Masked({})
+        yield source
+
+
+def _names_of(manifest: Mapping[str, Any], key_file: Path | None, found: Scan) -> Names:
+    if manifest.get("identity") == "derived":
+        done = set(manifest.get("derived", ()))
+        return Derived([i.sop_uid for one in found.series if one.id in done for i in one.instances])
+    if key_file is None:
+        raise ConfigError("--key-file: expected the key of the run, since the output is anonymized, got none. Give it.")
+    key = Key.load(key_file)
+    if key.digest() != manifest.get("key"):
+        raise ConfigError(f"--key-file {key_file}: expected the key of the run, got another one. Give that key.")
+    return Renamed(key)
+
+
+class SeriesSource:
+    """Series of a scan; see :class:`umed.cases.source.Source`.
+
+    Args:
+        found: the scan.
+        request: what is wanted; without settings nothing is perturbed.
+        limits: bounds against hostile files.
+        identity: who the written files are; ``None`` derives images of the same patients.
+    """
+
+    layout = "dicom"
+    strict = False
+
+    def __init__(self, found: Scan, request: Request, limits: Limits, identity: Names | None) -> None:
+        self.scan, self.request, self.limits = found, request, limits
+        self.root = request.path
+        self.by_id = {series.id: series for series in found.series}
+        self._identity = identity
+        self._ranges: dict[tuple[str, str], str | tuple[float, float]] = {}
+
+    @cached_property
+    def masked(self) -> Masked:
+        """Masks, and the facts about the series that have one; found when they are first asked for."""
+        chosen, problems, proposals = find_masks(self.scan, self.request.masks, self.limits)
+        rows, facts = look(self.scan, chosen, dict(problems), self.limits)
+        return Masked(chosen, proposals, tuple(problems), rows, facts)
+
+    @cached_property
+    def chosen(self) -> tuple[Series, ...]:
+        """Image series that are not refused: those whose files are derived ones."""
+        if self.request.settings is None:
+            return ()
+        refusals = self.masked.refusals
+        return tuple(one for one in self.scan.series if one.kind == "image" and one.id not in refusals)
+
+    @cached_property
+    def identity(self) -> Any:
+        """Who the written files are (:class:`umed.deid.identity.Identity`)."""
+        return self._identity or Derived([i.sop_uid for one in self.chosen for i in one.instances])
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """Ids of the series whose images are new ones of the same patient."""
+        return () if self.identity.secret else tuple(one.id for one in self.chosen)
+
+    @property
+    def proposals(self) -> Proposals | None:
+        """What is known about masks that are proposals."""
+        return self.masked.proposals if self.request.settings is not None else None
+
+    @property
+    def refused(self) -> Sequence[Quarantined]:
+        """What the scan could not use."""
+        kinds = {True: "no-dicom", False: "file"}
+        return [Quarantined(name, kinds[why.startswith(NO_DICOM)], why) for name, why in self.scan.refused]
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Files of each series."""
+        return {series.id: len(series.instances) for series in self.scan.series}
+
+    def facts(self, every: bool = True) -> Facts:
+        """One case a series; ``problems`` names files and masks that cannot be used."""
+        assert self.masked.facts is not None
+        unused = tuple(entry for entry in self.masked.problems if entry[0] not in self.by_id)
+        rows = self.masked.rows
+        return replace(self.masked.facts, cases=rows, count=len(rows), problems=(*self.scan.refused, *unused))
+
+    def make_plan(self, settings: Settings) -> Plan:
+        """Resolve settings against the series that have a mask."""
+        if not any(series.kind == "image" for series in self.scan.series):
+            first = "; ".join(f"{name}: {reason}" for name, reason in self.scan.refused[:3]) or "no image was found"
+            raise InputError(
+                f"{self.root}: expected DICOM images, got none that can be read ({first}). Check the path."
+            )
+        facts = self.masked.facts
+        assert facts is not None
+        if not facts.cases:
+            reasons = dict.fromkeys([*self.masked.problems, *self.masked.refusals.items()])
+            why = "; ".join(f"{name}: {reason}" for name, reason in list(reasons)[:3])
+            raise InputError(
+                f"{self.scan.root}: expected at least one image series with a mask that fits, got none ({why}). "
+                "Give --masks DIR, and see umed inspect."
+            )
+        return slice_plan(facts, settings)
+
+    def targets(self) -> list[str]:
+        """Every file under its new name."""
+        return sorted({self.identity.target(i).as_posix() for one in self.scan.series for i in one.instances})
+
+    def decisive(self, plan: Plan | None) -> dict[str, Any]:
+        """Version, identity, syntax and plan."""
+        return {
+            "version": __version__,
+            **self.identity.settings(),
+            "syntax": self.request.syntax,
+            "protect": plan is not None,
+            **{f"plan.{key}": value for key, value in ({} if plan is None else plan.decisive()).items()},
+        }
+
+    def plan_text(self, plan: Plan | None) -> str:
+        """What is decisive; the plan itself is in the manifest."""
+        return json.dumps(self.decisive(plan), sort_keys=True, indent=1) + "\n"
+
+    def decisive_of(self, text: str) -> dict[str, Any]:
+        """Of an earlier run."""
+        return dict(json.loads(text))
+
+    def usable(self, series: Series) -> bool:
+        """Whether a series can be perturbed or trained on: an image, not refused, with a mask that is not empty."""
+        mask = self.masked.masks.get(series.id)
+        filled = mask is not None and mask.extent[0] < mask.extent[1]
+        return series.kind == "image" and series.id not in self.masked.refusals and filled
+
+    def mask_digest(self, case: str) -> str:
+        """Hash of the classes of every voxel, 16 hex digits: another mask is another result. Empty without a mask."""
+        mask = None if self.request.settings is None else self.masked.masks.get(case)
+        if mask is None:
+            return ""
+        digest = hashlib.sha256()
+        for start in range(mask.extent[0], mask.extent[1], MOST_SLICES):
+            part = np.ascontiguousarray(mask.slices(start, min(start + MOST_SLICES, mask.extent[1])))
+            digest.update(f"{start}".encode() + part.tobytes())
+        return digest.hexdigest()[:16]
+
+    def run_of(self, case: str, run: str) -> str:
+        """Another mask is another result, too."""
+        return f"{run} {self.mask_digest(case)}"
+
+    def left_alone(self, case: str, output: Path) -> Done | None:
+        """A series that cannot be protected is put aside; what an earlier run made of it goes."""
+        series = self.by_id[case]
+        if self.request.settings is None or series.kind != "image" or case not in self.masked.refusals:
+            return None
+        for instance in series.instances:
+            (output / self.identity.target(instance)).unlink(missing_ok=True)
+        unfit = any(instance.encoding is None for instance in series.instances)
+        category, reason = "protection" if unfit else "mask", self.masked.refusals[case]
+        aside = tuple(Quarantined(instance.name, category, reason) for instance in series.instances)
+        return Done(Outcome(case, "failed", CATEGORIES[category]), aside)
+
+    def recall(self, case: str, record: Record, output: Path) -> Done | None:
+        """A series stands as long as its sources and outputs are the same; one that failed is tried again."""
+        series = self.by_id[case]
+        try:
+            if not record.outputs or record.sources["files"] != fingerprints(series, self.identity):
+                return None
+            names = {self.identity.token(instance.name): instance.name for instance in series.instances}
+            aside = tuple(Quarantined(names[token], kind, AGAIN) for token, kind in record.sources["quarantine"])
+            actions = Counter({(tag, action): count for tag, action, count in record.sources["actions"]})
+            outcome = record.to_outcome()
+        except (ValueError, KeyError, TypeError):
+            return None
+        for name, digest in record.outputs.items():
+            path = output / name
+            if not path.is_file() or sha256(path) != digest:
+                return None
+        return Done(outcome, aside, actions)
+
+    def range_of(self, series: Series, plan: Plan, slices: Slices) -> str | tuple[float, float]:
+        """The range that all slices of a series share, worked out once."""
+        key = (series.id, plan.fingerprint)
+        if key not in self._ranges:
+            self._ranges[key] = value_range(series, plan, slices, self.masked.masks[series.id])
+        return self._ranges[key]
+
+    def open(self, case: str, plan: Plan) -> SeriesReader:
+        """Open a series for reading."""
+        return SeriesReader(self, self.by_id[case], plan)
+
+    def writer(self, case: str, plan: Plan | None, output: Path) -> SeriesWriter:
+        """Open a series for writing."""
+        series = self.by_id[case]
+        reader = None if plan is None or not self.usable(series) else self.open(case, plan)
+        wanted = self.request.settings is not None
+        return SeriesWriter(series, reader, self.identity, output, self.request.syntax, self.limits, asked=wanted)
+
+    def trainable(self) -> list[str]:
+        """Image series with a mask that is not empty."""
+        return [series.id for series in self.scan.series if self.usable(series)]
+
+    def not_trained(
+        self, left_out: Sequence[tuple[str, str]], broken: Mapping[str, Mapping[str, str]], *, public: bool
+    ) -> list[tuple[str, str]]:
+        """Every image series that is not trained on, or not on all of it; masks that belong to none; files not read."""
+        if public:
+            return [(name, UNUSABLE) for name, _ in left_out]
+        images = [one for one in self.scan.series if one.kind == "image"]
+        reasons = {one.id: "the mask is empty" for one in images if not self.usable(one)}
+        reasons |= self.masked.refusals
+        for name, files in broken.items():
+            first, why = next(iter(files.items()))
+            reasons[name] = f"slices of {len(files)} files that cannot be decoded, such as {first}: {why}"
+        refused: dict[str, list[str]] = {}
+        for name, why in self.scan.refused:
+            if not why.startswith(NO_DICOM):
+                refused.setdefault(why, []).append(name)
+        more = {why: f" (and {len(names) - 1} more)" if len(names) > 1 else "" for why, names in refused.items()}
+        others = [(names[0], f"{why}{more[why]}") for why, names in refused.items()]
+        unused = [entry for entry in self.masked.problems if entry[0] not in self.by_id]
+        return [*sorted((reasons | dict(left_out)).items()), *unused, *others]
+
+    def fingerprint(self, case: str) -> Any:
+        """Id, images and mask of a series; the images as one hash, the mask as that of its voxels."""
+        uids = hashlib.sha256(" ".join(one.sop_uid for one in self.by_id[case].instances).encode()).hexdigest()
+        return [case, uids, self.mask_digest(case)]
+
+    def check(self, case: str, plan: Plan | None, entry: Mapping[str, Any], output: Path) -> Iterator[str]:
+        """Broken promises of one series; see :mod:`umed.cases.series_check`."""
+        from umed.cases.series_check import check_series
+
+        return check_series(self, self.by_id[case], plan, entry, output)
+
+    def check_folder(self, entries: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
+        """Files that nobody wrote; see :mod:`umed.cases.series_check`."""
+        from umed.cases.series_check import check_folder
+
+        return check_folder(entries, output)
+
+
+class SeriesReader:
+    """A series that is open for reading; its units are spans.
+
+    Args:
+        source: where it belongs.
+        series: image series with a mask.
+        plan: the resolved plan.
+    """
+
+    def __init__(self, source: SeriesSource, series: Series, plan: Plan) -> None:
+        self.source, self.series, self.plan = source, series, plan
+        self.slices = Slices(series, source.limits)
+        self.mask = source.masked.masks[series.id]
+        self.spans: list[Span] = list(spans(series, plan))
+
+    @property
+    def shared(self) -> str | tuple[float, float]:
+        """The range that all slices share."""
+        return self.source.range_of(self.series, self.plan, self.slices)
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    def unit(self, index: int, margin: int = 8) -> Unit:
+        """Read a span."""
+        return open_unit(self.series, self.mask, self.spans[index], self.plan, self.slices, self.shared, margin)
+
+    def masked_units(self) -> Sequence[int]:
+        """Spans that meet the slices of the mask."""
+        first, last = self.mask.extent
+        return [k for k, span in enumerate(self.spans) if span.kept[0] < last and span.kept[1] > first]
+
+    def training_unit(self, index: int) -> Unit:
+        """A span; slices that cannot be decoded are black and lose their label, so that nothing is learnt from them."""
+        unit, broken = self.unit(index), self.slices.broken
+        if not broken or unit.regions.empty:
+            return unit
+        box, seen = unit.regions.box[0], self.spans[index].seen[0]
+        gone = [file in broken for file, _ in self.series.slices[seen + box.start : seen + box.stop]]
+        labels = unit.regions.labels.copy()
+        labels[np.array(gone)] = 0
+        return replace(unit, regions=replace(unit.regions, labels=labels))
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """Files that could not be decoded so far."""
+        found = {}
+        for file, reason in self.slices.broken.items():
+            one = self.series.instances[file]
+            found[one.name] = reason.removeprefix(f"{one.path}: ")
+        return found

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The promise of every protected file, checked in this one place.
+
+No value moves by more than its bound, nothing changes outside the support, and values outside the range neither move
+nor are reached. Protecting checks what it has written with it, :func:`umed.verify` what it has read again by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from umed.core.errors import VerificationError
+from umed.core.types import Regions
+from umed.plan.budget import Budget, in_range
+from umed.plan.metrics import different
+
+SLAB = 1 << 20
+"""Values that are compared at once."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs between a source and what was made of it.
+
+    Args:
+        changed: whether anything does.
+        outside: changed values outside the support.
+        pushed: values outside the range that moved, or that moved out of it.
+        above: values that moved further than they may.
+        largest: largest of those steps, in stored values.
+        bound: what is allowed, in words; empty where nothing may change.
+    """
+
+    changed: bool
+    outside: int
+    pushed: int
+    above: int
+    largest: float
+    bound: str
+
+    def broken(self) -> list[str]:
+        """A sentence for each promise that is broken; none if all hold."""
+        found = []
+        if self.outside:
+            found.append(f"expected no change outside ROI and dilated contour, got {self.outside} changed pixels")
+        if self.pushed:
+            found.append(
+                f"expected values outside the range untouched and none pushed out, got {self.pushed} that break it"
+            )
+        if self.above:
+            found.append(f"expected changes of at most {self.bound}, got {self.largest:g} ({self.above} above)")
+        return found
+
+    def check(self, name: str) -> None:
+        """Raise where a promise is broken.
+
+        Args:
+            name: what was compared.
+
+        Raises:
+            VerificationError: with the first broken promise.
+        """
+        broken = self.broken()
+        if broken:
+            raise VerificationError(f"{name}: {broken[0]}. Report a bug.")
+
+
+def compare(
+    before: NDArray[Any],
+    after: NDArray[Any],
+    regions: Regions,
+    budget: Budget | None,
+    *,
+    start: int = 0,
+    mask: str = "labels",
+) -> Comparison:
+    """Compare stored values slab by slab.
+
+    Args:
+        before: of the source, shape ``(C, *spatial)``, without an alpha plane.
+        after: of what was made of it, same shape and dtype.
+        regions: of the whole case.
+        budget: how far values may move; ``None`` only with empty regions, where nothing may.
+        start: where ``before`` begins on the first spatial axis of the regions' grid.
+        mask: what the regions were made of, for people.
+
+    Returns:
+        What differs.
+    """
+    outside = pushed = above = 0
+    largest, changed = 0.0, False
+    for one, other in zip(before, after, strict=True):
+        for part in _slabs(one):
+            old, new = one[part], other[part]
+            order: Literal["C", "F"] = "F" if old.flags.f_contiguous else "C"
+            moved = np.flatnonzero(different(old, new).ravel(order=order))
+            if not moved.size:
+                continue
+            changed = True
+            place = (slice(part[0].start + start, part[0].stop + start), *part[1:])
+            allowed = _within(regions, place, lambda seen: seen.support)
+            outside += int((~allowed.ravel(order=order)[moved]).sum())
+            if budget is None:
+                continue
+            old, new = old.ravel(order=order)[moved], new.ravel(order=order)[moved]
+            pushed += int((~(in_range(old, budget) & in_range(new, budget))).sum())
+            with np.errstate(invalid="ignore"):
+                size = np.abs(new.astype(np.float64) - old.astype(np.float64))
+            bounds: NDArray[np.float64] | float = budget.bound_stored
+            if budget.background is not None:
+                labelled = _within(regions, place, lambda seen: seen.labels > 0)
+                bounds = budget.bounds(labelled.ravel(order=order)[moved])
+            over = ~(size <= bounds)
+            above += int(over.sum())
+            largest = max(largest, float(size[over].max(initial=0.0)))
+    return Comparison(changed, outside, pushed, above, largest, "" if budget is None else _bound(budget, mask))
+
+
+def _bound(budget: Budget, mask: str) -> str:
+    weak = "" if budget.background is None else f" and {budget.background:g} outside the {mask}"
+    return f"{budget.bound_stored:g} stored{weak}"
+
+
+def _slabs(values: NDArray[Any]) -> Iterator[tuple[slice, ...]]:
+    """Cut a grid along the axis that is slowest in memory."""
+    if not values.size:
+        return
+    axis = int(np.argmax(np.abs(values.strides)))
+    step = max(1, SLAB * values.shape[axis] // values.size)
+    whole = [slice(0, size) for size in values.shape]
+    for start in range(0, values.shape[axis], step):
+        whole[axis] = slice(start, min(start + step, values.shape[axis]))
+        yield tuple(whole)
+
+
+def _within(
+    regions: Regions, part: tuple[slice, ...], pick: Callable[[Regions], NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    """A mask of the regions within a part of the full grid."""
+    allowed = np.zeros([p.stop - p.start for p in part], bool)
+    if regions.empty:
+        return allowed
+    shared = [(max(p.start, b.start), min(p.stop, b.stop)) for p, b in zip(part, regions.box, strict=True)]
+    if any(low >= high for low, high in shared):
+        return allowed
+    here = tuple(slice(low - p.start, high - p.start) for (low, high), p in zip(shared, part, strict=True))
+    there = tuple(slice(low - b.start, high - b.start) for (low, high), b in zip(shared, regions.box, strict=True))
+    allowed[here] = pick(regions.part(there))
+    return allowed

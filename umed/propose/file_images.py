@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images in files: as flat pictures that Segment Anything can look at, and copied beside the masks made for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from umed.core.errors import InputError
+from umed.core.types import Case, Volume
+from umed.data import files, formats, layouts
+from umed.data.masks import label_ending, write_label
+from umed.data.nifti import NiftiHeader
+from umed.data.paths import no_paths
+from umed.propose.image_loop import ANNOTATED, Classes, ImageOutcome, ImageSource
+from umed.propose.prompts_file import Extent
+from umed.propose.proposal_folder import check_source
+from umed.propose.segment_anything import PERCENTILES, to_picture
+
+
+@dataclass(frozen=True, eq=False)
+class FilePictures:
+    """A file as pictures.
+
+    Args:
+        volume: the file.
+        axis: slices are taken along it; ``None`` for flat images.
+        turned: whether the first axis is x, as in NIfTI, and not y, as in pictures.
+        low: physical value of each channel that is black.
+        high: physical value of each channel that is white.
+    """
+
+    volume: Volume
+    axis: int | None
+    turned: bool
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    unread = 0
+
+    @property
+    def extent(self) -> Extent:
+        """Size as prompts see it."""
+        shape = list(self.volume.spatial_shape)
+        slices = None if self.axis is None else shape.pop(self.axis)
+        width, height = shape if self.turned else shape[::-1]
+        return Extent(width, height, slices)
+
+    def picture(self, place: int | None) -> NDArray[np.float32]:
+        """One picture ``(3, height, width)`` in [0, 1].
+
+        Args:
+            place: index along the slice axis, ``None`` for flat images.
+        """
+        values: NDArray[Any] = self.volume.channels
+        if self.axis is not None and place is not None:
+            values = np.take(values, place, self.axis + 1)
+        code = self.volume.encoding
+        physical = values.astype(np.float64) * code.slope + code.inter
+        return to_picture(physical.swapaxes(1, 2) if self.turned else physical, self.low, self.high)
+
+    def put(self, labels: NDArray[np.uint8], place: int | None, plane: NDArray[np.uint8]) -> None:
+        """Write the classes of one picture into a label map of the file's grid.
+
+        Args:
+            labels: shape of the file, changed in place.
+            place: as in :meth:`picture`.
+            plane: class of each pixel, ``(height, width)``.
+        """
+        part = labels if self.axis is None or place is None else np.moveaxis(labels, self.axis, 0)[place]
+        part[:] = plane.T if self.turned else plane
+
+
+def open_pictures(volume: Volume, slice_axis: int) -> FilePictures:
+    """Look at a file as pictures.
+
+    8-bit pictures and 8-bit colour keep their scale, 0 to 255. All else (16 bit, CT, MR, floats) is scaled by its own
+    percentiles: the channels of a colour picture together, others each by itself.
+
+    Args:
+        volume: the file.
+        slice_axis: 0, 1 or 2; only used for volumes.
+    """
+    header = volume.header
+    turned = isinstance(header, NiftiHeader)
+    values, code = volume.channels, volume.encoding
+    axis = slice_axis if len(volume.spatial_shape) == 3 else None
+    colour = header.colours > 1 if isinstance(header, NiftiHeader) else len(values) == 3
+    if code.dtype == "|u1" and (colour or not turned):
+        return FilePictures(volume, axis, turned, np.zeros(len(values)), np.full(len(values), 255.0))
+    limits = [_limits(part) for part in ([values] * len(values) if colour else values)]
+    ends = np.sort(np.array(limits) * code.slope + code.inter, axis=1)
+    return FilePictures(volume, axis, turned, ends[:, 0], ends[:, 1])
+
+
+def _limits(values: NDArray[Any]) -> tuple[float, float]:
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    if not finite.size:
+        return 0.0, 0.0
+    low, high = np.percentile(finite, PERCENTILES)
+    return float(low), float(high)
+
+
+class FileImages(ImageSource[FilePictures]):
+    """Images in files.
+
+    Args:
+        root: folder of images, or a data set.
+        output: the folder of proposals, which reasons do not name.
+        slice_axis: slices of volumes are taken along it.
+
+    Raises:
+        InputError: when there are none, or their masks are proposals already.
+    """
+
+    naming = "Name it as its file without ending"
+    left = "not copied"
+
+    def __init__(self, root: Path, output: Path, slice_axis: int) -> None:
+        self.dataset, self.output, self.slice_axis = layouts.find_images(root), output, slice_axis
+        check_source(root)
+        self.cases = {case.id: case for case in self.dataset.cases}
+        self.ids = tuple(self.cases)
+        self.annotated = frozenset(name for name, case in self.cases.items() if case.label is not None)
+        self.problems = tuple((name, self.clean(reason)) for name, reason in self.dataset.problems)
+        self.next = f"umed protect {output} RELEASE"
+
+    def clean(self, reason: str) -> str:
+        """A reason without folders of this machine."""
+        return no_paths(reason, self.dataset, self.output)
+
+    def extent(self, case_id: str) -> Extent:
+        """Size of an image as prompts see it, also where it cannot stand beside the others."""
+        return self._read(self.cases[case_id]).extent
+
+    def open(self, case_id: str) -> FilePictures:
+        """Look at an image; raises :class:`umed.core.errors.InputError` when it cannot be read or has no own name."""
+        self._check(self.cases[case_id])
+        return self._read(self.cases[case_id])
+
+    def own_mask(self, case_id: str, work: Path) -> ImageOutcome | None:
+        """Copy an image and its mask as they are."""
+        case = self.cases[case_id]
+        if case.label is None:
+            return None
+        self._check(case)
+        copy = partial(files.checked_copy, self.dataset.root / case.label, digest="")
+        written = self._put(case, "", formats.ending(case.label), copy, work)
+        return ImageOutcome(case_id, ANNOTATED, "it has a mask, which was copied as it is", written)
+
+    def write(
+        self, case_id: str, pictures: FilePictures, classes: Classes, work: Path
+    ) -> tuple[dict[str, str], str] | None:
+        """Write a mask in the format of its image, and copy that."""
+        volume = pictures.volume
+        labels = np.zeros(volume.spatial_shape, np.uint8)
+        for place, plane in classes:
+            pictures.put(labels, place, plane)
+        if not labels.any():
+            return None
+        draw = partial(write_label, volume, labels)
+        return self._put(self.cases[case_id], volume.sha256, label_ending(volume), draw, work), ""
+
+    def finish(self, work: Path, done: Sequence[ImageOutcome]) -> tuple[list[ImageOutcome], dict[str, str]]:
+        """Copy what belongs to all images."""
+        copied = {}
+        for name in self.dataset.sidecars:
+            files.copy(self.dataset.root / name, work / name)
+            copied[name.as_posix()] = files.sha256(work / name)
+        return list(done), copied
+
+    def record(self, done: Sequence[ImageOutcome]) -> dict[str, Any]:
+        """Its part of ``proposals.json``."""
+        return {
+            "slice_axis": self.slice_axis,
+            "cases": [case.to_dict() for case in done],
+            "problems": [{"name": name, "reason": reason} for name, reason in self.problems],
+        }
+
+    def _read(self, case: Case) -> FilePictures:
+        return open_pictures(formats.read(self.dataset.root / case.images[0]), self.slice_axis)
+
+    def _put(self, case: Case, digest: str, ending: str, draw: Callable[[Path], object], work: Path) -> dict[str, str]:
+        """Write an image and its mask, together or not at all."""
+        source = case.images[0]
+        image = Path("images") / (case.id + (formats.ending(source) or source.suffix))
+        mask = Path("masks") / (case.id + ending)
+        with files.atomic(work / image) as first, files.atomic(work / mask) as second:
+            copied = files.checked_copy(self.dataset.root / source, first, digest)
+            draw(second)
+            return {image.as_posix(): copied, mask.as_posix(): files.sha256(second)}
+
+    def _check(self, case: Case) -> None:
+        """Refuse what could not stand beside the others in a folder of images and masks."""
+        if len(case.images) > 1:
+            raise InputError(
+                f"{case.images[0]}: expected one image file, got {len(case.images)} channels. Put the channel that "
+                "shows best what is meant into a folder of its own."
+            )
+        ids = self.cases.keys() - {case.id}
+        taken = next((stem for stem in layouts.mask_stems(case.id) if stem in ids), None)
+        if taken is not None:
+            raise InputError(
+                f"{case.images[0]}: expected a name of its own, got one whose mask could be taken for that of {taken}. "
+                "Rename one of the two."
+            )

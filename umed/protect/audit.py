@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run says about itself: manifest, report.json and report.html without a source value, and the private list."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.datadict import keyword_for_tag
+
+from umed.cases.instance_writer import CATEGORIES
+from umed.cases.records import MANIFEST, REPORT, Store, write_json, write_text
+from umed.cases.series_source import AGAIN, SeriesReader, SeriesSource
+from umed.cases.span_units import make_volume
+from umed.cases.spans import Slices
+from umed.core.errors import UmedError
+from umed.core.version import __version__
+from umed.deid.identity import Anonymous, Identity
+from umed.deid.table import edition
+from umed.protect.manifest import make_manifest
+from umed.protect.result import Released
+from umed.report.pictures import Picture, draw_case
+from umed.report.release_page import render_release
+
+FORMAT = 1
+TOOLS = ("pydicom", "highdicom", "numpy", "torch", "monai")
+AUDIT = "report.json"
+ACTIONS = {
+    "D": "replaced by a dummy value",
+    "Z": "emptied",
+    "X": "removed",
+    "K": "kept",
+    "C": "cleaned",
+    "U": "UID mapped",
+}
+
+
+def finish_series(result: Released, source: SeriesSource, store: Store, report: bool) -> Released:
+    """Write what covers all series.
+
+    Args:
+        result: what came of them.
+        source: of the run; its identity decides whether names of sources may be in the report.
+        store: records of the output.
+        report: write ``report.html`` too.
+
+    Returns:
+        The result with the paths of report and private list.
+    """
+    identity = source.identity
+    manifest = make_manifest(result.plan, source.layout, result.outcomes, labels=result.labels)
+    manifest |= {
+        "identity": "anonymous" if identity.secret else "derived",
+        "derived": list(source.derived),
+        "key": identity.key.digest() if isinstance(identity, Anonymous) else "",
+    }
+    write_json(store.path(MANIFEST), manifest)
+    private = _private(result) if identity.secret else None
+    content = audit(result, identity)
+    write_json(store.path(AUDIT), content)
+    path = None
+    if report:
+        path = store.path(REPORT)
+        pictures, failures = _pictures(result, source, store.output)
+        write_text(path, render_release(content, result.plan, result.outcomes, pictures, failures))
+    return replace(result, private=private, report=path)
+
+
+def audit(result: Released, identity: Identity) -> dict[str, Any]:
+    """Counts an action and a tag, what was quarantined and why, and the tools; never a value."""
+    actions: dict[str, int] = Counter()
+    tags: dict[str, dict[str, Any]] = {}
+    for (tag, action), count in (result.actions or {}).items():
+        actions[action] += count
+        entry = tags.setdefault(tag, {"keyword": _keyword(tag), "actions": {}})
+        entry["actions"][action] = count
+    refused = Counter(entry.category for entry in result.quarantine)
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "umed_version": __version__,
+        "tools": _tools(),
+        "files_written": result.written,
+        "files_quarantined": {name: {"count": n, "why": CATEGORIES[name]} for name, n in sorted(refused.items())},
+        "series": dict(Counter(outcome.status for outcome in result.outcomes)),
+        **({"labels": result.labels} if result.labels else {}),
+        "actions": {name: {"count": n, "meaning": ACTIONS.get(name, name)} for name, n in sorted(actions.items())},
+        "tags": dict(sorted(tags.items())),
+    }
+    if isinstance(identity, Anonymous):
+        content["profile"] = {
+            "profile": identity.profile.name,
+            "options": ", ".join(identity.profile.options) or "none",
+            "table": edition(),
+        }
+        content["key"] = identity.key.digest()
+    else:
+        content["quarantine"] = [asdict(entry) for entry in result.quarantine]
+    return content
+
+
+def _keyword(tag: str) -> str:
+    try:
+        if tag.endswith("0000)"):
+            return "length of the group"
+        return keyword_for_tag(int(tag.strip("()").replace(",", ""), 16)) or ""
+    except ValueError:
+        return ""
+
+
+def _tools() -> dict[str, str]:
+    found = {}
+    for name in TOOLS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _private(result: Released) -> Path:
+    """The list with names lies beside the output, never in it; a resumed run keeps the reasons of the earlier one."""
+    path = result.output.with_name(f"{result.output.name}-private") / "quarantine.json"
+    try:
+        before = {entry["name"]: entry["reason"] for entry in json.loads(path.read_text(encoding="utf-8"))["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        before = {}
+    listed = [
+        {**asdict(entry), "reason": before.get(entry.name, AGAIN) if entry.reason == AGAIN else entry.reason}
+        for entry in result.quarantine
+    ]
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_json(path, {"note": "Names files of the source. Do not release.", "files": listed})
+    path.chmod(0o600)  # the names may be those of patients
+    return path
+
+
+def _pictures(result: Released, source: SeriesSource, output: Path) -> tuple[list[tuple[str, Picture]], list[str]]:
+    """Original, protected and difference of a few series, at the slice with the largest ROI."""
+    drawn: list[tuple[str, Picture]] = []
+    failures: list[str] = []
+    if result.plan is None:
+        return drawn, failures
+    wanted = [one.id for one in result.outcomes if one.status == "protected"][: result.plan.report_cases]
+    for case in wanted:
+        try:
+            drawn.append((case, _draw(source.open(case, result.plan), output)))
+        except (UmedError, OSError, ValueError) as error:  # a picture less must not cost the report
+            failures.append(f"{case} could not be drawn: {type(error).__name__}.")
+    return drawn, failures
+
+
+def _draw(reader: SeriesReader, output: Path) -> Picture:
+    series, plan, identity = reader.series, reader.plan, reader.source.identity
+    sizes = [(np.asarray(reader.mask.slices(*s.kept)) > 0).sum(axis=(1, 2)).max(initial=0) for s in reader.spans]
+    index = int(np.argmax(sizes))
+    span, unit = reader.spans[index], reader.unit(index)
+    [volume], [budget], code = unit.volumes, unit.limits, reader.spans[index].encoding
+    written = replace(series, instances=tuple(replace(i, path=output / identity.target(i)) for i in series.instances))
+    after, _ = Slices(written, reader.source.limits).read(*span.kept)
+    old, new = (make_volume(series, s, code).channels for s in (volume.stored[unit.kept], np.stack(after)))
+    low, high = budget.unit_range
+    return draw_case(
+        np.asarray(old * code.slope + code.inter, np.float64),
+        np.asarray(new * code.slope + code.inter, np.float64),
+        np.asarray(reader.mask.slices(*span.kept)),
+        unit.kept_support(),
+        window=(low, high),
+        amplitude=plan.epsilon * (high - low),
+        axis=0,
+    )

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is in a data set and what would be done with it, without doing it; torch is imported for learnt methods only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from umed.cases.records import check_run
+from umed.cases.source import Request, Source, open_source
+from umed.core.config import Settings, make_settings
+from umed.plan.facts import Facts
+from umed.plan.planning import Plan
+
+
+def inspect(root: str | Path, masks: str | Path | None = None) -> Facts:
+    """Look at every case of a data set and say what would happen to it, and why.
+
+    Args:
+        root: data set, or a folder or zip of DICOM files.
+        masks: for DICOM: folder with masks beside those in it.
+
+    Returns:
+        The facts, one case a file case or series; ``problems`` names files and masks that cannot be used.
+
+    Raises:
+        ConfigError: when masks are given for another kind.
+        InputError: when the folder is in no known layout, or nothing can be read.
+    """
+    with open_source(_request(root, masks, make_settings("default", {}))) as source:
+        return source.facts()
+
+
+def plan(
+    root: str | Path,
+    *,
+    recipe: str | Path | Mapping[str, Any] = "default",
+    settings: Settings | None = None,
+    masks: str | Path | None = None,
+    generators: Path | None = None,
+    overrides: Mapping[str, Any] | Sequence[tuple[str, Any]] = (),
+) -> Plan:
+    """Say what :func:`umed.protect` would do with a data set, without doing it.
+
+    Args:
+        root: data set, or a folder or zip of DICOM files.
+        recipe: name, file or mapping.
+        settings: used as they are instead of the recipe.
+        masks: for DICOM: folder with masks beside those in it.
+        generators: folder or file of trained generators.
+        overrides: laid over the recipe.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ConfigError: when a setting does not fit the data.
+        InputError: when no case can be read, or there are no generators there.
+    """
+    chosen = make_settings(recipe, dict(overrides)) if settings is None else settings
+    with open_source(_request(root, masks, chosen)) as source:
+        return _plan(source, chosen, generators)
+
+
+def dry_run(
+    root: Path,
+    output: Path,
+    settings: Settings,
+    *,
+    masks: Path | None = None,
+    generators: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> tuple[Facts, Plan]:
+    """Everything that a run does before it writes.
+
+    Args:
+        root: data set, or a folder or zip of DICOM files.
+        output: output root.
+        settings: what the user chose.
+        masks: for DICOM: folder with masks beside those in it.
+        generators: folder or file of trained generators.
+        resume: go on with an earlier run.
+        overwrite: replace an earlier run.
+
+    Returns:
+        The facts about every case, and the plan.
+
+    Raises:
+        UmedError: as a run would.
+    """
+    with open_source(_request(root, masks, settings)) as source:
+        names = source.targets() if source.strict else None
+        check_run(source.root, names, output, resume=resume, overwrite=overwrite)
+        return source.facts(), _plan(source, settings, generators)
+
+
+def _request(root: str | Path, masks: str | Path | None, settings: Settings) -> Request:
+    return Request(Path(root), settings, masks=None if masks is None else Path(masks))
+
+
+def _plan(source: Source, settings: Settings, generators: Path | None) -> Plan:
+    made = source.make_plan(settings)
+    if generators is None and made.method != "unseg":
+        return made  # without torch, which takes seconds to import
+    from umed.methods.base import make_method
+    from umed.methods.prepare import explain
+
+    return explain(make_method(made), made, generators)
