@@ -35,6 +35,21 @@ def shared_data() -> Path:
     return DATA
 
 
+@pytest.fixture(scope="session")
+def dicom_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of odd real DICOM files: ``dicom_zoo`` of the real test data, or else those that come with pydicom."""
+    if (DATA / "dicom_zoo").is_dir():
+        return DATA / "dicom_zoo"
+    import pydicom.data
+
+    root, folder = Path(pydicom.data.__file__).parent, tmp_path_factory.mktemp("dicom_zoo")
+    for path in sorted((*root.glob("test_files/**/*"), *root.glob("charset_files/*"))):
+        if path.suffix in ("", ".dcm") and path.is_file() and path.name != "badVR.dcm":  # its values hold nothing valid
+            name = "__".join(("pydicom", *path.relative_to(root).parts))  # as it is called in the real test data
+            (folder / name).write_bytes(path.read_bytes())
+    return folder
+
+
 def ball(shape, centre, radius):
     """Mask of a ball (or disc) on a grid."""
     grid = np.ogrid[tuple(slice(0, size) for size in shape)]
