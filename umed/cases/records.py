@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from umed.core.config import from_mapping
 from umed.core.errors import ConfigError, InputError
@@ -18,31 +18,11 @@ from umed.core.types import Outcome
 from umed.data.files import RECORDS, TEMPORARY, atomic, check_output, sha256
 from umed.plan.planning import Plan, differences
 
+if TYPE_CHECKING:
+    from umed.cases.source import Source
+
 PLAN, TARGETS, CASES, GENERATORS, WORK = "plan.json", "targets.json", "cases", "generators", "work"
 MANIFEST, REPORT, LEFT_OUT = "manifest.json", "report.html", "left_out.json"
-
-
-class Journaled(Protocol):
-    """What a source tells its records; see :class:`umed.cases.source.Source`."""
-
-    root: Path
-    strict: bool
-
-    def targets(self) -> list[str]:
-        """Names of all files that may be written outside ``umed/``."""
-        ...
-
-    def decisive(self, plan: Plan | None) -> dict[str, Any]:
-        """Everything that decides a byte of the output."""
-        ...
-
-    def decisive_of(self, text: str) -> dict[str, Any]:
-        """The same of an earlier run, from its ``umed/plan.json``."""
-        ...
-
-    def plan_text(self, plan: Plan | None) -> str:
-        """Content of ``umed/plan.json``."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -241,7 +221,7 @@ def check_run(
             raise InputError(f"{output / name}: expected none, got a file that umed did not write. Move it away first.")
 
 
-def start_run(source: Journaled, output: Path, plan: Plan | None, *, resume: bool, overwrite: bool) -> Store:
+def start_run(source: Source, output: Path, plan: Plan | None, *, resume: bool, overwrite: bool) -> Store:
     """Open the records of a run: write the plan, or check that it is still the same.
 
     Args:

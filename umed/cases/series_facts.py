@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from pydicom.uid import UID
 
+from umed.cases.proposals import Proposals
+from umed.cases.series_proposals import find_masks
 from umed.cases.spans import Slices, masked_values, slice_encoding, spacing
 from umed.core.config import Settings
 from umed.core.errors import ConfigError, UmedError
@@ -16,6 +19,50 @@ from umed.dicom.masks.series_masks import Mask
 from umed.dicom.objects import Limits, Scan, Series
 from umed.plan.facts import CaseFacts, Facts
 from umed.plan.planning import Plan, make_plan
+
+
+@dataclass(frozen=True)
+class Masked:
+    """Masks of a scan, and what follows from them.
+
+    Args:
+        masks: by series id.
+        proposals: which of them are proposals, ``None`` where none is known.
+        problems: masks that do not fit: id of the series or name of the file, and the reason.
+        rows: one record a series.
+        facts: about the series that can be protected.
+    """
+
+    masks: Mapping[str, Mask]
+    proposals: Proposals | None = None
+    problems: tuple[tuple[str, str], ...] = ()
+    rows: tuple[CaseFacts, ...] = ()
+    facts: Facts | None = None
+
+    @property
+    def refusals(self) -> dict[str, str]:
+        """Why an image series cannot be used, by series id."""
+        return {row.id: row.why for row in self.rows if row.action == "refuse"}
+
+
+def mask_scan(scan: Scan, folder: Path | None, limits: Limits, *, facts: bool = True) -> Masked:
+    """Find the masks of a scan.
+
+    Args:
+        scan: what was found.
+        folder: masks beside those in it (``--masks``).
+        limits: bounds against hostile files.
+        facts: also look at every series.
+
+    Returns:
+        The masks and what follows from them.
+
+    Raises:
+        InputError: when ``folder`` does not exist, or a ``proposals.json`` is damaged.
+    """
+    chosen, problems, proposals = find_masks(scan, folder, limits)
+    rows, found = look(scan, chosen, dict(problems), limits) if facts else ((), None)
+    return Masked(chosen, proposals, tuple(problems), rows, found)
 
 
 def look(

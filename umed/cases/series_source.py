@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,7 @@ import numpy as np
 from umed.cases.instance_writer import CATEGORIES
 from umed.cases.proposals import Proposals
 from umed.cases.records import Record
-from umed.cases.series_facts import look, slice_plan
-from umed.cases.series_proposals import find_masks
+from umed.cases.series_facts import Masked, mask_scan, slice_plan
 from umed.cases.series_writer import SeriesWriter, fingerprints
 from umed.cases.source import Done, Quarantined, Request, Unit
 from umed.cases.span_units import open_unit
@@ -33,40 +32,15 @@ from umed.data.files import sha256
 from umed.deid.identity import Anonymous, Derived, Identity, Names, Renamed
 from umed.deid.keys import Key
 from umed.deid.profile import load_profile
-from umed.dicom.masks.series_masks import Mask
 from umed.dicom.objects import NO_DICOM, Limits, Scan, Series
 from umed.dicom.pixels.pixel_data import SYNTAXES
 from umed.dicom.read.scan import scan
-from umed.plan.facts import CaseFacts, Facts
+from umed.plan.facts import Facts
 from umed.plan.planning import Plan
 
 AGAIN = "as in the earlier run"
 """Reason of what a resumed run finds in its records, which hold no reason: it might name somebody."""
 UNUSABLE = "cannot be read, or has other channels than most series"
-
-
-@dataclass(frozen=True)
-class Masked:
-    """Masks of a scan, and what follows from them.
-
-    Args:
-        masks: by series id.
-        proposals: which of them are proposals, ``None`` where none is known.
-        problems: masks that do not fit: id of the series or name of the file, and the reason.
-        rows: one record a series.
-        facts: about the series that can be protected.
-    """
-
-    masks: Mapping[str, Mask]
-    proposals: Proposals | None = None
-    problems: tuple[tuple[str, str], ...] = ()
-    rows: tuple[CaseFacts, ...] = ()
-    facts: Facts | None = None
-
-    @property
-    def refusals(self) -> dict[str, str]:
-        """Why an image series cannot be used, by series id."""
-        return {row.id: row.why for row in self.rows if row.action == "refuse"}
 
 
 @contextmanager
@@ -113,11 +87,7 @@ def open_released(
         found = scan(path, Path(work), bounds)
         request = Request(path, None, masks=masks, key_file=key_file)
         source = SeriesSource(found, request, bounds, _names_of(manifest, key_file, found))
-        if manifest["plan"]:
-            chosen, problems, proposals = find_masks(found, masks, bounds)
-            source.masked = Masked(chosen, proposals, tuple(problems))
-        else:
-            source.masked = Masked({})
+        source.masked = mask_scan(found, masks, bounds, facts=False) if manifest["plan"] else Masked({})
         yield source
 
 
@@ -156,9 +126,7 @@ class SeriesSource:
     @cached_property
     def masked(self) -> Masked:
         """Masks, and the facts about the series that have one; found when they are first asked for."""
-        chosen, problems, proposals = find_masks(self.scan, self.request.masks, self.limits)
-        rows, facts = look(self.scan, chosen, dict(problems), self.limits)
-        return Masked(chosen, proposals, tuple(problems), rows, facts)
+        return mask_scan(self.scan, self.request.masks, self.limits)
 
     @cached_property
     def chosen(self) -> tuple[Series, ...]:
