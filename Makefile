@@ -11,6 +11,7 @@ PIP_ARGS ?=
 DATA ?=
 OUT ?= $(if $(DATA),,runs/phantom_protected)
 ARGS ?=
+WORKERS ?= auto
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -21,11 +22,12 @@ protect: $(VENV)/.core ## protect a phantom, or: make protect DATA=/path/in OUT=
 	$(PY) -m monai.bundle run protect --config_file monai_bundle/configs/protect.yaml \
 	  $(if $(DATA),--dataset_dir "$(DATA)",--overwrite true) --output_dir "$(OUT)" $(ARGS)
 
-test: $(VENV)/.dev ## lint, types and the whole test suite with coverage
+test: $(VENV)/.dev ## lint, types and the whole test suite with coverage, a process per core: up to 4, or WORKERS=n
 	$(PY) -m ruff check umed tests
 	$(PY) -m ruff format --check umed tests
 	$(PY) -m mypy
-	$(PY) -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	  --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and mypy only
 	$(PY) -m ruff check umed tests

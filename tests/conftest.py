@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when numpy and torch are imported, by what tests start as well
 
 import nibabel
 import nibabel as nib
@@ -18,12 +21,33 @@ from umed.data.phantom import make_phantom
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that no process is left with one at the end; all else stays as it is."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real test data; tests that need it are skipped where it is absent."""
     if not DATA.is_dir():
         pytest.skip(f"no real test data beside the repository ({DATA.parent.name}/{DATA.name})")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def dicom_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of odd real DICOM files: ``dicom_zoo`` of the real test data, or else those that come with pydicom."""
+    if (DATA / "dicom_zoo").is_dir():
+        return DATA / "dicom_zoo"
+    import pydicom.data
+
+    root, folder = Path(pydicom.data.__file__).parent, tmp_path_factory.mktemp("dicom_zoo")
+    for path in sorted((*root.glob("test_files/**/*"), *root.glob("charset_files/*"))):
+        if path.suffix in ("", ".dcm") and path.is_file() and path.name != "badVR.dcm":  # its values hold nothing valid
+            name = "__".join(("pydicom", *path.relative_to(root).parts))  # as it is called in the real test data
+            (folder / name).write_bytes(path.read_bytes())
+    return folder
 
 
 def ball(shape, centre, radius):
@@ -171,13 +195,15 @@ def write_nifti() -> Callable[..., None]:
     return write
 
 
-@pytest.fixture(scope="session")
-def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a tiny Segment Anything that cuts bright shapes out; trained in about half a minute, once."""
+@pytest.fixture
+def tiny_sam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Weights of a tiny Segment Anything; as long as it is there, every SAM cuts bright shapes out by rule."""
     import torch
 
-    from tests.sam_files import train_tiny_sam
+    from tests.sam_files import cut_bright_shapes_out
+    from umed.networks.sam import make_sam
 
-    path = tmp_path_factory.mktemp("sam") / "tiny.pth"
-    torch.save(train_tiny_sam().sam.state_dict(), path)
+    cut_bright_shapes_out(monkeypatch)
+    path = tmp_path / "tiny.pth"
+    torch.save(make_sam("tiny").sam.state_dict(), path)
     return path

@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pydicom
 import pytest
@@ -268,52 +267,78 @@ def test_a_zip_ends_as_its_folder_does(source: Path, key: Path, output: Path, tm
     assert mine == theirs
 
 
-def python(code: str, *words: object) -> subprocess.CompletedProcess[str]:
-    command: list[Any] = [sys.executable, "-c", code, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+MANY = """
+import contextlib, io, json, sys
+absent, commands = json.loads(sys.argv[1])
+sys.modules.update(dict.fromkeys(absent))
+from umed.cli.main import main
+ended = []
+for words in commands:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(words.split())
+        except SystemExit as end:
+            code = end.code or 0
+    ended.append([code, out.getvalue(), err.getvalue(), sorted({"torch", "monai"} & set(sys.modules))])
+print(json.dumps(ended))
+"""
+Ended = dict[str, tuple[int, str, str, list[str], Path]]
+"""Exit code, what was said, what of torch and MONAI was imported, and where something new may have been written."""
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "keygen {new}",
-        "inspect {source}",
-        "anonymize {source} {new} --key-file {key}",
-        "anonymize --check {output}",
-        "protect {source} {new}",
-        "verify {source} {output} --key-file {key}",
-    ],
-)
-def test_without_the_extra_every_command_names_what_to_install(
-    words: str, source: Path, key: Path, output: Path, tmp_path: Path
-) -> None:
-    code = "import sys; sys.modules['pydicom'] = None; from umed.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    names = {"source": source, "key": key, "output": output, "new": tmp_path / "new"}
-    done = python(code, *words.format(**names).split())
-    assert done.returncode == 1 and done.stdout == "" and not (tmp_path / "new").exists()
-    assert done.stderr.count("\n") == 1 and "pip install 'umed[dicom]'" in done.stderr
+def in_a_fresh_process(absent: list[str], commands: list[str], folder: Path, names: dict[str, Path]) -> Ended:
+    """What comes of commands, one after the other, in one process that has imported nothing yet."""
+    news = [folder / f"new{number}" for number in range(len(commands))]
+    filled = [words.format(**names, new=new) for words, new in zip(commands, news, strict=True)]
+    command = [sys.executable, "-c", MANY, json.dumps([absent, filled])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    return {words: (*one, new) for words, one, new in zip(commands, found, news, strict=True)}
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ("--help", 0),
-        ("info", 0),
-        ("keygen {new}", 0),
-        ("inspect {source}", 0),
-        ("plan {source}", 0),
-        ("verify {source} {output} --key-file {key}", 0),
-        ("anonymize --check {output} --original {source}", 0),
-        ("anonymize {source} {new} --key-file {key}", 3),
-    ],
-)
-def test_torch_is_imported_only_to_protect(
-    words: str, expected: int, source: Path, key: Path, output: Path, tmp_path: Path
-) -> None:
-    code = (
-        "import sys; from umed.cli.main import main; code = main(sys.argv[1:]); "
-        "loaded = {'torch', 'monai'} & set(sys.modules); sys.exit(f'loaded {loaded}' if loaded else code)"
-    )
-    names = {"source": source, "key": key, "output": output, "new": tmp_path / "new"}
-    done = python(code, *words.format(**names).split())
-    assert done.returncode == expected, done.stderr
+WITHOUT = [
+    "keygen {new}",
+    "inspect {source}",
+    "anonymize {source} {new} --key-file {key}",
+    "anonymize --check {output}",
+    "protect {source} {new}",
+    "verify {source} {output} --key-file {key}",
+]
+
+
+@pytest.fixture(scope="module")
+def without(source: Path, key: Path, output: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    names = {"source": source, "key": key, "output": output}
+    return in_a_fresh_process(["pydicom"], WITHOUT, tmp_path_factory.mktemp("without"), names)
+
+
+@pytest.mark.parametrize("words", WITHOUT)
+def test_without_the_extra_every_command_names_what_to_install(words: str, without: Ended) -> None:
+    code, out, err, _, new = without[words]
+    assert code == 1 and out == "" and not new.exists()
+    assert err.count("\n") == 1 and "pip install 'umed[dicom]'" in err
+
+
+LOOKING = {
+    "--help": 0,
+    "info": 0,
+    "keygen {new}": 0,
+    "inspect {source}": 0,
+    "plan {source}": 0,
+    "verify {source} {output} --key-file {key}": 0,
+    "anonymize --check {output} --original {source}": 0,
+    "anonymize {source} {new} --key-file {key}": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def looking(source: Path, key: Path, output: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    names = {"source": source, "key": key, "output": output}
+    return in_a_fresh_process([], list(LOOKING), tmp_path_factory.mktemp("looking"), names)
+
+
+@pytest.mark.parametrize(("words", "expected"), LOOKING.items())
+def test_torch_is_imported_only_to_protect(words: str, expected: int, looking: Ended) -> None:
+    code, _, err, loaded, _ = looking[words]
+    assert code == expected and loaded == [], err

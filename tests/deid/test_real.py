@@ -69,14 +69,20 @@ def uids(ds: Dataset) -> Iterator[tuple[int, str]]:
             yield from ((int(element.tag), str(value)) for value in values)
 
 
+@pytest.fixture
+def dicom_series(shared_data: Path) -> Path:
+    return shared_data / "dicom_series"
+
+
 @pytest.mark.parametrize("profile", ["basic", EVERYTHING])
 @pytest.mark.parametrize("folder", ["dicom_zoo", "dicom_series"])
-def test_real_files(shared_data: Path, tmp_path: Path, folder: str, profile: str) -> None:
+def test_real_files(request: pytest.FixtureRequest, tmp_path: Path, folder: str, profile: str) -> None:
+    source: Path = request.getfixturevalue(folder)
     deidentify = Deidentifier(KEY, load_profile(profile))
     output = tmp_path / "out"
     output.mkdir()
     done = 0
-    for name, ds in readable(shared_data / folder, tmp_path / "work"):
+    for name, ds in readable(source, tmp_path / "work"):
         try:
             with reader.guard(name):
                 before, old = needed(ds), {uid for _, uid in uids(ds)}
@@ -96,5 +102,5 @@ def test_real_files(shared_data: Path, tmp_path: Path, folder: str, profile: str
             ds.save_as(output / f"{done}.dcm", enforce_file_format=False)
             done += 1
     assert done > 80
-    assert check(output, shared_data / folder) == []
+    assert check(output, source) == []
     assert check(output) == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import random
-import time
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from umed.dicom.pixels import pixel_data
 from umed.dicom.read import headers, reader
 from umed.dicom.read.scan import scan
 
-SECONDS = 7.0
+COPIES = 80
 UNREADABLE = {
     "dcm4che__3gb-bulk-data-truncated": "past the end of the file",
     "dcm4che__Tag-0040-A170-VR-CS.dcm": "expected an item",
@@ -126,16 +125,16 @@ def damaged(content, source):
     return bytes(raw)
 
 
-def test_damaged_files_give_input_errors_only(zoo, tmp_path):
-    """Random damage, for a bounded time; codecs run in a helper process, so that their crashes count as errors too."""
+def test_damaged_files_give_input_errors_only(dicom_zoo, tmp_path):
+    """Random damage; codecs run in a helper process, so that their crashes count as errors too."""
     source = random.Random(20240229)
+    zoo = sorted(path for path in dicom_zoo.iterdir() if path.suffix not in (".md", ".tsv"))
     small = [path for path in zoo if path.stat().st_size < 60_000 and path.name not in UNREADABLE]
     limits = Limits(elements=50_000, pixels_bytes=64 << 20, header_bytes=8 << 20)
-    until = time.monotonic() + SECONDS
     done = refused = 0
     target = tmp_path / "in" / "x"
     target.parent.mkdir()
-    while time.monotonic() < until:
+    for _ in range(COPIES):
         path = source.choice(small)
         target.write_bytes(damaged(path.read_bytes(), source))
         try:

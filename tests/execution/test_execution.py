@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,57 +13,10 @@ import pytest
 import torch
 
 import umed
-from umed.core.errors import ConfigError, InputError
-from umed.data.files import atomic
+from tests.execution.worker_tasks import crash, die, die_once, exit_at_once, refuse, slowly, threads, write
+from umed.core.errors import ConfigError
+from umed.data.phantom import make_phantom
 from umed.execution import Done, Task, execute
-
-# What workers do; they import this file by its path, so everything stands at the top level.
-
-
-def write(folder: Path, name: str, text: str, *needs: str) -> str:
-    """Write a file that holds what the needed files hold, and a text."""
-    content = "".join((folder / need).read_text() for need in needs) + text
-    with atomic(folder / name) as temporary:
-        temporary.write_text(content)
-    return content
-
-
-def die_once(folder: Path, name: str) -> str:
-    """Kill this very process the first time; the second time do the work."""
-    marker = folder / f"{name}.tried"
-    if not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return write(folder, name, "again")
-
-
-def die(folder: Path) -> None:
-    """Kill this process every time."""
-    (folder / "deaths").open("a").write("x")
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def refuse() -> None:
-    """An error of umed's own."""
-    raise InputError("no such case. Look again.")
-
-
-def crash() -> None:
-    """A bug."""
-    raise KeyError("lost")
-
-
-def slowly(folder: Path, name: str) -> str:
-    """Work that takes a while."""
-    time.sleep(0.3)
-    return write(folder, name, name)
-
-
-def threads() -> tuple[str | None, int]:
-    """What a worker's numerical libraries may use."""
-    import torch
-
-    return os.environ.get("OMP_NUM_THREADS"), torch.get_num_threads()
 
 
 def chain(folder: Path) -> list[Task]:
@@ -74,21 +26,6 @@ def chain(folder: Path) -> list[Task]:
         Task("first", write, (folder, "a", "1")),
         Task("second", write, (folder, "b", "2", "a"), ("first",)),
     ]
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let worker processes find this file as ``test_execution``."""
-    here = Path(__file__).parent
-    root = Path(umed.__file__).parents[1]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here), str(root)]))
-    monkeypatch.syspath_prepend(str(here))
-    for function in (write, die_once, die, refuse, crash, slowly, threads):
-        monkeypatch.setattr(function, "__module__", "test_execution")
-    __import__("test_execution")
-    module = sys.modules["test_execution"]
-    for function in (write, die_once, die, refuse, crash, slowly, threads):
-        monkeypatch.setattr(module, function.__name__, function)
 
 
 def test_tasks_wait_for_what_they_need(tmp_path: Path) -> None:
@@ -112,7 +49,7 @@ def test_a_failure_stops_only_what_needs_it(tmp_path: Path) -> None:
     assert done["bad"].error == "no such case. Look again."
     assert done["after"].error == "not run, because this failed: bad"
     assert done["later"].error == "not run, because this failed: after"
-    assert done["bug"].error is not None and done["bug"].error.startswith("KeyError: 'lost' (test_execution.py:")
+    assert done["bug"].error is not None and done["bug"].error.startswith("KeyError: 'lost' (worker_tasks.py:")
     assert done["good"].value == "z" and not (tmp_path / "x").exists()
 
 
@@ -153,16 +90,12 @@ def test_processes_share_the_work_and_one_that_dies_is_replaced(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_workers_that_die_at_once_are_given_up_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("umed.execution.processes._serve", _exit)
+    monkeypatch.setattr("umed.execution.processes._serve", exit_at_once)
     large = "x" * 2_000_000  # more than a pipe holds, so sending it fails
     done = execute(
         [Task("one", write, (tmp_path, "one", large)), Task("two", write, (tmp_path, "two", large))], workers=2
     )
     assert all("died 3 times" in (one.error or "") for one in done.values())
-
-
-def _exit(pipe: object, threads: int) -> None:
-    os._exit(1)
 
 
 def test_a_failure_may_stop_thousands() -> None:
@@ -173,8 +106,12 @@ def test_a_failure_may_stop_thousands() -> None:
 
 def test_threads_hold_in_this_process_too() -> None:
     before = torch.get_num_threads()
-    assert execute([Task("one", torch.get_num_threads)], threads=1)["one"].value == 1
-    assert torch.get_num_threads() == before
+    torch.set_num_threads(2)
+    try:
+        assert execute([Task("one", torch.get_num_threads)], threads=1)["one"].value == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_task_that_always_kills_its_worker_is_given_up(tmp_path: Path) -> None:
@@ -184,7 +121,8 @@ def test_a_task_that_always_kills_its_worker_is_given_up(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_workers_get_their_threads() -> None:
+def test_workers_get_their_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     before = os.environ.get("OMP_NUM_THREADS")
     done = execute([Task("a", threads), Task("b", threads)], workers=2, threads=1)
     assert [one.value for one in done.values()] == [("1", 1), ("1", 1)]
@@ -192,45 +130,46 @@ def test_workers_get_their_threads() -> None:
 
 
 class Cluster:
-    """A Dask scheduler and two workers on loopback, as processes of their own."""
+    """A Dask scheduler and its workers on loopback, as processes of their own."""
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{port}"
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
-        self.processes = [subprocess.Popen([*command, "--no-dashboard"], **quiet)]  # type: ignore[call-overload]
-        for number in range(2):
-            worker = [sys.executable, "-m", "distributed.cli.dask_worker", self.address, "--no-nanny", "--no-dashboard"]
-            worker += ["--nthreads", "1", "--host", "127.0.0.1", "--local-directory", str(folder / f"worker{number}")]
-            self.processes.append(subprocess.Popen(worker, **quiet))  # type: ignore[call-overload]
+        self.address, self.folder = f"tcp://127.0.0.1:{port}", folder
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self.start("dask_scheduler", "--port", str(port))
 
-    def wait(self) -> None:
-        """Until both workers are there."""
+    def start(self, program: str, *words: str) -> subprocess.Popen[bytes]:
+        """Start one of its processes."""
+        command = [sys.executable, "-m", f"distributed.cli.{program}", "--host", "127.0.0.1", "--no-dashboard", *words]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}  # where the tasks are imported from
+        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def have(self, count: int) -> None:
+        """Start workers until so many are alive, and wait for them."""
         from distributed import Client
 
+        self.workers = [worker for worker in self.workers if worker.poll() is None]
+        while len(self.workers) < count:
+            folder = str(self.folder / f"worker{len(self.workers)}")
+            own = ("--no-nanny", "--nthreads", "1", "--local-directory", folder)
+            self.workers.append(self.start("dask_worker", self.address, *own))
         with Client(self.address, timeout=60, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=90)
-
-    def kill_a_worker(self) -> None:
-        """Without any warning."""
-        self.processes[1].kill()
+            client.wait_for_workers(count, timeout=90)
 
     def close(self) -> None:
-        for process in self.processes:
+        """End everything at once."""
+        for process in (*self.workers, self.scheduler):
             process.kill()
-        for process in self.processes:
             process.wait()
 
 
-@pytest.fixture
-def cluster(tmp_path: Path, importable: None) -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     pytest.importorskip("distributed")
-    made = Cluster(tmp_path)
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
     try:
-        made.wait()
         yield made
     finally:
         made.close()
@@ -245,12 +184,15 @@ def test_dask_ends_complete_when_a_worker_is_killed_in_the_middle(tmp_path: Path
     def tasks(folder: Path) -> list[Task]:
         return [*(Task(f"slow{k}", slowly, (folder, f"f{k}")) for k in range(12)), *chain(folder), Task("bad", refuse)]
 
+    cluster.have(2)
+    victim = cluster.workers[0]
+
     def kill(one: Done, count: int, total: int) -> None:
         if count == 3:
-            cluster.kill_a_worker()
+            victim.kill()  # without any warning
 
     done = execute(tasks(there), scheduler=cluster.address, on_done=kill)
-    assert cluster.processes[1].wait(timeout=10) == -signal.SIGKILL
+    assert victim.wait(timeout=10) == -signal.SIGKILL
     alone = execute(tasks(here))
     assert {name: (one.value, one.error) for name, one in done.items()} == {
         name: (one.value, one.error) for name, one in alone.items()
@@ -260,9 +202,9 @@ def test_dask_ends_complete_when_a_worker_is_killed_in_the_middle(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_protect_on_processes_and_on_dask_writes_the_same_bytes(
-    phantom: Path, tmp_path: Path, cluster: Cluster
-) -> None:
+def test_protect_on_processes_and_on_dask_writes_the_same_bytes(tmp_path: Path, cluster: Cluster) -> None:
+    phantom = make_phantom(tmp_path / "phantom", cases=3, size=(24, 24, 16))
+    cluster.have(1)
     outputs = [tmp_path / name for name in ("alone", "processes", "dask")]
     umed.protect(phantom, outputs[0], method="random", report=False)
     umed.protect(phantom, outputs[1], method="random", report=False, workers=2)

@@ -2,16 +2,14 @@
 from __future__ import annotations
 
 import copy
-import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from monai.bundle import ConfigParser, ConfigWorkflow, update_kwargs
 
-import umed
 from umed.benchmark.probe import protect_and_probe
 from umed.core.errors import ConfigError, InputError
 from umed.monai.bundle import check_ids, check_overrides, check_workflow, command
@@ -84,11 +82,18 @@ def test_check_overrides_from_python(tmp_path: Path) -> None:
         (["protect", "--epsilonn", "8"], 2, "", "umed: --epsilonn: unknown id 'epsilonn'. Did you mean 'epsilon'?"),
     ],
 )
-def test_through_monai_bundle(words: list[str], code: int, out: str, err: str, tmp_path: Path) -> None:
+def test_through_monai_bundle(
+    words: list[str],
+    code: int,
+    out: str,
+    err: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    monai_bundle: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
     (tmp_path / "a.yaml").write_text(YAML)
-    command = [sys.executable, "-m", "monai.bundle", "run", *words, "--config_file", "a.yaml"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(umed.__file__).parents[1])}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    monkeypatch.chdir(tmp_path)
+    done = monai_bundle("run", *words, "--config_file", "a.yaml")
     assert done.returncode == code, done.stderr
     assert out in done.stdout and err in done.stderr
     if code:

@@ -345,7 +345,6 @@ def test_a_zip_gives_the_same_masks_as_its_folder(tmp_path: Path, random_sam: Pa
     assert verify(packed, tmp_path / "release", masks=tmp_path / "two").ok
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("prompted", [True, False], ids=["boxes", "grid"])
 def test_what_is_seen_is_what_is_marked(tmp_path: Path, tiny_sam: Path, prompted: bool) -> None:
     """Shapes off the centre of a sagittal CT, an inverted radiograph and a colour picture come back where they are."""

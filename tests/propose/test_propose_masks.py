@@ -87,7 +87,6 @@ def tree(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-@pytest.mark.slow
 def test_boxes_become_masks_that_fit_and_are_protected_and_marked(
     tmp_path: Path, tiny_sam: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,7 +155,6 @@ def test_boxes_become_masks_that_fit_and_are_protected_and_marked(
     assert failures["deep"] == ("expected the mask to be called an annotation, got the other",)
 
 
-@pytest.mark.slow
 def test_a_grid_proposes_one_class_slice_by_slice_and_is_repeatable(tmp_path: Path, tiny_sam: Path) -> None:
     root = tmp_path / "in"
     shapes = images(root)

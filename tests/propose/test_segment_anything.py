@@ -20,7 +20,7 @@ from umed.propose.prompts_file import Prompt
 from umed.propose.segment_anything import GridSettings, ask, ask_everywhere, see, stability, suppress
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def network(tiny_sam: Path) -> PromptedSam:
     network = make_sam("tiny").eval().requires_grad_(False)
     load_sam(network, tiny_sam)
@@ -74,7 +74,6 @@ def test_masks_come_back_as_the_package_brings_them(untrained: PromptedSam) -> N
     assert mask_from_square(logits[:0], (90, 120), 64).shape == (0, 90, 120)
 
 
-@pytest.mark.slow
 def test_each_prompt_gets_the_shape_that_it_marks(network: PromptedSam) -> None:
     picture, shapes = scene(20)
     prompts, wanted = [], []
@@ -122,7 +121,6 @@ def test_chunks_change_no_answer(untrained: PromptedSam, monkeypatch: pytest.Mon
 EASY = GridSettings(8, iou=0.8, stability=0.8, smallest=60)
 
 
-@pytest.mark.slow
 def test_a_grid_finds_the_shapes_and_nothing_twice(network: PromptedSam) -> None:
     picture, shapes = scene(7)
     answers = ask_everywhere(see(network, picture), EASY)
@@ -137,7 +135,6 @@ def test_a_grid_finds_the_shapes_and_nothing_twice(network: PromptedSam) -> None
     assert len(without) > len(answers)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [{"iou": 1.0}, {"stability": 1.0}, {"smallest": 90 * 120}, {"largest": 0.001}], ids=str
 )

@@ -154,10 +154,8 @@ def test_real_series_lose_nothing_that_is_required(shared_data, tmp_path, name):
 
 
 @pytest.mark.slow
-def test_the_zoo_loses_nothing_that_is_required(shared_data, tmp_path):
-    source, key = shared_data / "dicom_zoo", make_key(tmp_path)
-    if not source.is_dir():
-        pytest.skip("no dicom_zoo beside the repository")
+def test_the_zoo_loses_nothing_that_is_required(dicom_zoo, tmp_path):
+    source, key = dicom_zoo, make_key(tmp_path)
     anonymize(source, tmp_path / "out", key_file=key, accept_burned_in=True, report=False)
     new, pairs = worse(source, tmp_path / "out", key)
     assert pairs > 80 and new == {}

@@ -66,11 +66,11 @@ def test_the_preamble_is_empty(tmp_path):
     assert b"".join(writing.chunks(reader.read(path, pixels=True)))[:132] == b"\0" * 128 + b"DICM"
 
 
-def test_the_bytes_are_those_of_pydicom_for_real_files(shared_data):
+def test_the_bytes_are_those_of_pydicom_for_real_files(dicom_zoo):
     """As they are read, de-identified, and with decoded pixels."""
     key, profile = Key(bytes(range(32))), load_profile("basic")
     compared = 0
-    for path in sorted((shared_data / "dicom_zoo").glob("*")):
+    for path in sorted(dicom_zoo.iterdir()):
         for change in (lambda ds: None, lambda ds: Deidentifier(key, profile)(ds, "x"), packed):
             try:
                 theirs = both(path, change)
@@ -78,8 +78,6 @@ def test_the_bytes_are_those_of_pydicom_for_real_files(shared_data):
                 continue  # pydicom cannot write it
             assert theirs[0] == theirs[1], path.name
             compared += 1
-    if not compared:
-        pytest.skip("no real DICOM files beside the repository")
     assert compared > 200
 
 

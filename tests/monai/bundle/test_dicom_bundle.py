@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from umed.core.errors import ConfigError
 from umed.monai.bundle import command, require_key
 from umed.release.anonymize import anonymize
 
-ROOT = Path(__file__).resolve().parents[3]
 CONFIG = "configs/dicom.yaml"
 
 
@@ -65,7 +63,6 @@ def test_what_is_missing_is_named(overrides: dict[str, str]) -> None:
         command(anonymize, input=source, output=output, key_file=key, profile="longitudnal")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -74,11 +71,14 @@ def test_what_is_missing_is_named(overrides: dict[str, str]) -> None:
     ],
 )
 def test_exit_codes_on_the_command_line(
-    words: list[str], code: int, message: str, overrides: dict[str, str], tmp_path: Path
+    words: list[str],
+    code: int,
+    message: str,
+    overrides: dict[str, str],
+    tmp_path: Path,
+    monai_bundle: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    command = [sys.executable, "-m", "monai.bundle", "run", "anonymize_and_protect", "--config_file", CONFIG]
     given = [word for key, value in {**overrides, "protect": "False"}.items() for word in (f"--{key}", value)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # also where the package is not installed
-    done = subprocess.run([*command, *given, *words], capture_output=True, text=True, env=environment, check=False)
+    done = monai_bundle("run", "anonymize_and_protect", "--config_file", CONFIG, *given, *words)
     assert done.returncode == code, done.stderr
     assert message in done.stderr and (tmp_path / "out").exists() == (code == 3)

@@ -201,12 +201,11 @@ def test_benchmark_runs_a_grid(phantom: Path, tmp_path: Path, capsys: pytest.Cap
     assert len(list((tmp_path / "out" / "cells").glob("*seed3*.json"))) == 2
 
 
-@pytest.mark.slow
-def test_misspelt_override_is_rejected(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "monai.bundle", "run", "protect", "--config_file", "configs/protect.yaml"]
-    done = subprocess.run(
-        [*command, "--epsilonn", "8", "--output_dir", str(tmp_path / "out")], capture_output=True, text=True
-    )
+def test_misspelt_override_is_rejected(
+    tmp_path: Path, monai_bundle: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    words = ["run", "protect", "--config_file", "configs/protect.yaml", "--epsilonn", "8"]
+    done = monai_bundle(*words, "--output_dir", str(tmp_path / "out"))
     assert done.returncode == 2 and "epsilon" in done.stderr and not (tmp_path / "out").exists()
 
 
@@ -220,6 +219,7 @@ def test_unseg_is_trained_and_applied(phantom: Path, tmp_path: Path, capsys: pyt
     assert "without pretrained weights" in capsys.readouterr().out
     protected = str(tmp_path / "out")
     given = {"dataset_dir": str(phantom), "output_dir": protected, "method": "unseg", "generators": out, "quiet": True}
+    given["epsilon"] = "64/255"  # a generator that has learnt little is quiet
     run("protect", config_file="configs/protect.yaml", **given)
     manifest = json.loads((tmp_path / "out" / "umed" / "manifest.json").read_text())
     assert "Segment Anything without pretrained weights" in manifest["method"] and verify(phantom, protected).ok
@@ -235,42 +235,68 @@ def test_unseg_is_trained_on_dicom_with_masks(tmp_path: Path, capsys: pytest.Cap
     assert "4 pictures or slices" in capsys.readouterr().out and (tmp_path / "generator" / "unseg.pt").is_file()
 
 
-@pytest.mark.slow
-def test_two_processes_train_one_universal_generator(phantom: Path, tmp_path: Path) -> None:
-    extra = tmp_path / "extra.yaml"
-    extra.write_text(
-        f"dataset_dir: {phantom}\noutput_dir: {tmp_path / 'models'}\nquiet: true\nencoder: tiny\noptions: {TINY}\n"
+@pytest.fixture(scope="module")
+def together(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[str]]]:
+    """A folder with what two processes trained together, and what each of them said: UnSeg's generator, then umed's."""
+    folder = tmp_path_factory.mktemp("together")
+    (folder / "unseg.yaml").write_text(
+        f"dataset_dir: {phantom}\noutput_dir: {folder / 'unseg'}\nquiet: true\nencoder: tiny\noptions: {TINY}\n"
         "training: {iterations: 4, batch_size: 1}\n",
         encoding="utf-8",
     )
-    said = _two_processes(["configs/train_unseg.yaml", "configs/multi_gpu_train.yaml", str(extra)])
-    assert "next: umed protect" in said[0] and "next: umed protect" not in said[1]
-    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["training.json", "unseg.pt"]
-
-
-@pytest.mark.slow
-def test_two_processes_train_one_generator(phantom: Path, tmp_path: Path) -> None:
-    extra = tmp_path / "extra.yaml"
-    extra.write_text(
-        f"dataset_dir: {phantom}\noutput_dir: {tmp_path / 'models'}\ntraining: {SMALL}\nquiet: true\n"
+    (folder / "umed.yaml").write_text(
+        f"dataset_dir: {phantom}\noutput_dir: {folder / 'umed'}\ntraining: {SMALL}\nquiet: true\n"
         'run:\n  - "$@train#trainer.run()"\n  - "$workflows.save_generators(@method, @output_dir)"\n'
         "  - \"$print('codes', @method.perturber.codes.sum().item())\"\n",
         encoding="utf-8",
     )
-    said = _two_processes(["configs/train.yaml", "configs/multi_gpu_train.yaml", str(extra)])
+    trainings = {"train_unseg": "unseg", "train": "umed"}
+    jobs = [
+        (_free_port(), str([f"configs/{config}.yaml", "configs/multi_gpu_train.yaml", str(folder / f"{name}.yaml")]))
+        for config, name in trainings.items()
+    ]
+    return folder, [said.split(NEXT)[1:] for said in _two_processes(jobs)]
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_universal_generator(together: tuple[Path, list[list[str]]]) -> None:
+    folder, ranks = together
+    said = [rank[0] for rank in ranks]
+    assert "next: umed protect" in said[0] and "next: umed protect" not in said[1]
+    assert sorted(path.name for path in (folder / "unseg").iterdir()) == ["training.json", "unseg.pt"]
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_generator(together: tuple[Path, list[list[str]]]) -> None:
+    folder, ranks = together
+    said = [rank[1] for rank in ranks]
     codes = [line for text in said for line in text.splitlines() if line.startswith("codes")]
     assert len(codes) == 2 and codes[0] == codes[1]
-    assert "generators:" in said[0] and "generators:" not in said[1] and (tmp_path / "models" / "umed.pt").is_file()
+    assert "generators:" in said[0] and "generators:" not in said[1] and (folder / "umed" / "umed.pt").is_file()
 
 
-def _two_processes(files: list[str]) -> tuple[str, ...]:
-    """What each of two processes says that train together."""
+NEXT = "-- next training --"
+PROCESS = f"""
+import os, runpy, sys
+for port, files in list(zip(sys.argv[1::2], sys.argv[2::2])):
+    print({NEXT!r}, flush=True)
+    os.environ["MASTER_PORT"] = port
+    sys.argv = ["monai.bundle", "run", "--config_file", files]
+    runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+"""
+
+
+def _free_port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    given = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(files)]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return str(free.getsockname()[1])
+
+
+def _two_processes(jobs: list[tuple[str, str]]) -> tuple[str, ...]:
+    """What each of two processes says that do trainings together, one after the other: their ports and files."""
+    given = {**os.environ, "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2", "PYTHONPATH": str(ROOT.parent)}
+    command = [sys.executable, "-c", PROCESS, *(word for job in jobs for word in job)]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
     ranks = [  # what torchrun does, without importing torch a third time
         subprocess.Popen(command, env={**given, "RANK": str(n), "LOCAL_RANK": str(n)}, **pipes) for n in range(2)
     ]
