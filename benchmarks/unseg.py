@@ -23,10 +23,10 @@ from PIL import Image
 from tables import markdown, provenance
 
 from umed.core.types import Regions
-from umed.methods.unseg.batches import Squares
 from umed.methods.unseg.generator_file import FILE, Origin, make_generator, save_generator
 from umed.methods.unseg.method import UnSeg
 from umed.methods.unseg.prompts import mask_prompts
+from umed.methods.unseg.square_batches import Squares
 from umed.methods.unseg.trainer import UnSegTrainer
 from umed.networks.noise_head import UnSegGenerator
 from umed.networks.sam import make_sam

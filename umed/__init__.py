@@ -30,12 +30,17 @@ _PUBLIC = {
     "Protectd": "umed.monai.transforms",
 }
 
+_MODULES = {
+    "bundle": "umed.monai.bundle",  # for `$import umed` and `$umed.bundle.check_overrides()` in a MONAI configuration
+    "errors": "umed.core.errors",
+}
+
 __all__ = ["Protect", "Protectd", "__version__", "inspect", "plan", "protect", "verify"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "bundle":  # for `$import umed` and `$umed.bundle.check_overrides()` in a MONAI configuration
-        return importlib.import_module("umed.monai.bundle")
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name not in _PUBLIC:
         raise AttributeError(f"module 'umed' has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)

@@ -13,7 +13,7 @@ import pytest
 from tests.unseg_files import loud_generator
 from umed.benchmark.benchmark import Ended, benchmark, make_tasks, preview
 from umed.benchmark.grid.assemble import assemble, check_grid
-from umed.benchmark.grid.grid import load_grid
+from umed.benchmark.grid.grid_reading import load_grid
 from umed.benchmark.results.cells import CLEAN, read_cells
 from umed.core.errors import ConfigError
 from umed.data.phantom import make_phantom

@@ -22,9 +22,9 @@ from umed.methods.surrogate_noise import SurrogateNoise
 from umed.methods.targeted_adversarial import TargetedAdversarial
 from umed.plan.planning import Plan
 from umed.plan.regions import make_regions
+from umed.training.augment import compose
 from umed.training.bilevel import normalise, segmentation_loss
 from umed.training.patches import Batch, Patches, Sample
-from umed.training.transformations import compose
 
 EPSILON = 4 / 255
 NAMES = ("error_minimizing", "targeted_adversarial", "self_ensemble", "stable_error_minimizing")

@@ -71,7 +71,7 @@ def test_windows_hardly_show_in_the_direction(shape: tuple[int, ...], monkeypatc
         method.window = 96
         whole = method.direction(image, sample.regions, np.random.default_rng(0))
         method.window = 32
-        monkeypatch.setattr("umed.methods.umed.PICTURE_WINDOW", 32)
+        monkeypatch.setattr("umed.methods.generators.PICTURE_WINDOW", 32)
         pieces = method.direction(image, sample.regions, np.random.default_rng(0))
     assert (whole - pieces).abs().mean() < 0.01 < whole.abs().mean()
     assert torch.equal(whole == 0, pieces == 0)

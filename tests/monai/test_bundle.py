@@ -1,22 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import copy
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from monai.bundle import ConfigParser, ConfigWorkflow, update_kwargs
 
+from umed.benchmark.probe import protect_and_probe
 from umed.core.errors import ConfigError, InputError
-from umed.monai.bundle import check_command, check_keys, check_overrides, parse_command
-from umed.monai.runs import run_protect, run_verify
+from umed.monai.bundle import check_ids, check_overrides, check_workflow, command
+from umed.protect.run import protect
+from umed.protect.verify import verify
 
 CONFIG = {
     "epsilon": 4,
     "net": {"_target_": "Net", "width": 8},
     "options": {},
     "training": {"steps": 3},
-    "run": ["$1"],
+    "run": ["$print(@epsilon, @net, @options, @training#steps, @steps, @same#width)"],
     "steps": ["a", {"rate": 1}],
     "same": "%net",
 }
@@ -31,23 +36,21 @@ protect: ["$print(@message, @epsilon, @training#steps)"]
 """
 
 
-def test_parse_command() -> None:
-    words = ["protect", "--config_file", "a.yaml", "--epsilon=-3", "--net#width", "-4", "--flag", "--out-dir", "x"]
-    assert parse_command(words) == {
-        "run_id": "protect",
-        "config_file": "a.yaml",
-        "epsilon": "-3",
-        "net#width": "-4",
-        "flag": "True",
-        "out_dir": "x",
-    }
+def parsed(config: dict[str, Any], *overrides: str) -> dict[str, Any]:
+    """A configuration after overrides, as ``monai.bundle run`` parses it."""
+    parser = ConfigParser(copy.deepcopy(config))
+    parser.update(dict.fromkeys(overrides, 1))
+    parser.resolve_macro_and_relative_ids()
+    found: dict[str, Any] = parser.get()
+    return found
 
 
 @pytest.mark.parametrize(
     "override", ["epsilon", "net#width", "net#depth", "options#new", "training#steps", "steps#1#rate"]
 )
 def test_known_overrides_pass(override: str) -> None:
-    check_keys(CONFIG, [override, override.replace("#", "::"), "same#anything"])
+    check_ids(parsed(CONFIG, override))
+    check_ids(parsed(CONFIG, override.replace("#", "::")))
 
 
 @pytest.mark.parametrize(
@@ -56,23 +59,20 @@ def test_known_overrides_pass(override: str) -> None:
         ("epsilonn", r"--epsilonn: unknown id 'epsilonn'. Did you mean 'epsilon'\?"),
         ("training#step", r"unknown id 'training#step'. Did you mean 'steps'\?"),
         ("zzz", r"unknown id 'zzz'. Known here: epsilon, net"),
-        ("steps#5", r"expected an index below 2 at 'steps#5'"),
-        ("epsilon#deep", r"'epsilon' is a plain value"),
     ],
 )
 def test_unknown_overrides_are_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        check_keys(CONFIG, [override])
+        check_ids(parsed(CONFIG, override))
 
 
 def test_check_overrides_from_python(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(YAML)
-    assert check_overrides(["epsilon"], [tmp_path / "a.yaml"])
-    with pytest.raises(ConfigError, match="Did you mean 'message'"):
-        check_overrides(["mesage"], [tmp_path / "a.yaml"])
-    with pytest.raises(ConfigError, match="does not exist"):
-        check_overrides(["mesage"], [tmp_path / "b.yaml"])
-    assert check_overrides(), "not on monai.bundle's command line"
+    ConfigWorkflow(str(tmp_path / "a.yaml"), epsilon=8).initialize()
+    with pytest.raises(RuntimeError) as caught:
+        ConfigWorkflow(str(tmp_path / "a.yaml"), mesage=8).initialize()
+    assert isinstance(caught.value.__cause__, ConfigError) and "Did you mean 'message'" in str(caught.value.__cause__)
+    assert check_overrides(), "not in a workflow"
 
 
 @pytest.mark.parametrize(
@@ -101,36 +101,40 @@ def test_through_monai_bundle(
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("given", "message"),
     [
-        (["protcet"], r"unknown run id 'protcet'; known: .*Did you mean 'protect'\?"),
-        (["protect", "--meta_file", "none.json"], "--meta_file: expected a file"),
-        (["protect", "--loging_file", "x"], r"--loging_file: unknown option. Did you mean 'logging_file'\?"),
-        (["protect", "--args_file", "args.yaml"], r"--mesage: unknown id 'mesage'. Did you mean 'message'\?"),
+        ({"run_id": "protcet"}, r"unknown run id 'protcet'; known: .*Did you mean 'protect'\?"),
+        ({"meta_file": "none.json"}, "--meta_file: expected a file"),
+        ({"loging_file": "x"}, r"--loging_file: unknown option. Did you mean 'logging_file'\?"),
+        ({"args_file": "args.yaml"}, r"--mesage: unknown id 'mesage'. Did you mean 'message'\?"),
     ],
 )
 def test_command_lines_that_monai_would_accept(
-    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: dict[str, str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.yaml").write_text(YAML)
     (tmp_path / "args.yaml").write_text("mesage: hi")
+    (tmp_path / "metadata.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
+    given = {"run_id": "protect", **update_kwargs(given.pop("args_file", None), **given)}
     with pytest.raises(ConfigError, match=message):
-        check_command([*words, "--config_file", "a.yaml"])
+        check_workflow(ConfigWorkflow("a.yaml", **given))
 
 
 def test_run_protect_and_verify(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = run_protect(phantom, tmp_path / "out", method="random", epsilon="8/255", psnr_target=None, quiet=True)
+    given = {"input": phantom, "output": tmp_path / "out", "quiet": True}
+    result = command(protect, **given, method="random", epsilon="8/255", psnr_target=None)
     assert result.exit_code == 0 and result.plan.epsilon == 8 / 255
-    assert run_verify(phantom, tmp_path / "out", quiet=True).ok
+    assert command(verify, **given).ok
     assert "5 cases" in capsys.readouterr().out
     with pytest.raises(InputError):
-        run_verify(phantom, tmp_path / "nowhere")
+        command(verify, input=phantom, output=tmp_path / "nowhere")
 
 
 def test_probe_is_printed_and_put_into_the_report(
     phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_protect(phantom, tmp_path / "out", method="checkerboard", probe=True, probe_steps=2, quiet=True)
+    given = {"input": phantom, "output": tmp_path / "out", "quiet": True}
+    command(protect_and_probe, **given, method="checkerboard", probe_steps=2)
     assert "probe victim: DSC" in capsys.readouterr().out
     assert "probe DSC" in (tmp_path / "out/umed/report.html").read_text()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from umed.networks import CentralDifferenceConv, ContourGenerator, TextureGenerator
+from umed.networks import CentralDifferenceConv, ContourGenerator, GeneratorUNet
 from umed.networks.gaussian import blur
 from umed.networks.perturber import SIGMA, UMedPerturber
 
@@ -34,7 +34,7 @@ def test_full_difference_ignores_a_constant_and_theta_zero_is_a_plain_convolutio
 
 
 @pytest.mark.parametrize("shape", [(17, 5), (33, 20), (7, 9, 6), (1, 1, 1)])
-@pytest.mark.parametrize("kind", [ContourGenerator, TextureGenerator])
+@pytest.mark.parametrize("kind", [ContourGenerator, GeneratorUNet])
 def test_any_size_goes_through_and_an_untrained_head_gives_zero(kind: type, shape: tuple[int, ...]) -> None:
     network = kind(len(shape), 4, 3).eval()
     with torch.no_grad():

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.plan.noise_ratio import psnr
 from umed.core.errors import BudgetError, ConfigError
 from umed.core.types import Encoding, Volume
 from umed.data import formats, png
@@ -25,7 +26,7 @@ from umed.plan.budget import (
     straight_through,
     to_unit,
 )
-from umed.plan.metrics import different, psnr
+from umed.plan.metrics import different
 
 
 def volume(stored, slope=1.0, inter=0.0, unit="mm", channels_last=False, alpha=False):

@@ -12,7 +12,7 @@ import torch
 
 from tests.sam_files import dice, shape_picture, tight_box, two_shapes
 from umed.core.errors import ConfigError
-from umed.methods.unseg.square import mask_from_square
+from umed.methods.unseg.square_frame import mask_from_square
 from umed.networks.sam import PromptedSam, Prompts, make_sam
 from umed.networks.sam_weights import load_sam
 from umed.propose import segment_anything

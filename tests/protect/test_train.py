@@ -21,7 +21,7 @@ from umed.cases.source import Request, open_source
 from umed.core.config import Settings, make_settings
 from umed.core.errors import ConfigError, InputError
 from umed.dicom.read.scan import scan
-from umed.methods.unseg.colour import ColourPicture, SamplePictures
+from umed.methods.unseg.colour_pictures import ColourPicture, SamplePictures
 from umed.plan.planning import Plan
 from umed.protect.train import WORK, Trained, train_generator
 from umed.protect.verify import verify

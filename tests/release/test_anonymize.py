@@ -477,7 +477,7 @@ def test_a_full_disk_at_the_very_end_is_one_line_too(source, key, tmp_path, monk
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(ending, "finish", full)
+    monkeypatch.setattr(ending, "conclude", full)
     with pytest.raises(UmedError, match=r"No space left on device.*--resume"):
         anonymize(source, tmp_path / "out", key_file=key, report=False)
 

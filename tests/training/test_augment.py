@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import pytest
 import torch
 
-from umed.training.augment import nnunet_like, turn
+from umed.core.errors import ConfigError
+from umed.training.augment import TRANSFORMATIONS, compose, nnunet_like, turn
 
 
 def test_turn_by_nothing_changes_nothing_and_by_a_right_angle_is_exact() -> None:
@@ -19,6 +21,12 @@ def test_turn_by_nothing_changes_nothing_and_by_a_right_angle_is_exact() -> None
     assert quarter and torch.equal(marks, torch.rot90(label, quarter[0], (2, 3)))
 
 
+def test_turn_stays_on_the_device_of_the_image() -> None:
+    image = torch.empty(1, 1, 8, 8, device="meta")  # as for a GPU, all parts must be there
+    turned, marks = turn(image, image.long(), [0.3], 1.2)
+    assert turned.device == marks.device == image.device and turned.shape == image.shape
+
+
 def test_augmentation_depends_on_its_generator_alone_and_keeps_classes() -> None:
     image, label = torch.randn(4, 1, 16, 16), torch.randint(0, 3, (4, 1, 16, 16))
     first = nnunet_like(image, label, torch.Generator().manual_seed(1))
@@ -26,3 +34,34 @@ def test_augmentation_depends_on_its_generator_alone_and_keeps_classes() -> None
     assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
     assert not torch.equal(first[0], image)
     assert set(first[1].unique().tolist()) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("name", sorted(TRANSFORMATIONS))
+def test_shapes_stay_labels_stay_labels_and_gradients_pass(name: str, dims: int) -> None:
+    draw = torch.Generator().manual_seed(3)
+    image = torch.rand(4, 2, *[12] * dims, requires_grad=True)
+    labels = torch.randint(0, 3, (4, 1, *[12] * dims))
+    moved, marks = compose([name])(image, labels, draw)
+    assert moved.shape == image.shape and marks.shape == labels.shape and marks.dtype == labels.dtype
+    assert set(marks.unique().tolist()) <= {0, 1, 2}
+    moved.square().sum().backward()
+    assert image.grad is not None and image.grad.isfinite().all() and image.grad.any()
+
+
+def test_flips_move_image_and_labels_together() -> None:
+    labels = torch.randint(0, 3, (8, 1, 6, 6))
+    moved, marks = compose(["flip"])(labels.float(), labels, torch.Generator().manual_seed(0))
+    assert torch.equal(moved, marks.float()) and not torch.equal(marks, labels)
+
+
+def test_same_generator_same_result() -> None:
+    image, labels = torch.rand(3, 1, 10, 10), torch.zeros(3, 1, 10, 10, dtype=torch.long)
+    chain = compose(["flip", "affine", "blur", "noise"])
+    first, second = (chain(image, labels, torch.Generator().manual_seed(7))[0] for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="'blur'"):
+        compose(["blurr"])

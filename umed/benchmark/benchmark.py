@@ -12,11 +12,11 @@ from typing import Any
 
 from umed.benchmark.grid.assemble import Checked, Jobs, assemble, check_grid
 from umed.benchmark.grid.estimate import TimeEstimate, words
-from umed.benchmark.grid.grid import load_grid
+from umed.benchmark.grid.grid_reading import load_grid
 from umed.benchmark.grid.jobs import CellJob, PretrainJob, ProtectJob
 from umed.benchmark.results.cells import CLEAN, finite, read_cell
-from umed.benchmark.run_cell import run_cell, run_pretrain, run_price, run_protect
-from umed.benchmark.victims import divisor
+from umed.benchmark.run_job import run_cell, run_pretrain, run_price, run_protect
+from umed.benchmark.victims.build import divisor
 from umed.benchmark.victims.ready import crop_size
 from umed.benchmark.victims.scoring import mean_dsc
 from umed.core.device import pick_device
@@ -131,7 +131,7 @@ def preview(
     checked = check_grid(load_grid(grid, data=data, generators=generators, changes=changes), device)
     out = Path(out)
     with tempfile.TemporaryDirectory(prefix="umed-benchmark-") as scratch:
-        jobs = assemble(checked, Path(scratch), device).below(out)
+        jobs = assemble(checked, out, device, Path(scratch))
     estimate = _estimate(checked, jobs, where)
     mine = jobs.cells[shard[0] :: shard[1]]
     rows = tuple((job.spec.title, estimate.cell(job)) for job in mine)
@@ -204,14 +204,9 @@ def _check_shard(shard: tuple[int, int]) -> None:
 
 
 def make_tasks(jobs: Jobs, shard: tuple[int, int] = (0, 1)) -> list[Task]:
-    """Tasks for what is not done yet, each with those that it needs.
+    """Tasks for what is not done yet of this run's part of cells and prices, each with those that it needs.
 
-    Args:
-        jobs: all of them.
-        shard: this run's part of the cells and of the prices.
-
-    Returns:
-        The tasks, in running order: a protection stands right before the first cell that needs it.
+    In running order: a protection stands right before the first cell that needs it.
     """
     tasks: dict[str, Task] = {}
 

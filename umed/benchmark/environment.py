@@ -51,14 +51,9 @@ def processor() -> str:
 @cache
 def commit() -> str:
     """Hash of the commit that this code lies in, with ``+`` when there are changes, ``"unknown"`` outside git."""
-    here = Path(__file__).parent
+    command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
     try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, check=True
-        ).stdout.strip()
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return f"{found}{'+' if changed else ''}"
+    return done.stdout.strip()

@@ -5,21 +5,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
 from umed.benchmark.countermeasures.interface import Chain
-from umed.benchmark.grid.recipes import default_recipe
-from umed.benchmark.victims import build_victim, divisor
-from umed.benchmark.victims.arrays import load_samples, split_cases, window_of
-from umed.benchmark.victims.ready import crop_size, make_ready
+from umed.benchmark.grid.case_split import split_cases
+from umed.benchmark.victims.case_tensors import load_samples, window_of
+from umed.benchmark.victims.ready import make_ready
 from umed.benchmark.victims.scoring import dsc_table, mean_dsc, predict
-from umed.benchmark.victims.victim_training import train_victim
+from umed.benchmark.victims.victim_recipe import default_recipe
+from umed.benchmark.victims.victim_training import fresh_victim, train_victim
 from umed.core.device import pick_device
 from umed.core.errors import InputError
 from umed.core.types import Progress
 from umed.data.layouts import find_dataset
+from umed.protect.manifest import read_manifest
+from umed.protect.result import Result
+from umed.protect.run import protect
+from umed.report.protect_page import write_report
 
 
 @dataclass(frozen=True)
@@ -107,12 +111,7 @@ def probe(
     for stage, root in (("probe on originals", input), ("probe on protected", output)):
         source = clean.pick(published) if root is input else load_samples(output, published).clip(clipped)
         train = make_ready(replace(source, classes=clean.classes), chain)
-        step = divisor(recipe)
-        window = crop_size([image.shape[1:] for image in train.images], recipe.patch, step)
-        channels = len(train.images[0])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = build_victim(recipe, spatial_dims=dims, in_channels=channels, classes=clean.classes, patch=window)
+        network, window, step = fresh_victim(recipe, train, seed)
 
         def report(done: int, total: int, _loss: float, stage: str = stage) -> None:
             if progress is not None:
@@ -132,3 +131,36 @@ def probe(
         seconds=round(seconds, 1),
         flat=flat,
     )
+
+
+def protect_and_probe(
+    input: str | Path,
+    output: str | Path,
+    *,
+    probe_steps: int | None = None,
+    progress: Progress | None = None,
+    **arguments: Any,
+) -> Result:
+    """Protect a data set, measure the copy with :func:`probe`, and write the report again with what was found.
+
+    Args:
+        input: data set.
+        output: new folder.
+        probe_steps: optimiser steps of each victim.
+        progress: called with stage, done, total.
+        arguments: of :func:`umed.protect`.
+
+    Returns:
+        The result of :func:`umed.protect`; its ``probe`` says what was found, or that there are too few cases.
+    """
+    result = protect(input, output, progress=progress, **arguments)
+    if result.exit_code not in (0, 3):
+        return replace(result, probe="")
+    try:
+        found = probe(input, result.output, steps=probe_steps, device=result.plan.device, progress=progress)
+    except InputError as error:
+        return replace(result, probe=f"no probe: {error}")
+    if result.report is not None:
+        means = {"clean": found.before, "protected": found.after}
+        write_report(read_manifest(result.output), Path(input), result.output, result.report, probe=means)
+    return replace(result, probe=found.summary())

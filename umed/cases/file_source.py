@@ -14,8 +14,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from umed.cases.proposals import Proposals, read_proposals
-from umed.cases.records import Record, match
-from umed.cases.source import Done, Quarantined, Request, Unit
+from umed.cases.records import Record, hash_of, match
+from umed.cases.source import CaseDone, Quarantined, Request, Unit
 from umed.core.config import Settings
 from umed.core.errors import BudgetError, UmedError, VerificationError
 from umed.core.types import Case, Dataset, Outcome, Volume
@@ -99,23 +99,27 @@ class FileSource:
         """Of an earlier plan."""
         return dict(json.loads(json.dumps(Plan.from_json(text).decisive())))
 
-    def left_alone(self, case: str, output: Path) -> Done | None:
+    def left_alone(self, case: str, output: Path) -> CaseDone | None:
         """A case without a label is skipped."""
         if self.by_id[case].label is not None:
             return None
-        return Done(Outcome(case, "skipped", "no label, so there is no telling what to protect; not copied"))
+        return CaseDone(Outcome(case, "skipped", "no label, so there is no telling what to protect; not copied"))
+
+    def name_run(self, decisive: str, generators: Sequence[str]) -> str:
+        """One hash of all."""
+        return hash_of([decisive, *sorted(generators)])
 
     def run_of(self, case: str, run: str) -> str:
         """Nothing beyond the run: the sources' checksums are in the record."""
         return run
 
-    def recall(self, case: str, record: Record, output: Path) -> Done | None:
+    def recall(self, case: str, record: Record, output: Path) -> CaseDone | None:
         """A case stands as long as its sources and outputs have their checksums."""
         if record.outcome.get("status") not in COPIED:
             return None
         if not match(record.sources, self.root) or not match(record.outputs, output):
             return None
-        return Done(record.to_outcome())
+        return CaseDone(record.to_outcome())
 
     def open(self, case: str, plan: Plan) -> FileReader:
         """Open a case for reading."""
@@ -243,12 +247,12 @@ class FileWriter(ExitStack):
         lossy = self.case.images != self.case.outputs
         return reason + (", written as png because the source is lossy" if lossy else "")
 
-    def done(self) -> Done:
+    def done(self) -> CaseDone:
         """What came of it; the files get their names when the context is left."""
         assert self._outcome is not None
-        return Done(self._outcome)
+        return CaseDone(self._outcome)
 
-    def failed(self, error: BaseException) -> Done:
+    def failed(self, error: BaseException) -> CaseDone:
         """One line without the machine's folders, since it goes into the manifest; nothing stays in the output."""
         for name in (*self.case.outputs, self.case.label):  # of an earlier run, too
             if name is not None:
@@ -257,9 +261,9 @@ class FileWriter(ExitStack):
         text = " ".join(str(error).split()) or type(error).__name__
         if not isinstance(error, UmedError):
             text = f"{type(error).__name__}: {text}"
-        return Done(Outcome(self.case.id, "failed", no_paths(text, self.source.dataset, self.output)))
+        return CaseDone(Outcome(self.case.id, "failed", no_paths(text, self.source.dataset, self.output)))
 
-    def record(self, done: Done, run: str) -> Record:
+    def record(self, done: CaseDone, run: str) -> Record:
         """Checksums of what was read and written."""
         return Record(asdict(done.outcome), run, self._sources, self._outputs)
 

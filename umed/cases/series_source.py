@@ -18,10 +18,10 @@ import numpy as np
 
 from umed.cases.instance_writer import CATEGORIES
 from umed.cases.proposals import Proposals
-from umed.cases.records import Record
+from umed.cases.records import Record, hash_of
 from umed.cases.series_facts import Masked, mask_scan, slice_plan
 from umed.cases.series_writer import SeriesWriter, fingerprints
-from umed.cases.source import Done, Quarantined, Request, Unit
+from umed.cases.source import CaseDone, Quarantined, Request, Unit
 from umed.cases.span_units import open_unit
 from umed.cases.spans import MOST_SLICES, Slices, Span, spans, value_range
 from umed.core.config import Settings
@@ -226,11 +226,15 @@ class SeriesSource:
             digest.update(f"{start}".encode() + part.tobytes())
         return digest.hexdigest()[:16]
 
+    def name_run(self, decisive: str, generators: Sequence[str]) -> str:
+        """Both hashes, where something is perturbed."""
+        return decisive if self.request.settings is None else f"{decisive} {hash_of(generators)}"
+
     def run_of(self, case: str, run: str) -> str:
         """Another mask is another result, too."""
         return f"{run} {self.mask_digest(case)}"
 
-    def left_alone(self, case: str, output: Path) -> Done | None:
+    def left_alone(self, case: str, output: Path) -> CaseDone | None:
         """A series that cannot be protected is put aside; what an earlier run made of it goes."""
         series = self.by_id[case]
         if self.request.settings is None or series.kind != "image" or case not in self.masked.refusals:
@@ -240,9 +244,9 @@ class SeriesSource:
         unfit = any(instance.encoding is None for instance in series.instances)
         category, reason = "protection" if unfit else "mask", self.masked.refusals[case]
         aside = tuple(Quarantined(instance.name, category, reason) for instance in series.instances)
-        return Done(Outcome(case, "failed", CATEGORIES[category]), aside)
+        return CaseDone(Outcome(case, "failed", CATEGORIES[category]), aside)
 
-    def recall(self, case: str, record: Record, output: Path) -> Done | None:
+    def recall(self, case: str, record: Record, output: Path) -> CaseDone | None:
         """A series stands as long as its sources and outputs are the same; one that failed is tried again."""
         series = self.by_id[case]
         try:
@@ -258,7 +262,7 @@ class SeriesSource:
             path = output / name
             if not path.is_file() or sha256(path) != digest:
                 return None
-        return Done(outcome, aside, actions)
+        return CaseDone(outcome, aside, actions)
 
     def range_of(self, series: Series, plan: Plan, slices: Slices) -> str | tuple[float, float]:
         """The range that all slices of a series share, worked out once."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from umed.cases.instance_writer import CATEGORIES, Refused, write_instance
 from umed.cases.records import Record
 from umed.cases.series_figures import Figures
-from umed.cases.source import Done, Quarantined, Unit
+from umed.cases.source import CaseDone, Quarantined, Unit
 from umed.cases.spans import Span
 from umed.core.errors import BudgetError, InputError, VerificationError
 from umed.core.types import Outcome
@@ -143,7 +143,7 @@ class SeriesWriter:
         if written.rectangles:
             self._rectangles[name] = [tuple(int(n) for n in box) for box in written.rectangles]
 
-    def done(self) -> Done:
+    def done(self) -> CaseDone:
         """Write what only goes through, and say what came of the series."""
         measures: dict[str, Any] = {}
         if self.reader is None:
@@ -154,7 +154,7 @@ class SeriesWriter:
             measures["files"] = [self.figures.to_dict()]
         if not self._digests:
             outcome = Outcome(self.series.id, "failed", "every file of it was quarantined")
-            return Done(outcome, tuple(self.quarantine), self.actions)
+            return CaseDone(outcome, tuple(self.quarantine), self.actions)
         kind = self.series.kind
         measures |= {"sha256": self._digests, "modality": self.series.modality, "kind": kind}
         protect = self.reader is not None
@@ -165,7 +165,7 @@ class SeriesWriter:
             reason = "parts of its pixels are blanked out, as the profile says"
         elif status == "unchanged" and self.asked:
             reason = "the mask is empty, so there is nothing to protect; the pixels are unchanged"
-        return Done(Outcome(self.series.id, status, reason, measures), tuple(self.quarantine), self.actions)  # type: ignore[arg-type]
+        return CaseDone(Outcome(self.series.id, status, reason, measures), tuple(self.quarantine), self.actions)  # type: ignore[arg-type]
 
     def _check_read(self, reader: SeriesReader) -> None:
         """Put files aside that could not be read; a series of which nothing was read or changed fails."""
@@ -184,15 +184,15 @@ class SeriesWriter:
         for file, reason in sorted(broken.items()):
             self.quarantine.append(Quarantined(self.series.instances[file].name, "pixels", reason))
 
-    def failed(self, error: BaseException) -> Done:
+    def failed(self, error: BaseException) -> CaseDone:
         """Every file of the series is put aside; the outcome says why in general words."""
         category, reason = _category(error), " ".join(str(error).split()) or type(error).__name__
         known = {entry.name for entry in self.quarantine}
         others = [Quarantined(i.name, category, reason) for i in self.series.instances if i.name not in known]
         self.quarantine += others
-        return Done(Outcome(self.series.id, "failed", CATEGORIES[category]), tuple(self.quarantine))
+        return CaseDone(Outcome(self.series.id, "failed", CATEGORIES[category]), tuple(self.quarantine))
 
-    def record(self, done: Done, run: str) -> Record:
+    def record(self, done: CaseDone, run: str) -> Record:
         """Fingerprints of what was read; reasons stay out, since they may name what must not get out."""
         sources = {
             "files": fingerprints(self.series, self.identity),

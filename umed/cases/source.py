@@ -79,7 +79,7 @@ class Quarantined:
 
 
 @dataclass(frozen=True)
-class Done:
+class CaseDone:
     """What came of one case.
 
     Args:
@@ -150,7 +150,7 @@ class CaseWriter(AbstractContextManager["CaseWriter"], Protocol):
         """
         ...
 
-    def done(self) -> Done:
+    def done(self) -> CaseDone:
         """Write what is left, and say what came of the case.
 
         Raises:
@@ -158,11 +158,11 @@ class CaseWriter(AbstractContextManager["CaseWriter"], Protocol):
         """
         ...
 
-    def failed(self, error: BaseException) -> Done:
+    def failed(self, error: BaseException) -> CaseDone:
         """What came of the case where an error ended it."""
         ...
 
-    def record(self, done: Done, run: str) -> Record:
+    def record(self, done: CaseDone, run: str) -> Record:
         """What a resumed run needs to know."""
         ...
 
@@ -214,15 +214,19 @@ class Source(Protocol):
         """:meth:`decisive` of an earlier run, from its ``umed/plan.json``."""
         ...
 
-    def left_alone(self, case: str, output: Path) -> Done | None:
+    def left_alone(self, case: str, output: Path) -> CaseDone | None:
         """What becomes of a case that is not written at all; ``None`` for all others."""
+        ...
+
+    def name_run(self, decisive: str, generators: Sequence[str]) -> str:
+        """Hash of all that decides the bytes of a run, of that of the settings and those of the generators."""
         ...
 
     def run_of(self, case: str, run: str) -> str:
         """Hash of all that decides the bytes of one case, of that of the run."""
         ...
 
-    def recall(self, case: str, record: Record, output: Path) -> Done | None:
+    def recall(self, case: str, record: Record, output: Path) -> CaseDone | None:
         """What an earlier run made of a case, if its sources and outputs are still the same."""
         ...
 

@@ -1,66 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
-"""De-identify a folder of DICOM files, and protect its images too; or check an output for anything left.
-
-Torch is imported only with --protect.
-"""
+"""De-identify a folder of DICOM files, and protect its images too; or check an output for anything left."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from umed.cli import parsing
+from umed.cli.output import carry_out, print_json
+from umed.cli.parsing import add_again, add_settings, add_shared, overrides, settings_of
 from umed.core.errors import ConfigError
-from umed.core.progress import progress_bar
-from umed.data.dicom_input import require_dicom
 
 SYNTAXES = ("explicit-le", "jpeg2000-lossless", "jpegls", "rle", "deflated")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument(
-        "input", type=Path, nargs="?", metavar="INPUT", help="folder or zip of DICOM files; never changed"
-    )
-    parser.add_argument("output", type=Path, nargs="?", metavar="OUTPUT", help="new folder, outside INPUT")
-    parser.add_argument("--key-file", type=Path, metavar="KEY", help="secret from umed keygen; needed to write")
-    deid = parser.add_argument_group("de-identification (PS3.15 Annex E)")
-    deid.add_argument(
-        "--profile",
-        default="basic",
-        metavar="NAME|FILE",
-        help="such as basic or longitudinal+device_identity, or a YAML file",
-    )
-    deid.add_argument(
-        "--accept-burned-in",
-        action="store_true",
-        help="release pictures that may hold burned-in text; look at them first",
-    )
-    deid.add_argument("--transfer-syntax", default="explicit-le", metavar="NAME", help=f"one of {', '.join(SYNTAXES)}")
+    option = parser.add_argument
+    option("input", type=Path, nargs="?", metavar="INPUT", help="folder or zip of DICOM files; never changed")
+    option("output", type=Path, nargs="?", metavar="OUTPUT", help="new folder, outside INPUT")
+    option("--key-file", type=Path, metavar="KEY", help="secret from umed keygen; needed to write")
+    option = parser.add_argument_group("de-identification (PS3.15 Annex E)").add_argument
+    profile = "such as basic or longitudinal+device_identity, or a YAML file"
+    option("--profile", default="basic", metavar="NAME|FILE", help=profile)
+    burned = "release pictures that may hold burned-in text; look at them first"
+    option("--accept-burned-in", action="store_true", help=burned)
+    option("--transfer-syntax", default="explicit-le", metavar="NAME", help=f"one of {', '.join(SYNTAXES)}")
     protection = parser.add_argument_group("protection")
-    protection.add_argument(
-        "--protect", action="store_true", help="perturb every series with a mask, quarantine the others"
-    )
+    every = "perturb every series with a mask, quarantine the others"
+    protection.add_argument("--protect", action="store_true", help=every)
     protection.add_argument("--masks", type=Path, metavar="DIR", help="more masks: SEG, RTSTRUCT, NIfTI or PNG")
-    parsing.add_generators(protection)
-    parsing.add_settings(parser)
-    again = parser.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on with a stopped run; same bytes in the end")
-    again.add_argument("--overwrite", action="store_true", help="first delete what umed wrote to OUTPUT, and only that")
-    check = parser.add_argument_group("check (writes nothing)")
-    check.add_argument("--check", type=Path, metavar="OUTPUT", help="search an output for anything that identifies")
-    check.add_argument(
-        "--original", type=Path, metavar="INPUT", help="with --check: search for every value of the originals"
-    )
-    parsing.add_json(parser)
-    parsing.add_quiet(parser)
+    add_shared(protection, "--generators")
+    add_settings(parser)
+    add_again(parser)
+    option = parser.add_argument_group("check (writes nothing)").add_argument
+    option("--check", type=Path, metavar="OUTPUT", help="search an output for anything that identifies")
+    original = "with --check: search for every value of the originals"
+    option("--original", type=Path, metavar="INPUT", help=original)
+    add_shared(parser, "--json", "--quiet")
 
 
 def run(args: argparse.Namespace) -> int:
     """Anonymize, or check."""
+    from umed.data.dicom_input import require_dicom
+
     require_dicom()
-    given = parsing.overrides(args)
+    given = overrides(args)
     if args.check is not None:
         refused = (args.input, args.output, args.key_file, args.masks, args.generators)
         if given or args.protect or args.resume or args.overwrite or any(value is not None for value in refused):
@@ -76,30 +60,15 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--original: expected --check beside it, got none.")
     if not args.protect and (given or args.recipe != "default" or args.masks or args.generators):
         raise ConfigError("--masks, --generators and settings: expected --protect beside them, got none. Add it.")
-    from umed.core.config import make_settings
     from umed.release.anonymize import anonymize
 
-    with progress_bar(args.quiet) as progress:
-        result = anonymize(
-            args.input,
-            args.output,
-            key_file=args.key_file,
-            protect=args.protect,
-            masks=args.masks,
-            profile=args.profile,
-            accept_burned_in=args.accept_burned_in,
-            transfer_syntax=args.transfer_syntax,
-            settings=make_settings(args.recipe, given),
-            generators=args.generators,
-            resume=args.resume,
-            overwrite=args.overwrite,
-            progress=progress,
-        )
-    print(json.dumps(result.to_dict(), indent=2) if args.json else result.summary())
-    return result.exit_code
+    names = ("key_file", "protect", "masks", "profile", "accept_burned_in", "transfer_syntax", "generators")
+    options = {name: getattr(args, name) for name in (*names, "resume", "overwrite")}
+    return carry_out(args, anonymize, args.input, args.output, settings=settings_of(args), **options)
 
 
 def _check(args: argparse.Namespace) -> int:
+    from umed.core.progress import progress_bar
     from umed.deid.check import check
     from umed.deid.profile import load_profile
 
@@ -107,7 +76,7 @@ def _check(args: argparse.Namespace) -> int:
     with progress_bar(args.quiet) as progress:
         found = check(args.check, args.original, progress, profile=profile)
     if args.json:
-        print(json.dumps({"ok": not found, "findings": [vars(one) for one in found]}, indent=2))
+        print_json({"ok": not found, "findings": [vars(one) for one in found]})
     else:
         lines = [f"{one.file}: {one.tag}: {one.kind}" for one in found]
         print("\n".join(lines) if lines else "nothing was found that identifies")

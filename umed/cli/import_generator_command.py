@@ -1,34 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn the weights that UnSeg's authors released into a generator for umed protect.
-
-Torch is imported only when this command really runs.
-"""
+"""Turn the weights that UnSeg's authors released into a generator for umed protect."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from umed.cli import parsing
+from umed.cli.output import print_json
+from umed.cli.parsing import add_shared
 from umed.core.errors import InputError
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("method", choices=("unseg",), metavar="METHOD", help="unseg")
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="the authors' file; umed downloads nothing")
-    parser.add_argument(
-        "--sam-checkpoint",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="sam_vit_b_01ec64.pth, which their frozen part is",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for unseg.pt")
-    parser.add_argument("--encoder", default="vit_b", metavar="NAME", help="size of both (default vit_b)")
-    parser.add_argument("--overwrite", action="store_true", help="replace a generator that is there")
-    parsing.add_json(parser)
+    option = parser.add_argument
+    option("method", choices=("unseg",), metavar="METHOD", help="unseg")
+    option("weights", type=Path, metavar="WEIGHTS", help="the authors' file; umed downloads nothing")
+    sam = "sam_vit_b_01ec64.pth, which their frozen part is"
+    option("--sam-checkpoint", type=Path, required=True, metavar="FILE", help=sam)
+    option("--out", type=Path, required=True, metavar="DIR", help="folder for unseg.pt")
+    option("--encoder", default="vit_b", metavar="NAME", help="size of both (default vit_b)")
+    option("--overwrite", action="store_true", help="replace a generator that is there")
+    add_shared(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{path}: expected no generator yet, got one. Choose another folder or give --overwrite.")
     generator, origin = import_released(args.weights, args.sam_checkpoint, encoder=args.encoder)
     save_generator(generator, args.encoder, origin, path)
-    found = {"folder": str(args.out), "origin": str(origin)}
-    text = f"{path}: {origin}\nnext: umed protect INPUT OUTPUT --method unseg --generators {args.out}"
-    print(json.dumps(found, indent=2) if args.json else text)
+    if args.json:
+        print_json({"folder": str(args.out), "origin": str(origin)})
+    else:
+        print(f"{path}: {origin}\nnext: umed protect INPUT OUTPUT --method unseg --generators {args.out}")
     return 0

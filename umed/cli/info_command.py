@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
-from importlib import metadata
 from typing import Any
 
-from umed.cli import parsing
-from umed.cli.output import table
+from umed.cli.output import print_json, table
+from umed.cli.parsing import add_shared
 from umed.core.config import CT_WINDOWS, recipe_names
 from umed.core.registry import KINDS
 from umed.core.version import __version__
@@ -23,14 +20,7 @@ REPORTS = {"html": "one self-contained HTML file"}
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parsing.add_json(parser)
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "not installed"
+    add_shared(parser, "--json")
 
 
 def collect() -> dict[str, Any]:
@@ -39,12 +29,21 @@ def collect() -> dict[str, Any]:
     Returns:
         Plain data for JSON.
     """
+    import platform
+    from importlib import metadata
+
+    def version(name: str) -> str:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return "not installed"
+
     return {
         "umed": __version__,
         "python": platform.python_version(),
         "platform": platform.system(),
         "cpus": os.cpu_count(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in PACKAGES},
         "recipes": recipe_names(),
         "ct_windows": {name: list(window) for name, window in CT_WINDOWS.items()},
         **{f"{kind}s": {name: entry.summary for name, entry in entries.items()} for kind, entries in KINDS.items()},
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Print them."""
     found = collect()
     if args.json:
-        print(json.dumps(found, indent=2))
+        print_json(found)
         return 0
     rows = [[key, str(found[key])] for key in ("umed", "python", "platform", "cpus")]
     rows += [[name, version] for name, version in found["packages"].items()]

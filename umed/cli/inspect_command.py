@@ -6,18 +6,19 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from umed.cli import parsing
 from umed.cli.output import table
-from umed.plan.facts import CaseFacts, Facts
-from umed.protect.preview import inspect
+from umed.cli.parsing import add_shared
+
+if TYPE_CHECKING:
+    from umed.plan.facts import CaseFacts, Facts
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
-    parser.add_argument("--masks", type=Path, metavar="DIR", help="for DICOM: more masks (SEG, RTSTRUCT, NIfTI, PNG)")
-    parsing.add_json(parser)
+    add_shared(parser, "--masks", "--json")
 
 
 def _row(case: CaseFacts) -> list[str]:
@@ -60,6 +61,8 @@ def case_table(facts: Facts) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Print the facts."""
+    from umed.protect.preview import inspect
+
     facts = inspect(args.input, args.masks)
     print(facts.to_json() if args.json else case_table(facts), end="" if args.json else "\n")
     return 0

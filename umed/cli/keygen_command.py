@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from umed.data.dicom_input import require_dicom
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
@@ -20,11 +18,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the key."""
+    from umed.data.dicom_input import require_dicom
+
     require_dicom()
     from umed.deid.keys import Key
 
-    key = Key.create(args.file)
-    print(
-        f"{args.file}: new key, fingerprint {key.digest()}. Keep it secret, and keep a copy: it is the only link back."
-    )
+    kept = "Keep it secret, and keep a copy: it is the only link back."
+    print(f"{args.file}: new key, fingerprint {Key.create(args.file).digest()}. {kept}")
     return 0

@@ -3,7 +3,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+def print_json(content: Any) -> None:
+    """One JSON object."""
+    print(json.dumps(content, indent=2))
+
+
+def carry_out(args: argparse.Namespace, function: Callable[..., Any], *paths: Any, **options: Any) -> int:
+    """Call a function of umed with a progress bar, and :func:`show` what it returns."""
+    from umed.core.progress import progress_bar
+
+    with progress_bar(args.quiet) as progress:
+        done = function(*paths, progress=progress, **options)
+    return show(args, done)
+
+
+def show(args: argparse.Namespace, done: Any) -> int:
+    """Print what came of a command, as JSON or for people.
+
+    Args:
+        args: with ``json``.
+        done: with ``to_dict()`` and ``summary()``.
+
+    Returns:
+        Its ``exit_code``, 0 where it has none.
+    """
+    if args.json:
+        print_json(done.to_dict())
+    else:
+        print(done.summary())
+    code: int = getattr(done, "exit_code", 0)
+    return code
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

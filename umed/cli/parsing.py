@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from umed.core.config import RANGES, merge, parse_number, parse_overrides, recipe_names
+from umed.core.config import RANGES, Settings, make_settings, merge, parse_number, parse_overrides, recipe_names
 from umed.core.errors import ConfigError, did_you_mean
 from umed.core.registry import METHODS
 
@@ -134,15 +134,36 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
     return merge(given, parse_overrides(args.set))
 
 
-def add_generators(parser: argparse._ActionsContainer) -> None:
-    """Add ``--generators``."""
-    parser.add_argument(
-        "--generators",
-        "--generator",
-        type=Path,
-        metavar="DIR|FILE",
-        help="use these trained generators, train nothing",
-    )
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The recipe with :func:`overrides` laid over it."""
+    return make_settings(args.recipe, overrides(args))
+
+
+SHARED: dict[str, dict[str, Any]] = {
+    "--masks": {"type": Path, "metavar": "DIR", "help": "for DICOM: more masks (SEG, RTSTRUCT, NIfTI, PNG)"},
+    "--generators": {
+        "type": Path,
+        "metavar": "DIR|FILE",
+        "help": "use these trained generators, train nothing",
+    },
+    "--json": {"action": "store_true", "help": "print one JSON object on stdout"},
+    "--quiet": {"action": "store_true", "help": "no progress on stderr (off anyway without a terminal)"},
+}
+"""Options that several commands have."""
+SHORT = {"--generators": ["--generator"]}
+
+
+def add_shared(parser: argparse._ActionsContainer, *names: str) -> None:
+    """Add options of :data:`SHARED`."""
+    for name in names:
+        parser.add_argument(name, *SHORT.get(name, ()), **SHARED[name])
+
+
+def add_again(parser: argparse.ArgumentParser) -> None:
+    """Add what to do with the output of an earlier run."""
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on with a stopped run; same bytes in the end")
+    again.add_argument("--overwrite", action="store_true", help="first delete what umed wrote to OUTPUT, and only that")
 
 
 def add_execution(parser: argparse.ArgumentParser) -> None:
@@ -151,13 +172,3 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--workers", type=int, default=1, metavar="N", help="local processes (default: this one alone)")
     group.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, such as tcp://127.0.0.1:8786")
     group.add_argument("--threads", type=int, metavar="N", help="threads of each local process")
-
-
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add ``--json``."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
-
-
-def add_quiet(parser: argparse.ArgumentParser) -> None:
-    """Add ``--quiet``."""
-    parser.add_argument("--quiet", action="store_true", help="no progress on stderr (off anyway without a terminal)")

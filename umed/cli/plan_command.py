@@ -7,25 +7,23 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from umed.cli import parsing
 from umed.cli.output import table
-from umed.core.config import make_settings
-from umed.protect.preview import plan
+from umed.cli.parsing import add_settings, add_shared, settings_of
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
-    parser.add_argument("--masks", type=Path, metavar="DIR", help="for DICOM: more masks (SEG, RTSTRUCT, NIfTI, PNG)")
-    parsing.add_settings(parser)
-    parsing.add_generators(parser)
-    parsing.add_json(parser)
+    add_shared(parser, "--masks")
+    add_settings(parser)
+    add_shared(parser, "--generators", "--json")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
-    settings = make_settings(args.recipe, parsing.overrides(args))
-    resolved = plan(args.input, settings=settings, masks=args.masks, generators=args.generators)
+    from umed.protect.preview import plan
+
+    resolved = plan(args.input, settings=settings_of(args), masks=args.masks, generators=args.generators)
     if args.json:
         print(resolved.to_json(), end="")
         return 0

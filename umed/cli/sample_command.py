@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from umed.cli import parsing
+from umed.cli.parsing import add_shared
 from umed.core.errors import ConfigError
 
 
@@ -16,7 +16,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cases", type=int, default=32, help="number of volumes (default 32)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default 0)")
     parser.add_argument("--size", type=int, nargs=3, default=(48, 48, 32), metavar="N", help="voxels, default 48 48 32")
-    parsing.add_quiet(parser)
+    add_shared(parser, "--quiet")
 
 
 def run(args: argparse.Namespace) -> int:

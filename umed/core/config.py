@@ -9,7 +9,6 @@ import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -17,6 +16,7 @@ import yaml
 
 from umed.core.errors import ConfigError, did_you_mean
 from umed.core.registry import check_name
+from umed.core.shipped import shipped_names, shipped_text
 
 __all__ = [
     "CT_WINDOWS",
@@ -278,15 +278,7 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T
 
 
 def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay overrides over a nested mapping; neither is changed.
-
-    Args:
-        base: nested mapping.
-        overrides: nested mapping whose values win; mappings are merged, everything else is replaced.
-
-    Returns:
-        A new mapping.
-    """
+    """Lay overrides over a nested mapping: mappings are merged, everything else is replaced. Neither is changed."""
     merged = dict(base)
     for key, value in overrides.items():
         old = merged.get(key)
@@ -297,13 +289,6 @@ def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, An
 
 def lay(recipe: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Lay overrides over a recipe. The options of a method leave with it when another method is asked for.
-
-    Args:
-        recipe: mapping of settings.
-        overrides: nested mapping whose values win.
-
-    Returns:
-        A new mapping.
 
     >>> lay({"method": "umed", "method_options": {"theta": 0.5}}, {"method": "random"})
     {'method': 'random'}
@@ -344,8 +329,7 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
 
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
-    folder = resources.files("umed.core") / "defaults" / "recipes"
-    return sorted(Path(item.name).stem for item in folder.iterdir() if item.name.endswith(".yaml"))
+    return shipped_names("recipes")
 
 
 def load_recipe(name_or_path: str | Path) -> dict[str, Any]:
@@ -370,7 +354,7 @@ def _load_recipe(name: str, folder: Path, seen: tuple[str, ...]) -> dict[str, An
             hint = did_you_mean(name, known)
             raise ConfigError(f"recipe: expected one of {', '.join(known)} or a YAML file, got {name!r}.{hint}")
         identity = name
-        text = (resources.files("umed.core") / "defaults" / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+        text = shipped_text(f"recipes/{name}.yaml")
     else:
         path = Path(name) if Path(name).is_absolute() else folder / name
         if not path.is_file():

@@ -37,3 +37,15 @@ def pick_device(name: str = "auto") -> torch.device:
     if not there:
         raise ConfigError(f"device: expected one that this machine has, got {name!r}. Use 'auto' or 'cpu'.")
     return device
+
+
+def process_rank() -> int:
+    """Number of this process in a distributed run, 0 in any other. All processes must ask: ignite meets them then."""
+    import ignite.distributed
+
+    return int(ignite.distributed.get_rank())
+
+
+def is_first() -> bool:
+    """Whether this process writes: the only one, or the first of a distributed run."""
+    return process_rank() == 0

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tqdm import tqdm
-
 from umed.core.types import Progress
 
 
@@ -26,6 +24,8 @@ def progress_bar(quiet: bool) -> Iterator[Progress | None]:
     if quiet or not sys.stderr.isatty():
         yield None
         return
+    from tqdm import tqdm
+
     bars: dict[str, tqdm[Any]] = {}
 
     def report(stage: str, done: int, total: int) -> None:

@@ -7,8 +7,8 @@ Nothing is imported until it is asked for, so that listing the names costs no to
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from umed.core.errors import ConfigError, did_you_mean
@@ -22,18 +22,34 @@ class Entry:
         target: where it lives, ``"package.module:attribute"``.
         summary: one line for people.
         options: names of a method's options, as its signature has them; ``None`` where only the signature knows.
+        defaults: of options that a plan fills in, by the kind of image: ``"colour"`` or ``"other"``.
+        slicewise: why a method takes volumes slice by slice, always; empty for those that need not.
+        universal: whether one generator of a method serves any data, so that it is trained once.
+        background: bound outside the labels as a share of epsilon, where nobody asks for another; the whole frame may
+            then change. ``None`` for methods that keep to the labels and their band.
     """
 
     target: str
     summary: str
     options: tuple[str, ...] | None = None
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    slicewise: str = ""
+    universal: bool = False
+    background: float | None = None
 
 
+_NETWORKS = "umed.networks.surrogates"
+_VICTIMS = "umed.benchmark.victims.victim_networks"
+_COUNTER = "umed.benchmark.countermeasures"
 METHODS: dict[str, Entry] = {
     "umed": Entry(
         "umed.methods.umed:UMed",
         "contour- and texture-aware learnt perturbation (arXiv 2403.14250)",
         ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside", "smoothing", "window"),
+        defaults={
+            "colour": {"carriers": ["2c"], "outside": 0.0, "smoothing": 0.5},
+            "other": {"carriers": ["2"], "outside": 0.5, "smoothing": 0.0},
+        },
     ),
     "random": Entry("umed.methods.random:Random", "noise in the same support and budget (control)", ("distribution",)),
     "checkerboard": Entry(
@@ -73,20 +89,12 @@ METHODS: dict[str, Entry] = {
         "umed.methods.unseg.method:UnSeg",
         "UnSeg: universal generator made of Segment Anything (arXiv 2410.09909)",
         (
-            "encoder",
-            "prompts",
-            "surrogate",
-            "surrogate_prompts",
-            "label_modification",
-            "train_epsilon",
-            "epochs",
-            "learning_rate",
-            "surrogate_learning_rate",
-            "jitter",
-            "high_pass",
-            "per_instance",
-            "enlarge",
+            *("encoder", "prompts", "surrogate", "surrogate_prompts", "label_modification", "train_epsilon", "epochs"),
+            *("learning_rate", "surrogate_learning_rate", "jitter", "high_pass", "per_instance", "enlarge"),
         ),
+        slicewise="has a prompt for each slice",
+        universal=True,
+        background=1 / 4,
     ),
     "voxshield": Entry(
         "umed.methods.voxshield:VoxShield",
@@ -94,44 +102,28 @@ METHODS: dict[str, Entry] = {
         ("consistency", "semantic", "widths", "window"),
     ),
 }
+UNIVERSAL = tuple(name for name, entry in METHODS.items() if entry.universal)
 SURROGATES: dict[str, Entry] = {
-    "unet": Entry("umed.networks.surrogates:make_unet", "plain U-Net with instance norm"),
-    "batchnorm_unet": Entry("umed.networks.surrogates:make_batchnorm_unet", "plain U-Net with batch norm"),
-    "dynunet": Entry("umed.networks.surrogates:make_dynunet", "nnU-Net-style DynUNet with deep supervision"),
+    "unet": Entry(f"{_NETWORKS}:make_unet", "plain U-Net with instance norm"),
+    "batchnorm_unet": Entry(f"{_NETWORKS}:make_batchnorm_unet", "plain U-Net with batch norm"),
+    "dynunet": Entry(f"{_NETWORKS}:make_dynunet", "nnU-Net-style DynUNet with deep supervision"),
 }
 VICTIMS: dict[str, Entry] = {
-    "unet": Entry("umed.networks.surrogates:make_unet", "plain U-Net with instance norm, 2D and 3D"),
-    "batchnorm_unet": Entry("umed.networks.surrogates:make_batchnorm_unet", "the same with batch norm, 2D and 3D"),
-    "strided_unet": Entry(
-        "umed.networks.surrogates:make_strided_unet", "residual U-Net that starts at half resolution, 2D and 3D"
-    ),
-    "attention_unet": Entry(
-        "umed.benchmark.victims.victim_networks:make_attention_unet", "Attention U-Net (arXiv 1804.03999), 2D and 3D"
-    ),
-    "unet_plus_plus": Entry(
-        "umed.benchmark.victims.victim_networks:make_unet_plus_plus", "U-Net++ (arXiv 1807.10165), 2D and 3D"
-    ),
-    "dynunet": Entry(
-        "umed.networks.surrogates:make_dynunet", "the nnU-Net architecture with deep supervision, 2D and 3D"
-    ),
-    "plain_dynunet": Entry(
-        "umed.benchmark.victims.victim_networks:make_plain_dynunet", "the same without deep supervision"
-    ),
-    "segresnet": Entry(
-        "umed.benchmark.victims.victim_networks:make_segresnet", "SegResNet (arXiv 1810.11654), 2D and 3D"
-    ),
-    "unetr": Entry("umed.benchmark.victims.victim_networks:make_unetr", "UNETR (arXiv 2103.10504), 2D and 3D"),
-    "swin_unetr": Entry(
-        "umed.benchmark.victims.victim_networks:make_swin_unetr", "Swin UNETR (arXiv 2201.01266), 2D and 3D"
-    ),
+    "unet": Entry(f"{_NETWORKS}:make_unet", "plain U-Net with instance norm, 2D and 3D"),
+    "batchnorm_unet": Entry(f"{_NETWORKS}:make_batchnorm_unet", "the same with batch norm, 2D and 3D"),
+    "strided_unet": Entry(f"{_NETWORKS}:make_strided_unet", "residual U-Net that starts at half resolution, 2D and 3D"),
+    "attention_unet": Entry(f"{_VICTIMS}:make_attention_unet", "Attention U-Net (arXiv 1804.03999), 2D and 3D"),
+    "unet_plus_plus": Entry(f"{_VICTIMS}:make_unet_plus_plus", "U-Net++ (arXiv 1807.10165), 2D and 3D"),
+    "dynunet": Entry(f"{_NETWORKS}:make_dynunet", "the nnU-Net architecture with deep supervision, 2D and 3D"),
+    "plain_dynunet": Entry(f"{_VICTIMS}:make_plain_dynunet", "the same without deep supervision"),
+    "segresnet": Entry(f"{_VICTIMS}:make_segresnet", "SegResNet (arXiv 1810.11654), 2D and 3D"),
+    "unetr": Entry(f"{_VICTIMS}:make_unetr", "UNETR (arXiv 2103.10504), 2D and 3D"),
+    "swin_unetr": Entry(f"{_VICTIMS}:make_swin_unetr", "Swin UNETR (arXiv 2201.01266), 2D and 3D"),
     "nnunet": Entry(
         "umed.benchmark.victims.external:run_external", "the real nnU-Net v2, in an environment of its own"
     ),
-    "flexible_unet": Entry(
-        "umed.benchmark.victims.victim_networks:make_flexible_unet", "FlexibleUNet with EfficientNet-B0, 2D and 3D"
-    ),
+    "flexible_unet": Entry(f"{_VICTIMS}:make_flexible_unet", "FlexibleUNet with EfficientNet-B0, 2D and 3D"),
 }
-_COUNTER = "umed.benchmark.countermeasures"
 COUNTERMEASURES: dict[str, Entry] = {
     "none": Entry(f"{_COUNTER}.interface:Nothing", "nothing: the thief just trains"),
     "jpeg": Entry(f"{_COUNTER}.compression:Jpeg", "JPEG (quality)"),
@@ -156,18 +148,12 @@ COUNTERMEASURES: dict[str, Entry] = {
     "mixup": Entry(f"{_COUNTER}.augmented:MixUp", "weighted means of two cases (alpha)"),
     "cutmix": Entry(f"{_COUNTER}.augmented:CutMix", "a box of another case pasted in (alpha)"),
     "gamma_contrast": Entry(f"{_COUNTER}.augmented:GammaContrast", "random gamma and contrast"),
-    "ueraser": Entry(
-        f"{_COUNTER}.augmented:UEraser",
-        "the worst of several augmented versions (arXiv 2303.15127)",
-    ),
+    "ueraser": Entry(f"{_COUNTER}.augmented:UEraser", "the worst of several augmented versions (arXiv 2303.15127)"),
     "adversarial_training": Entry(
         f"{_COUNTER}.adversarial:AdversarialTraining",
         "training on attacked images (arXiv 1706.06083)",
     ),
-    "ddc_at": Entry(
-        f"{_COUNTER}.adversarial:DdcAt",
-        "adversarial training by pixels, DDC-AT-like (arXiv 2003.06555)",
-    ),
+    "ddc_at": Entry(f"{_COUNTER}.adversarial:DdcAt", "adversarial training by pixels, DDC-AT-like (arXiv 2003.06555)"),
     "mix": Entry(f"{_COUNTER}.mixing:Mix", "a share of the training cases is clean (share)"),
     "clean_subset": Entry(f"{_COUNTER}.mixing:CleanSubset", "only that clean share: the control of mix (share)"),
     "early_stopping": Entry(f"{_COUNTER}.mixing:EarlyStopping", "stopped by clean validation cases (patience)"),

@@ -116,12 +116,7 @@ def mask_stems(stem: str) -> list[str]:
 def index_bytes(dataset: Dataset, released: Collection[str]) -> bytes | None:
     """Content of the output's ``dataset.json``: as it was, or with the released cases only.
 
-    Args:
-        dataset: from :func:`find_dataset`.
-        released: ids of the cases that are in the output.
-
-    Returns:
-        The bytes, or ``None`` for a layout without an index.
+    ``None`` for a layout without an index.
     """
     if dataset.layout == "pairs":
         return None
@@ -150,13 +145,7 @@ def index_bytes(dataset: Dataset, released: Collection[str]) -> bytes | None:
 
 
 def write_index(dataset: Dataset, released: Collection[str], output: Path) -> None:
-    """Write ``dataset.json`` (if the layout has one) and the sidecars to the output.
-
-    Args:
-        dataset: from :func:`find_dataset`.
-        released: ids of the cases that are in the output.
-        output: its root.
-    """
+    """Write ``dataset.json`` (if the layout has one), for the ids that are released, and the sidecars to the output."""
     content = index_bytes(dataset, released)
     if content is not None:
         with files.atomic(output / INDEX) as temporary:
@@ -236,7 +225,7 @@ def _stem(name: str) -> str:
     return name[: len(name) - len(formats.ending(Path(name)))]
 
 
-def _load_index(root: Path) -> dict[str, Any] | None:
+def load_index(root: Path) -> dict[str, Any] | None:
     """``dataset.json`` of a data set, ``None`` where there is none."""
     path = root / INDEX
     if not path.is_file():
@@ -269,7 +258,7 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _decathlon(root: Path) -> Dataset | None:
-    index = _load_index(root)
+    index = load_index(root)
     if index is None or not isinstance(index.get("training"), list):
         return None
     found = _Collector(root, "decathlon")
@@ -297,7 +286,7 @@ def _decathlon(root: Path) -> Dataset | None:
 
 
 def _nnunet(root: Path) -> Dataset | None:
-    index = _load_index(root)
+    index = load_index(root)
     if index is None or not isinstance(index.get("channel_names"), dict) or not (root / "imagesTr").is_dir():
         return None
     if "dataset" in index:

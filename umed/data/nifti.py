@@ -148,12 +148,9 @@ def write(volume: Volume, stored: NDArray[Any], path: Path) -> None:
 
 
 def write_labels(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:
-    """Write a label map on the grid of an image: its geometry and nothing else of its header.
+    """Write a label map ``volume.spatial_shape`` on the grid of an image: its geometry and no more of its header.
 
-    Args:
-        volume: the image, from :func:`read`; NIfTI-1 or -2, byte order and gzip are taken from it.
-        labels: class of each voxel, shape ``volume.spatial_shape``.
-        path: target.
+    NIfTI-1 or -2, byte order and gzip are those of the image.
     """
     source: NiftiHeader = volume.header
     kind = Nifti2Header if len(source.head) >= 540 and source.head[4:8] == b"n+2\0" else Nifti1Header

@@ -22,15 +22,7 @@ def no_paths(text: str, dataset: Dataset, output: Path) -> str:
 
 
 def refuse_paths(content: Any, what: str) -> None:
-    """Make sure that plain data names no absolute path.
-
-    Args:
-        content: nested plain data.
-        what: its name, for the message.
-
-    Raises:
-        ValueError: if one of its texts or keys holds an absolute path.
-    """
+    """Make sure that no text or key of nested plain data names an absolute path; else ValueError, led by ``what``."""
     leaks = [text for text in _strings(content) if _ABSOLUTE.search(text)]
     if leaks:
         raise ValueError(f"{what}: expected no path, got {leaks[0]!r}; name files relative to the data set")

@@ -112,15 +112,7 @@ def _clear(root: Path) -> None:
 def make_case(
     rng: np.random.Generator, size: tuple[int, int, int]
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8], tuple[float, float, float]]:
-    """Draw one anatomy and scan it.
-
-    Args:
-        rng: source of all randomness.
-        size: voxels along each axis.
-
-    Returns:
-        Image ``size`` int16 in HU, label ``size`` uint8, and spacing in mm.
-    """
+    """Draw one anatomy and scan it: image int16 in HU, label uint8, both of ``size`` voxels, and spacing in mm."""
     grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in size), indexing="ij"))
     in_plane = float(np.round(rng.uniform(1.5, 1.8), 3))
     grid[:2] += rng.uniform(-0.08, 0.08, (2, 1, 1, 1))

@@ -26,11 +26,7 @@ SCREEN_WORDS = ("SCREEN SAVE", "DOSE REPORT", "DOSE INFO", "DOSE SUMMARY", "PATI
 
 
 def doubt(picture: Dataset | Instance) -> str:
-    """Why a picture may have text burned in, or an empty string.
-
-    Args:
-        picture: a data set as it was read, or what the scan found out about it.
-    """
+    """Why a picture, as it was read or as the scan found it, may have text burned in, or an empty string."""
     burned = _read(picture, "BurnedInAnnotation", "burned_in").upper()
     modality = _read(picture, "Modality", "modality").upper()
     sop_class = _read(picture, "SOPClassUID", "sop_class")
@@ -90,12 +86,9 @@ def check(picture: Dataset | Instance, profile: Profile, accept: bool = False) -
 
 
 def blank(values: NDArray[Any], rectangles: tuple[Rectangle, ...], fill: int = 0) -> NDArray[Any]:
-    """Copy of stored values with rectangles set to one value.
+    """Copy of stored values ``(frames, rows, columns[, samples])`` with rectangles set to ``fill``, shown dark.
 
-    Args:
-        values: ``(frames, rows, columns)`` or ``(frames, rows, columns, samples)``, stored values.
-        rectangles: what is blanked in every frame; parts outside the picture do not count.
-        fill: stored value that is shown dark.
+    Parts of a rectangle outside the picture do not count.
     """
     done = np.array(values)
     for top, left, height, width in rectangles:
@@ -106,8 +99,7 @@ def blank(values: NDArray[Any], rectangles: tuple[Rectangle, ...], fill: int = 0
 def outside_regions(dataset: Dataset) -> tuple[Rectangle, ...]:
     """Everything but the ultrasound regions that a file declares (PS3.3 C.8.5.5), cut into rectangles.
 
-    Returns:
-        Rectangles; one of no size when the regions fill the picture; none at all when the file declares no usable ones.
+    One of no size when the regions fill the picture; none at all when the file declares no usable ones.
     """
     rows, columns = int(dataset.get("Rows", 0) or 0), int(dataset.get("Columns", 0) or 0)
     regions = []

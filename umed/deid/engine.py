@@ -181,7 +181,8 @@ class Deidentifier:
             stored = dataset[tag]  # pydicom looks the VR up, and reads a sequence out of UN
             vr = str(stored.VR)
         if vr == "SQ" and act in ("sequence", "U", "C", "K"):
-            self._sequence(dataset, tag, walk, depth, cleaning or act == "C")
+            for item in dataset[tag].value:
+                self._level(item, walk, 2, depth + 1, cleaning or act == "C")
             if act != "sequence":
                 walk.audit.add(tag, act)
             return
@@ -197,10 +198,6 @@ class Deidentifier:
             walk.text.append((dataset, tag))
         else:  # stored with a VR that the attribute cannot have
             self._take(dataset, tag, "X", vr, decision, walk)
-
-    def _sequence(self, dataset: Dataset, tag: int, walk: _Walk, depth: int, cleaning: bool) -> None:
-        for item in dataset[tag].value:
-            self._level(item, walk, 2, depth + 1, cleaning)
 
     def _private(self, dataset: Dataset, tag: int, safe: Mapping[int, str], walk: _Walk) -> None:
         if tag in safe:

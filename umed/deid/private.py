@@ -19,10 +19,7 @@ def safe_tags(dataset: Dataset, listed: Mapping[tuple[str, int, int], str]) -> d
     """Private tags of one data set (not of its items) that may stay, with their VRs; creators of those are included.
 
     A value stays only when its bytes are what the VR promises: the tag alone proves nothing. Nothing is decoded.
-
-    Args:
-        dataset: one level of a data set.
-        listed: VR by ``(creator, group, low byte of the element)``.
+    ``listed`` gives the VR by ``(creator, group, low byte of the element)``.
     """
     if not listed:
         return {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import yaml
 from pydicom.datadict import tag_for_keyword
 
 from umed.core.errors import ConfigError, did_you_mean
+from umed.core.shipped import shipped_names, shipped_text
 from umed.deid.table import OPTIONS
 
 KEYS = ("profile", "options", "remove", "safe_private", "burned_in")
@@ -80,8 +80,7 @@ class Profile:
 
 def profile_names() -> list[str]:
     """Names of the shipped profiles."""
-    folder = resources.files("umed.core") / "defaults" / "deid"
-    return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return shipped_names("deid")
 
 
 def load_profile(name_or_path: str | Path = "basic") -> Profile:
@@ -123,8 +122,7 @@ def load_profile(name_or_path: str | Path = "basic") -> Profile:
 
 
 def _shipped(name: str) -> dict[str, Any]:
-    text = (resources.files("umed.core") / "defaults" / "deid").joinpath(name).read_text(encoding="utf-8")
-    return dict(yaml.safe_load(text))
+    return dict(yaml.safe_load(shipped_text(f"deid/{name}")))
 
 
 def _read(name: str, seen: frozenset[str]) -> list[dict[str, Any]]:

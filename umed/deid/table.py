@@ -11,34 +11,22 @@ from importlib import resources
 
 FILE = "ps3.15_e1-1.csv"
 
-OPTIONS: Mapping[str, str] = {  # PS3.16 CID 7050; the first is the profile itself
-    "basic": "113100",
-    "clean_pixel_data": "113101",
-    "clean_graphics": "113103",
-    "clean_structured_content": "113104",
-    "clean_descriptors": "113105",
-    "retain_long_full_dates": "113106",
-    "retain_long_modified_dates": "113107",
-    "retain_patient_characteristics": "113108",
-    "retain_device_identity": "113109",
-    "retain_uids": "113110",
-    "retain_safe_private": "113111",
-    "retain_institution_identity": "113112",
+_CODES = {  # PS3.16 CID 7050: code and meaning; the first is the profile itself
+    "basic": ("113100", "Basic Application Confidentiality Profile"),
+    "clean_pixel_data": ("113101", "Clean Pixel Data Option"),
+    "clean_graphics": ("113103", "Clean Graphics Option"),
+    "clean_structured_content": ("113104", "Clean Structured Content Option"),
+    "clean_descriptors": ("113105", "Clean Descriptors Option"),
+    "retain_long_full_dates": ("113106", "Retain Longitudinal Temporal Information Full Dates Option"),
+    "retain_long_modified_dates": ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
+    "retain_patient_characteristics": ("113108", "Retain Patient Characteristics Option"),
+    "retain_device_identity": ("113109", "Retain Device Identity Option"),
+    "retain_uids": ("113110", "Retain UIDs Option"),
+    "retain_safe_private": ("113111", "Retain Safe Private Option"),
+    "retain_institution_identity": ("113112", "Retain Institution Identity Option"),
 }
-MEANINGS: Mapping[str, str] = {  # code meanings of CID 7050
-    "basic": "Basic Application Confidentiality Profile",
-    "clean_pixel_data": "Clean Pixel Data Option",
-    "clean_graphics": "Clean Graphics Option",
-    "clean_structured_content": "Clean Structured Content Option",
-    "clean_descriptors": "Clean Descriptors Option",
-    "retain_long_full_dates": "Retain Longitudinal Temporal Information Full Dates Option",
-    "retain_long_modified_dates": "Retain Longitudinal Temporal Information Modified Dates Option",
-    "retain_patient_characteristics": "Retain Patient Characteristics Option",
-    "retain_device_identity": "Retain Device Identity Option",
-    "retain_uids": "Retain UIDs Option",
-    "retain_safe_private": "Retain Safe Private Option",
-    "retain_institution_identity": "Retain Institution Identity Option",
-}
+OPTIONS: Mapping[str, str] = {name: code for name, (code, _) in _CODES.items()}
+MEANINGS: Mapping[str, str] = {name: meaning for name, (_, meaning) in _CODES.items()}
 
 # Top-level requirements of these are those of ``type_classic``: CR, DX, CT, US, MR, NM, SC, XA, RF (PS3.3 A).
 CLASSIC = frozenset(
@@ -97,11 +85,8 @@ def resolve(action: str, kind: str) -> str:
     """One letter for a combined action, given how strongly the object needs the attribute (PS3.15 Table E.1-1a).
 
     Where the table says X or Z of something that PS3.3 requires there (PresentationCreationDate of a presentation
-    state), an empty or dummy value says as little and keeps the object valid.
-
-    Args:
-        action: such as ``"X/Z/D"``.
-        kind: ``"1"``, ``"2"``, ``"3"``, or ``""`` when it is not known: then the one that is valid in any case.
+    state), an empty or dummy value says as little and keeps the object valid. ``kind`` is the type ``"1"``, ``"2"``,
+    ``"3"``, or ``""`` when it is not known: then the letter is the one that is valid in any case.
 
     >>> resolve("X/Z/D", "3"), resolve("X/Z/D", "2"), resolve("X/D", "2"), resolve("X/Z", ""), resolve("X/Z/U*", "1")
     ('X', 'Z', 'D', 'Z', 'U')

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import cache, lru_cache
-from importlib import resources
+
+from umed.core.shipped import shipped_text
 
 DUMMY_TEXT = "REMOVED"
 DUMMIES: dict[str, str | int | float | bytes] = {  # a value of each VR that says nothing (PS3.15 E.1, action D)
@@ -61,7 +62,7 @@ _PATTERNS = re.compile(
 @cache
 def vocabulary() -> frozenset[str]:
     """Words, in lower case, that say what was imaged and how."""
-    text = (resources.files("umed.core") / "defaults" / "deid" / "lists" / "vocabulary.txt").read_text(encoding="ascii")
+    text = shipped_text("deid/lists/vocabulary.txt")
     return frozenset(line for line in text.split("\n") if line and not line.startswith("#"))
 
 
@@ -165,10 +166,8 @@ def spellings(text: str) -> list[str]:
 def identifying(keyword: str, vr: str, found: Iterable[str]) -> set[str]:
     """What of the values of a removed attribute must not stand anywhere else.
 
-    Args:
-        keyword: of the attribute; text about the technique counts for nothing, since its words are everywhere.
-        vr: its VR; PN gives the parts of the name, DA and DT the usual spellings of the date.
-        found: its values.
+    Text about the technique, by its keyword, counts for nothing, since its words are everywhere. PN gives the parts of
+    the name, DA and DT the usual spellings of the date.
 
     >>> identifying("InstitutionName", "LO", ["St. Mary", "CT"]), identifying("StudyDescription", "LO", ["Mary"])
     ({'St. Mary'}, set())

@@ -15,12 +15,8 @@ TIMEOUT = 20
 def run_on_dask(board: Board, scheduler: str) -> None:
     """Run everything on a board on the workers of a Dask cluster, which must see the same folders.
 
-    Args:
-        board: the tasks.
-        scheduler: address, such as ``"tcp://127.0.0.1:8786"``.
-
-    Raises:
-        ConfigError: when the package is missing or the scheduler does not answer.
+    ``scheduler`` is an address such as ``"tcp://127.0.0.1:8786"``. ConfigError when the package is missing or it does
+    not answer.
     """
     try:
         from distributed import Client, as_completed

@@ -53,23 +53,15 @@ def execute(
 
         run_on_processes(board, workers, threads)
     else:
-        _run_here(board, threads)
+        with limited(threads):
+            while (task := board.take()) is not None:
+                board.finish(perform(task))
     return board.outcomes()
-
-
-def _run_here(board: Board, threads: int | None) -> None:
-    with limited(threads):
-        while (task := board.take()) is not None:
-            board.finish(perform(task))
 
 
 @contextmanager
 def limited(threads: int | None) -> Iterator[None]:
-    """Let torch use so many threads in this process, if it is imported at all.
-
-    Args:
-        threads: ``None`` leaves it as it is.
-    """
+    """Let torch use so many threads in this process, if it is imported at all; ``None`` leaves it as it is."""
     torch = sys.modules.get("torch")
     if torch is None or threads is None:
         yield

@@ -6,6 +6,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -42,80 +44,71 @@ class _Worker:
         self.pipe.close()
 
 
-def run_on_processes(board: Board, workers: int, threads: int | None = None) -> None:
-    """Run everything on a board on local processes.
+class _Pool:
+    """Workers that share a board. A task whose worker died is done again, a few times."""
 
-    Args:
-        board: the tasks.
-        workers: how many processes, at most one a task.
-        threads: of each; the cores divided by the workers if ``None``.
-    """
-    each = threads or max(1, (os.cpu_count() or 1) // workers)
-    pool: list[_Worker] = []
-    again: list[Task] = []
-    lost = _Lost(board, again)
-    try:
-        while not board.over:
-            _hand_out(board, pool, again, min(workers, len(board.tasks)), each, lost)
-            busy = [worker for worker in pool if worker.task is not None]
-            if not busy:
-                break  # everything that was left could not run
-            for ready in wait([worker.pipe for worker in busy]):
-                worker = next(one for one in busy if one.pipe is ready)
-                task, worker.task = worker.task, None
-                assert task is not None
-                try:
-                    done: Done = worker.pipe.recv()
-                except (EOFError, ConnectionError):
-                    worker.close()
-                    pool.remove(worker)
-                    lost(task, worker.process.exitcode)
-                    continue
-                board.finish(done)
-    finally:
-        for worker in pool:
-            worker.close()
+    def __init__(self, board: Board, most: int, threads: int) -> None:
+        self.board, self.most, self.threads = board, most, threads
+        self.workers: list[_Worker] = []
+        self.again: list[Task] = []
+        self.tries: Counter[str] = Counter()
 
+    def hand_out(self) -> None:
+        """Give every idle worker something to do, and start workers while there is more to do than hands."""
+        while True:
+            idle = next((worker for worker in self.workers if worker.task is None), None)
+            if idle is None and len(self.workers) >= self.most:
+                return
+            task = self.again.pop() if self.again else self.board.take()
+            if task is None:
+                return
+            if idle is None:
+                idle = _Worker(self.threads)
+                self.workers.append(idle)
+            try:
+                idle.start(task)
+            except (BrokenPipeError, ConnectionError):  # it died while it was idle, or as soon as it started
+                self.lose(idle, task)
 
-class _Lost:
-    """What becomes of a task whose worker died: done again, a few times.
+    def hear(self, worker: _Worker) -> None:
+        """Take what a worker has done, or find out that it died."""
+        task, worker.task = worker.task, None
+        assert task is not None
+        try:
+            self.board.finish(worker.pipe.recv())
+        except (EOFError, ConnectionError):
+            self.lose(worker, task)
 
-    Args:
-        board: hears of tasks that are given up.
-        again: where tasks go that are done again.
-    """
-
-    def __init__(self, board: Board, again: list[Task]) -> None:
-        self.board, self.again = board, again
-        self.tries: dict[str, int] = {}
-
-    def __call__(self, task: Task, code: int | None) -> None:
-        self.tries[task.name] = self.tries.get(task.name, 0) + 1
+    def lose(self, worker: _Worker, task: Task) -> None:
+        """Do a task again whose worker died, or give it up."""
+        worker.close()
+        self.workers.remove(worker)
+        self.tries[task.name] += 1
         if self.tries[task.name] < TRIES:
             self.again.append(task)
             return
+        code = worker.process.exitcode
         text = f"its worker process died {TRIES} times (exit code {code}). Out of memory? Use fewer workers."
         self.board.finish(Done(task.name, None, text))
 
 
-def _hand_out(board: Board, pool: list[_Worker], again: list[Task], most: int, threads: int, lost: _Lost) -> None:
-    """Give every idle worker something to do, and start workers while there is more to do than hands."""
-    while True:
-        idle = next((worker for worker in pool if worker.task is None), None)
-        if idle is None and len(pool) >= most:
-            return
-        task = again.pop() if again else board.take()
-        if task is None:
-            return
-        if idle is None:
-            idle = _Worker(threads)
-            pool.append(idle)
-        try:
-            idle.start(task)
-        except (BrokenPipeError, ConnectionError):  # it died while it was idle, or as soon as it started
-            idle.close()
-            pool.remove(idle)
-            lost(task, idle.process.exitcode)
+def run_on_processes(board: Board, workers: int, threads: int | None = None) -> None:
+    """Run everything on a board on local processes, at most one a task.
+
+    ``threads`` are those of each; the cores divided by the workers if ``None``.
+    """
+    pool = _Pool(board, min(workers, len(board.tasks)), threads or max(1, (os.cpu_count() or 1) // workers))
+    try:
+        while not board.over:
+            pool.hand_out()
+            busy = {worker.pipe: worker for worker in pool.workers if worker.task is not None}
+            if not busy:
+                break  # everything that was left could not run
+            for ready in wait(list(busy)):
+                pool.hear(busy[ready])  # type: ignore[index]
+    finally:
+        for worker in pool.workers:
+            worker.close()
 
 
 def _serve(pipe: Connection, threads: int) -> None:
@@ -127,18 +120,10 @@ def _serve(pipe: Connection, threads: int) -> None:
             task: Any = pipe.recv()  # unpickling imports what the task needs
         except (EOFError, ConnectionError):
             return
-        if first:
-            _limit_torch(threads)
-            first = False
+        if first and (torch := sys.modules.get("torch")) is not None:
+            torch.set_num_threads(threads)
+        first = False
         pipe.send(perform(task))
-
-
-def _limit_torch(threads: int) -> None:
-    import sys
-
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -51,14 +51,7 @@ class Done:
 
 
 def perform(task: Task) -> Done:
-    """Run a task here; an exception becomes its outcome, a message of umed's own as it is.
-
-    Args:
-        task: the task; what it needs is there.
-
-    Returns:
-        What came of it.
-    """
+    """Run a task here; an exception becomes its outcome, a message of umed's own as it is."""
     begin = time.perf_counter()
     try:
         value = task.function(*task.arguments)

@@ -8,6 +8,7 @@ For segmentation the two classes are inside and outside of the ROI, as the UMed 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
@@ -17,16 +18,17 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 from torch import Tensor
 
-from umed.core.errors import ConfigError, did_you_mean
 from umed.core.types import Regions
 from umed.methods.base import Method
 from umed.methods.linear_separable import CLASSES
+from umed.methods.options import choice
 
 TRIAL = 96
 """Edge of the trial on which a process must not diverge."""
 GROWTH = 4.0
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Autoregressive(Method):
     r"""Every value is a weighted sum of the eight before it in a 3x3 window.
 
@@ -46,12 +48,8 @@ class Autoregressive(Method):
     """
 
     name: ClassVar[str] = "autoregressive"
-
-    def __init__(self, *, classes: str = "roi", seed: int = 0) -> None:
-        if classes not in CLASSES:
-            hint = did_you_mean(classes, CLASSES)
-            raise ConfigError(f"method_options.classes: expected one of {', '.join(CLASSES)}, got {classes!r}.{hint}")
-        self.classes, self.seed = classes, seed
+    classes: str = choice("roi", CLASSES)
+    seed: int = 0
 
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Let each class's process write the whole crop, and keep what lies in the class."""

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, final
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from umed.core.registry import check_options, resolve
 from umed.core.types import Progress, Regions, Volume
+from umed.methods.options import check_fields
 from umed.plan import budget
 from umed.plan.budget import Budget
 from umed.plan.limits import make_limits
@@ -37,8 +38,9 @@ def case_generator(seed: int, case_id: str) -> np.random.Generator:
     return np.random.default_rng(np.frombuffer(digest, dtype="<u4"))
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Method(ABC):
-    """A perturbation method. Hyper-parameters are keyword-only; ``repr`` shows them all and goes into the manifest.
+    """A perturbation method. A subclass is a dataclass of its options; ``repr`` shows them and goes into the manifest.
 
     Subclasses write :meth:`direction` and, where they learn, :meth:`fit`, :meth:`save` and :meth:`load`.
     """
@@ -47,10 +49,19 @@ class Method(ABC):
     requires_training: ClassVar[bool] = False
     file: ClassVar[str] = ""
     """What :meth:`save` writes into its folder."""
+    where_from: ClassVar[str] = "Give OUTPUT/umed/generators of a run"
+    """How a user gets trained generators, for errors."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @classmethod
+    def options(cls) -> tuple[str, ...]:
+        """Names of the options."""
+        return tuple(item.name for item in fields(cls))
 
     def __repr__(self) -> str:
-        names = [p.name for p in inspect.signature(type(self).__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self.options())})"
 
     def fit(  # noqa: B027 - not abstract: most methods learn nothing
         self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None
@@ -194,8 +205,7 @@ def make_method(plan: Plan) -> Method:
         ConfigError: when the name or an option is unknown, or its value out of range.
     """
     cls = resolve("method", plan.method)
-    known = [p.name for p in inspect.signature(cls.__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    check_options(plan.method, plan.method_options, known)
+    check_options(plan.method, plan.method_options, cls.options())
     method: Method = cls(**plan.method_options)
     method.check(plan)
     return method

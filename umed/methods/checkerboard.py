@@ -23,9 +23,6 @@ class Checkerboard(Method):
 
     name: ClassVar[str] = "checkerboard"
 
-    def __init__(self) -> None:
-        pass
-
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Make the pattern, in phase with the full grid wherever the crop lies."""
         spans = zip(regions.origin, image.shape[1:], strict=True)

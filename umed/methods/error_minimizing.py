@@ -7,19 +7,34 @@ Reference: Huang et al., "Unlearnable Examples: Making Personal Data Unexploitab
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from umed.methods.descent import Gradient, descend, loss_gradient
-from umed.methods.options import check_whole
+from umed.methods.options import share, whole
 from umed.methods.surrogate_noise import SurrogateNoise
 from umed.plan.planning import Plan
 from umed.training.patches import Batch
 
 
-class ErrorMinimizing(SurrogateNoise):
+class MinMin(SurrogateNoise):
+    """Surrogate steps that alternate with ``inner_steps`` steps on the noise of the batch."""
+
+    inner_steps: int
+
+    def training_noise(self, network: nn.Module, batch: Batch, plan: Plan, draw: torch.Generator) -> Tensor:
+        """Noise that lowers the surrogate's loss on this batch; steps large enough to reach the bound."""
+        network.eval()
+        gradient = self.gradient([network], batch.labels, draw)
+        size = plan.epsilon * max(self.step_size, 1.25 / self.inner_steps)
+        return descend(batch.image, batch.support, gradient, epsilon=plan.epsilon, steps=self.inner_steps, size=size)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ErrorMinimizing(MinMin):
     r"""``min_F E min_d L(F(x + d), y)`` with ``|d| <= epsilon``: the images look as if there were nothing to learn.
 
     .. math:: d \leftarrow \mathrm{clip}(d - \alpha\, \mathrm{sign} \nabla_x L(F(x + d), y), \pm\epsilon)
@@ -40,25 +55,10 @@ class ErrorMinimizing(SurrogateNoise):
     """
 
     name: ClassVar[str] = "error_minimizing"
-
-    def __init__(
-        self,
-        *,
-        steps: int = 20,
-        step_size: float = 0.1,
-        inner_steps: int = 5,
-        surrogate_iterations: int | None = None,
-    ) -> None:
-        super().__init__(steps=steps, step_size=step_size, surrogate_iterations=surrogate_iterations)
-        check_whole(1, inner_steps=inner_steps)
-        self.inner_steps = inner_steps
-
-    def training_noise(self, network: nn.Module, batch: Batch, plan: Plan, draw: torch.Generator) -> Tensor:
-        """Noise that lowers the surrogate's loss on this batch; steps large enough to reach the bound."""
-        network.eval()
-        gradient = self.gradient([network], batch.labels, draw)
-        size = plan.epsilon * max(self.step_size, 1.25 / self.inner_steps)
-        return descend(batch.image, batch.support, gradient, epsilon=plan.epsilon, steps=self.inner_steps, size=size)
+    steps: int = whole(20)
+    step_size: float = share(0.1, most=2)
+    inner_steps: int = whole(5)
+    surrogate_iterations: int | None = whole(None)
 
     def gradient(self, networks: Sequence[nn.Module], labels: Tensor, draw: torch.Generator) -> Gradient:
         """Of the loss itself."""

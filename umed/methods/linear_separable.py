@@ -7,6 +7,7 @@ two classes are inside and outside of the ROI, as the UMed paper (https://arxiv.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -14,13 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from umed.core.errors import ConfigError, did_you_mean
+from umed.core.config import require
+from umed.core.errors import ConfigError
 from umed.core.types import Regions
 from umed.methods.base import Method
+from umed.methods.options import choice
 
 CLASSES = ("roi", "label")
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LinearSeparable(Method):
     r"""Each class has a point on a hypercube; its coordinates are the grey values of blocks of pixels.
 
@@ -42,18 +46,18 @@ class LinearSeparable(Method):
     """
 
     name: ClassVar[str] = "linear_separable"
+    patch: int = 8
+    separation: float = 10.0
+    period: int = 8
+    classes: str = choice("roi", CLASSES)
+    seed: int = 0
 
-    def __init__(
-        self, *, patch: int = 8, separation: float = 10.0, period: int = 8, classes: str = "roi", seed: int = 0
-    ) -> None:
-        if min(patch, period) < 1:
-            raise ConfigError(f"method_options: expected patch and period of at least 1, got {patch} and {period}.")
-        if separation <= 0:
-            raise ConfigError(f"method_options.separation: expected a positive number, got {separation}.")
-        if classes not in CLASSES:
-            hint = did_you_mean(classes, CLASSES)
-            raise ConfigError(f"method_options.classes: expected one of {', '.join(CLASSES)}, got {classes!r}.{hint}")
-        self.patch, self.separation, self.period, self.classes, self.seed = patch, separation, period, classes, seed
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.patch, self.period) < 1:
+            got = f"{self.patch} and {self.period}"
+            raise ConfigError(f"method_options: expected patch and period of at least 1, got {got}.")
+        require(self.separation > 0, "method_options.separation", "a positive number", self.separation)
 
     def vertex(self, label: int, channels: int, dims: int) -> NDArray[np.float32]:
         """The class centre ``v_k``: -1 and 1, shape ``(C, period, ...)``."""

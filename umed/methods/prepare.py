@@ -39,8 +39,7 @@ def check_given(method: Method, given: Path | None) -> dict[str, str]:
         raise InputError(f"--generators {given}: the method {method.name} learns nothing. Leave the option out.")
     wanted = given_files(method, given)
     if not wanted:
-        hint = "Train one: umed train-generator" if method.name == "unseg" else "Give OUTPUT/umed/generators of a run"
-        raise InputError(f"{given}: expected trained generators, got none. {hint}.")
+        raise InputError(f"{given}: expected trained generators, got none. {method.where_from}.")
     if method.file:
         method.reasons(wanted[method.file])  # is it one?
     return {name: files.sha256(path) for name, path in wanted.items()}

@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from umed.core.errors import ConfigError, did_you_mean
 from umed.core.types import Regions
 from umed.methods.base import Method
+from umed.methods.options import choice
 
 DISTRIBUTIONS = ("uniform", "gaussian", "sign")
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Random(Method):
     """Independent noise on each voxel and channel.
 
@@ -30,12 +32,7 @@ class Random(Method):
     """
 
     name: ClassVar[str] = "random"
-
-    def __init__(self, *, distribution: str = "uniform") -> None:
-        if distribution not in DISTRIBUTIONS:
-            hint = did_you_mean(distribution, DISTRIBUTIONS)
-            raise ConfigError(f"distribution: expected one of {', '.join(DISTRIBUTIONS)}, got {distribution!r}.{hint}")
-        self.distribution = distribution
+    distribution: str = choice("uniform", DISTRIBUTIONS)
 
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Draw noise of the image's shape; the image itself plays no part."""

@@ -8,16 +8,18 @@ https://openreview.net/forum?id=9MO7bjoAfIA, https://arxiv.org/abs/2211.12005.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from umed.methods.descent import Gradient, loss_gradient, project
-from umed.methods.options import check_switch, check_whole
+from umed.methods.options import share, switch, whole
 from umed.methods.surrogate_noise import SurrogateNoise
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SelfEnsemble(SurrogateNoise):
     r"""Adversarial noise against all checkpoints of one training on clean images.
 
@@ -49,21 +51,12 @@ class SelfEnsemble(SurrogateNoise):
     """
 
     name: ClassVar[str] = "self_ensemble"
-
-    def __init__(
-        self,
-        *,
-        checkpoints: int = 5,
-        targeted: bool = True,
-        variance_reduction: bool = False,
-        steps: int = 30,
-        step_size: float = 0.1,
-        surrogate_iterations: int | None = None,
-    ) -> None:
-        super().__init__(steps=steps, step_size=step_size, surrogate_iterations=surrogate_iterations)
-        check_whole(2, checkpoints=checkpoints)
-        check_switch(targeted=targeted, variance_reduction=variance_reduction)
-        self.checkpoints, self.targeted, self.variance_reduction = checkpoints, targeted, variance_reduction
+    checkpoints: int = whole(5, least=2)
+    targeted: bool = switch(True)
+    variance_reduction: bool = switch(False)
+    steps: int = whole(30)
+    step_size: float = share(0.1, most=2)
+    surrogate_iterations: int | None = whole(None)
 
     def snapshots(self, iterations: int) -> tuple[int, ...]:
         """Evenly spaced, the last step included."""

@@ -9,20 +9,21 @@ Data Privacy Against Adversarial Learning", https://arxiv.org/abs/2203.14533 (RE
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from umed.core.errors import ConfigError, did_you_mean
 from umed.methods.descent import Gradient, descend, loss_gradient, project
-from umed.methods.error_minimizing import ErrorMinimizing
-from umed.methods.options import check_share, check_whole
+from umed.methods.error_minimizing import MinMin
+from umed.methods.options import choice, share, whole
 
 ROBUST = ("random", "adversarial")
 
 
-class StableErrorMinimizing(ErrorMinimizing):
+@dataclass(kw_only=True, eq=False, repr=False)
+class StableErrorMinimizing(MinMin):
     r"""Error-minimizing noise under a disturbance of the surrogate's input, in expectation over transformations T.
 
     .. math:: \min_F E_T \max_{|r| \le \rho} L(F(T(x + d) + r), y), \qquad
@@ -48,28 +49,14 @@ class StableErrorMinimizing(ErrorMinimizing):
     """
 
     name: ClassVar[str] = "stable_error_minimizing"
-
-    def __init__(
-        self,
-        *,
-        robust: str = "random",
-        radius: float = 0.5,
-        samples: int = 2,
-        attack_steps: int = 3,
-        steps: int = 20,
-        step_size: float = 0.1,
-        inner_steps: int = 5,
-        surrogate_iterations: int | None = None,
-    ) -> None:
-        super().__init__(
-            steps=steps, step_size=step_size, inner_steps=inner_steps, surrogate_iterations=surrogate_iterations
-        )
-        if robust not in ROBUST:
-            hint = did_you_mean(robust, ROBUST)
-            raise ConfigError(f"method_options.robust: expected one of {', '.join(ROBUST)}, got {robust!r}.{hint}")
-        check_share(1, radius=radius)
-        check_whole(1, samples=samples, attack_steps=attack_steps)
-        self.robust, self.radius, self.samples, self.attack_steps = robust, radius, samples, attack_steps
+    robust: str = choice("random", ROBUST)
+    radius: float = share(0.5)
+    samples: int = whole(2)
+    attack_steps: int = whole(3)
+    steps: int = whole(20)
+    step_size: float = share(0.1, most=2)
+    inner_steps: int = whole(5)
+    surrogate_iterations: int | None = whole(None)
 
     def disturb(self, network: nn.Module, image: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
         """The worst case for the surrogate as it is, which it then trains on."""

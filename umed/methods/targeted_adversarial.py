@@ -7,16 +7,18 @@ Reference: Fowl et al., "Adversarial Examples Make Strong Poisons", https://arxi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from umed.methods.descent import Gradient, loss_gradient
-from umed.methods.options import check_switch
+from umed.methods.options import share, switch, whole
 from umed.methods.surrogate_noise import SurrogateNoise
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class TargetedAdversarial(SurrogateNoise):
     r"""Features of a wrong class, or away from the right one, for a surrogate that was trained on clean images.
 
@@ -37,18 +39,10 @@ class TargetedAdversarial(SurrogateNoise):
     """
 
     name: ClassVar[str] = "targeted_adversarial"
-
-    def __init__(
-        self,
-        *,
-        targeted: bool = True,
-        steps: int = 30,
-        step_size: float = 0.1,
-        surrogate_iterations: int | None = None,
-    ) -> None:
-        super().__init__(steps=steps, step_size=step_size, surrogate_iterations=surrogate_iterations)
-        check_switch(targeted=targeted)
-        self.targeted = targeted
+    targeted: bool = switch(True)
+    steps: int = whole(30)
+    step_size: float = share(0.1, most=2)
+    surrogate_iterations: int | None = whole(None)
 
     def gradient(self, networks: Sequence[nn.Module], labels: Tensor, draw: torch.Generator) -> Gradient:
         """Of the loss against the wrong class, or away from the right one."""

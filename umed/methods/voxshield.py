@@ -7,6 +7,7 @@ Reference: VoxShield, https://arxiv.org/abs/2605.17345. Written from the paper's
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -14,9 +15,9 @@ import torch
 from torch import Tensor
 
 from umed.core.errors import ConfigError
-from umed.methods.umed import UMed
+from umed.methods.generators import GeneratorMethod
+from umed.methods.options import listed
 from umed.networks.voxel import VoxelGenerator
-from umed.plan.budget import straight_through
 from umed.plan.planning import Plan
 from umed.training.bilevel import BilevelTrainer, normalise
 from umed.training.patches import Batch
@@ -43,21 +44,18 @@ class VoxShieldTrainer(BilevelTrainer):
     Args:
         consistency: weight of the inter-slice term.
         semantic: weight of the term on the surrogate's answers.
-        kwargs: of :class:`umed.training.bilevel.BilevelTrainer`.
+        args: of :class:`umed.training.bilevel.BilevelTrainer`.
+        kwargs: likewise.
     """
 
-    def __init__(self, *, consistency: float, semantic: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, consistency: float, semantic: float, **kwargs: Any) -> None:
         self.consistency, self.semantic = consistency, semantic
-        super().__init__(**kwargs)
+        super().__init__(*args, **kwargs)
 
-    def protect(self, batch: Batch) -> Tensor:
-        """The images as they would be published: inside the support, rounded with gradients passing through."""
-        with torch.autocast(self.state.device.type, enabled=self.mixed):
-            direction = self.generator.propose(batch.image)  # type: ignore[operator]
-        direction = direction.float() * batch.support
-        rounded = straight_through(direction, batch.steps.clamp_min(1))
-        direction = torch.where(batch.steps > 0, rounded, direction)
-        return (batch.image + self.epsilon * direction).clamp(0, 1)
+    def propose(self, batch: Batch) -> Tensor:
+        """The generator sees the image alone, so the support comes afterwards."""
+        direction: Tensor = self.generator.propose(batch.image) * batch.support
+        return direction
 
     def extra_loss(self, published: Tensor, batch: Batch) -> Tensor:
         r"""``- l_1 mean_z ||S_{z+1} - S_z||_2 - l_2 mean |F(x + d) - F(x)|``, averaged over the surrogates."""
@@ -69,7 +67,8 @@ class VoxShieldTrainer(BilevelTrainer):
         return -self.consistency * slice_consistency(published - batch.image) - self.semantic * semantic
 
 
-class VoxShield(UMed):
+@dataclass(kw_only=True, eq=False, repr=False)
+class VoxShield(GeneratorMethod):
     r"""``d = epsilon tanh(G(x))`` inside the support, volumes only.
 
     .. math:: \min_G L(F_s(x + d), y) - \lambda_1 \,\mathrm{mean}_z \|S_{z+1} - S_z\|_2
@@ -92,20 +91,16 @@ class VoxShield(UMed):
 
     name: ClassVar[str] = "voxshield"
     file: ClassVar[str] = "voxshield.pt"
-    kept: ClassVar[tuple[str, ...]] = ("consistency", "semantic", "widths")
+    consistency: float = 0.2
+    semantic: float = 0.05
+    widths: Sequence[int] = listed([8, 16, 32])
+    window: int = 48
 
-    def __init__(
-        self,
-        *,
-        consistency: float = 0.2,
-        semantic: float = 0.05,
-        widths: Sequence[int] = (8, 16, 32),
-        window: int = 48,
-    ) -> None:
-        super().__init__(widths=widths, window=window)
-        if min(consistency, semantic) < 0:
-            raise ConfigError(f"method_options: expected weights of 0 or more, got {consistency} and {semantic}.")
-        self.consistency, self.semantic = consistency, semantic
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.consistency, self.semantic) < 0:
+            got = f"{self.consistency} and {self.semantic}"
+            raise ConfigError(f"method_options: expected weights of 0 or more, got {got}.")
 
     def check(self, plan: Plan) -> None:
         """Refuse data that are no volumes.
@@ -123,8 +118,6 @@ class VoxShield(UMed):
         """What makes the trainer."""
         return partial(VoxShieldTrainer, consistency=self.consistency, semantic=self.semantic)
 
-    def _make(self, spatial_dims: int, channels: int, classes: int, epsilon: float) -> Any:
-        try:
-            return VoxelGenerator(spatial_dims, channels, classes, widths=self.widths, epsilon=epsilon)
-        except ValueError as error:
-            raise ConfigError(f"method_options: {error}") from error
+    def build(self, spatial_dims: int, channels: int, classes: int, epsilon: float) -> VoxelGenerator:
+        """An untrained 3D U-Net."""
+        return VoxelGenerator(spatial_dims, channels, classes, widths=self.widths, epsilon=epsilon)

@@ -5,7 +5,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from umed.core.types import Regions
 
 SLICES_AT_ONCE = 8
 PICTURE_WINDOW = 512
@@ -45,3 +50,31 @@ def tiles(
         axes.append([(slice(max(0, k.start - rim), min(size, k.stop + rim)), k) for k in kept])
     for chosen in itertools.product(*axes):
         yield tuple(seen for seen, _ in chosen), tuple(kept for _, kept in chosen)
+
+
+def by_windows(
+    image: Tensor,
+    regions: Regions,
+    window: int,
+    slice_axis: int | None,
+    look: Callable[[tuple[slice, ...]], Tensor],
+) -> Tensor:
+    """Put a direction together from its windows; those without support stay 0.
+
+    Args:
+        image: shape ``(C, *box)``.
+        regions: of the same box.
+        window: as :func:`tiles` takes it.
+        slice_axis: the same.
+        look: gives the direction ``(C, ...)`` of what is seen in one window.
+
+    Returns:
+        Direction of the image's shape.
+    """
+    out = torch.zeros_like(image)
+    for seen, kept in tiles(image.shape[1:], window, slice_axis):
+        if regions.part(kept).support.any():
+            inner = (slice(k.start - s.start, k.stop - s.start) for k, s in zip(kept, seen, strict=True))
+            target, centre = (slice(None), *kept), (slice(None), *inner)
+            out[target] = look(seen)[centre]
+    return out

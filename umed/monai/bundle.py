@@ -1,192 +1,201 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A check of overrides that monai.bundle lacks, for the configurations in ``monai_bundle/``.
+"""What the configurations in ``monai_bundle/`` need of Python to run umed's own functions as commands.
 
 ``python -m monai.bundle run`` accepts every ``--name value``: a misspelt one is stored beside the others and never
-read. Put ``$umed.monai.bundle.check_overrides()`` first into ``initialize`` to reject it.
+read. Put ``$bundle.check_overrides()`` first into ``initialize`` to reject it.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import yaml
+from monai.bundle import ConfigWorkflow
+from monai.bundle.properties import TrainProperties
+from monai.bundle.reference_resolver import ReferenceResolver
+from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
+from umed.core.device import is_first
 from umed.core.errors import ConfigError, UmedError, did_you_mean
+from umed.core.progress import progress_bar
+from umed.data.dicom_input import require_dicom
 
 R = TypeVar("R")
 
-RUN_ARGUMENTS = frozenset(
+OPTIONS = (
     "run_id init_id final_id meta_file config_file logging_file tracking args_file workflow_name workflow_type "
     "workflow properties_path".split()
 )
-"""Options of ``monai.bundle run`` itself; everything else is an override."""
+"""Options of ``monai.bundle run`` itself; a misspelt one arrives as an override."""
+ALWAYS_KNOWN = {"_meta_", "bundle_root", *DEFAULT_EXP_MGMT_SETTINGS["mlflow"]["configs"]}
+"""Ids of MONAI's own, which need no reader: the metadata, the root, and what ``--tracking`` adds."""
+LOOKED_UP = {known["id"] for known in TrainProperties.values() if known["required"] and "::" in known["id"]}
+"""Ids such as ``train::inferer`` that other tools of MONAI ask a bundle for."""
 
 
-def parse_command(argv: Sequence[str]) -> dict[str, str]:
-    """Read the options of a ``monai.bundle run`` command line the way ``fire`` does.
-
-    Args:
-        argv: words after ``run``.
-
-    Returns:
-        Value of each option as text, ``"True"`` for a flag; ``run_id`` may also be given by position.
-    """
-    options: dict[str, str] = {}
-    words = list(argv)
-    while words:
-        word = words.pop(0)
-        if word == "--":  # what follows are fire's own flags
-            break
-        if not word.startswith("-") or word.lstrip("-")[:1].isdigit():
-            options.setdefault("run_id", word)
-            continue
-        name, equals, value = word.lstrip("-").partition("=")
-        if not equals:
-            value = words.pop(0) if words and not _is_option(words[0]) else "True"
-        options[name.replace("-", "_")] = value
-    return options
-
-
-def _is_option(word: str) -> bool:
-    return word.startswith("-") and not word.lstrip("-")[:1].isdigit()
-
-
-def _load(paths: Iterable[str | Path]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for path in paths:
-        if not Path(path).is_file():
-            raise ConfigError(f"config_file: expected a file, got {str(path)!r}, which does not exist.")
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}  # JSON is YAML
-        if not isinstance(content, dict):
-            raise ConfigError(f"{path}: expected a mapping, got {type(content).__name__}.")
-        merged |= content
-    return merged
-
-
-def _as_list(text: str | None) -> list[str]:
-    """``"a.yaml"``, ``"['a.yaml','b.yaml']"`` or ``"a.yaml,b.yaml"`` (fire reads a tuple there) as a list."""
-    if text is None:
-        return []
-    inner = text.strip().strip("[]()")
-    return [part.strip().strip("'\"") for part in inner.split(",") if part.strip()]
-
-
-def check_keys(config: Mapping[str, Any], overrides: Iterable[str]) -> None:
-    """Reject overrides that no part of a configuration reads.
-
-    Args:
-        config: merged content of the configuration files.
-        overrides: ids such as ``"epsilon"`` or ``"network_def#channels"`` (``::`` is the same as ``#``).
-
-    Raises:
-        ConfigError: naming the override and the nearest known id. New keys are let through in an empty mapping, and as
-            arguments of a ``_target_``, which checks them itself.
-    """
-    for override in overrides:
-        node: Any = config
-        done: list[str] = []
-        for part in override.replace("::", "#").split("#"):
-            place = "#".join([*done, part])
-            if isinstance(node, Mapping):
-                free = bool(done) and (not node or "_target_" in node or part in ("_disabled_", "_requires_", "_mode_"))
-                if part not in node:
-                    if free:
-                        break
-                    raise ConfigError(f"--{override}: unknown id {place!r}.{_suggest(part, node, done)}")
-                node = node[part]
-            elif isinstance(node, list):
-                if not part.lstrip("-").isdigit() or int(part) >= len(node):
-                    raise ConfigError(f"--{override}: expected an index below {len(node)} at {place!r}.")
-                node = node[int(part)]
-            elif isinstance(node, str) and node[:1] in "%@$":
-                break  # a reference or an expression: what lies below it is not known here
-            else:
-                raise ConfigError(f"--{override}: {'#'.join(done)!r} is a plain value and holds no {part!r}.")
-            done.append(part)
-
-
-def _suggest(word: str, node: Mapping[str, Any], done: Sequence[str]) -> str:
-    names = [str(key) for key in node if not str(key).startswith("_")]
-    hint = did_you_mean(word, names)
-    return hint or f" Known {'in ' + '#'.join(done) if done else 'here'}: {', '.join(sorted(names))}."
-
-
-def is_bundle_run(argv: Sequence[str]) -> bool:
-    """Whether these are the words of ``python -m monai.bundle run``."""
-    words = Path(argv[0]).parts[-3:] if argv else ()
-    return words[-3:] == ("monai", "bundle", "__main__.py") and len(argv) > 1 and argv[1] in ("run", "run_workflow")
-
-
-def check_overrides(overrides: Iterable[str] | None = None, files: Sequence[str | Path] = ()) -> bool:
-    """Reject misspelt options of ``python -m monai.bundle run``: overrides, run id, metadata file.
-
-    Called from Python rather than from that command line, it checks what it is given.
-
-    Args:
-        overrides: ids to check, ``None`` for those on the command line.
-        files: configuration files, those on the command line when empty.
+def check_overrides() -> bool:
+    """Reject ids that nothing in the configuration reads; on the command line also an unknown run id or metadata file.
 
     Returns:
         True, for use in expressions.
 
     Raises:
         ConfigError: when something is unknown.
-        SystemExit: with 2, after one line on stderr, on the command line.
+        SystemExit: with 2, after one line on stderr, on monai.bundle's command line.
     """
-    if overrides is not None:
-        check_keys(_load(files), overrides)
-        return True
-    if not is_bundle_run(sys.argv):
-        return True
-    return one_line(lambda: check_command(sys.argv[2:], files))
-
-
-def check_command(argv: Sequence[str], files: Sequence[str | Path] = ()) -> bool:
-    """Check the words after ``python -m monai.bundle run``.
-
-    Args:
-        argv: the words.
-        files: configuration files, those of the words when empty.
-
-    Returns:
-        True.
-
-    Raises:
-        ConfigError: for an unknown override, option or run id, or a missing file.
-    """
-    given = parse_command(argv)
-    if "args_file" in given:
-        defaults = {key: str(value) for key, value in _load([given["args_file"]]).items()}
-        given = defaults | given
-    config = _load(files or _as_list(given.get("config_file")))
-    for path in _as_list(given.get("meta_file")):
-        if not Path(path).is_file():
-            raise ConfigError(f"--meta_file: expected a file, got {path!r}, which does not exist.")
-    run_id = given.get("run_id", "run")
-    if run_id not in config and "#" not in run_id:
-        runs = [key for key, value in config.items() if isinstance(value, list)]
-        raise ConfigError(f"run: unknown run id {run_id!r}; known: {', '.join(runs)}.{did_you_mean(run_id, runs)}")
-    unknown = [name for name in given if name not in RUN_ARGUMENTS]
-    known = {**config, **dict.fromkeys(RUN_ARGUMENTS)}
-    for name in unknown:
-        top = name.replace("::", "#").split("#")[0]
-        hint = did_you_mean(top, known)
-        if top not in config and hint and did_you_mean(top, config) == "":
-            raise ConfigError(f"--{name}: unknown option.{hint}")  # a misspelt option of monai.bundle itself
-    if "tracking" not in given:  # tracking adds ids of its own
-        check_keys(config, unknown)
+    workflow = _evaluating()
+    if workflow is not None:
+        with one_line():
+            check_workflow(workflow) if on_command_line() else check_ids(workflow.parser.get())
     return True
 
 
-def one_line(work: Callable[[], R]) -> R:
-    """Run from monai.bundle's command line: end with one line and the exit code of ``umed`` instead of a traceback."""
+def _evaluating() -> ConfigWorkflow | None:
+    """The workflow that evaluates the calling expression: MONAI hands it to no expression, so the stack is asked."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, ConfigWorkflow):
+            return owner
+        frame = frame.f_back
+    return None
+
+
+def check_workflow(workflow: ConfigWorkflow) -> None:
+    """Check what a workflow was made of.
+
+    Args:
+        workflow: its macros are resolved, as ``initialize`` does.
+
+    Raises:
+        ConfigError: for an id that is not read, an unknown run id, or a metadata file that is not there.
+    """
+    config: dict[str, Any] = workflow.parser.get()
+    if workflow.run_id not in config and not {"#", ":"} & set(workflow.run_id):
+        runs = [key for key, value in config.items() if isinstance(value, list)]
+        hint = did_you_mean(workflow.run_id, runs)
+        raise ConfigError(f"run: unknown run id {workflow.run_id!r}; known: {', '.join(runs)}.{hint}")
+    if workflow.meta_file is None and (workflow.config_root_path / "metadata.json").is_file():  # MONAI only logs it
+        raise ConfigError("--meta_file: expected a file, got one that does not exist.")
+    check_ids(config)
+
+
+def check_ids(config: Mapping[str, Any]) -> None:
+    """Reject ids that nothing reads: no ``@`` reference names them, or what they are part of.
+
+    Args:
+        config: with macros and relative ids resolved. Lists of expressions are what a run id may name; arguments of a
+            ``_target_`` and of a mapping that is read whole are left to whom they are given to.
+
+    Raises:
+        ConfigError: naming the id and the nearest known one.
+    """
+    _check_level(config, (), LOOKED_UP.union(_references(config)))
+
+
+def _references(node: Any) -> Iterator[str]:
+    """Ids that the texts below a node refer to, with ``::`` between their parts."""
+    if isinstance(node, str):
+        yield from ReferenceResolver.match_refs_pattern(node)
+    elif isinstance(node, Mapping):
+        for value in node.values():
+            yield from _references(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _references(value)
+
+
+def _check_level(node: Mapping[str, Any], above: tuple[str, ...], read: set[str]) -> None:
+    unread = []
+    for key, value in node.items():
+        place = "::".join([*above, key])
+        if place in read or (not above and (key in ALWAYS_KNOWN or _is_run(value))):
+            continue
+        if not any(one.startswith(f"{place}::") for one in read):
+            unread.append(key)
+        elif isinstance(value, Mapping) and "_target_" not in value:
+            _check_level(value, (*above, key), read)
+    if not unread:
+        return
+    names = [key for key in node if key not in unread and not key.startswith("_")]
+    word, place = unread[0], "#".join([*above, unread[0]])
+    hint, option = did_you_mean(word, names), did_you_mean(word, OPTIONS)
+    if not above and option and not hint:
+        raise ConfigError(f"--{word}: unknown option.{option}")
+    known = f" Known {'in ' + '#'.join(above) if above else 'here'}: {', '.join(sorted(names))}."
+    raise ConfigError(f"--{place}: unknown id {place!r}.{hint or known}")
+
+
+def _is_run(value: Any) -> bool:
+    """Whether this is a list of expressions, such as ``imports``, ``initialize`` and what run ids name."""
+    return isinstance(value, list) and all(isinstance(item, str) and item.startswith("$") for item in value)
+
+
+def on_command_line() -> bool:
+    """Whether this process is ``python -m monai.bundle``, rather than Python code that calls MONAI."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec is not None and spec.name == "monai.bundle.__main__"
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """On monai.bundle's command line: end with one line and the exit code of ``umed`` instead of a traceback."""
     try:
-        return work()
+        yield
     except UmedError as error:
-        if not is_bundle_run(sys.argv):
+        if not on_command_line():
             raise
         print(f"umed: {error}", file=sys.stderr)
         raise SystemExit(2 if isinstance(error, ConfigError) else 1) from error
+
+
+def command(function: Callable[..., R], *, quiet: bool = False, **arguments: Any) -> R:
+    """Call a function of umed as the command of that name does: with a progress bar, then its summary on stdout.
+
+    Args:
+        function: such as :func:`umed.protect`.
+        quiet: no progress bar.
+        arguments: its arguments; ``None`` leaves its default.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        UmedError: as the function does.
+        SystemExit: instead, on monai.bundle's command line, after one line; and when the run has failed in part.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    with one_line(), progress_bar(quiet or not is_first()) as progress:
+        if "progress" in inspect.signature(function).parameters:
+            given["progress"] = progress
+        done: Any = function(**given)
+    if is_first():
+        print(done.summary())
+    code = getattr(done, "exit_code", 0)
+    if code and on_command_line():
+        raise SystemExit(code)
+    return done  # type: ignore[no-any-return]
+
+
+def require_key(**paths: Any) -> bool:
+    """What must be there before DICOM files can be anonymized: the extra, and the named paths, none of them empty."""
+    with one_line():
+        if not all(paths.values()):
+            *others, last = paths
+            raise ConfigError(f"expected {', '.join(others)} and {last}, got less. umed keygen KEY makes a key.")
+        require_dicom()
+    return True
+
+
+def pairs(entries: Any) -> list[str]:
+    """``NAME=PATH`` of each entry of a mapping, as the options of ``umed benchmark`` are written.
+
+    >>> pairs({"set": "a", "other": ""}), pairs("a"), pairs(None)
+    (['set=a'], ['a'], [])
+    """
+    if isinstance(entries, Mapping):
+        return [f"{name}={path}" for name, path in entries.items() if path]
+    return [entries] if isinstance(entries, str) and entries else list(entries or ())

@@ -3,100 +3,99 @@
 
 from __future__ import annotations
 
-import os
+import pickle
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import ignite.distributed
 import torch
-from torch import Tensor, distributed, nn
+from ignite.engine import Events
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from umed.cases.file_source import FileSource
+from umed.core.device import is_first
 from umed.core.errors import ConfigError, InputError
 from umed.core.progress import progress_bar
 from umed.data.files import atomic
 from umed.data.layouts import find_dataset
 from umed.data.phantom import make_phantom
 from umed.methods.base import make_method
-from umed.methods.umed import FILE, UMed
+from umed.methods.generators import GeneratorMethod
+from umed.methods.umed import UMed
+from umed.monai.bundle import one_line
 from umed.networks.perturber import stack_inputs
 from umed.plan.planning import Plan
 from umed.protect.preview import plan as make_plan
 from umed.training.bilevel import BilevelTrainer
-from umed.training.handlers import training_handlers
+from umed.training.handlers import keep_going
 from umed.training.patches import Sample
 from umed.training.samples import CaseSamples
 
-PHANTOM = "_input"
-"""Ending of the folder beside the output that holds the phantom when no data set is given."""
+PHANTOMS_SHAPE = {"spatial_dims": 3, "channels": 1, "classes": 4, "epsilon": 4 / 255}
+"""What the bundle's metadata describe; a checkpoint may be of any other shape."""
 
 
 def choose_input(dataset_dir: str | Path | None, output_dir: str | Path, cases: int = 32) -> str:
-    """Say which data set to protect: the one given, or else the phantom, which is then made.
-
-    Args:
-        dataset_dir: data set, empty for the phantom.
-        output_dir: where the protected copy goes; the phantom lies beside it, so that both can be compared.
-        cases: size of the phantom.
-
-    Returns:
-        The data set's folder.
-    """
-    if dataset_dir:
-        return str(dataset_dir)
-    output = Path(output_dir)
-    return str(make_phantom(output.with_name(output.name + PHANTOM), cases=cases))
+    """The data set to protect: the one given, or else the phantom, which is then made in ``OUTPUT_DIR_input``."""
+    return str(dataset_dir or make_phantom(Path(f"{Path(output_dir)}_input"), cases=cases))
 
 
+@one_line()
 def plan_run(
     dataset_dir: str | Path, recipe: str | Path = "default", device: torch.device | None = None, **settings: Any
 ) -> Plan:
-    """Make the plan of a data set.
-
-    Args:
-        dataset_dir: data set.
-        recipe: name or file.
-        device: where to train.
-        settings: laid over the recipe; ``None`` leaves the recipe's.
-
-    Returns:
-        The plan.
-    """
+    """Make the plan of a data set; settings are laid over the recipe, ``None`` leaves the recipe's."""
     given = {key: value for key, value in settings.items() if value is not None}
     if device is not None:
         given["device"] = str(device)
     return make_plan(dataset_dir, recipe=recipe, overrides=given)
 
 
+@one_line()
 def training_cases(dataset_dir: str | Path, plan: Plan) -> CaseSamples:
     """The training cases of a data set, as unit images in the crop around their support."""
     return CaseSamples(FileSource(find_dataset(Path(dataset_dir))), plan)
 
 
-def learnt_method(plan: Plan) -> UMed:
-    """Make the plan's method.
-
-    Args:
-        plan: its ``method`` must be one that is trained.
-
-    Returns:
-        The method, untrained.
+@one_line()
+def learnt_method(plan: Plan) -> GeneratorMethod:
+    """Make the plan's method, untrained.
 
     Raises:
         ConfigError: when there is nothing to train.
     """
     method = make_method(plan)
-    if not isinstance(method, UMed):
+    if not isinstance(method, GeneratorMethod):
         raise ConfigError(f"method: expected one that is trained (umed), got {plan.method!r}, which learns nothing.")
     return method
 
 
+def build_network(method: GeneratorMethod, seed: int, **shape: Any) -> nn.Module:
+    """The method's untrained generators, the same in every process of a distributed run.
+
+    Args:
+        method: from :func:`learnt_method`.
+        seed: of the weights.
+        shape: ``spatial_dims``, ``channels`` (of the image), ``classes`` (with the background) and ``epsilon``.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return method.build(**shape)
+
+
 def make_trainer(
-    method: UMed, samples: Sequence[Sample], plan: Plan, max_epochs: int, output_dir: str | Path, quiet: bool = False
+    method: GeneratorMethod,
+    samples: Sequence[Sample],
+    plan: Plan,
+    max_epochs: int,
+    output_dir: str | Path,
+    quiet: bool = False,
+    train_handlers: Sequence[Any] = (),
+    **parts: Any,
 ) -> BilevelTrainer:
-    """Make the bilevel trainer with its handlers; it goes on from the newest checkpoint in ``output_dir``.
+    """Make the bilevel trainer; it goes on from the newest checkpoint in ``output_dir``.
 
     Args:
         method: from :func:`learnt_method`.
@@ -105,29 +104,24 @@ def make_trainer(
         max_epochs: how many epochs the plan's iterations are divided into; a checkpoint is written after each.
         output_dir: folder for checkpoints and TensorBoard events.
         quiet: no progress bar.
+        train_handlers: ignite handlers.
+        parts: ``network``, ``optimizer``, ``loss`` and ``transformation``; the plan's where they are left out.
 
     Returns:
         The trainer.
     """
-    folder = Path(output_dir) / "checkpoints"
-    folder.mkdir(parents=True, exist_ok=True)
-    trainer = method.make_trainer(samples, plan, epoch_length=-(-plan.training.iterations // max_epochs))
-    training_handlers(trainer, folder, plan.training.iterations, None)
-    if not quiet and _rank() == 0:
-        bar = progress_bar(False)
-        report = bar.__enter__()
-        if report is not None:
-            from ignite.engine import Events
-
-            total = plan.training.iterations
-            trainer.add_event_handler(
-                Events.ITERATION_COMPLETED, lambda: report("train", trainer.state.iteration, total)
-            )
-            trainer.add_event_handler(Events.COMPLETED, lambda: bar.__exit__(None, None, None))
+    iterations = plan.training.iterations
+    trainer = method.make_trainer(
+        samples, plan, epoch_length=-(-iterations // max_epochs), handlers=train_handlers, **parts
+    )
+    shown = ExitStack()
+    progress = shown.enter_context(progress_bar(quiet or not is_first()))
+    keep_going(trainer, Path(output_dir) / "checkpoints", iterations, progress)
+    trainer.add_event_handler(Events.COMPLETED, shown.close)
     return trainer
 
 
-def save_generators(method: UMed, output_dir: str | Path) -> Path:
+def save_generators(method: GeneratorMethod, output_dir: str | Path) -> Path:
     """Write the trained generators, ready for ``umed protect --generators`` and for ``inference.yaml``.
 
     Args:
@@ -138,11 +132,11 @@ def save_generators(method: UMed, output_dir: str | Path) -> Path:
         The file; only the first process of a distributed run writes it.
     """
     folder = Path(output_dir)
-    if _rank() == 0:
+    if is_first():
         folder.mkdir(parents=True, exist_ok=True)
         method.save(folder)
-        print(f"generators: {folder / FILE}")
-    return folder / FILE
+        print(f"generators: {folder / method.file}")
+    return folder / method.file
 
 
 class StackedCases(Dataset[dict[str, Any]]):
@@ -167,6 +161,42 @@ class StackedCases(Dataset[dict[str, Any]]):
         return {"image": stack_inputs(torch.from_numpy(sample.image), sample.regions), "case_id": sample.case_id}
 
 
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """What a file of trained generators holds; an InputError when it is missing or none of ours."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: expected trained generators, got no file. Run train.yaml, or give --checkpoint ''.")
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        missing = [key for key in ("weights", "options", *PHANTOMS_SHAPE) if key not in content]
+    except (TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(f"{path}: expected generators saved by umed, got {type(error).__name__}.") from error
+    if missing:
+        raise InputError(f"{path}: expected generators saved by umed, got no {', '.join(missing)}. Train them again.")
+    return content
+
+
+@one_line()
+def trained_for(path: str | Path) -> dict[str, Any]:
+    """Arguments of the network in a checkpoint: ``spatial_dims``, ``channels``, ``classes``, ``epsilon``, options.
+
+    Args:
+        path: the checkpoint; where there is none, the arguments are those that the bundle's metadata describe.
+
+    Returns:
+        The arguments; options that an old file does not hold are what they were then, the defaults.
+
+    Raises:
+        InputError: when the file is none of ours.
+    """
+    method = UMed()
+    defaults = {name: getattr(method, name) for name in method.kept()}
+    if not path or not Path(path).is_file():
+        return {**PHANTOMS_SHAPE, **defaults}
+    content = read_checkpoint(path)
+    return {**{key: content[key] for key in PHANTOMS_SHAPE}, **defaults, **content["options"]}
+
+
+@one_line()
 def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
     """Load trained generators into a network of the same options.
 
@@ -182,58 +212,32 @@ def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
     """
     if not path:
         return network
-    if not Path(path).is_file():
-        raise InputError(f"{path}: expected trained generators, got no file. Run train.yaml, or give --checkpoint ''.")
-    content = torch.load(path, map_location="cpu", weights_only=True)
     try:
-        network.load_state_dict(content["weights"])
-    except (KeyError, RuntimeError) as error:
+        network.load_state_dict(read_checkpoint(path)["weights"])
+    except RuntimeError as error:
         raise InputError(
             f"{path}: expected weights of the network in network_def, got others. Give its channels, classes, carriers."
         ) from error
     return network
 
 
-def save_directions(evaluator: Any, output_dir: str | Path) -> None:
-    """Let an evaluator write each case's direction, before any budget, as ``<case>.pt``.
+class DirectionSaver:
+    """Handler of an evaluator: writes each case's direction, before any budget, as ``<case>.pt``.
 
     Args:
-        evaluator: of ``inference.yaml``.
         output_dir: folder.
     """
-    from ignite.engine import Events
 
-    def write(engine: Any) -> None:
-        for case, item in zip(engine.state.batch, engine.state.output, strict=True):  # the engine has taken them apart
+    def __init__(self, output_dir: str | Path) -> None:
+        self.folder = Path(output_dir)
+
+    def attach(self, engine: Any) -> None:
+        """Write after each iteration."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        """Write what the engine, which has taken the batch apart, holds."""
+        for case, item in zip(engine.state.batch, engine.state.output, strict=True):
             direction: Tensor = item["pred"].detach().cpu()
-            with atomic(Path(output_dir) / f"{case['case_id']}.pt") as temporary:
+            with atomic(self.folder / f"{case['case_id']}.pt") as temporary:
                 torch.save(direction, temporary)
-
-    evaluator.add_event_handler(Events.ITERATION_COMPLETED, write)
-
-
-def start_processes() -> bool:
-    """Join the processes that ``torchrun`` has started: NCCL where each has a GPU, gloo else."""
-    if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        # Ignite meets the group when it is first used, all processes together; its handlers run in the first one only.
-        ignite.distributed.sync()
-    return True
-
-
-def own_device() -> torch.device:
-    """The device of this process in a distributed run."""
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-
-
-def stop_processes() -> bool:
-    """Leave the processes that :func:`start_processes` joined."""
-    distributed.barrier()
-    distributed.destroy_process_group()
-    return True
-
-
-def _rank() -> int:
-    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0

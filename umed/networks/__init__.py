@@ -2,7 +2,6 @@
 """The generator networks."""
 
 from umed.networks.contour import CentralDifferenceConv, ContourGenerator
-from umed.networks.texture_generator import TextureGenerator
 from umed.networks.unet import GeneratorUNet
 
-__all__ = ["CentralDifferenceConv", "ContourGenerator", "GeneratorUNet", "TextureGenerator"]
+__all__ = ["CentralDifferenceConv", "ContourGenerator", "GeneratorUNet"]

@@ -15,8 +15,8 @@ from umed.networks.carriers import carrier_bank, parse_carrier
 from umed.networks.contour import ContourGenerator
 from umed.networks.edges import edge_map
 from umed.networks.gaussian import blur
-from umed.networks.texture_generator import TextureGenerator
 from umed.networks.texture_maps import texture_amplitude, texture_maps
+from umed.networks.unet import GeneratorUNet
 
 SIGMA = 2.0
 """Pixels; texture finer than about four times this is what the smoothing removes."""
@@ -85,7 +85,8 @@ class UMedPerturber(nn.Module):
         for name in carriers:
             parse_carrier(name, spatial_dims)
         self.spatial_dims, self.channels, self.classes = spatial_dims, channels, classes
-        self.carriers, self.amplitude_floor, self.gain = tuple(carriers), amplitude_floor, gain
+        self.carriers, self.widths, self.theta = tuple(carriers), tuple(widths), theta
+        self.amplitude_floor, self.gain = amplitude_floor, gain
         self.outside, self.smoothing, self.epsilon = outside, smoothing, epsilon
         code = torch.zeros(classes, len(carriers))
         for k in range(1, classes):
@@ -94,7 +95,7 @@ class UMedPerturber(nn.Module):
         self.codes = nn.Parameter(code)
         seen, given = channels + 1 + classes, len(carriers)
         self.contour = ContourGenerator(spatial_dims, seen + 1, given, widths, theta)
-        self.texture = TextureGenerator(spatial_dims, seen + 3, given, widths)
+        self.texture = GeneratorUNet(spatial_dims, seen + 3, given, widths)
 
     def forward(self, stacked: Tensor) -> Tensor:
         """Propose a direction from one tensor, as bundles, exports and sliding windows need it."""

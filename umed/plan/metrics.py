@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,28 +21,11 @@ _TILE = 24**3
 
 
 def squared_error(before: NDArray[Any], after: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> float:
-    """Sum of squared differences; values that are not finite do not count.
+    """Sum of squared differences of stored values ``(C, *spatial)``; values that are not finite do not count.
 
-    Args:
-        before: stored values ``(C, *spatial)``.
-        after: same shape and dtype.
-        mask: ``(*spatial)``, voxels that count; all if ``None``.
+    ``mask`` ``(*spatial)`` says which voxels count; all if ``None``.
     """
     return math.fsum(_squares(inside) for _, inside, _ in _steps(before, after, mask))
-
-
-def psnr(before: NDArray[Any], after: NDArray[Any], *, peak: float, mask: NDArray[np.bool_] | None = None) -> float:
-    """Peak signal-to-noise ratio in dB; infinite where nothing differs.
-
-    Args:
-        before: stored values ``(C, *spatial)``.
-        after: same shape.
-        peak: width of the range in stored values (``Budget.peak``).
-        mask: ``(*spatial)``, for PSNR inside a region; all if ``None``.
-    """
-    count = before.size if mask is None else int(mask.sum()) * before.shape[0]
-    error = squared_error(before, after, mask)
-    return _decibel(error, count, peak)
 
 
 def ssim(before: NDArray[Any], after: NDArray[Any], *, peak: float, low: float = 0.0, window: int = WINDOW) -> float:
@@ -128,58 +111,25 @@ def roi_share(regions: Regions) -> float:
 
 
 def voxels_changed(before: NDArray[Any], after: NDArray[Any]) -> int:
-    """Number of voxels of which any channel differs.
-
-    Args:
-        before: stored values ``(C, *spatial)``.
-        after: same shape.
-    """
+    """Number of voxels of stored values ``(C, *spatial)`` of which any channel differs."""
     return sum(voxels for _, _, voxels in _steps(before, after))
 
 
 def largest_step(before: NDArray[Any], after: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> float:
-    """Largest absolute change in stored values; infinite where a value became NaN or was it.
+    """Largest absolute change of stored values ``(C, *spatial)``; infinite where a value became NaN or was it.
 
-    Args:
-        before: stored values ``(C, *spatial)``.
-        after: same shape.
-        mask: ``(*spatial)``, voxels that count; all if ``None``.
+    ``mask`` ``(*spatial)`` says which voxels count; all if ``None``.
     """
     return max((_largest(inside) for _, inside, _ in _steps(before, after, mask)), default=0.0)
 
 
 def different(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where two arrays differ in any bit, so that NaN equals the same NaN.
-
-    Args:
-        before: any shape.
-        after: same shape and dtype.
-    """
+    """Where two arrays of one shape and dtype differ in any bit, so that NaN equals the same NaN."""
     if before.dtype.kind == "f":
         whole = np.dtype(f"u{before.dtype.itemsize}").newbyteorder(before.dtype.byteorder)
         before, after = before.view(whole), after.view(whole)
     result: NDArray[np.bool_] = before != after
     return result
-
-
-def dice(prediction: NDArray[Any], label: NDArray[Any], classes: Sequence[int]) -> dict[int, float]:
-    """Dice similarity coefficient of each class; NaN where a class is in neither map.
-
-    Args:
-        prediction: predicted classes, integers.
-        label: true classes, same shape.
-        classes: class numbers to score.
-
-    >>> import numpy as np
-    >>> dice(np.array([0, 1, 1]), np.array([0, 0, 1]), [1])
-    {1: 0.6666666666666666}
-    """
-    scores = {}
-    for value in classes:
-        ours, theirs = prediction == value, label == value
-        total = int(ours.sum()) + int(theirs.sum())
-        scores[int(value)] = 2 * int((ours & theirs).sum()) / total if total else math.nan
-    return scores
 
 
 def _steps(

@@ -15,15 +15,13 @@ import numpy as np
 
 from umed.core.config import CT_WINDOWS, Settings, from_mapping
 from umed.core.errors import ConfigError, InputError
-from umed.core.registry import check_options
+from umed.core.registry import METHODS, check_options
 from umed.plan.facts import Facts
 
 THICK = 3.0  # coarsest spacing over finest: above it a 3-D kernel would mix unrelated tissue
 FEW_SLICES = 16  # fewer than this along an axis leaves nothing for a 3-D network to pool
 BIG_VOXELS = 64_000_000  # 400 x 400 x 400: above it native 3-D takes too long on a CPU
 STEP = 16  # a surrogate with four poolings needs multiples of it
-COLOUR: dict[str, Any] = {"carriers": ["2c"], "outside": 0.0, "smoothing": 0.5}
-GREY: dict[str, Any] = {"carriers": ["2"], "outside": 0.5, "smoothing": 0.0}
 HOW_NOT_WHAT = ("device", "report_cases")  # settings that do not change a byte of the released images
 TRAINING_HOW_NOT_WHAT = ("cache_mb", "checkpoint_every")
 
@@ -138,14 +136,17 @@ def _resolve_dims(facts: Facts, settings: Settings) -> tuple[int, int | None, li
     coarsest = int(np.argmax(spacing))
     size = " x ".join(str(n) for n in shape)
     ratio = max(spacing) / min(spacing)
-    if settings.method == "unseg" and settings.spatial_dims == 3:
-        raise ConfigError("spatial_dims: expected 2 for unseg, which goes slice by slice, got 3. Leave it out.")
+    only_slices = METHODS[settings.method].slicewise
+    if only_slices and settings.spatial_dims == 3:
+        raise ConfigError(
+            f"spatial_dims: expected 2 for {settings.method}, which goes slice by slice, got 3. Leave it out."
+        )
     if settings.spatial_dims == 3:
         return 3, None, ["3D: as asked"]
     axis = coarsest if settings.slice_axis is None else settings.slice_axis
     slicewise = f"slice-wise 2D along axis {axis}"
-    if settings.method == "unseg":
-        return 2, axis, [f"{slicewise}: unseg has a prompt for each slice"]
+    if only_slices:
+        return 2, axis, [f"{slicewise}: {settings.method} {only_slices}"]
     if settings.spatial_dims == 2:
         return 2, axis, [f"{slicewise}: as asked"]
     if settings.slice_axis is not None:
@@ -175,27 +176,27 @@ def _resolve_patch(facts: Facts, settings: Settings, dims: int, axis: int | None
 
 
 def _resolve_options(facts: Facts, settings: Settings) -> tuple[dict[str, Any], list[str]]:
-    """Options of the method; those of umed that are left open, or ``"auto"``, follow the kind of image."""
+    """Options of the method; those that are left open, or ``"auto"``, may follow the kind of image."""
     given = {key: value for key, value in settings.method_options.items() if value != "auto"}
-    if settings.method != "umed":
-        return given, []
     colour = facts.raster and facts.channels == 3
     kind = "colour pictures, whose colours hardly differ from pixel to pixel" if colour else "not colour pictures"
-    chosen = {key: value for key, value in (COLOUR if colour else GREY).items() if key not in given}
+    defaults = METHODS[settings.method].defaults.get("colour" if colour else "other", {})
+    chosen = {key: value for key, value in defaults.items() if key not in given}
     text = ", ".join(f"{key} {value}" for key, value in chosen.items())
     return {**given, **chosen}, [f"{text}: these are {kind}"] if chosen else []
 
 
 def _resolve_support(settings: Settings) -> tuple[str, float | None, list[str]]:
     """Where a case may change, and the bound outside the labels."""
-    universal = settings.method == "unseg"
+    background = METHODS[settings.method].background
     support, weak, why = settings.support, settings.epsilon_background, []
     if support == "auto":
-        support = "full" if universal and weak != 0 else "roi"
+        support = "full" if background is not None and weak != 0 else "roi"
     if support == "full":
-        why = [f"support full: the whole frame may change, as {'unseg has it' if universal else 'asked'}"]
-    if weak is None and universal:
-        weak = settings.epsilon / 4
+        who = "asked" if background is None else f"{settings.method} has it"
+        why = [f"support full: the whole frame may change, as {who}"]
+    if weak is None and background is not None:
+        weak = settings.epsilon * background
     if weak is not None:
         why.append(f"epsilon {settings.epsilon:.4g} inside the labels, {weak:.4g} outside")
     return support, weak, why

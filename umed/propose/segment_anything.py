@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from umed.core.errors import ConfigError
-from umed.methods.unseg.colour import as_colour
-from umed.methods.unseg.square import content, mask_from_square, to_square
+from umed.methods.unseg.colour_pictures import as_colour
+from umed.methods.unseg.square_frame import content, mask_from_square, to_square
 from umed.networks.sam import PromptedSam, Prompts
 from umed.propose.prompts_file import Prompt
 

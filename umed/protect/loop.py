@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from umed.cases.records import GENERATORS, Store
-from umed.cases.source import Done, Request, Source, open_source
+from umed.cases.source import CaseDone, Request, Source, open_source
 from umed.core.errors import UmedError
 from umed.core.types import Progress
 from umed.execution import Task, execute
@@ -48,7 +48,7 @@ class Share:
     cases: tuple[str, ...]
 
 
-def protect_share(share: Share) -> list[Done]:
+def protect_share(share: Share) -> list[CaseDone]:
     """Do a share of the cases.
 
     Args:
@@ -121,7 +121,7 @@ def protect_elsewhere(
     scheduler: str | None,
     threads: int | None,
     progress: Progress | None,
-) -> list[Done]:
+) -> list[CaseDone]:
     """Do all cases on other processes.
 
     Args:
@@ -158,7 +158,7 @@ def protect_here(
     plan: Plan | None,
     run: str,
     progress: Progress | None,
-) -> list[Done]:
+) -> list[CaseDone]:
     """Do all cases in this process.
 
     Args:
@@ -181,7 +181,9 @@ def protect_here(
     return found
 
 
-def protect_case(source: Source, case: str, method: Method | None, plan: Plan | None, store: Store, run: str) -> Done:
+def protect_case(
+    source: Source, case: str, method: Method | None, plan: Plan | None, store: Store, run: str
+) -> CaseDone:
     """Do one case, or find that it was done; failures become its outcome.
 
     Args:

@@ -10,6 +10,7 @@ from typing import Any
 from umed.cases.records import check_run
 from umed.cases.source import Request, Source, open_source
 from umed.core.config import Settings, make_settings
+from umed.core.registry import METHODS
 from umed.plan.facts import Facts
 from umed.plan.planning import Plan
 
@@ -102,7 +103,7 @@ def _request(root: str | Path, masks: str | Path | None, settings: Settings) -> 
 
 def _plan(source: Source, settings: Settings, generators: Path | None) -> Plan:
     made = source.make_plan(settings)
-    if generators is None and made.method != "unseg":
+    if generators is None and not METHODS[made.method].universal:
         return made  # without torch, which takes seconds to import
     from umed.methods.base import make_method
     from umed.methods.prepare import explain

@@ -31,6 +31,7 @@ class Result:
         left_out: training cases that could not be read, with the reason.
         report: the report, ``None`` when it was not wanted.
         quarantine: DICOM files that are not in the output, with the reason.
+        probe: what a quick probe found, in words; ``None`` when none was asked for.
     """
 
     output: Path
@@ -39,6 +40,7 @@ class Result:
     left_out: tuple[tuple[str, str], ...] = ()
     report: Path | None = None
     quarantine: tuple[tuple[str, str], ...] = ()
+    probe: str | None = None
 
     @property
     def manifest(self) -> Path:
@@ -70,12 +72,13 @@ class Result:
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
             "left_out_of_training": [list(item) for item in self.left_out],
             "quarantine": [list(item) for item in self.quarantine],
+            **({} if self.probe is None else {"probe": self.probe}),
         }
 
     def summary(self) -> str:
         """A few lines for people."""
         counts = ", ".join(f"{n} {status}" for status, n in self.counts.items() if n)
-        lines = [f"{len(self.outcomes)} cases: {counts}", *_figures(self.outcomes)]
+        lines = [*filter(None, [self.probe]), f"{len(self.outcomes)} cases: {counts}", *_figures(self.outcomes)]
         proposed = sum(is_proposal(outcome.measures) for outcome in self.outcomes)
         if proposed:
             lines.append(f"{proposed} of the masks are proposals, not annotation: what they miss is not protected")

@@ -18,7 +18,7 @@ from umed.core.errors import InputError, UmedError
 from umed.core.types import Progress
 from umed.data.files import hashes
 from umed.plan.planning import Plan
-from umed.protect.finish import finish
+from umed.protect.conclude import conclude
 from umed.protect.loop import DISK, full, make_shares, protect_elsewhere, protect_here
 from umed.protect.result import Released, Result
 
@@ -152,7 +152,7 @@ def _run(source: Source, request: Request, output: Path, options: RunOptions, pr
     if method is not None and plan is not None:
         left_out, plan = _ready(method, plan, store, source, given, progress)
     decisive = hash_of([json.dumps(source.decisive(plan), sort_keys=True)])
-    whole = hash_of([decisive, *sorted(hashes(store.path(GENERATORS)).values())])
+    whole = source.name_run(decisive, list(hashes(store.path(GENERATORS)).values()))
     if options.workers == 1 and options.scheduler is None:
         done = protect_here(source, output, method, plan, whole, progress)
     else:
@@ -169,7 +169,7 @@ def _run(source: Source, request: Request, output: Path, options: RunOptions, pr
         left_out,
         labels=sentence(outcomes, source.proposals),
     )
-    return finish(released, source, store, "" if method is None else repr(method), options.report)
+    return conclude(released, source, store, "" if method is None else repr(method), options.report)
 
 
 def _make(plan: Plan | None, given: Path | None) -> Method | None:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import distributed
-
 from umed.cases.source import Request, Source, open_source
 from umed.core.config import Settings, make_settings
+from umed.core.device import is_first
 from umed.core.errors import ConfigError, InputError
 from umed.core.types import Progress
 from umed.core.version import __version__
@@ -23,7 +22,7 @@ from umed.methods.base import make_method
 from umed.methods.unseg.generator_file import FILE
 from umed.methods.unseg.method import UnSeg
 from umed.plan.planning import Plan
-from umed.training.handlers import training_handlers
+from umed.training.handlers import run_training
 from umed.training.samples import training_samples
 
 WORK = "checkpoints"
@@ -50,7 +49,7 @@ class Trained:
     left_out: tuple[tuple[str, str], ...]
     seconds: float
     loss: dict[str, float]
-    bounds: str = "--method unseg"
+    bounds: str = f"--method {UnSeg.name}"
 
     def summary(self) -> str:
         """Text for a screen."""
@@ -68,24 +67,28 @@ def train_generator(
     data: str | Path,
     out: str | Path,
     *,
+    recipe: str | Path = UnSeg.name,
     settings: Settings | None = None,
     masks: str | Path | None = None,
     sam: str | Path | None = None,
     surrogate: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    **overrides: Any,
 ) -> Trained:
     """Train UnSeg's generator; a training that was stopped goes on.
 
     Args:
         data: data set with masks, in any layout of files, or a folder or zip of DICOM files.
         out: folder for ``unseg.pt``, ``training.json`` and, until it is done, checkpoints.
-        settings: ``method`` must be ``"unseg"``; the recipe of that name if ``None``.
+        recipe: name or file; its ``method`` must be ``"unseg"``.
+        settings: used as they are instead of the recipe.
         masks: for DICOM: folder with masks beside those in ``data``.
         sam: pretrained weights of Segment Anything for the generator, which then stay frozen.
         surrogate: weights that the surrogate's encoder starts from.
         overwrite: replace a generator that is there, and start a stopped training again.
         progress: called with a text, the iterations done and the iterations in all.
+        overrides: any setting, laid over the recipe.
 
     Returns:
         What came of it.
@@ -94,9 +97,9 @@ def train_generator(
         ConfigError: when the settings are of another method, or train nothing, or masks are given for files.
         InputError: when the data, their masks or the weights cannot be used, or a generator is there already.
     """
-    chosen = make_settings("unseg") if settings is None else settings
-    if chosen.method != "unseg":
-        raise ConfigError(f"method: expected unseg, the only universal one, got {chosen.method!r}.")
+    chosen = make_settings(recipe, {"method": UnSeg.name, **overrides}) if settings is None else settings
+    if chosen.method != UnSeg.name:
+        raise ConfigError(f"method: expected {UnSeg.name}, the only universal one, got {chosen.method!r}.")
     if chosen.training.iterations < 1:
         raise ConfigError("training.iterations: expected at least 1 to train a generator, got 0.")
     out = Path(out)
@@ -129,9 +132,7 @@ def _train(
         shutil.rmtree(out / WORK, ignore_errors=True)
     starts = [None if path is None else sha256(Path(path)) for path in (sam, surrogate)]
     _same_run(out / WORK, [plan.fingerprint, [source.fingerprint(case) for case in source.trainable()], *starts])
-    training_handlers(trainer, out / WORK, len(trainer.loader.batches), progress)
-    trainer.run()
-    method.generator.eval()
+    run_training(trainer, out / WORK, progress)
     if is_first():
         method.save(out)
     batches: Any = trainer.loader.batches
@@ -142,7 +143,7 @@ def _train(
         tuple(left_out),
         round(time.perf_counter() - begin, 1),
         dict(trainer.last),
-        "--recipe unseg" if plan.epsilon_background == 0 else "--method unseg",
+        f"{'--recipe' if plan.epsilon_background == 0 else '--method'} {method.name}",
     )
     record = {
         "umed": __version__,
@@ -172,8 +173,3 @@ def _same_run(work: Path, decisive: list[Any]) -> None:
     if is_first():  # two processes would take the same temporary name
         with atomic(path) as temporary:
             temporary.write_text(mark, encoding="utf-8")
-
-
-def is_first() -> bool:
-    """Whether this process writes: the only one, or the first of a distributed run."""
-    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0

@@ -60,6 +60,11 @@ class Verification:
         return not self.problems and not any(case.failures for case in self.cases)
 
     @property
+    def exit_code(self) -> int:
+        """0 when every promise holds, else 1."""
+        return 0 if self.ok else 1
+
+    @property
     def unprotected(self) -> tuple[CaseCheck, ...]:
         """Cases without protection: unchanged (empty label), failed, or skipped."""
         return tuple(case for case in self.cases if case.status not in ("protected", "carried"))

@@ -11,53 +11,35 @@ surrogates start afresh every ``restart_every`` of their steps, each at another 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from monai.engines import Trainer
 from monai.losses.dice import DiceCELoss
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
-from umed.networks.perturber import UMedPerturber
+from umed.core.registry import resolve
 from umed.plan.budget import straight_through
+from umed.plan.planning import Plan
+from umed.training.alternating import AlternatingTrainer, BatchLoader
+from umed.training.augment import Transformation, compose
 from umed.training.patches import Batch
 
-Transformation = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
-SurrogateFactory = Callable[[], nn.Module]
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-class BatchLoader:
-    """Feeds the trainer's epochs from a sequence with one batch an iteration, starting where a checkpoint left off.
-
-    Args:
-        batches: one an iteration, such as :class:`umed.training.patches.Batch`.
-        epoch_length: iterations in an epoch.
-    """
-
-    def __init__(self, batches: Sequence[Any], epoch_length: int) -> None:
-        self.batches, self.epoch_length, self.position = batches, epoch_length, 0
-
-    def __len__(self) -> int:
-        return self.epoch_length
-
-    def __iter__(self) -> Iterator[Any]:
-        while self.position < len(self.batches):
-            self.position += 1
-            yield self.batches[self.position - 1]
-
-
-def segmentation_loss(output: Tensor, labels: Tensor) -> Tensor:
+def segmentation_loss(output: Tensor, labels: Tensor, loss: Loss | None = None) -> Tensor:
     """Dice + cross-entropy, with deep supervision where the network gives several heads.
 
     Args:
         output: logits ``(B, classes, *spatial)``, or ``(B, heads, classes, *spatial)``.
         labels: ``(B, 1, *spatial)`` integers, or ``(B, classes, *spatial)`` float32 shares of mixed cases.
+        loss: of one head; Dice + cross-entropy if ``None``.
 
     Returns:
         A scalar; heads weigh 1, 1/2, 1/4 ... normalised (nnU-Net).
     """
-    loss = DiceCELoss(softmax=True, to_onehot_y=not labels.is_floating_point())
+    loss = loss or DiceCELoss(softmax=True, to_onehot_y=not labels.is_floating_point())
     heads = torch.unbind(output, 1) if output.ndim > labels.ndim else (output,)
     weights = [0.5**head for head in range(len(heads))]
     parts = [weight * loss(head, labels) for weight, head in zip(weights, heads, strict=True)]
@@ -71,25 +53,22 @@ def normalise(image: Tensor) -> Tensor:
     return (image - mean) / spread.clamp_min(1e-6)
 
 
-class BilevelTrainer(Trainer):
+class BilevelTrainer(AlternatingTrainer):
     """Alternates surrogate and generator steps, in the way of :class:`monai.engines.GanTrainer`.
 
     Args:
-        device: where the networks are.
-        max_epochs: epochs to run.
-        loader: batches; its position follows the engine's iteration.
+        plan: its bound, seed and training, which names the surrogates and T.
+        batches: one an iteration.
         generator: gives a direction in [-1, 1].
-        optimizer: the generator's.
-        make_surrogates: one factory for each member of the ensemble.
-        surrogate_learning_rate: of each surrogate's Adam.
-        epsilon: bound as a share of the unit range.
-        transformation: T; acts on the sum, so the labels move with the image.
-        generator_steps: generator steps an iteration.
-        surrogate_steps: surrogate steps an iteration.
-        restart_every: surrogate steps after which a surrogate starts afresh; 0 for never.
-        seed: of the surrogates' weights and of T.
-        amp: mixed precision (only where the device is a GPU).
-        handlers: ignite handlers, as for :class:`monai.engines.Trainer`.
+        device: where the networks are.
+        epoch_length: iterations in an epoch.
+        handlers: ignite handlers.
+        optimizer: the generator's; Adam with the plan's learning rate if ``None``.
+        transformation: T; the plan's if ``None``.
+        loss: of a surrogate's head; Dice + cross-entropy if ``None``.
+
+    Raises:
+        ValueError: when there is no surrogate.
 
     Note:
         After an iteration ``engine.state.output`` is ``{"generator": float, "surrogate": float}``.
@@ -97,88 +76,85 @@ class BilevelTrainer(Trainer):
 
     def __init__(
         self,
+        plan: Plan,
+        batches: Sequence[Batch],
+        generator: nn.Module,
         *,
         device: torch.device,
-        max_epochs: int,
-        loader: BatchLoader,
-        generator: UMedPerturber,
-        optimizer: torch.optim.Optimizer,
-        make_surrogates: Sequence[SurrogateFactory],
-        surrogate_learning_rate: float,
-        epsilon: float,
-        transformation: Transformation,
-        generator_steps: int = 1,
-        surrogate_steps: int = 1,
-        restart_every: int = 0,
-        seed: int = 0,
-        amp: bool = False,
+        epoch_length: int,
         handlers: Sequence[Any] = (),
+        optimizer: torch.optim.Optimizer | None = None,
+        transformation: Transformation | None = None,
+        loss: Loss | None = None,
     ) -> None:
-        if not make_surrogates:
+        training = plan.training
+        if not training.surrogates:
             raise ValueError("BilevelTrainer: expected at least one surrogate, got none.")
-        self.generator, self.optimizer, self.epsilon = generator, optimizer, epsilon
-        self.make_surrogates, self.surrogate_learning_rate = tuple(make_surrogates), surrogate_learning_rate
-        self.transformation, self.seed, self.restart_every = transformation, seed, restart_every
-        self.generator_steps, self.surrogate_steps = generator_steps, surrogate_steps
-        self.mixed = amp and device.type == "cuda"
-        self.grad_scaler = torch.amp.GradScaler(device.type, enabled=self.mixed)
+        super().__init__(
+            device=device,
+            max_epochs=-(-len(batches) // epoch_length),
+            loader=BatchLoader(batches, epoch_length),
+            generator=generator,
+            optimizer=optimizer or torch.optim.Adam(generator.parameters(), training.learning_rate),
+            seed=plan.seed,
+            amp=training.amp,
+            handlers=handlers,
+        )
+        self.plan, self.loss = plan, loss
+        self.transformation = transformation or compose(training.transformations)
+        self.surrogate_steps, self.restart_every = training.surrogate_steps, training.restart_every
+        self.ages = [0] * len(training.surrogates)
         self.surrogates: list[nn.Module] = []
         self.surrogate_optimizers: list[torch.optim.Optimizer] = []
-        self.ages = [0] * len(self.make_surrogates)
-        for index in range(len(self.make_surrogates)):
+        for index in range(len(self.ages)):
             surrogate, adam = self._fresh(index, 0)
             self.surrogates.append(surrogate)
             self.surrogate_optimizers.append(adam)
-        loader.position = 0
-        self.loader = loader
-        super().__init__(
-            device=device,
-            max_epochs=max_epochs,
-            data_loader=loader,
-            epoch_length=len(loader),
-            handlers=list(handlers),
-        )
 
     def _fresh(self, index: int, generation: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+        training = self.plan.training
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((self.seed * 1_000_003 + index) * 1_000_003 + generation)
-            surrogate = self.make_surrogates[index]()
-        device = next(self.generator.parameters()).device
-        surrogate = surrogate.to(device).to(memory_format=_layout(surrogate)).train()  # type: ignore[call-overload]
-        return surrogate, torch.optim.Adam(surrogate.parameters(), self.surrogate_learning_rate)
+            surrogate = resolve("surrogate", training.surrogates[index])(
+                spatial_dims=self.plan.spatial_dims,
+                in_channels=self.plan.channels,
+                classes=self.plan.classes,
+                **training.surrogate_options,
+            )
+        surrogate = surrogate.to(self.state.device).to(memory_format=_layout(surrogate)).train()
+        return surrogate, torch.optim.Adam(surrogate.parameters(), training.surrogate_learning_rate)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next iteration depends on."""
         return {
-            "iteration": self.state.iteration,
+            **super().state_dict(),
             "ages": list(self.ages),
-            "generator": self.generator.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.grad_scaler.state_dict(),
             "surrogates": [surrogate.state_dict() for surrogate in self.surrogates],
             "surrogate_optimizers": [adam.state_dict() for adam in self.surrogate_optimizers],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state_dict`, as if never interrupted."""
-        self.generator.load_state_dict(state["generator"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.grad_scaler.load_state_dict(state["scaler"])
+        super().load_state_dict(state)
         self.ages = list(state["ages"])
-        for index, weights in enumerate(state["surrogates"]):
-            self.surrogates[index].load_state_dict(weights)
-            self.surrogate_optimizers[index].load_state_dict(state["surrogate_optimizers"][index])
-        self.loader.position = state["iteration"]
-        self.state.iteration = state["iteration"]
-        self.state.epoch = state["iteration"] // len(self.loader)
+        for surrogate, weights in zip(self.surrogates, state["surrogates"], strict=True):
+            surrogate.load_state_dict(weights)
+        for adam, content in zip(self.surrogate_optimizers, state["surrogate_optimizers"], strict=True):
+            adam.load_state_dict(content)
+
+    def propose(self, batch: Batch) -> Tensor:
+        """The generator's direction, ``(B, C, *patch)``, 0 outside the support."""
+        direction: Tensor = self.generator.perturb(
+            batch.image, batch.labels, batch.contour, batch.interior, batch.origins
+        )
+        return direction
 
     def protect(self, batch: Batch) -> Tensor:
         """The images as they would be published: rounded to whole stored steps, with gradients passing through."""
-        with torch.autocast(self.state.device.type, enabled=self.mixed):
-            direction = self.generator.perturb(batch.image, batch.labels, batch.contour, batch.interior, batch.origins)
-        rounded = straight_through(direction.float(), batch.steps.clamp_min(1))
-        direction = torch.where(batch.steps > 0, rounded, direction.float())
-        return (batch.image + self.epsilon * direction).clamp(0, 1)
+        with self.autocast():
+            direction = self.propose(batch).float()
+        rounded = straight_through(direction, batch.steps.clamp_min(1))
+        return (batch.image + self.plan.epsilon * torch.where(batch.steps > 0, rounded, direction)).clamp(0, 1)
 
     def extra_loss(self, published: Tensor, batch: Batch) -> Tensor | float:
         """What a method adds to the generator's loss; nothing here.
@@ -192,37 +168,30 @@ class BilevelTrainer(Trainer):
     def _surrogate_loss(self, index: int, image: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
         moved, labels = self.transformation(image, labels, draw)
         surrogate = self.surrogates[index]
-        with torch.autocast(self.state.device.type, enabled=self.mixed):
+        with self.autocast():
             output = surrogate(normalise(moved).contiguous(memory_format=_layout(surrogate)))
-        return segmentation_loss(output.float(), labels)
+        return segmentation_loss(output.float(), labels, self.loss)
 
     def _iteration(self, engine: Any, batchdata: Batch) -> dict[str, float]:
         batch = batchdata.to(self.state.device)
-        draw = torch.Generator().manual_seed(self.seed * 1_000_003 + self.state.iteration)
-        surrogate_loss = generator_loss = 0.0
+        draw = self.draw(self.state.iteration)
+        surrogate_loss, generator_loss, steps = 0.0, 0.0, self.plan.training.generator_steps
         published = self.protect(batch)  # serves the surrogates, and the first generator step after them
         for index, surrogate in enumerate(self.surrogates):
             surrogate.requires_grad_(True)
             for _ in range(self.surrogate_steps):
                 loss = self._surrogate_loss(index, published.detach(), batch.labels, draw)
-                self._step(loss, self.surrogate_optimizers[index])
+                self.step(loss, self.surrogate_optimizers[index])
                 surrogate_loss += float(loss.detach()) / (self.surrogate_steps * len(self.surrogates))
             surrogate.requires_grad_(False)
-        for step in range(self.generator_steps):
+        for step in range(steps):
             published = self.protect(batch) if step else published
             losses = [self._surrogate_loss(i, published, batch.labels, draw) for i in range(len(self.surrogates))]
             loss = torch.stack(losses).mean() + self.extra_loss(published, batch)
-            self._step(loss, self.optimizer)
-            generator_loss += float(loss.detach()) / self.generator_steps
+            self.step(loss, self.optimizer)
+            generator_loss += float(loss.detach()) / steps
         self._restart()
         return {"generator": generator_loss, "surrogate": surrogate_loss}
-
-    def _step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        self.grad_scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        average_gradients(optimizer)
-        self.grad_scaler.step(optimizer)
-        self.grad_scaler.update()
 
     def _restart(self) -> None:
         """Start surrogates afresh at staggered times, so that the ensemble holds several ages at once."""
@@ -235,17 +204,6 @@ class BilevelTrainer(Trainer):
             generation, age = divmod(self.ages[index] + stagger, self.restart_every)
             if age < self.surrogate_steps and generation:
                 self.surrogates[index], self.surrogate_optimizers[index] = self._fresh(index, generation)
-
-
-def average_gradients(optimizer: torch.optim.Optimizer) -> None:
-    """Average gradients over the processes of a distributed run, so that all of them hold the same weights."""
-    if not distributed.is_available() or not distributed.is_initialized():
-        return
-    for group in optimizer.param_groups:
-        for weight in group["params"]:
-            if weight.grad is not None:
-                distributed.all_reduce(weight.grad)
-                weight.grad /= distributed.get_world_size()
 
 
 def _layout(network: nn.Module) -> torch.memory_format:

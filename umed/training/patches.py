@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from umed.core.types import Regions
+from umed.plan.planning import Plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,3 +147,23 @@ class Patches(Sequence[Batch]):
             steps.reshape(-1, *[1] * len(self.patch_size)),
             cut(regions.support[None], "constant"),
         )
+
+
+def plan_patches(samples: Sequence[Sample], plan: Plan, iterations: int, rank: int = 0) -> Patches:
+    """Batches as a plan has them.
+
+    Args:
+        samples: lazy sequence of training cases with foreground.
+        plan: the resolved plan.
+        iterations: length of the sequence.
+        rank: process number in distributed training.
+    """
+    return Patches(
+        samples,
+        patch_size=plan.training.patch_size or (64,) * plan.spatial_dims,
+        batch_size=plan.training.batch_size,
+        iterations=iterations,
+        seed=plan.seed,
+        slice_axis=plan.slice_axis,
+        rank=rank,
+    )

@@ -11,7 +11,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from umed.benchmark.countermeasures.interface import Moment
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.case_tensors import Samples
 
 
 @pytest.fixture

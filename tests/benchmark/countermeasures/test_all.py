@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from umed.benchmark.countermeasures.interface import Chain, Countermeasure, Moment, make_countermeasure
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.case_tensors import Samples
 from umed.core import registry
 from umed.core.errors import ConfigError
 

@@ -8,7 +8,7 @@ import torch
 
 from umed.benchmark.countermeasures.compression import LUMA, BitDepth, Grey, Jpeg, coding_range
 from umed.benchmark.countermeasures.filters import Blur
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.case_tensors import Samples
 
 
 def noisy(channels: int, *spatial: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from umed.benchmark.countermeasures.filters import Blur, LowPass, Median, NonLocalMeans, TotalVariation
 from umed.benchmark.countermeasures.interface import Countermeasure
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.case_tensors import Samples
 
 
 def checkerboard(*spatial: int) -> Tensor:

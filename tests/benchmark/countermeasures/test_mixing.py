@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from umed.benchmark.countermeasures.mixing import CleanSubset, EarlyStopping, Mix, ranked
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.case_tensors import Samples
 
 
 def published_of(clean: Samples) -> Samples:

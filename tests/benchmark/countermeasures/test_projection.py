@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from umed.benchmark.countermeasures.projection import OrthogonalProjection, centred, join, separating, split
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.case_tensors import Samples
 
 CPU = torch.device("cpu")
 

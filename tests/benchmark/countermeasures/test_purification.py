@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from umed.benchmark.countermeasures.purification import Disentangler, DVae
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.case_tensors import Samples
 
 CPU = torch.device("cpu")
 

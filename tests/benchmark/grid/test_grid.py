@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from umed.benchmark.countermeasures.interface import make_countermeasure
-from umed.benchmark.grid.grid import DataSource, load_grid
-from umed.benchmark.grid.grid_file import preset_names, read_grid_file
-from umed.benchmark.grid.recipes import default_recipe
-from umed.benchmark.grid.sets import choose
+from umed.benchmark.grid.cut_sets import choose
+from umed.benchmark.grid.grid import DataSource
+from umed.benchmark.grid.grid_reading import load_grid
+from umed.benchmark.grid.yaml_lines import preset_names, read_grid_file
+from umed.benchmark.victims.victim_recipe import default_recipe
 from umed.core.config import make_settings
 from umed.core.errors import ConfigError
 from umed.core.registry import check_options

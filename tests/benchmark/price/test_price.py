@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 import umed
-from umed.benchmark.price import Price, measure_price
 from umed.benchmark.price.detector import auc, describe, detectability, fit_logistic
 from umed.benchmark.price.features import compare, drift, features
 from umed.benchmark.price.fidelity import fidelity, ms_ssim
 from umed.benchmark.price.leakage import energy, leakage, overlap
+from umed.benchmark.price.measure import Price, measure_price
 from umed.benchmark.price.pairs import Pair, read_pairs, slices
 from umed.benchmark.price.spectrum import radial, spectra
 from umed.core.errors import InputError

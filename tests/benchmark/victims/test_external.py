@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from umed.benchmark.benchmark import benchmark
-from umed.benchmark.grid.recipe import Recipe
 from umed.benchmark.results.cells import read_cells
 from umed.benchmark.victims.external import NnUNetOptions, check_external
 from umed.benchmark.victims.external.nnunet import VARIABLE, _missing
 from umed.benchmark.victims.external.raw import DATASET, read_answer, write_raw
+from umed.benchmark.victims.victim_recipe import Recipe
 from umed.core.errors import ConfigError, InputError
 from umed.data.phantom import make_phantom
 

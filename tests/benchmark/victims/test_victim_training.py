@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from umed.benchmark.countermeasures.interface import Chain, Countermeasure, Moment
-from umed.benchmark.grid.recipe import Recipe
-from umed.benchmark.victims import build_victim
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.build import build_victim
+from umed.benchmark.victims.case_tensors import Samples
 from umed.benchmark.victims.ready import Batches, Ready, crop, crop_size, make_ready, z_score
 from umed.benchmark.victims.scoring import dsc_table, mean_dsc, predict, score
+from umed.benchmark.victims.victim_recipe import Recipe
 from umed.benchmark.victims.victim_training import train_mode, train_victim
 from umed.training.bilevel import segmentation_loss
 

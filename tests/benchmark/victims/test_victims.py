@@ -8,19 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from umed.benchmark.grid.recipe import Pretrained, Recipe
-from umed.benchmark.grid.recipes import default_recipe
-from umed.benchmark.victims import (
-    build_victim,
-    check_victim,
-    divisor,
-    freeze_encoder,
-    load_pretrained,
-    make_optimizer,
-    read_checkpoint,
-)
-from umed.benchmark.victims.build import EXTERNAL
-from umed.benchmark.victims.pretrained import ENCODERS
+from umed.benchmark.victims.build import EXTERNAL, build_victim, check_victim, divisor, make_optimizer
+from umed.benchmark.victims.pretrained import ENCODERS, freeze_encoder, load_pretrained, read_checkpoint
+from umed.benchmark.victims.victim_recipe import Pretrained, Recipe, default_recipe
 from umed.core import registry
 from umed.core.errors import ConfigError, InputError
 from umed.training.bilevel import segmentation_loss

@@ -18,6 +18,13 @@ SQUARE = [(1.6, 1.6), (1.6, 7.4), (8.4, 7.4), (8.4, 1.6)]  # rows 2..8, columns 
 HOLE = [(3.5, 3.5), (3.5, 5.5), (5.5, 5.5), (5.5, 3.5)]  # rows 4, 5, columns 4, 5
 
 
+def fill(contours, shape):
+    out = np.zeros(shape, np.bool_)
+    box, inside = rtstruct._fill_box(contours, shape)
+    out[box] = inside
+    return out
+
+
 def filled(*boxes):
     out = np.zeros(SHAPE, bool)
     for top, bottom, left, right in boxes:
@@ -41,6 +48,12 @@ def inside_by_angle(points, shape):
     return points_in_poly(grid, points).reshape(shape)
 
 
+def test_a_square_fills_the_voxels_whose_centres_it_holds():
+    square = np.array([[0.5, 0.5], [0.5, 3.5], [2.5, 3.5], [2.5, 0.5]])
+    expected = [[0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]]
+    assert fill([square], (4, 5)).astype(int).tolist() == expected
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(*[st.integers(-300, 1500)] * 2), min_size=3, max_size=12, unique=True))
 def test_fill_agrees_with_an_independent_point_in_polygon(corners):
@@ -50,7 +63,7 @@ def test_fill_agrees_with_an_independent_point_in_polygon(corners):
         rows, columns = np.indices(SHAPE)
         cross = (rows - y) * (x_next - x) - (columns - x) * (y_next - y)
         clear &= np.abs(cross) > 1e-3 * (abs(x_next - x) + abs(y_next - y)) + 1e-9
-    agree = rtstruct.fill([points], SHAPE) == inside_by_angle(points, SHAPE)
+    agree = fill([points], SHAPE) == inside_by_angle(points, SHAPE)
     assert agree[clear].all()
 
 
@@ -58,7 +71,7 @@ def test_contours_that_share_an_edge_tile_the_plane():
     for edge in (4.0, 4.5, 5.0):
         left = np.array([(0, 0), (0, edge), (9, edge), (9, 0)])
         right = np.array([(0, edge), (0, 8), (9, 8), (9, edge)])
-        both, one = rtstruct.fill([left], SHAPE).astype(int), rtstruct.fill([right], SHAPE)
+        both, one = fill([left], SHAPE).astype(int), fill([right], SHAPE)
         assert np.array_equal(both + one, filled((0, 9, 0, 8)).astype(int))
 
 

@@ -180,7 +180,7 @@ def test_each_instance_gets_the_noise_of_its_own_prompt(trained: Path, monkeypat
     mean = torch.stack(alone).mean(0).float()
     assert torch.allclose(found[:, labels == 0], 0.25 * mean[:, labels == 0], atol=1e-5)
     assert torch.allclose(found[:, 38, 58], mean[:, 38, 58], atol=1e-5)
-    monkeypatch.setattr("umed.methods.unseg.applying.PROMPTS_AT_ONCE", 2)
+    monkeypatch.setattr("umed.methods.unseg.picture_noise.PROMPTS_AT_ONCE", 2)
     again = method.direction(image, make_regions(labels, radius=3, full=True), np.random.default_rng(0))
     assert torch.allclose(found, again, atol=1e-5)
     together = UnSeg(encoder="tiny", per_instance=False)

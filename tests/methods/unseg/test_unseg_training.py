@@ -12,15 +12,15 @@ import torch
 import torch.nn.functional as functional
 
 from umed.core.errors import ConfigError
-from umed.methods.unseg.batches import SquareBatches
-from umed.methods.unseg.colour import ColourPicture, Instances, as_colour, draw_target
+from umed.methods.unseg.colour_pictures import ColourPicture, Instances, as_colour, draw_target
 from umed.methods.unseg.losses import point_loss, sample, unsure_points
 from umed.methods.unseg.prompts import LOGIT, boxes_of, check_kinds, draw_prompts, mask_prompts, noisy, subsets
-from umed.methods.unseg.square import from_square, mask_to_square, to_square
+from umed.methods.unseg.square_batches import SquareBatches
+from umed.methods.unseg.square_frame import from_square, mask_to_square, to_square
 from umed.methods.unseg.trainer import UnSegTrainer, add_noise
 from umed.networks.noise_head import UnSegGenerator
 from umed.networks.sam import make_sam
-from umed.training.bilevel import BatchLoader
+from umed.training.alternating import BatchLoader
 
 
 def pictures(count: int = 6, channels: int = 3) -> list[ColourPicture]:

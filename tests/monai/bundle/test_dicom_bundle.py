@@ -12,7 +12,8 @@ from monai.bundle import run
 
 from tests.release_files import SHAPE, hospital, make_key, released
 from umed.core.errors import ConfigError
-from umed.monai.runs import run_anonymize
+from umed.monai.bundle import command, require_key
+from umed.release.anonymize import anonymize
 
 CONFIG = "configs/dicom.yaml"
 
@@ -57,9 +58,9 @@ def test_what_is_missing_is_named(overrides: dict[str, str]) -> None:
     source, output, key = (overrides[name] for name in ("dataset_dir", "output_dir", "key_file"))
     for given in (("", output, key), (source, "", key), (source, output, "")):
         with pytest.raises(ConfigError, match="expected dataset_dir, output_dir and key_file, got less"):
-            run_anonymize(given[0], given[1], key_file=given[2])
+            require_key(**dict(zip(("dataset_dir", "output_dir", "key_file"), given, strict=True)))
     with pytest.raises(ConfigError, match="Did you mean 'longitudinal'"):
-        run_anonymize(source, output, key_file=key, profile="longitudnal")
+        command(anonymize, input=source, output=output, key_file=key, profile="longitudnal")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from monai.bundle import ConfigWorkflow, ckpt_export, run, verify_net_in_out
 
 from tests.release_files import hospital
 from umed.core.errors import InputError
-from umed.monai.workflows import choose_input, load_weights
+from umed.monai.workflows import choose_input, load_weights, trained_for
 from umed.networks.perturber import UMedPerturber
 from umed.protect.verify import verify
 
@@ -113,6 +113,71 @@ def test_checkpoint_exports_to_the_same_network(trained: Path, tmp_path: Path) -
     stacked = torch.rand(1, 7, 16, 16, 16)
     stacked[:, 4:] = 0
     assert torch.allclose(exported(stacked), network(stacked), atol=1e-5)
+
+
+def test_network_follows_a_checkpoint_of_colour_pictures(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    source, models = pictures(), tmp_path / "models"
+    small = {"iterations": 1, "batch_size": 1, "patch_size": [32, 32], "surrogates": ["unet"]}
+    given = {"dataset_dir": str(source), "quiet": True, "training": small, "method_options": {"widths": [4, 8, 16]}}
+    run(config_file="configs/train.yaml", output_dir=str(models), **given)
+    checkpoint = str(models / "umed.pt")
+    trained = trained_for(checkpoint)
+    assert [trained[key] for key in ("spatial_dims", "channels", "classes")] == [2, 3, 2]
+    assert list(trained["widths"]) == [4, 8, 16] and list(trained["carriers"]) == ["2c"]
+    overrides = {"dataset_dir": str(source), "output_dir": str(tmp_path / "eval"), "checkpoint": checkpoint}
+    run(config_file="configs/inference.yaml", **overrides)
+    directions = [torch.load(path, weights_only=True) for path in sorted((tmp_path / "eval").glob("*.pt"))]
+    assert len(directions) == 4 and all(direction.shape[0] == 3 and direction.ndim == 3 for direction in directions)
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "model.ts"),
+        ckpt_file=checkpoint,
+        config_file="configs/inference.yaml",
+        key_in_ckpt="weights",
+        use_trace=True,
+        input_shape=[1, 8, 32, 32],
+        checkpoint=checkpoint,
+    )
+    network = load_weights(UMedPerturber(**trained), checkpoint).eval()
+    stacked = torch.rand(1, 8, 32, 32)
+    stacked[:, 6:] = 0
+    assert torch.allclose(torch.jit.load(str(tmp_path / "model.ts"))(stacked), network(stacked), atol=1e-5)
+
+
+def test_network_follows_a_checkpoint_of_volumes(trained: Path) -> None:
+    found = trained_for(trained / "umed.pt")
+    assert [found[key] for key in ("spatial_dims", "channels", "classes")] == [3, 1, 4]
+    load_weights(UMedPerturber(**found), trained / "umed.pt")
+    assert trained_for("") == trained_for(trained / "none.pt") == found, "what the metadata describe"
+
+
+def test_files_of_old_versions_load_and_others_are_named(trained: Path, tmp_path: Path) -> None:
+    content = torch.load(trained / "umed.pt", weights_only=True)
+    del content["options"]["smoothing"]  # files from before it was an option
+    torch.save(content, tmp_path / "old.pt")
+    assert trained_for(tmp_path / "old.pt") == trained_for(trained / "umed.pt")
+    del content["classes"]
+    torch.save(content, tmp_path / "older.pt")
+    (tmp_path / "text.pt").write_text("no checkpoint")
+    for name, message in (("older", "got no classes. Train them again"), ("text", "expected generators saved by umed")):
+        with pytest.raises(InputError, match=message):
+            trained_for(tmp_path / f"{name}.pt")
+
+
+def test_parts_of_the_training_can_be_overridden(phantom: Path, tmp_path: Path) -> None:
+    workflow = ConfigWorkflow(
+        "configs/train.yaml",
+        **{"dataset_dir": str(phantom), "output_dir": str(tmp_path), "training": SMALL, "quiet": True},
+        **{"optimizer#lr": 0.5, "loss#lambda_ce": 0.25, "train#random_transforms#names": ["flip"]},
+        **{"network_def": {"_target_": "umed.networks.perturber.UMedPerturber", "widths": [4, 8, 16]}},
+        **{f"network_def#{key}": f"$@plan.{key}" for key in ("spatial_dims", "channels", "classes", "epsilon")},
+    )
+    workflow.initialize()
+    trainer = workflow.parser.get_parsed_content("train#trainer")
+    assert trainer.optimizer.param_groups[0]["lr"] == 0.5 and trainer.loss.lambda_ce == 0.25
+    assert trainer.generator.widths == (4, 8, 16)
+    workflow.run()
+    assert list(trained_for(tmp_path / "umed.pt")["widths"]) == [4, 8, 16]
 
 
 def test_weights_of_another_network_are_refused(trained: Path) -> None:

@@ -45,15 +45,9 @@ class AdversarialTraining(Countermeasure):
         return self.attack(image, label, moment), label
 
     def attack(self, image: Tensor, label: Tensor, moment: Moment) -> Tensor:
-        """Climb the victim's loss from a random point of the ball.
+        """Climb the victim's loss from a random point of the ball around an image ``(B, C, *spatial)``.
 
-        Args:
-            image: ``(B, C, *spatial)``.
-            label: as in :meth:`batch`.
-            moment: randomness, scale and loss.
-
-        Returns:
-            ``(B, C, *spatial)``, at most ``epsilon * moment.scale`` away from ``image``.
+        The result is at most ``epsilon * moment.scale`` away from the image; the label is as in :meth:`batch`.
         """
         scale = moment.scale.to(image)
         limit = self.epsilon * scale

@@ -167,16 +167,7 @@ class UEraser(Countermeasure):
         return torch.stack(images), torch.stack(labels)
 
     def candidate(self, image: Tensor, label: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Augment a batch once.
-
-        Args:
-            image: ``(B, C, *spatial)``.
-            label: as in :meth:`batch`.
-            generator: source of randomness.
-
-        Returns:
-            New image and label of the same shapes.
-        """
+        """Augment a batch once; image ``(B, C, *spatial)`` and label as in :meth:`batch`, whose shapes stay."""
         image, label = _nnunet(image, label, generator)
         rows = []
         for one in image:
@@ -194,14 +185,9 @@ class UEraser(Countermeasure):
 
 
 def class_shares(label: Tensor, classes: int) -> Tensor:
-    """Shares of the classes in every voxel.
+    """Shares of the classes in every voxel, ``(B, classes, *spatial)`` float32.
 
-    Args:
-        label: ``(B, 1, *spatial)`` int64, or shares already.
-        classes: number of classes.
-
-    Returns:
-        ``(B, classes, *spatial)`` float32.
+    The label is ``(B, 1, *spatial)`` int64, or shares already.
     """
     if label.is_floating_point():
         return label

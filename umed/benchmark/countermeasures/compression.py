@@ -92,14 +92,9 @@ class Grey(Countermeasure):
 
 
 def coding_range(image: Tensor, full_scale: float) -> tuple[float, float]:
-    """What becomes 0 and 255 when an image is coded with 8 bits.
+    """What becomes 0 and 255 when an image ``(C, *spatial)`` float32 is coded with 8 bits.
 
-    Args:
-        image: ``(C, *spatial)`` float32.
-        full_scale: of the image.
-
-    Returns:
-        0 and 255 for 8-bit pictures, filtered ones included, else the percentiles 0.5 and 99.5.
+    0 and 255 for 8-bit pictures, filtered ones included, else the percentiles 0.5 and 99.5.
     """
     low, high = float(image.min()), float(image.max())
     picture = full_scale == 255.0 and low >= -SLACK * 255 and high <= (1 + SLACK) * 255

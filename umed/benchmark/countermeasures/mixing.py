@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from umed.benchmark.countermeasures.interface import Countermeasure, number, whole
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.case_tensors import Samples
 
 Item = TypeVar("Item")
 
@@ -87,14 +87,9 @@ class EarlyStopping(Countermeasure):
 
 
 def ranked(ids: Sequence[str], seed: int) -> list[str]:
-    """Cases in the order in which a thief gets hold of clean ones.
+    """Cases in the order in which a thief gets hold of clean ones; the seed says which.
 
-    Args:
-        ids: unique case ids, in any order.
-        seed: which order.
-
-    Returns:
-        All ids; the place of two of them relative to each other does not depend on the others.
+    The place of two of them relative to each other does not depend on the others.
     """
     return sorted(ids, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
 

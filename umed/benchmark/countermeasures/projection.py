@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
 from umed.benchmark.countermeasures.interface import Countermeasure, whole
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.case_tensors import Samples
 
 BLOCKS = 20000
 """Most blocks that the regression looks at; a random choice where there are more."""
@@ -48,9 +50,8 @@ class OrthogonalProjection(Countermeasure):
         blocks, classes = [], []
         for image, label, scale in zip(published.images, published.labels, published.scales, strict=True):
             whole_blocks = [size // self.patch * self.patch for size in label.shape]
-            window = tuple(slice(0, size) for size in whole_blocks)
-            rows, _ = centred(split(image[tuple([slice(None), *window])] / max(scale, 1e-12), self.patch), len(image))
-            marks = split(label[window][None], self.patch).long()
+            rows, _ = centred(split(cut(image, whole_blocks) / max(scale, 1e-12), self.patch), len(image))
+            marks = split(cut(label[None], whole_blocks), self.patch).long()
             blocks.append(rows)
             classes.append(functional.one_hot(marks, published.classes).sum(1).argmax(1))
         x, y = torch.cat(blocks).double(), torch.cat(classes)
@@ -73,25 +74,30 @@ class OrthogonalProjection(Countermeasure):
         """Project every block; edges are repeated where the last block is not full."""
         if self.basis is None or not self.basis.shape[1]:
             return image
-        full = image
-        for axis, size in enumerate(image.shape[1:], start=1):
-            want = -(-size // self.patch) * self.patch
-            full = full.index_select(axis, torch.arange(want).clamp(max=size - 1))
+        full = extend(image, [-(-size // self.patch) * self.patch for size in image.shape[1:]], 1)
         rows, mean = centred(split(full, self.patch), len(image))
         rows = rows - (rows @ self.basis) @ self.basis.T
         done = join((rows.reshape(len(rows), len(image), -1) + mean).flatten(1), tuple(full.shape), self.patch)
-        return done[tuple([slice(None), *(slice(0, size) for size in image.shape[1:])])].contiguous()
+        return cut(done, image.shape[1:])
+
+
+def extend(array: Tensor, size: Sequence[int], first: int) -> Tensor:
+    """Repeat the far edges of the axes from ``first`` on until the size is reached."""
+    for axis, want in enumerate(size, start=first):
+        if array.shape[axis] < want:
+            array = array.index_select(axis, torch.arange(want).clamp(max=array.shape[axis] - 1))
+    return array
+
+
+def cut(array: Tensor, size: Sequence[int]) -> Tensor:
+    """The first ``size`` values along the axes after the first one."""
+    return array[tuple([slice(None), *(slice(0, n) for n in size)])].contiguous()
 
 
 def split(image: Tensor, patch: int) -> Tensor:
-    """Cut an image whose sides are multiples of ``patch`` into blocks.
+    """Cut an image ``(C, *spatial)``, sides multiples of ``patch``, into blocks ``(blocks, C * patch^dims)``.
 
-    Args:
-        image: ``(C, *spatial)``.
-        patch: side of a block.
-
-    Returns:
-        ``(blocks, C * patch^dims)``, channels first, then the pixels.
+    Channels come first, then the pixels.
     """
     dims = image.ndim - 1
     shape = [part for size in image.shape[1:] for part in (size // patch, patch)]
@@ -101,16 +107,7 @@ def split(image: Tensor, patch: int) -> Tensor:
 
 
 def join(rows: Tensor, shape: tuple[int, ...], patch: int) -> Tensor:
-    """Put the blocks of :func:`split` together again.
-
-    Args:
-        rows: ``(blocks, C * patch^dims)``.
-        shape: of the image.
-        patch: side of a block.
-
-    Returns:
-        The image of that shape.
-    """
+    """Put the blocks of :func:`split` together again to an image of that shape ``(C, *spatial)``."""
     dims = len(shape) - 1
     cut = rows.reshape(*(size // patch for size in shape[1:]), shape[0], *[patch] * dims)
     order = [dims, *(axis for k in range(dims) for axis in (k, dims + 1 + k))]
@@ -127,13 +124,8 @@ def centred(rows: Tensor, channels: int) -> tuple[Tensor, Tensor]:
 def separating(x: Tensor, y: Tensor, classes: int) -> Tensor:
     """Directions in which a multinomial logistic regression with balanced classes tells the rows' classes.
 
-    Args:
-        x: ``(N, D)`` float64.
-        y: ``(N)`` int64.
-        classes: number of classes; those without a row are left out.
-
-    Returns:
-        ``(D, present classes)`` weights whose rows sum to 0; none without at least two classes.
+    Rows ``(N, D)`` float64 and classes ``(N)`` int64; classes without a row are left out. Gives ``(D, present
+    classes)`` weights whose rows sum to 0; none without at least two classes.
     """
     present = torch.bincount(y, minlength=classes).nonzero()[:, 0]
     if len(present) < 2:

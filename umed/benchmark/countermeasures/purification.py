@@ -12,7 +12,8 @@ from monai.networks.layers import Conv
 from torch import Tensor, nn
 
 from umed.benchmark.countermeasures.interface import Countermeasure, number, whole
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.countermeasures.projection import cut, extend
+from umed.benchmark.victims.case_tensors import Samples
 
 FIRST_RATE = 1.0
 """Nats a latent position in the first stage, as published."""
@@ -171,14 +172,14 @@ class Disentangler(nn.Module):
     def without(self, unit: Tensor, label: Tensor, device: torch.device) -> Tensor:
         """Take the perturbation off one image ``(C, *spatial)`` with its label ``(*spatial)``."""
         size = [-(-n // TILE) * TILE for n in label.shape]
-        x, y = _extend(unit, size, 1)[None].to(device), _extend(label, size, 0)[None].to(device)
-        return unit - _cut(self.perturbation(self.code(x)[0], y)[0].cpu(), label.shape)
+        x, y = extend(unit, size, 1)[None].to(device), extend(label, size, 0)[None].to(device)
+        return unit - cut(self.perturbation(self.code(x)[0], y)[0].cpu(), label.shape)
 
     @torch.no_grad()
     def picture(self, unit: Tensor, device: torch.device) -> Tensor:
         """Code and decode one image ``(C, *spatial)`` without noise in the latent."""
-        x = _extend(unit, [-(-n // TILE) * TILE for n in unit.shape[1:]], 1)[None].to(device)
-        return _cut(self.decode(self.code(x)[0])[0].cpu(), unit.shape[1:])
+        x = extend(unit, [-(-n // TILE) * TILE for n in unit.shape[1:]], 1)[None].to(device)
+        return cut(self.decode(self.code(x)[0])[0].cpu(), unit.shape[1:])
 
 
 def _digest(image: Tensor) -> bytes:
@@ -191,21 +192,9 @@ def _unit(image: Tensor, full_scale: float) -> tuple[Tensor, Tensor]:
     return (image - mean) / max(full_scale, 1e-12), mean
 
 
-def _extend(array: Tensor, size: Sequence[int], first: int) -> Tensor:
-    """Repeat the far edges of the axes from ``first`` on until the size is reached."""
-    for axis, want in enumerate(size, start=first):
-        if array.shape[axis] < want:
-            array = array.index_select(axis, torch.arange(want).clamp(max=array.shape[axis] - 1))
-    return array
-
-
-def _cut(array: Tensor, size: Sequence[int]) -> Tensor:
-    return array[tuple([slice(None), *(slice(0, n) for n in size)])].contiguous()
-
-
 def _patch(unit: Tensor, label: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """A random patch of an image and its label, edges repeated where the image is smaller."""
     starts = [TILE * int(torch.randint(max(0, n - size) // TILE + 1, (), generator=generator)) for n in label.shape]
     window = tuple(slice(start, start + size) for start in starts)
     full = [size] * label.ndim
-    return _extend(unit[tuple([slice(None), *window])], full, 1), _extend(label[window], full, 0)
+    return extend(unit[tuple([slice(None), *window])], full, 1), extend(label[window], full, 0)

@@ -81,15 +81,7 @@ class DownUp(Countermeasure):
 
 
 def resize(image: Tensor, sizes: list[int]) -> Tensor:
-    """Resample along every spatial axis with a triangle filter, widened where the grid gets coarser.
-
-    Args:
-        image: ``(C, *spatial)`` float32.
-        sizes: new spatial size.
-
-    Returns:
-        ``(C, *sizes)`` float32.
-    """
+    """Resample ``(C, *spatial)`` to ``(C, *sizes)`` with a triangle filter, widened where the grid gets coarser."""
     for axis, (old, new) in enumerate(zip(image.shape[1:], sizes, strict=True), start=1):
         away = (_centres(old, new)[:, None] - torch.arange(old)[None]).abs()
         weights = (1 - away / max(1.0, old / new)).clamp(min=0)

@@ -4,20 +4,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from umed.benchmark.countermeasures.interface import Chain, make_countermeasure
-from umed.benchmark.grid.grid import BY_DIMENSION, Block, Grid, Step
+from umed.benchmark.grid.cut_sets import CutSet, common_cases, cut_set, look_at
+from umed.benchmark.grid.grid import BY_DIMENSION, Grid, Step
 from umed.benchmark.grid.jobs import CellJob, PretrainJob, PriceJob, ProtectJob, victim_settings
-from umed.benchmark.grid.recipe import Recipe
-from umed.benchmark.grid.recipes import default_recipe
-from umed.benchmark.grid.sets import CutSet, common_cases, cut_set, look_at
 from umed.benchmark.results.cells import CLEAN, NONE, Spec, digest, label
-from umed.benchmark.victims import EXTERNAL, check_victim, divisor
+from umed.benchmark.victims.build import check_victim, divisor
 from umed.benchmark.victims.ready import crop_size
+from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe, default_recipe
 from umed.core.config import Settings, make_settings, merge
 from umed.core.errors import ConfigError, UmedError
 from umed.data import files
@@ -51,10 +51,11 @@ class Checked:
 
     def combinations(self) -> list[tuple[str, str, str, str, int]]:
         """Data set, protection, victim, countermeasure and seed of every cell, controls included, in running order."""
-        found: dict[tuple[str, str, str, str, int], None] = {}
+        found: dict[tuple[str, str, str, str, int], None] = {}  # each protection has its clean control
         for block in self.grid.blocks:
-            for one in _product(block):
-                found[one] = None
+            axes = (block.data, (CLEAN, *block.methods), block.countermeasures, block.victims, block.seeds)
+            for one, method, countermeasure, victim, seed in product(*axes):
+                found[one, method, victim, countermeasure, seed] = None
         order = {name: number for number, name in enumerate([CLEAN, *self.grid.methods])}
         tried = {name: number for number, name in enumerate([NONE, *self.chains])}
         data = list(self.facts)
@@ -70,53 +71,11 @@ class Jobs:
     cells: tuple[CellJob, ...]
     price: tuple[PriceJob, ...]
 
-    def below(self, out: Path) -> Jobs:
-        """The same in another folder, to see what of it is done there; the data set itself stays where it is."""
-
-        def protect(job: ProtectJob) -> ProtectJob:
-            return replace(job, out=out)
-
-        def cell(job: CellJob) -> CellJob:
-            first = None if job.pretrained is None else replace(job.pretrained, out=out)
-            return replace(
-                job, out=out, protected=None if job.protected is None else protect(job.protected), pretrained=first
-            )
-
-        return Jobs(
-            tuple(map(protect, self.protect)),
-            tuple(replace(job, out=out) for job in self.pretrain),
-            tuple(map(cell, self.cells)),
-            tuple(
-                replace(
-                    job, out=out, protected=protect(job.protected), judge=None if job.judge is None else cell(job.judge)
-                )
-                for job in self.price
-            ),
-        )
-
-
-def _product(block: Block) -> Iterator[tuple[str, str, str, str, int]]:
-    """Every cell of a block; each protection has its clean control, each mixture that of its clean cases alone."""
-    for data in block.data:
-        for method in (CLEAN, *block.methods):
-            for countermeasure in block.countermeasures:
-                for victim in block.victims:
-                    for seed in block.seeds:
-                        yield data, method, victim, countermeasure, seed
-
 
 def check_grid(grid: Grid, device: str = "auto") -> Checked:
     """Make sure that everything in a grid exists and fits, without training or writing anything.
 
-    Args:
-        grid: as read.
-        device: ``"auto"`` or a torch device, on the machine that trains.
-
-    Returns:
-        The grid with what was looked up.
-
-    Raises:
-        ConfigError: when something does not; it names the line.
+    ``device`` is that of the machine that trains. What does not fit is a ConfigError that names the line.
     """
     chains = _check_countermeasures(grid)
     _add_mixing_controls(grid, chains)
@@ -249,23 +208,17 @@ def _changes(grid: Grid, data: str, dims: int, changes: dict[str, Any]) -> dict[
     return merge(merged, changes)
 
 
-def assemble(checked: Checked, out: Path, device: str) -> Jobs:
-    """Make the data sets ready below the benchmark's folder, and all jobs.
+def assemble(checked: Checked, out: Path, device: str, scratch: Path | None = None) -> Jobs:
+    """Make the data sets ready below the benchmark's folder, and all jobs, for the machine that trains.
 
-    Args:
-        checked: the grid.
-        out: the benchmark's folder.
-        device: ``"auto"`` or a torch device, on the machine that trains.
-
-    Returns:
-        The jobs.
+    With a ``scratch`` folder the data sets lie there, and nothing is written to ``out``: to see what is done in it.
     """
     grid = checked.grid
     names = {name for name in checked.facts} | {
         recipe.pretrained.data for recipe in checked.recipes.values() if recipe.pretrained and recipe.pretrained.data
     }
-    with files.alone(out / "data" / "lock"):  # shards of one benchmark may meet here
-        sets = {name: cut_set(grid, name, out) for name in grid.data if name in names}
+    with files.alone((scratch or out) / "data" / "lock"):  # shards of one benchmark may meet here
+        sets = {name: cut_set(grid, name, scratch or out) for name in grid.data if name in names}
     _check_pretraining(checked, sets)
     protect: dict[tuple[str, str], ProtectJob] = {}
     pretrain: dict[str, PretrainJob] = {}

@@ -9,9 +9,9 @@ import torch
 
 from umed.benchmark.grid.assemble import cost
 from umed.benchmark.grid.jobs import CellJob
-from umed.benchmark.grid.recipe import Recipe
 from umed.benchmark.results.cells import read_cell
-from umed.benchmark.victims import EXTERNAL, build_victim, make_optimizer
+from umed.benchmark.victims.build import build_victim, make_optimizer
+from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe
 from umed.core.errors import InputError, UmedError
 from umed.training.bilevel import segmentation_loss
 
@@ -46,14 +46,7 @@ class TimeEstimate:
             self._seconds[self._kind(job)] = total / (job.recipe.steps * cost(job))
 
     def cell(self, job: CellJob) -> float:
-        """Seconds that a cell will take.
-
-        Args:
-            job: a cell.
-
-        Returns:
-            Seconds; 0 for a cell that is done, NaN where nothing of its kind was run and nothing can be measured.
-        """
+        """Seconds that a cell will take: 0 for one that is done, NaN where nobody can know."""
         if job.done:
             return 0.0
         kind = self._kind(job)
@@ -76,18 +69,7 @@ class TimeEstimate:
 
 
 def step_seconds(recipe: Recipe, patch: tuple[int, ...], channels: int, classes: int, device: str) -> float:
-    """Measure training steps of a victim on random numbers.
-
-    Args:
-        recipe: of the victim.
-        patch: size of its crops.
-        channels: of the images.
-        classes: background included.
-        device: torch device.
-
-    Returns:
-        Seconds a step.
-    """
+    """Measure a training step of a victim on random numbers, in seconds; background counts among the classes."""
     dims = len(patch)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -7,14 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from umed.benchmark.grid.recipe import EXTERNAL, Recipe
-from umed.benchmark.grid.sets import CutSet
+from umed.benchmark.grid.cut_sets import CutSet
 from umed.benchmark.results.cells import Spec, digest, slug
+from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe
 from umed.core import registry
 from umed.core.config import Settings
-
-HOW_NOT_WHAT = ("device", "report_cases")
-TRAINING_HOW_NOT_WHAT = ("cache_mb", "checkpoint_every")
+from umed.plan.planning import HOW_NOT_WHAT, TRAINING_HOW_NOT_WHAT
 
 
 @dataclass(frozen=True)
@@ -192,16 +190,7 @@ class PriceJob:
 
 
 def victim_settings(recipe: Recipe, pretrained: PretrainJob | None, checkpoint_sha256: str | None) -> dict[str, Any]:
-    """What decides a victim: its recipe, and the data or the file that its weights come from.
-
-    Args:
-        recipe: of the victim.
-        pretrained: its first training.
-        checkpoint_sha256: hash of a checkpoint file.
-
-    Returns:
-        Plain values.
-    """
+    """What decides a victim: its recipe, and the data or the hash of the file that its weights come from."""
     content = asdict(recipe)
     if recipe.net in EXTERNAL:  # where it is installed, and on how many threads it runs, decides no figure
         content["options"] = {key: value for key, value in recipe.options.items() if key not in ("python", "threads")}

@@ -1,6 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a protection costs: is the protected image still good for people, and for authorised use?"""
-
-from umed.benchmark.price.measure import Price, measure_price
-
-__all__ = ["Price", "measure_price"]

@@ -25,13 +25,9 @@ RESAMPLES = 1000
 
 
 def describe(image: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What a detector without the mask sees of an image.
+    """What a detector without the mask sees of a unit image ``(C, *spatial)``.
 
-    Args:
-        image: unit image ``(C, *spatial)``.
-
-    Returns:
-        Logs of mean size, deviation and kurtosis of each high-pass residual, and of the highest spectrum bins.
+    Logs of mean size, deviation and kurtosis of each high-pass residual, and of the highest spectrum bins.
     """
     planes = slices(image)
     found: list[float] = []
@@ -47,16 +43,9 @@ def describe(image: NDArray[np.float32]) -> NDArray[np.float64]:
 def detectability(pairs: Sequence[Pair], seed: int = 0) -> dict[str, Any]:
     """How well protected images are told from clean ones.
 
-    The cases are cut into two halves; the detector is trained on both forms of one half and tested on both forms of the
-    other, then the other way round.
-
-    Args:
-        pairs: cases in both forms.
-        seed: of the halves and of the bootstrap.
-
-    Returns:
-        ``auc`` (0.5 is chance), its 95 % bootstrap interval over cases ``low`` and ``high``, and ``cases``; ``None``
-        for fewer than four cases.
+    The cases are cut into two halves by the seed; the detector is trained on both forms of one half and tested on both
+    forms of the other, then the other way round. Gives ``auc`` (0.5 is chance), its 95 % bootstrap interval over cases
+    ``low`` and ``high``, and ``cases``; ``None`` for fewer than four cases.
     """
     if len(pairs) < 4:
         return {"auc": None, "low": None, "high": None, "cases": len(pairs)}
@@ -88,14 +77,9 @@ def detectability(pairs: Sequence[Pair], seed: int = 0) -> dict[str, Any]:
 def fit_logistic(
     x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Ridge-regularised logistic regression on standardised features.
+    """Ridge-regularised logistic regression of 0 or 1 on standardised features, one row an image.
 
-    Args:
-        x: features, one row an image.
-        y: 0 or 1.
-
-    Returns:
-        Weights with the intercept last, and the mean and deviation that features are standardised with.
+    Gives the weights with the intercept last, and the mean and deviation that features are standardised with.
     """
     mean, spread = x.mean(0), np.maximum(x.std(0), 1e-9)
     z = (x - mean) / spread

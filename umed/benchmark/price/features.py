@@ -23,15 +23,7 @@ SLICES = 8
 
 
 def features(image: NDArray[np.float32], roi: NDArray[np.bool_]) -> dict[str, float]:
-    """Features of one image inside its ROI; the channels are averaged first.
-
-    Args:
-        image: unit image ``(C, *spatial)``.
-        roi: ``(*spatial)`` bool, not empty.
-
-    Returns:
-        Ten features by name.
-    """
+    """Ten features of a unit image ``(C, *spatial)`` inside its ROI ``(*spatial)``; channels are averaged first."""
     grey = image.mean(0)
     inside = grey[roi].astype(np.float64)
     counts = np.histogram(inside, LEVELS, (0, 1))[0]
@@ -71,13 +63,8 @@ def _texture(grey: NDArray[np.float32], roi: NDArray[np.bool_]) -> dict[str, flo
 def drift(pairs: Sequence[Pair]) -> dict[str, dict[str, float | None]]:
     """How far each feature moves.
 
-    Args:
-        pairs: cases in both forms.
-
-    Returns:
-        For each feature ``drift``, the mean absolute change over the standard deviation between cases, and ``ccc``,
-        Lin's concordance correlation coefficient (doi 10.2307/2532051) of before and after; ``None`` where all cases
-        agree.
+    ``drift`` is the mean absolute change over the standard deviation between cases, ``ccc`` Lin's concordance
+    correlation coefficient (doi 10.2307/2532051) of before and after; ``None`` where all cases agree.
     """
     used = [pair for pair in pairs if pair.roi.any()]
     rows = [(features(pair.before, pair.roi), features(pair.after, pair.roi)) for pair in used]

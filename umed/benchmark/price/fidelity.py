@@ -20,17 +20,11 @@ SMALLEST = 16
 
 
 def ms_ssim(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
-    """Multi-scale SSIM: the product over scales of SSIM to the power of the scale's weight.
+    """Multi-scale SSIM of two unit images ``(C, *spatial)``: the product over scales of SSIM to the scale's weight.
 
     As many of the five scales as leave a shorter edge of 16 pixels are used, their weights scaled to sum 1. The mean
-    SSIM of each scale stands for contrast and structure, as in many implementations; negative values count as 0.
-
-    Args:
-        before: unit image ``(C, *spatial)``.
-        after: the same.
-
-    Returns:
-        A number in [0, 1]; slices along the last axis are averaged in 3D.
+    SSIM of each scale stands for contrast and structure, as in many implementations; negative values count as 0. Slices
+    along the last axis are averaged in 3D.
     """
     one, two = slices(before).astype(np.float64), slices(after).astype(np.float64)
     shortest = min(one.shape[1:])
@@ -52,13 +46,8 @@ def _halve(planes: NDArray[np.float64]) -> NDArray[np.float64]:
 def fidelity(pairs: Sequence[Pair]) -> dict[str, Any]:
     """Means over cases, from the written files.
 
-    Args:
-        pairs: cases in both forms.
-
-    Returns:
-        ``psnr`` and ``psnr_roi`` (dB, infinite ones left out, ``None`` if all are), ``ssim``, ``ms_ssim``,
-        ``largest_step`` (the largest of all, in stored values) with its ``bound``, ``voxels_changed`` (share) and
-        ``roi_share``.
+    ``psnr`` and ``psnr_roi`` (dB, infinite ones left out, ``None`` if all are), ``ssim``, ``ms_ssim``, ``largest_step``
+    (the largest of all, in stored values) with its ``bound``, ``voxels_changed`` (share) and ``roi_share``.
     """
 
     def mean(name: str) -> float | None:

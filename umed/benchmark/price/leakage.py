@@ -21,11 +21,8 @@ SAMPLED = 4000
 def energy(image: NDArray[np.float32]) -> NDArray[np.float64]:
     """Local energy of the finest texture: what the sum of the neighbours does not explain, squared and smoothed.
 
-    Args:
-        image: unit image ``(C, *spatial)``.
-
-    Returns:
-        ``(*spatial)``, as ranks in [0, 1] within the image, so that a threshold means a share of its pixels.
+    Of a unit image ``(C, *spatial)``; gives ``(*spatial)`` as ranks in [0, 1] within the image, so that a threshold
+    means a share of its pixels.
     """
     kernel = np.array([-1.0, 2.0, -1.0]) / 2
     residual = image.astype(np.float64)
@@ -48,22 +45,19 @@ def overlap(answer: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
 def leakage(pairs: Sequence[Pair], seed: int = 0) -> dict[str, float | None]:
     """How well the ROI can be guessed.
 
-    Args:
-        pairs: cases in both forms.
-        seed: of the halves.
-
-    Returns:
-        ``oracle``: mean DSC of all changed voxels, holes closed, with the ROI, for one who holds the originals;
-        ``blind``: mean DSC of the finest texture's local energy with the ROI, its threshold and its sign chosen on the
-        other half of the cases; ``blind_original``: the same on the originals, which is what the anatomy gives away
-        anyway; ``blind_auc`` and ``blind_auc_original``: area under the ROC curve over pixels. ``None`` for fewer than
-        four cases with an ROI.
+    ``oracle``: mean DSC of all changed voxels, holes closed, with the ROI, for one who holds the originals; ``blind``:
+    mean DSC of the finest texture's local energy with the ROI, its threshold and its sign chosen on the other half of
+    the cases (the seed says which); ``blind_original``: the same on the originals, which is what the anatomy gives away
+    anyway; ``blind_auc`` and ``blind_auc_original``: area under the ROC curve over pixels. ``None`` for fewer than four
+    cases with an ROI.
     """
     used = [pair for pair in pairs if pair.roi.any() and not pair.roi.all()]
     names = ("oracle", "blind", "blind_original", "blind_auc", "blind_auc_original")
     if len(used) < 4:
         return dict.fromkeys(names)
-    oracle = [overlap(_closed(pair.changed), pair.roi) for pair in used]
+    # Small holes are filled, where a perturbation happened to be 0.
+    closed = [ndimage.binary_fill_holes(ndimage.binary_closing(pair.changed)) for pair in used]
+    oracle = [overlap(mask, pair.roi) for mask, pair in zip(closed, used, strict=True)]
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(used))
     found: dict[str, float | None] = {"oracle": round(float(np.mean(oracle)), 4)}
@@ -87,11 +81,6 @@ def leakage(pairs: Sequence[Pair], seed: int = 0) -> dict[str, float | None]:
 def sign_cut(ranks: NDArray[np.float64], sign: int, cut: float) -> NDArray[np.bool_]:
     """Pixels above a threshold, or below it."""
     return ranks > cut if sign > 0 else ranks < cut
-
-
-def _closed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Small holes filled, where a perturbation happened to be 0."""
-    return np.asarray(ndimage.binary_fill_holes(ndimage.binary_closing(mask)), dtype=bool)
 
 
 def _pixel_auc(ranks: NDArray[np.float64], roi: NDArray[np.bool_], rng: np.random.Generator) -> float:

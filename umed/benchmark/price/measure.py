@@ -17,7 +17,7 @@ from umed.benchmark.price.fidelity import fidelity
 from umed.benchmark.price.leakage import leakage
 from umed.benchmark.price.pairs import read_pairs
 from umed.benchmark.price.spectrum import spectra
-from umed.benchmark.victims.arrays import load_samples
+from umed.benchmark.victims.case_tensors import load_samples
 from umed.benchmark.victims.scoring import dsc_table, mean_dsc
 from umed.core.errors import InputError
 from umed.core.types import Progress

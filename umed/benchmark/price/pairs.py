@@ -45,18 +45,9 @@ class Pair:
 
 
 def read_pairs(original: Path, protected: Path, ids: Sequence[str]) -> list[Pair]:
-    """Read cases from an original data set and its protected copy.
+    """Read cases from an original data set and its protected copy, in the order of ``ids``.
 
-    Args:
-        original: folder of the originals.
-        protected: folder that ``umed protect`` wrote.
-        ids: cases that both have.
-
-    Returns:
-        The pairs, in the order of ``ids``.
-
-    Raises:
-        InputError: when a case is missing or its files differ in shape.
+    InputError when a case is missing or its files differ in shape.
     """
     dataset = find_dataset(original)
     plan = from_mapping(Plan, read_manifest(protected)["plan"], "plan")
@@ -89,15 +80,7 @@ def read_pairs(original: Path, protected: Path, ids: Sequence[str]) -> list[Pair
 
 
 def slices(image: NDArray[np.float32], most: int = 8) -> NDArray[np.float32]:
-    """2D pictures of an image: itself, or evenly spaced slices along the last axis.
-
-    Args:
-        image: ``(C, H, W)`` or ``(C, H, W, D)``.
-        most: how many at most.
-
-    Returns:
-        ``(n, H, W)``: every channel of every slice.
-    """
+    """2D pictures ``(n, H, W)`` of an image ``(C, H, W[, D])``: every channel of evenly spaced slices."""
     if image.ndim == 3:
         return image
     chosen = np.unique(np.linspace(0, image.shape[-1] - 1, min(most, image.shape[-1])).astype(int))

@@ -14,14 +14,10 @@ BINS = 32
 
 
 def radial(planes: NDArray[np.float32], bins: int = BINS) -> NDArray[np.float64]:
-    """Mean power at each distance from frequency 0, of pictures without their mean.
+    """Mean power at each distance from frequency 0, of pictures ``(n, H, W)`` without their mean.
 
-    Args:
-        planes: ``(n, H, W)``.
-        bins: how many, from 0 to 0.5 cycles a pixel; corners beyond 0.5 along a diagonal go into the last one.
-
-    Returns:
-        ``(bins,)``; power is that of :func:`numpy.fft.fft2` over the number of pixels.
+    The bins go from 0 to 0.5 cycles a pixel; corners beyond 0.5 along a diagonal go into the last one. Power is that of
+    :func:`numpy.fft.fft2` over the number of pixels.
     """
     height, width = planes.shape[1:]
     power = (np.abs(np.fft.fft2(planes - planes.mean((1, 2), keepdims=True))) ** 2).mean(0) / (height * width)
@@ -36,13 +32,8 @@ def radial(planes: NDArray[np.float32], bins: int = BINS) -> NDArray[np.float64]
 def spectra(pairs: Sequence[Pair], bins: int = BINS) -> dict[str, list[float]]:
     """Spectra averaged over cases.
 
-    Args:
-        pairs: cases in both forms.
-        bins: how many.
-
-    Returns:
-        ``frequency`` (the middle of each bin, cycles a pixel, along the axis where it is higher), ``original``,
-        ``protected`` and ``difference``.
+    ``frequency`` (the middle of each bin, cycles a pixel, along the axis where it is higher), ``original``,
+    ``protected`` and ``difference``.
     """
     sums = {name: np.zeros(bins) for name in ("original", "protected", "difference")}
     for pair in pairs:

@@ -12,7 +12,7 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-from umed.benchmark.grid.recipe import EXTERNAL, Recipe
+from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe
 from umed.core.errors import ConfigError, did_you_mean
 from umed.core.registry import resolve
 
@@ -21,14 +21,7 @@ DEFAULT_DIVISOR = 16
 
 
 def divisor(recipe: Recipe) -> int:
-    """Sides of the crops are multiples of it.
-
-    Args:
-        recipe: of the victim.
-
-    Returns:
-        The divisor.
-    """
+    """Sides of the crops of this victim are multiples of it."""
     return DIVISORS.get(recipe.net, DEFAULT_DIVISOR)
 
 
@@ -97,15 +90,8 @@ def _line(error: Exception) -> str:
 def check_victim(recipe: Recipe, *, spatial_dims: int, in_channels: int, classes: int, patch: Sequence[int]) -> None:
     """Build a victim once and send one empty crop through it, so that what cannot work is known before any training.
 
-    Args:
-        recipe: of the victim.
-        spatial_dims: 2 or 3.
-        in_channels: channels of the image.
-        classes: background included.
-        patch: size of the crops.
-
-    Raises:
-        ConfigError: when it cannot be built, cannot take the crop, or gives something else than logits.
+    Arguments as for :func:`build_victim`. ConfigError when it cannot be built, cannot take the crop, or gives something
+    else than logits.
     """
     if recipe.net in EXTERNAL:
         from umed.benchmark.victims.external import check_external
@@ -134,15 +120,7 @@ def check_victim(recipe: Recipe, *, spatial_dims: int, in_channels: int, classes
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Make the optimizer of a recipe over all weights that are not frozen.
-
-    Args:
-        network: the victim, on its device.
-        recipe: its optimizer, learning rate and weight decay are used.
-
-    Returns:
-        The optimizer; SGD has Nesterov momentum 0.99, as nnU-Net.
-    """
+    """Optimizer of a recipe for all weights that are not frozen; SGD has Nesterov momentum 0.99, as nnU-Net."""
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     common: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, "fused": True}
     if recipe.optimizer == "sgd":

@@ -54,14 +54,8 @@ class Loaded:
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """Read the weights in a file; nothing but tensors is unpickled.
 
-    Args:
-        path: a state dict, or a mapping that holds one under ``state_dict``, ``model`` or ``network``.
-
-    Returns:
-        Tensors by name, without a leading ``module.``.
-
-    Raises:
-        InputError: when it is no such file.
+    The file is a state dict, or holds one under ``state_dict``, ``model`` or ``network``, else InputError. Gives
+    tensors by name, without a leading ``module.``.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -78,15 +72,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 def load_pretrained(network: nn.Module, state: Mapping[str, Tensor]) -> Loaded:
     """Take all weights that fit by name and shape; a head or a first layer for other channels stays as it is.
 
-    Args:
-        network: changed in place.
-        state: tensors by name.
-
-    Returns:
-        How many were taken, and which were not.
-
-    Raises:
-        InputError: when less than half of the network's tensors fit.
+    InputError when less than half of the network's tensors fit.
     """
     own = network.state_dict()
     fits = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
@@ -102,15 +88,8 @@ def load_pretrained(network: nn.Module, state: Mapping[str, Tensor]) -> Loaded:
 def freeze_encoder(network: nn.Module, net: str) -> list[nn.Module]:
     """Keep the encoder as it is: no gradients, and running statistics that do not move.
 
-    Args:
-        network: changed in place.
-        net: its name in the registry.
-
-    Returns:
-        Modules that must stay in evaluation mode while the rest trains.
-
-    Raises:
-        ConfigError: when it is not known which part of the network is the encoder.
+    ``net`` is its name in the registry. Gives the modules that must stay in evaluation mode while the rest trains.
+    ConfigError when it is not known which part of the network is the encoder.
     """
     prefixes = ENCODERS.get(net)
     if prefixes is None:

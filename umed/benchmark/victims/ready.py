@@ -11,8 +11,8 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from umed.benchmark.countermeasures.interface import Chain
-from umed.benchmark.grid.recipe import Recipe
-from umed.benchmark.victims.arrays import Samples
+from umed.benchmark.victims.case_tensors import Samples
+from umed.benchmark.victims.victim_recipe import Recipe
 
 SMALLEST = 32
 """Length of at least one side of a crop: instance norm needs more than one voxel after four poolings."""
@@ -44,15 +44,7 @@ class Ready:
 
 
 def make_ready(samples: Samples, chain: Chain) -> Ready:
-    """Put cases through a thief's pipeline up to the network.
-
-    Args:
-        samples: as read from files.
-        chain: fitted countermeasures.
-
-    Returns:
-        The cases, ready.
-    """
+    """Put cases, as read from files, through a thief's pipeline of fitted countermeasures up to the network."""
     changed = samples.map(chain.image, chain.label)
     normalise = chain.normalise or z_score
     images, scales = [], []
@@ -74,13 +66,9 @@ def make_ready(samples: Samples, chain: Chain) -> Ready:
 
 
 def z_score(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Shift and scale each channel to mean 0 and standard deviation 1, as nnU-Net does for MR.
+    """Shift and scale each channel of ``(C, *spatial)`` to mean 0 and standard deviation 1, as nnU-Net does for MR.
 
-    Args:
-        image: ``(C, *spatial)``.
-
-    Returns:
-        The image, and the factor ``(C, 1, ...)`` by which each channel was scaled.
+    Also gives the factor ``(C, 1, ...)`` by which each channel was scaled.
     """
     axes = tuple(range(1, image.ndim))
     spread, mean = torch.std_mean(image, dim=axes, keepdim=True, correction=0)
@@ -106,11 +94,7 @@ class Batches:
         self.order: list[int] = []
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw a batch.
-
-        Returns:
-            Images ``(B, C, *size)`` float32, labels ``(B, 1, *size)`` int64, full scales ``(B, C, 1, ...)``.
-        """
+        """Images ``(B, C, *size)`` float32, labels ``(B, 1, *size)`` int64, full scales ``(B, C, 1, ...)``."""
         images, labels, scales = [], [], []
         for _ in range(self.recipe.batch):
             if not self.order:
@@ -127,19 +111,12 @@ class Batches:
 
 
 def crop_size(shapes: Sequence[Sequence[int]], patch: Sequence[int] | None, divisor: int) -> tuple[int, ...]:
-    """Size of the crops.
+    """Size of the crops: the wanted ``patch``, at most the largest of the spatial shapes along each axis.
 
-    Args:
-        shapes: spatial shapes of the images.
-        patch: wanted size; at most the largest size along each axis, which is also what ``None`` means.
-        divisor: sides are rounded up to a multiple of it.
+    ``None`` means the largest. Sides are rounded up to a multiple of ``divisor``.
 
-    Returns:
-        The size.
-
-    Example:
-        >>> crop_size([(40, 50), (60, 30)], (48, 96), 16), crop_size([(12, 9)], None, 8)
-        ((48, 64), (16, 32))
+    >>> crop_size([(40, 50), (60, 30)], (48, 96), 16), crop_size([(12, 9)], None, 8)
+    ((48, 64), (16, 32))
     """
     largest = [max(lengths) for lengths in zip(*shapes, strict=True)]
     wanted = [min(pair) for pair in zip(patch or largest, largest, strict=True)]
@@ -150,14 +127,7 @@ def crop_size(shapes: Sequence[Sequence[int]], patch: Sequence[int] | None, divi
 def crop(image: Tensor, label: Tensor, size: Sequence[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Cut a random window; where the image is smaller, pad it with 0, the mean of a normalised image.
 
-    Args:
-        image: ``(C, *spatial)``.
-        label: ``(*spatial)``.
-        size: spatial size of the window.
-        generator: source of randomness.
-
-    Returns:
-        Window ``(C, *size)`` and its label ``(1, *size)``.
+    From ``(C, *spatial)`` and its label ``(*spatial)`` to ``(C, *size)`` and ``(1, *size)``.
     """
     window: list[slice] = []
     padding: list[int] = []

@@ -9,15 +9,7 @@ import numpy as np
 
 
 def decay(step: int, steps: int) -> float:
-    """Share of the learning rate that is left at a step.
-
-    Args:
-        step: steps done.
-        steps: steps in all.
-
-    Returns:
-        ``(1 - t)^0.9``, nnU-Net's poly schedule (arXiv 1809.10486).
-    """
+    """Share of the learning rate that is left: ``(1 - t)^0.9``, nnU-Net's poly schedule (arXiv 1809.10486)."""
     return float((1 - step / steps) ** 0.9)
 
 

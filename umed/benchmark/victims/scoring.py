@@ -49,7 +49,7 @@ def predict(
         device: where the network is.
         window: size that the network was trained on.
         sizes: grid of each answer; where it differs from the image's, the logits are resampled linearly.
-        bfloat16: see :class:`umed.benchmark.grid.recipe.Recipe`.
+        bfloat16: see :class:`umed.benchmark.victims.victim_recipe.Recipe`.
 
     Returns:
         Class of each voxel.
@@ -82,15 +82,9 @@ def predict(
 
 
 def dsc_table(answers: Sequence[Tensor], truths: Sequence[Tensor], classes: int) -> Table:
-    """Dice similarity coefficient of each case and foreground class.
+    """Dice similarity coefficient ``2 |A & T| / (|A| + |T|)`` in [0, 1] of each case and foreground class.
 
-    Args:
-        answers: class of each voxel.
-        truths: the same, true.
-        classes: background included.
-
-    Returns:
-        ``2 |A & T| / (|A| + |T|)`` in [0, 1]; ``None`` where a case has no such class.
+    ``None`` where a case has no such class; the background counts among ``classes``.
     """
     rows: list[tuple[float | None, ...]] = []
     for answer, truth in zip(answers, truths, strict=True):
@@ -116,31 +110,19 @@ def mean_dsc(table: Table) -> float | None:
 
 
 def score(answers: Sequence[Tensor], ready: Ready, step: int, tolerance: float) -> Scores:
-    """All figures of one checkpoint.
+    """All figures of one checkpoint's answers on clean test cases.
 
-    Surfaces and their distances are those of :mod:`monai.metrics`. A class that was not found at all has no
-    Hausdorff distance (``None``) and a surface dice of 0.
-
-    Args:
-        answers: of the checkpoint.
-        ready: clean test cases.
-        step: of the checkpoint.
-        tolerance: of the normalized surface dice (Nikolov et al., arXiv 1809.04430), in the unit of the spacings.
-
-    Returns:
-        The scores.
+    Surfaces and their distances are those of :mod:`monai.metrics`. A class that was not found at all has no Hausdorff
+    distance (``None``) and a surface dice of 0. The tolerance of the normalized surface dice (Nikolov et al., arXiv
+    1809.04430) is in the unit of the spacings.
     """
     hd95: list[tuple[float | None, ...]] = []
     nsd: list[tuple[float | None, ...]] = []
     for answer, truth, spacing in zip(answers, ready.truths, ready.spacings, strict=True):
-        found = [_surface(answer == k, truth == k, spacing, tolerance) for k in _labels(ready)]
+        found = [_surface(answer == k, truth == k, spacing, tolerance) for k in range(1, ready.classes)]
         hd95.append(tuple(one[0] for one in found))
         nsd.append(tuple(one[1] for one in found))
     return Scores(step, dsc_table(answers, ready.truths, ready.classes), tuple(hd95), tuple(nsd))
-
-
-def _labels(ready: Ready) -> range:
-    return range(1, ready.classes)
 
 
 def _surface(

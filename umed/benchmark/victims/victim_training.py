@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from umed.benchmark.countermeasures.interface import Chain, Loss, Moment, Predict
-from umed.benchmark.grid.recipe import Recipe
 from umed.benchmark.results.cells import CHOICES, finite
-from umed.benchmark.victims import make_optimizer
-from umed.benchmark.victims.ready import Batches, Ready
+from umed.benchmark.victims.build import build_victim, divisor, make_optimizer
+from umed.benchmark.victims.ready import Batches, Ready, crop_size
 from umed.benchmark.victims.schedule import decay, is_flat
 from umed.benchmark.victims.scoring import dsc_table, mean_dsc, mixed_precision, predict
+from umed.benchmark.victims.victim_recipe import Recipe
 from umed.training.bilevel import segmentation_loss
 
 Weights = dict[str, Tensor]
@@ -58,6 +58,17 @@ class VictimTraining:
         bounds = [round(len(self.loss) * k / count) for k in range(count + 1)]
         parts = (self.loss[low:high] for low, high in zip(bounds, bounds[1:], strict=False))
         return finite([sum(part) / len(part) for part in parts])
+
+
+def fresh_victim(recipe: Recipe, cases: Ready, seed: int) -> tuple[nn.Module, tuple[int, ...], int]:
+    """A network for these cases whose weights depend on the seed alone, the size of its crops, and their divisor."""
+    step = divisor(recipe)
+    window = crop_size([image.shape[1:] for image in cases.images], recipe.patch, step)
+    dims, channels = cases.images[0].ndim - 1, len(cases.images[0])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_victim(recipe, spatial_dims=dims, in_channels=channels, classes=cases.classes, patch=window)
+    return network, window, step
 
 
 def train_victim(

@@ -59,14 +59,9 @@ class Place:
 
 
 def locate(geometry: Geometry, plane: MaskPlane) -> Place | None:
-    """Find the slice, or slices, whose voxels a plane lies on.
+    """Find the slice, or slices, of a series whose voxels a plane lies on.
 
-    Args:
-        geometry: of the series.
-        plane: what to place.
-
-    Returns:
-        Its place, or ``None`` when it lies between voxels or slices, is rotated, or has another spacing.
+    ``None`` when it lies between voxels or slices, is rotated, or has another spacing.
     """
     normal, (_, rows, columns) = geometry.normal, geometry.spacing
     steps = np.stack([geometry.orientation[1] * rows, geometry.orientation[0] * columns], axis=1)
@@ -101,15 +96,9 @@ def locate(geometry: Geometry, plane: MaskPlane) -> Place | None:
 
 
 def put(place: Place, plane: NDArray[np.int16], shape: tuple[int, int]) -> tuple[NDArray[np.int16], int]:
-    """Lay a plane onto a slice.
+    """Lay the classes of a plane onto a slice of ``shape``, where :func:`locate` has placed it.
 
-    Args:
-        place: from :func:`locate`.
-        plane: its classes.
-        shape: rows and columns of the slice.
-
-    Returns:
-        Classes of the slice, ``(rows, columns)``, and how many foreground pixels fell beyond it.
+    Gives the classes of the slice, ``(rows, columns)``, and how many foreground pixels fell beyond it.
     """
     if place.swap:
         plane = plane.T
@@ -130,14 +119,8 @@ def put(place: Place, plane: NDArray[np.int16], shape: tuple[int, int]) -> tuple
 def planes(affine: NDArray[np.float64], shape: tuple[int, int, int], normal: Vector) -> tuple[int, list[MaskPlane]]:
     """Cut a volume into planes along the axis that leads across the slices of a series.
 
-    Args:
-        affine: ``(4, 4)`` voxel index to LPS.
-        shape: of the volume.
-        normal: ``(3,)`` of the slices.
-
-    Returns:
-        Number of that axis, and the plane of each index along it; its rows and columns are the two other axes in
-        order.
+    ``affine`` takes voxel index to LPS, ``normal`` ``(3,)`` is that of the slices. Gives the number of that axis, and
+    the plane of each index along it; its rows and columns are the two other axes in order.
     """
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     axis = int(np.argmax(np.abs(normal @ affine[:3, :3]) / np.maximum(lengths, 1e-12)))
@@ -148,14 +131,7 @@ def planes(affine: NDArray[np.float64], shape: tuple[int, int, int], normal: Vec
 
 
 def describe(shape: tuple[int, ...], spacing: tuple[float, ...], origin: Vector, directions: Vector) -> str:
-    """Geometry in words for a message.
-
-    Args:
-        shape: slices, rows, columns.
-        spacing: in the same order, mm.
-        origin: ``(3,)`` LPS.
-        directions: ``(n, 3)`` direction cosines.
-    """
+    """Geometry in words for a message: slices, rows, columns; their spacing in mm; LPS origin; direction cosines."""
     sizes = " x ".join(f"{size:.4g}" for size in spacing)
     place = ", ".join(f"{value:.6g}" for value in origin)
     axes = "; ".join(", ".join(f"{value + 0.0:.3g}" for value in axis) for axis in np.round(directions, 4))
@@ -168,12 +144,7 @@ def of_series(geometry: Geometry) -> str:
 
 
 def of_planes(found: list[MaskPlane], step: float) -> str:
-    """Geometry of a stack of planes in words for a message.
-
-    Args:
-        found: at least one.
-        step: mm between them.
-    """
+    """Geometry of a stack of planes, ``step`` mm apart, in words for a message."""
     first = found[0]
     sizes = tuple(float(np.linalg.norm(axis)) for axis in (first.row, first.column))
     units = [axis / max(size, 1e-12) for axis, size in zip((first.column, first.row), reversed(sizes), strict=True)]
@@ -181,15 +152,7 @@ def of_planes(found: list[MaskPlane], step: float) -> str:
 
 
 def misfit(name: str, series: str, expected: Geometry, got: str, what: str = "mask") -> GeometryError:
-    """The error for a mask that lies on another grid than its series.
-
-    Args:
-        name: of the mask.
-        series: id of the series.
-        expected: geometry of the series.
-        got: geometry of the mask in words.
-        what: kind of the mask.
-    """
+    """The error for a mask that lies on another grid than its series, whose geometry ``got`` says in words."""
     return GeometryError(
         f"{name}: expected a {what} on the grid of {series}, {of_series(expected)}, got {got}. Resample it onto the "
         "series (nearest neighbour) where it was made, or give the mask that belongs to this series."

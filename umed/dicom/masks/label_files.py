@@ -17,7 +17,6 @@ from umed.dicom.masks import grids, labels
 from umed.dicom.masks.layers import Mask
 from umed.dicom.objects import Geometry, Series
 
-_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # NIfTI counts x and y the other way round than DICOM
 _MOST_CLASS, _MOST_SIDE = 255, 32767
 
 
@@ -54,26 +53,24 @@ def write_mask(series: Series, mask: Mask, folder: Path) -> list[str]:
 
 
 def nifti_affine(series: Series) -> NDArray[np.float64] | None:
-    """Where a NIfTI volume of column, row and slice lies that has the voxels of a series.
+    """Where a NIfTI volume of column, row and slice lies that has the voxels of a series: to RAS mm, ``(4, 4)``.
 
-    Args:
-        series: image series.
-
-    Returns:
-        Voxel index to RAS millimetres, ``(4, 4)``; ``None`` where there is none: pictures without positions, slices
-        that are missing, doubled or turned, more pixels along a side than NIfTI can count.
+    ``None`` where there is none: pictures without positions, slices that are missing, doubled or turned, more pixels
+    along a side than NIfTI can count.
     """
     geometry = series.geometry
     if geometry is None or max(geometry.shape) > _MOST_SIDE:
         return None
-    affine = np.asarray(_RAS @ geometry.affine[:, [2, 1, 0, 3]], np.float32).astype(np.float64)  # as a file holds it
+    affine = np.asarray(labels.RAS @ geometry.affine[:, [2, 1, 0, 3]], np.float32).astype(
+        np.float64
+    )  # as a file holds it
     return affine if _exact(geometry, affine) else None
 
 
 def _exact(geometry: Geometry, affine: NDArray[np.float64]) -> bool:
     """Whether each plane of the volume falls on its own slice and no other, pixel on pixel."""
     slices, rows, columns = geometry.shape
-    axis, planes = grids.planes(_RAS @ affine, (columns, rows, slices), geometry.normal)
+    axis, planes = grids.planes(labels.RAS @ affine, (columns, rows, slices), geometry.normal)
     places = [grids.locate(geometry, plane) for plane in planes]
     return axis == 2 and all(
         place is not None and place.slices == (k,) and place.swap and place.flip == (False, False)

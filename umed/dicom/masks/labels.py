@@ -21,16 +21,11 @@ from umed.dicom.masks.grids import MaskPlane
 from umed.dicom.masks.layers import MOST, Mask
 from umed.dicom.objects import Geometry, Series
 
-_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # NIfTI counts x and y the other way round than DICOM
+RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # NIfTI counts x and y the other way round than DICOM
 
 
 def fits(volume: Volume, series: Series) -> bool:
-    """Whether a NIfTI label lies on the whole grid of a series, in whatever order of axes.
-
-    Args:
-        volume: from :func:`umed.data.formats.read`.
-        series: image series.
-    """
+    """Whether a NIfTI label lies on the whole grid of a series, in whatever order of axes."""
     geometry, affine = series.geometry, _affine(volume)
     if geometry is None or affine is None or sorted(_grid(volume)) != sorted(geometry.shape):
         return False
@@ -46,18 +41,9 @@ def fits(volume: Volume, series: Series) -> bool:
 def read_volume(volume: Volume, name: str, series: Series, label: str = "class") -> Mask:
     """Classes of a NIfTI label on a series; axes are swapped and reversed as the two geometries say.
 
-    Args:
-        volume: from :func:`umed.data.formats.read`.
-        name: of its file.
-        series: image series with a geometry.
-        label: what to call the classes.
-
-    Returns:
-        The mask, with the class numbers of the file.
-
-    Raises:
-        InputError: if the series or the file has no geometry, or the file holds no whole class numbers.
-        GeometryError: if foreground lies beside the voxels of the series.
+    ``label`` is what to call the classes, which keep the numbers of the file. InputError if the series or the file has
+    no geometry, or the file holds no whole class numbers; GeometryError if foreground lies beside the voxels of the
+    series.
     """
     geometry, affine = series.geometry, _affine(volume)
     if geometry is None:
@@ -98,23 +84,12 @@ def read_volume(volume: Volume, name: str, series: Series, label: str = "class")
 
 
 def read_pictures(pictures: Sequence[tuple[Path, str]], name: str, series: Series, label: str = "class") -> Mask:
-    """Classes of PNG or TIFF masks, one a slice, on a series.
+    """Classes of PNG or TIFF masks, given as path and name, one a slice, on a series.
 
     They are matched by the first of these that fits all of them: the only picture and the only slice; SOPInstanceUID;
-    file name of the slice; InstanceNumber (frame number from 1 for one multi-frame file) at the end of the name.
-
-    Args:
-        pictures: path and name of each.
-        name: what to call all of them together.
-        series: image series.
-        label: what to call the classes.
-
-    Returns:
-        The mask; slices without a picture are background, and a note says how many.
-
-    Raises:
-        InputError: if a picture has no slice, or two have the same.
-        GeometryError: if a picture has another size than the slices.
+    file name of the slice; InstanceNumber (frame number from 1 for one multi-frame file) at the end of the name. Slices
+    without a picture are background, and a note says how many. InputError if a picture has no slice, or two have the
+    same; GeometryError if a picture has another size than the slices.
     """
     slices = _match([other for _, other in pictures], name, series)
     size = series.instances[0].shape[1:]
@@ -138,16 +113,8 @@ def read_pictures(pictures: Sequence[tuple[Path, str]], name: str, series: Serie
 def name_pictures(series: Series, slices: Sequence[int]) -> list[str]:
     """Names of PNG masks that :func:`read_pictures` takes for just these slices.
 
-    Args:
-        series: image series.
-        slices: numbers of slices, each once.
-
-    Returns:
-        One name a slice, with the frame number of a multi-frame file, else the InstanceNumber where that tells the
-        slices apart, else the SOPInstanceUID.
-
-    Raises:
-        InputError: if there are no such names.
+    With the frame number of a multi-frame file, else the InstanceNumber where that tells the slices apart, else the
+    SOPInstanceUID; InputError if there are no such names.
     """
     numbers = [_numbers(series, k)[0].removeprefix("#") for k in slices]
     uids = [series.instances[series.slices[k][0]].sop_uid for k in slices]
@@ -160,11 +127,7 @@ def name_pictures(series: Series, slices: Sequence[int]) -> list[str]:
 
 
 def describe(volume: Volume) -> str:
-    """Geometry of a NIfTI label in words for a message.
-
-    Args:
-        volume: from :func:`umed.data.formats.read`.
-    """
+    """Geometry of a NIfTI label in words for a message."""
     affine = _affine(volume)
     if affine is None:
         return f"shape {volume.spatial_shape} without qform or sform"
@@ -233,7 +196,7 @@ def _forms(name: str) -> list[str]:
 def _affine(volume: Volume) -> NDArray[np.float64] | None:
     """Voxel index to LPS millimetres."""
     affine = getattr(volume.header, "affine", None)
-    return None if affine is None or not np.isfinite(affine).all() else np.asarray(_RAS @ affine, np.float64)
+    return None if affine is None or not np.isfinite(affine).all() else np.asarray(RAS @ affine, np.float64)
 
 
 def _grid(volume: Volume) -> tuple[int, int, int]:

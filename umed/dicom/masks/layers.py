@@ -45,15 +45,7 @@ class Mask:
         return (filled[0], filled[-1] + 1) if filled else (0, 0)
 
     def slices(self, start: int, stop: int) -> NDArray[np.int16]:
-        """Classes of some slices.
-
-        Args:
-            start: first slice, from 0.
-            stop: one past the last one, at most the number of slices.
-
-        Returns:
-            int16 of shape ``(stop - start, rows, columns)``; 0 is background.
-        """
+        """Classes of slices from ``start`` to before ``stop``, int16 ``(slices, rows, columns)``; 0 is background."""
         out = np.zeros((max(stop - start, 0), *self.shape[1:]), np.int16)
         for plane, packed in zip(out, self.packed[start:stop], strict=True):
             if packed:
@@ -62,14 +54,7 @@ class Mask:
 
 
 def pack(plane: NDArray[np.int16]) -> bytes:
-    """Pack the classes of one slice.
-
-    Args:
-        plane: ``(rows, columns)``.
-
-    Returns:
-        What :class:`Mask` keeps of it; empty where all is background.
-    """
+    """Classes ``(rows, columns)`` of one slice as :class:`Mask` keeps them; empty where all is background."""
     return zlib.compress(np.ascontiguousarray(plane, "<i2").tobytes(), _LEVEL) if plane.any() else b""
 
 
@@ -80,14 +65,9 @@ def build(
     planes: Iterable[tuple[int, NDArray[np.int16]]],
     notes: Sequence[str] = (),
 ) -> Mask:
-    """Make a mask from the planes of a source, in any order.
+    """Make a mask from numbers and classes ``(rows, columns)`` of slices, in any order.
 
-    Args:
-        source: name of the file.
-        classes: class number to label.
-        shape: slices, rows, columns of the series.
-        planes: slice number and its classes, ``(rows, columns)``; where a slice comes twice, the higher class stays.
-        notes: as :class:`Mask`.
+    Where a slice comes twice, the higher class stays.
     """
     packed = [b""] * shape[0]
     for number, plane in planes:
@@ -102,17 +82,8 @@ def merge(masks: Sequence[Mask]) -> Mask:
     """Put several masks of one series into one.
 
     A single mask keeps its class numbers. Several are renumbered 1, 2, ... in the order given, and within each by its
-    own numbers. Where classes overlap the higher one stays; the union, which is all that protection looks at, is the
-    same.
-
-    Args:
-        masks: at least one, all of the same shape.
-
-    Returns:
-        The union.
-
-    Raises:
-        InputError: for more classes than int16 holds.
+    own numbers; InputError for more classes than int16 holds. Where classes overlap the higher one stays; the union,
+    which is all that protection looks at, is the same.
     """
     if len(masks) == 1:
         return masks[0]

@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from umed.core.errors import GeometryError, InputError
 from umed.data import formats
@@ -18,8 +19,7 @@ from umed.dicom.read import reader
 _HINT = "Name it by series id (see umed inspect), SeriesInstanceUID, series folder or PatientID."
 
 
-@dataclass(frozen=True)
-class Label:
+class Label(NamedTuple):
     """A file that may be a label.
 
     Args:
@@ -66,13 +66,7 @@ class NamedMask:
 
 
 def listed(folder: Path, work: Path, limits: Limits) -> list[Label]:
-    """Files of a folder and below that are images by their ending but not DICOM.
-
-    Args:
-        folder: to look into.
-        work: where zips may be unpacked.
-        limits: bounds.
-    """
+    """Files of a folder and below that are images by their ending but not DICOM; zips may be unpacked in ``work``."""
     found, _ = reader.find(folder, work, limits)
     return [
         Label(path, name)
@@ -82,14 +76,9 @@ def listed(folder: Path, work: Path, limits: Limits) -> list[Label]:
 
 
 def match(found: list[Label], root: Path, images: list[Series], into: NamedMask, limits: Limits) -> None:
-    """Match label files to series and read them.
+    """Match label files to series and read them; masks, failures and problems go into ``into``.
 
-    Args:
-        found: from :func:`listed`.
-        root: of the images; its name stands for series that lie in it directly.
-        images: all image series.
-        into: takes masks, failures and problems.
-        limits: bounds.
+    The name of the images' ``root`` stands for series that lie in it directly.
     """
     keys = _keys(root, images, limits) if found else []
     pictures: dict[tuple[tuple[str, ...], str], tuple[list[Series], list[Label]]] = {}
@@ -107,8 +96,7 @@ def match(found: list[Label], root: Path, images: list[Series], into: NamedMask,
         try:
             if len(series) != 1:
                 raise InputError(f"{name}: expected the name of just one series, got that of {len(series)}. {_HINT}")
-            files_of = [(one.path, one.name) for one in members]
-            mask = labels.read_pictures(files_of, name, series[0])
+            mask = labels.read_pictures(members, name, series[0])
             into.add(series[0], replace(mask, files=tuple(one.path for one in members)))
         except InputError as error:
             into.lose(name, series, error)

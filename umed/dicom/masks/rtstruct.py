@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from umed.core.errors import InputError
 from umed.dicom.masks import grids, layers
+from umed.dicom.masks.attributes import items, text
 from umed.dicom.masks.layers import Mask
 from umed.dicom.objects import Geometry, Series
 
@@ -41,34 +42,14 @@ class _Roi:
     contours: list[_Contour]
 
 
-def fill(contours: list[NDArray[np.float64]], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Even-odd fill of closed polygons.
-
-    Args:
-        contours: each ``(n, 2)``, row and column index of its corners, where whole numbers are voxel centres; the last
-            corner is joined to the first.
-        shape: rows and columns of the grid.
-
-    Returns:
-        True where the voxel centre lies inside an odd number of turns.
-
-    >>> square = np.array([[0.5, 0.5], [0.5, 3.5], [2.5, 3.5], [2.5, 0.5]])
-    >>> fill([square], (4, 5)).astype(int)
-    array([[0, 0, 0, 0, 0],
-           [0, 1, 1, 1, 0],
-           [0, 1, 1, 1, 0],
-           [0, 0, 0, 0, 0]])
-    """
-    out = np.zeros(shape, np.bool_)
-    box, inside = _fill_box(contours, shape)
-    out[box] = inside
-    return out
-
-
 def _fill_box(
     contours: list[NDArray[np.float64]], shape: tuple[int, int]
 ) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
-    """As :func:`fill`, within the box around the contours, so that many small ones on a large slice stay cheap."""
+    """Even-odd fill of closed polygons ``(n, 2)`` of row and column, where whole numbers are voxel centres.
+
+    Gives the box around them, so that many small ones on a large slice stay cheap, and True in it where a voxel centre
+    lies inside an odd number of turns.
+    """
     rounded = [np.round(points, _DIGITS) for points in contours]
     every = np.concatenate(rounded)
     first = np.clip(np.floor(every.min(axis=0)), 0, shape).astype(np.int64)
@@ -92,23 +73,12 @@ def _fill_box(
 
 
 def read(ds: Any, name: str, series: Series) -> Mask:
-    """Voxels of all regions of interest of a structure set on one series.
+    """Voxels of all regions of interest of a structure set on one series with a geometry.
 
     Classes are numbered 1, 2, ... by ROI number, EXTERNAL ones (the outline of the body) first, so that they do not
-    hide the others.
-
-    Args:
-        ds: the structure set.
-        name: of its file.
-        series: image series with a geometry.
-
-    Returns:
-        The mask; its notes say what was left out.
-
-    Raises:
-        InputError: if it holds no closed contour, or broken coordinates.
-        GeometryError: if a contour lies off every slice by more than half a step, is not parallel to the slices, or
-            none touches a voxel; but a contour that refers only to images outside the series is left out with a note.
+    hide the others. Notes say what was left out. InputError if it holds no closed contour, or broken coordinates;
+    GeometryError if a contour lies off every slice by more than half a step, is not parallel to the slices, or none
+    touches a voxel; but a contour that refers only to images outside the series is left out with a note.
     """
     geometry = series.geometry
     if geometry is None:
@@ -156,49 +126,45 @@ def _planes(
 
 
 def references(ds: Any) -> tuple[set[str], set[str], set[str]]:
-    """Images, series and frames of reference that a structure set names, as sets of UIDs.
-
-    Args:
-        ds: the structure set.
-    """
+    """Images, series and frames of reference that a structure set names, as sets of UIDs."""
     images: set[str] = set()
     series: set[str] = set()
     frames: set[str] = set()
-    for frame in _items(ds, "ReferencedFrameOfReferenceSequence"):
-        frames.add(_text(frame, "FrameOfReferenceUID"))
-        for study in _items(frame, "RTReferencedStudySequence"):
-            for item in _items(study, "RTReferencedSeriesSequence"):
-                series.add(_text(item, "SeriesInstanceUID"))
-                images |= {_text(image, "ReferencedSOPInstanceUID") for image in _items(item, "ContourImageSequence")}
-    for roi in _items(ds, "StructureSetROISequence"):
-        frames.add(_text(roi, "ReferencedFrameOfReferenceUID"))
-    for roi in _items(ds, "ROIContourSequence"):
-        for contour in _items(roi, "ContourSequence"):
-            images |= {_text(image, "ReferencedSOPInstanceUID") for image in _items(contour, "ContourImageSequence")}
+    for frame in items(ds, "ReferencedFrameOfReferenceSequence"):
+        frames.add(text(frame, "FrameOfReferenceUID"))
+        for study in items(frame, "RTReferencedStudySequence"):
+            for item in items(study, "RTReferencedSeriesSequence"):
+                series.add(text(item, "SeriesInstanceUID"))
+                images |= {text(image, "ReferencedSOPInstanceUID") for image in items(item, "ContourImageSequence")}
+    for roi in items(ds, "StructureSetROISequence"):
+        frames.add(text(roi, "ReferencedFrameOfReferenceUID"))
+    for roi in items(ds, "ROIContourSequence"):
+        for contour in items(roi, "ContourSequence"):
+            images |= {text(image, "ReferencedSOPInstanceUID") for image in items(contour, "ContourImageSequence")}
     return images - {""}, series - {""}, frames - {""}
 
 
 def _rois(ds: Any, name: str) -> tuple[list[_Roi], list[str]]:
     """Regions with closed contours, EXTERNAL first, then by number; and what was left out."""
-    labels = {_text(item, "ROINumber"): _text(item, "ROIName") for item in _items(ds, "StructureSetROISequence")}
+    labels = {text(item, "ROINumber"): text(item, "ROIName") for item in items(ds, "StructureSetROISequence")}
     kinds = {
-        _text(item, "ReferencedROINumber"): _text(item, "RTROIInterpretedType").upper()
-        for item in _items(ds, "RTROIObservationsSequence")
+        text(item, "ReferencedROINumber"): text(item, "RTROIInterpretedType").upper()
+        for item in items(ds, "RTROIObservationsSequence")
     }
     found: dict[tuple[bool, int, str], _Roi] = {}
     left: dict[str, int] = {}
-    for item in _items(ds, "ROIContourSequence"):
-        number = _text(item, "ReferencedROINumber")
+    for item in items(ds, "ROIContourSequence"):
+        number = text(item, "ReferencedROINumber")
         label = labels.get(number) or f"ROI {number}"
         contours = []
-        for contour in _items(item, "ContourSequence"):
-            kind = _text(contour, "ContourGeometricType").upper()
+        for contour in items(item, "ContourSequence"):
+            kind = text(contour, "ContourGeometricType").upper()
             points = _points(contour, name, label)
             if kind not in CLOSED or len(points) < 3:
                 left[kind or "no type"] = left.get(kind or "no type", 0) + 1
                 continue
-            images = _items(contour, "ContourImageSequence")
-            named = frozenset(_text(image, "ReferencedSOPInstanceUID") for image in images)
+            images = items(contour, "ContourImageSequence")
+            named = frozenset(text(image, "ReferencedSOPInstanceUID") for image in images)
             contours.append(_Contour(points, named - {""}))
         if contours:
             external = kinds.get(number) == "EXTERNAL"
@@ -285,16 +251,7 @@ def _words(contour: _Contour, apart: float, label: str) -> str:
     return f"a contour of {label!r} at x, y, z {box} mm{off}"
 
 
-def _items(ds: Any, keyword: str) -> list[Any]:
-    return list(ds.get(keyword) or [])
-
-
 def _values(value: Any) -> list[Any]:
     if value is None or isinstance(value, str | bytes):
         return [] if not value else [value]
     return list(value) if hasattr(value, "__iter__") else [value]
-
-
-def _text(ds: Any, keyword: str) -> str:
-    value = ds.get(keyword)
-    return "" if value is None else str(value).strip()

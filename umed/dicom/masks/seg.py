@@ -2,8 +2,8 @@
 """DICOM segmentations: BINARY, FRACTIONAL and LABELMAP frames to voxels of their series (PS3.3 A.51, C.8.20, C.8.31).
 
 Every frame is placed by its plane position and orientation, and, where it names its source images, checked against
-them; without a position the reference alone decides. highdicom reads the frames; a file that it refuses, for example
-because some attribute that has nothing to do with the pixels is missing, is read with pydicom.
+them; without a position the reference alone decides. A file of which some attribute is missing that has nothing to do
+with the pixels is read, too.
 """
 
 from __future__ import annotations
@@ -26,21 +26,10 @@ def read(ds: Any, name: str, series: Series, limits: Limits | None = None) -> Ma
     """Voxels of all segments of a segmentation on one series.
 
     Classes are the segment numbers, or 1, 2, ... where one of them does not fit in int16. Background is, in a label
-    map, PixelPaddingValue, a segment described as background (125040, DCM), and 0 unless another segment has it.
-
-    Args:
-        ds: the segmentation with its pixel data. highdicom may change its class, nothing else.
-        name: of its file.
-        series: image series.
-        limits: bounds for its size.
-
-    Returns:
-        The mask; its notes say what was left out.
-
-    Raises:
-        InputError: if the file is broken or a frame cannot be decoded.
-        GeometryError: if a frame lies on another grid, or on another slice than the image that it refers to; but a
-            frame that refers only to images outside the series is left out with a note.
+    map, PixelPaddingValue, a segment described as background (125040, DCM), and 0 unless another segment has it. Notes
+    say what was left out. InputError if the file is broken or a frame cannot be decoded; GeometryError if a frame lies
+    on another grid, or on another slice than the image that it refers to; but a frame that refers only to images
+    outside the series is left out with a note.
     """
     limits = limits or Limits()
     labels, background = seg_file.segments(ds, name)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from umed.core.errors import InputError
+from umed.dicom.masks.attributes import items, text
 from umed.dicom.masks.grids import MaskPlane
 
 HALF = 0.5
@@ -41,24 +42,19 @@ class Frame:
 def segments(ds: Any, name: str) -> tuple[dict[int, str], set[int]]:
     """Label of each segment, and the stored values of a label map that are background (PS3.3 C.8.20.4).
 
-    Args:
-        ds: the segmentation.
-        name: of its file.
-
-    Raises:
-        InputError: if it describes no segment, or one twice.
+    InputError if it describes no segment, or one twice.
     """
     labels: dict[int, str] = {}
     background: set[int] = set()
-    for item in _items(ds, "SegmentSequence"):
+    for item in items(ds, "SegmentSequence"):
         number = int(item.get("SegmentNumber", -1))
-        kind: Any = next(iter(_items(item, "SegmentedPropertyTypeCodeSequence")), {})
+        kind: Any = next(iter(items(item, "SegmentedPropertyTypeCodeSequence")), {})
         if number in labels or not 0 <= number < 1 << 16:
             raise InputError(f"{name}: expected a segment number of its own for each segment, got {number}. Repair it.")
-        if is_labelmap(ds) and (_text(kind, "CodeValue"), _text(kind, "CodingSchemeDesignator")) == _BACKGROUND:
+        if is_labelmap(ds) and (text(kind, "CodeValue"), text(kind, "CodingSchemeDesignator")) == _BACKGROUND:
             background.add(number)
             continue
-        labels[number] = _text(item, "SegmentLabel") or _text(kind, "CodeMeaning") or f"segment {number}"
+        labels[number] = text(item, "SegmentLabel") or text(kind, "CodeMeaning") or f"segment {number}"
     if not labels:
         raise InputError(f"{name}: expected at least one segment, got none described. Export the segmentation again.")
     for value in (0, ds.get("PixelPaddingValue")):
@@ -69,20 +65,12 @@ def segments(ds: Any, name: str) -> tuple[dict[int, str], set[int]]:
 
 def is_labelmap(ds: Any) -> bool:
     """Whether the stored values are segment numbers."""
-    return _text(ds, "SegmentationType") == "LABELMAP" or _text(ds, "SOPClassUID") == LABELMAP
+    return text(ds, "SegmentationType") == "LABELMAP" or text(ds, "SOPClassUID") == LABELMAP
 
 
 def threshold(ds: Any, name: str) -> float:
-    """Smallest stored value of a binary or fractional frame that is foreground.
-
-    Args:
-        ds: the segmentation.
-        name: of its file.
-
-    Raises:
-        InputError: for an unknown SegmentationType.
-    """
-    kind = _text(ds, "SegmentationType")
+    """Smallest stored value of a binary or fractional frame that is foreground; InputError for another type."""
+    kind = text(ds, "SegmentationType")
     if kind == "FRACTIONAL":
         return max(HALF * float(ds.get("MaximumFractionalValue") or 255), 0.5)
     if kind == "BINARY" or is_labelmap(ds) or (not kind and ds.get("BitsAllocated") == 1):
@@ -91,40 +79,31 @@ def threshold(ds: Any, name: str) -> float:
 
 
 def frames(ds: Any, name: str) -> list[Frame]:
-    """Frames in file order.
-
-    Args:
-        ds: the segmentation.
-        name: of its file.
-
-    Raises:
-        InputError: if the functional groups are not one a frame, or say no segment.
-    """
+    """Frames in file order; InputError if the functional groups are not one a frame, or say no segment."""
     count = int(ds.get("NumberOfFrames") or 1)
-    groups = _items(ds, "PerFrameFunctionalGroupsSequence")
-    shared = next(iter(_items(ds, "SharedFunctionalGroupsSequence")), None)
+    groups = items(ds, "PerFrameFunctionalGroupsSequence")
+    shared = next(iter(items(ds, "SharedFunctionalGroupsSequence")), None)
     if len(groups) != count and not (count == 1 and not groups and shared is not None):
         raise InputError(
             f"{name}: expected one item of PerFrameFunctionalGroupsSequence a frame, got {len(groups)} for {count} "
             "frames. Export the segmentation again (not as TILED_FULL)."
         )
-    single = len(_items(ds, "SegmentSequence")) == 1
+    single = len(items(ds, "SegmentSequence")) == 1
     found = []
     for index, group in enumerate(groups or [shared]):
 
         def first(sequence: str, group: Any = group) -> Any:
             """Item of a functional group, the frame's own before the shared one."""
             for owner in (group, shared):
-                items = _items(owner, sequence) if owner is not None else []
-                if items:
-                    return items[0]
+                for item in items(owner, sequence):
+                    return item
             return {}
 
         segment: int | None = None
         if not is_labelmap(ds):
             number = first("SegmentIdentificationSequence").get("ReferencedSegmentNumber")
             if number is None and single:
-                number = _items(ds, "SegmentSequence")[0].get("SegmentNumber")
+                number = items(ds, "SegmentSequence")[0].get("SegmentNumber")
             if number is None or isinstance(number, list):
                 raise InputError(f"{name}: expected a segment number for frame {index + 1}, got {number}.")
             segment = int(number)
@@ -136,57 +115,34 @@ def frames(ds: Any, name: str) -> list[Frame]:
             measures.get("PixelSpacing", ds.get("PixelSpacing")),
             name,
         )
-        sources = _sources(group) or (_sources(shared) if shared is not None else set())
+        sources = _sources(group) or _sources(shared)
         found.append(Frame(index, segment, plane, frozenset(sources)))
     return found
 
 
 def references(ds: Any) -> tuple[set[str], set[str], set[str]]:
-    """Images, series and frames of reference that a segmentation names, as sets of UIDs.
-
-    Args:
-        ds: the segmentation.
-    """
+    """Images, series and frames of reference that a segmentation names, as sets of UIDs."""
     images: set[str] = set()
     series: set[str] = set()
-    for item in _items(ds, "ReferencedSeriesSequence"):
-        series.add(_text(item, "SeriesInstanceUID"))
-        images |= {_text(image, "ReferencedSOPInstanceUID") for image in _items(item, "ReferencedInstanceSequence")}
-    for item in _items(ds, "SourceImageSequence"):
-        images.add(_text(item, "ReferencedSOPInstanceUID"))
-    for group in _items(ds, "SharedFunctionalGroupsSequence") + _items(ds, "PerFrameFunctionalGroupsSequence"):
+    for item in items(ds, "ReferencedSeriesSequence"):
+        series.add(text(item, "SeriesInstanceUID"))
+        images |= {text(image, "ReferencedSOPInstanceUID") for image in items(item, "ReferencedInstanceSequence")}
+    for item in items(ds, "SourceImageSequence"):
+        images.add(text(item, "ReferencedSOPInstanceUID"))
+    for group in items(ds, "SharedFunctionalGroupsSequence") + items(ds, "PerFrameFunctionalGroupsSequence"):
         images |= {uid for uid, _ in _sources(group)}
-    return images - {""}, series - {""}, {_text(ds, "FrameOfReferenceUID")} - {""}
+    return images - {""}, series - {""}, {text(ds, "FrameOfReferenceUID")} - {""}
 
 
 def reader(ds: Any, name: str) -> Callable[[int], NDArray[np.integer[Any]]]:
-    """A function that gives the stored values of a frame, ``(rows, columns)``.
+    """A function that gives the stored values ``(rows, columns)`` of a frame by its index from 0.
 
-    Args:
-        ds: the segmentation with pixel data.
-        name: of its file.
-
-    Returns:
-        Takes the frame's index from 0; raises :class:`InputError` if that frame is broken.
+    It raises :class:`InputError` if that frame is broken.
     """
-    image: Any = None
-    try:
-        import highdicom
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = highdicom.seg.Segmentation.from_dataset(ds, copy=False)
-    except Exception:  # whatever it dislikes: the pixels may still be fine, and what is not fine is found below
-        image = None
 
     def get(index: int) -> NDArray[np.integer[Any]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if image is not None:
-                try:
-                    return np.asarray(image.get_stored_frame(index + 1))
-                except Exception:  # noqa: S110 - tried once more below, where the reason is told
-                    pass
             try:
                 return stored_frame(ds, index)
             except Exception as error:
@@ -199,14 +155,9 @@ def reader(ds: Any, name: str) -> Callable[[int], NDArray[np.integer[Any]]]:
 
 
 def stored_frame(ds: Any, index: int) -> NDArray[np.integer[Any]]:
-    """Stored values of a frame by pydicom alone; bits need not start on a byte (PS3.5 8.1.1 and annex D).
+    """Stored values of a frame; bits need not start on a byte (PS3.5 8.1.1, annex D), which pydicom 3.0 gets wrong.
 
-    Args:
-        ds: the segmentation with pixel data.
-        index: from 0.
-
-    Raises:
-        ValueError: if the pixel data is shorter than the frames.
+    ValueError if the pixel data is shorter than the frames.
     """
     rows, columns, bits = int(ds.Rows), int(ds.Columns), int(ds.BitsAllocated)
     syntax = ds.file_meta.TransferSyntaxUID
@@ -240,21 +191,12 @@ def _plane(size: tuple[int, int], position: Any, orientation: Any, spacing: Any,
 def _sources(group: Any) -> set[tuple[str, int | None]]:
     """Source images of a functional group, frames from 0."""
     found: set[tuple[str, int | None]] = set()
-    for derivation in _items(group, "DerivationImageSequence"):
-        for source in _items(derivation, "SourceImageSequence"):
-            uid, numbers = _text(source, "ReferencedSOPInstanceUID"), source.get("ReferencedFrameNumber")
+    for derivation in items(group, "DerivationImageSequence"):
+        for source in items(derivation, "SourceImageSequence"):
+            uid, numbers = text(source, "ReferencedSOPInstanceUID"), source.get("ReferencedFrameNumber")
             if numbers is None or numbers == "":
                 found.add((uid, None))
             else:
                 listed = numbers if hasattr(numbers, "__iter__") and not isinstance(numbers, str) else [numbers]
                 found |= {(uid, int(number) - 1) for number in listed}
     return found
-
-
-def _items(ds: Any, keyword: str) -> list[Any]:
-    return list(ds.get(keyword) or [])
-
-
-def _text(ds: Any, keyword: str) -> str:
-    value = ds.get(keyword)
-    return "" if value is None else str(value).strip()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -114,7 +113,10 @@ def _dicom(instance: Instance, images: list[Series], found: NamedMask, limits: L
             failed: list[GeometryError] = []
             for series in near:
                 try:
-                    found.add(series, _read(ds, instance, series, limits), dicom=True)
+                    if instance.kind == "rtstruct":
+                        found.add(series, rtstruct.read(ds, instance.name, series), dicom=True)
+                    else:
+                        found.add(series, seg.read(ds, instance.name, series, limits), dicom=True)
                 except GeometryError as error:
                     failed.append(error)
             if failed and len(failed) == len(near):
@@ -162,9 +164,3 @@ def _same_grid(first: Series, second: Series) -> bool:
         and np.allclose(one.orientation, other.orientation, rtol=0, atol=1e-4)
         and np.allclose(one.positions, other.positions, rtol=0, atol=near)
     )
-
-
-def _read(ds: Any, instance: Instance, series: Series, limits: Limits) -> Mask:
-    if instance.kind == "rtstruct":
-        return rtstruct.read(ds, instance.name, series)
-    return seg.read(ds, instance.name, series, limits)

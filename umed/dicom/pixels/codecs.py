@@ -58,18 +58,10 @@ _START = (
 
 
 def frames(dataset: Dataset, shape: tuple[int, ...], frame: int | None) -> Iterator[NDArray[Any]]:
-    """Decode compressed frames.
+    """Decode compressed frames, or only the one asked for, to ``(rows, columns[, samples])``.
 
-    Args:
-        dataset: an image with encapsulated pixel data.
-        shape: frames, rows, columns, maybe samples, as the header says.
-        frame: only this one, or ``None`` for all.
-
-    Yields:
-        ``(rows, columns)`` or ``(rows, columns, samples)``; lossy and YBR_RCT colours as RGB.
-
-    Raises:
-        InputError: if a frame is broken, or announces another size than the header, or its codec is missing.
+    ``shape`` is frames, rows, columns, maybe samples, as the header says. Lossy and YBR_RCT colours become RGB.
+    InputError if a frame is broken, or announces another size than the header, or its codec is missing.
     """
     syntax = str(dataset.file_meta.TransferSyntaxUID)
     plugins = available(syntax)
@@ -105,11 +97,7 @@ def frames(dataset: Dataset, shape: tuple[int, ...], frame: int | None) -> Itera
 def available(syntax: str) -> list[str]:
     """Names of the installed codecs of a compressed syntax, in the order to try.
 
-    Args:
-        syntax: TransferSyntaxUID.
-
-    Raises:
-        InputError: if the syntax is not supported, or no codec of it is installed.
+    InputError if the syntax is not supported, or no codec of it is installed.
     """
     try:
         decoder = get_decoder(UID(syntax))
@@ -144,9 +132,14 @@ def _decode(request: Mapping[str, Any], stream: bytes) -> NDArray[Any]:
             values = decoder.as_array(encapsulate([stream]), decoding_plugin=plugin, **options)[0]
             return np.asarray(np.ascontiguousarray(values, values.dtype.newbyteorder("=")))
         except Exception as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            errors.append(printable(lines[-1] if lines else type(error).__name__, 160))
+            errors.append(brief(error))
     raise InputError(f"the pixel data are broken ({'; '.join(errors)})")
+
+
+def brief(error: BaseException) -> str:
+    """Last line of a codec's error."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return printable(lines[-1] if lines else type(error).__name__, 160)
 
 
 class _Helper:
@@ -209,12 +202,7 @@ atexit.register(_HELPER.stop)
 
 
 def serve(source: IO[bytes], target: IO[bytes]) -> None:
-    """Answer requests until the input ends; runs in the helper process.
-
-    Args:
-        source: requests.
-        target: answers. A codec that prints must not get at it.
-    """
+    """Answer requests until the input ends, in the helper process. A codec that prints must not get at the target."""
     target = os.fdopen(os.dup(target.fileno()), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     import warnings

@@ -14,13 +14,9 @@ _ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
 
 
 def size(frame: bytes) -> tuple[int, int, int] | None:
-    """Rows, columns and components that a JPEG, JPEG-LS or JPEG 2000 stream announces.
+    """Rows, columns and components that the bytes of a JPEG, JPEG-LS or JPEG 2000 frame announce.
 
-    Args:
-        frame: the bytes of one frame.
-
-    Returns:
-        ``None`` if it is of no such kind or its header is broken.
+    ``None`` if it is of no such kind or its header is broken.
 
     >>> size(bytes.fromhex("ffd8ffc0001108000400020301110002110003110000"))
     (4, 2, 3)

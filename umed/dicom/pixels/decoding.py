@@ -14,8 +14,8 @@ from pydicom.uid import UID
 from umed.core.errors import InputError
 from umed.dicom.objects import Limits
 from umed.dicom.pixels import codecs
+from umed.dicom.pixels.codecs import brief
 from umed.dicom.read import headers, reader
-from umed.dicom.read.archives import printable
 from umed.dicom.read.headers import integer, text
 
 
@@ -44,43 +44,35 @@ def decode(
         InputError: if there are no integer pixel data, they are broken or too large, cannot be represented exactly, or
             a codec is missing.
     """
-    name = text(dataset, "SOPInstanceUID") or "image"
-    with reader.guard(name):
-        return _decode(dataset, limits or Limits(), frame, drop_high_bits)
-
-
-def _decode(dataset: Dataset, limits: Limits, frame: int | None, drop_high_bits: bool) -> NDArray[Any]:
-    syntax = str(dataset.file_meta.TransferSyntaxUID)
-    shape, dtype = expected(dataset)
-    count = shape[0] if frame is None else 1
-    total = int(np.prod(shape[1:], dtype=object)) * count * dtype.itemsize
-    if total > limits.pixels_bytes:
-        raise InputError(f"expected pixel data of at most {limits.pixels_bytes} bytes, got {total}")
-    if frame is not None and not 0 <= frame < shape[0]:
-        raise InputError(f"expected a frame from 0 to {shape[0] - 1}, got {frame}")
-    photometric = text(dataset, "PhotometricInterpretation")
-    if photometric.startswith("YBR") and not headers.turns_to_rgb(photometric, syntax):
-        raise InputError(f"its colours are {photometric}, which cannot be turned to RGB without loss")
-    native = not UID(syntax).is_encapsulated
-    if native:
-        values = _native(dataset, frame)
-    else:
-        values = np.stack(list(codecs.frames(dataset, shape, frame)))
-    values = values.reshape(count, *shape[1:])
-    if values.dtype.itemsize != dtype.itemsize or values.dtype.kind not in "iu":
-        raise InputError(f"expected pixels of {dtype}, got {values.dtype} from the decoder")
-    values = values.astype(values.dtype.newbyteorder("="), copy=False).view(dtype)
-    return _low_bits(dataset, values, drop_high_bits, native)
+    limits = limits or Limits()
+    with reader.guard(text(dataset, "SOPInstanceUID") or "image"):
+        syntax = str(dataset.file_meta.TransferSyntaxUID)
+        shape, dtype = expected(dataset)
+        count = shape[0] if frame is None else 1
+        total = int(np.prod(shape[1:], dtype=object)) * count * dtype.itemsize
+        if total > limits.pixels_bytes:
+            raise InputError(f"expected pixel data of at most {limits.pixels_bytes} bytes, got {total}")
+        if frame is not None and not 0 <= frame < shape[0]:
+            raise InputError(f"expected a frame from 0 to {shape[0] - 1}, got {frame}")
+        photometric = text(dataset, "PhotometricInterpretation")
+        if photometric.startswith("YBR") and not headers.turns_to_rgb(photometric, syntax):
+            raise InputError(f"its colours are {photometric}, which cannot be turned to RGB without loss")
+        native = not UID(syntax).is_encapsulated
+        if native:
+            values = _native(dataset, frame)
+        else:
+            values = np.stack(list(codecs.frames(dataset, shape, frame)))
+        values = values.reshape(count, *shape[1:])
+        if values.dtype.itemsize != dtype.itemsize or values.dtype.kind not in "iu":
+            raise InputError(f"expected pixels of {dtype}, got {values.dtype} from the decoder")
+        values = values.astype(values.dtype.newbyteorder("="), copy=False).view(dtype)
+        return _low_bits(dataset, values, drop_high_bits, native)
 
 
 def expected(dataset: Dataset) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type of the stored values that the header announces.
 
-    Args:
-        dataset: the header, with pixel data.
-
-    Raises:
-        InputError: if there are none, or the header contradicts itself or is not supported.
+    InputError if there are none, or the header contradicts itself or is not supported.
     """
     if "PixelData" not in dataset:
         floating = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
@@ -145,9 +137,3 @@ def _overlay_bits(dataset: Dataset) -> list[int]:
             if isinstance(value, int):
                 found.append(value)
     return found
-
-
-def brief(error: BaseException) -> str:
-    """Last line of a codec's error."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return printable(lines[-1] if lines else type(error).__name__, 160)

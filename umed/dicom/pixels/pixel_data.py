@@ -14,7 +14,8 @@ from pydicom.uid import UID
 from umed.core.errors import InputError
 from umed.dicom.objects import Limits
 from umed.dicom.pixels import codecs
-from umed.dicom.pixels.decoding import brief, decode, expected
+from umed.dicom.pixels.codecs import brief
+from umed.dicom.pixels.decoding import decode, expected
 from umed.dicom.pixels.slices import read_slices
 from umed.dicom.read import reader, stream
 from umed.dicom.read.headers import integer, text
@@ -96,11 +97,8 @@ def _encode(dataset: FileDataset, values: NDArray[Any], syntax: str, name: str) 
 def swap_words(dataset: FileDataset) -> None:
     """Turn the words of binary attributes of a big-endian data set around, before it is written little-endian.
 
-    pydicom turns numbers around, but keeps OW, OL, OF, OD and OV as bytes. Pixel data are left to :func:`encode`. Does
-    nothing for other syntaxes.
-
-    Args:
-        dataset: changed in place; its syntax becomes Explicit VR Little Endian.
+    pydicom turns numbers around, but keeps OW, OL, OF, OD and OV as bytes. Pixel data are left to :func:`encode`. The
+    syntax becomes Explicit VR Little Endian. Does nothing for other syntaxes.
     """
     if str(dataset.file_meta.TransferSyntaxUID) != stream.BIG:
         return
@@ -126,12 +124,8 @@ def _nested(dataset: Dataset) -> Iterator[Dataset]:
 def untouchable(dataset: Dataset, values: NDArray[Any]) -> NDArray[np.bool_] | None:
     """Voxels that hold padding, not anatomy, and must keep their values (PS3.3 C.7.5.1.1.2).
 
-    Args:
-        dataset: the header.
-        values: stored values from :func:`decode`.
-
-    Returns:
-        True at PixelPaddingValue, or from it to PixelPaddingRangeLimit; ``None`` where the header names none.
+    True where :func:`decode` gave PixelPaddingValue, or from it to PixelPaddingRangeLimit; ``None`` where the header
+    names none.
     """
     with reader.guard(text(dataset, "SOPInstanceUID") or "image"):
         limits = []

@@ -18,19 +18,10 @@ from umed.dicom.read import reader, stream
 
 
 def read_slices(series: Series, start: int, stop: int, limits: Limits | None = None) -> NDArray[Any]:
-    """Stored values of some slices of a series, one file open at a time.
+    """Stored values of the slices from ``start`` to before ``stop`` of an image series, one file open at a time.
 
-    Args:
-        series: an image series of :func:`umed.dicom.read.scan.scan`.
-        start: first slice.
-        stop: one past the last one.
-        limits: bounds.
-
-    Returns:
-        ``(stop - start, rows, columns)``, with colours ``(..., 3)``; see :func:`decode`.
-
-    Raises:
-        InputError: as :func:`decode`, with the path; or if the series has no such slices.
+    ``(stop - start, rows, columns)``, with colours ``(..., 3)``; see :func:`umed.dicom.pixels.decoding.decode`.
+    InputError as there, with the path, or if the series has no such slices.
     """
     limits = limits or Limits()
     if not 0 <= start < stop <= len(series.slices):

@@ -19,9 +19,7 @@ _SMALL = 1 << 20
 def is_zip(path: Path, *, named: bool = True) -> bool:
     """Whether a file is a zip, by its first bytes.
 
-    Args:
-        path: the file.
-        named: also ask for the ending ``.zip``, as office documents are zips too.
+    With ``named`` also by the ending ``.zip``, as office documents are zips too.
     """
     if named and path.suffix.lower() != ".zip":
         return False

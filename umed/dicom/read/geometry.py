@@ -51,13 +51,8 @@ class SlicePlane:
 def planes(dataset: Dataset, frames: int) -> tuple[SlicePlane, ...] | None:
     """Planes of the frames of an image, in frame order.
 
-    Args:
-        dataset: the header.
-        frames: how many frames it has.
-
-    Returns:
-        One plane a frame, or ``None`` where the header does not place all of them in the patient (a picture, a mosaic
-        of slices, tiles of a slide, multi-frame images without functional groups).
+    ``None`` where the header does not place all of them in the patient (a picture, a mosaic of slices, tiles of a
+    slide, multi-frame images without functional groups).
     """
     if frames == 1 and "PerFrameFunctionalGroupsSequence" not in dataset:
         single = _plane(dataset, dataset, dataset, _time(dataset))
@@ -97,15 +92,9 @@ def tag_of(keyword: str) -> BaseTag:
 
 
 def unread(dataset: Dataset, keyword: str, vrs: Collection[str]) -> list[str] | None:
-    """Values of an attribute that nobody has looked at yet, straight from its bytes, which is ten times as fast.
+    """Stripped values of an attribute that nobody has looked at yet, straight from its bytes: ten times as fast.
 
-    Args:
-        dataset: as it was read.
-        keyword: of the attribute.
-        vrs: value representations that may be taken as plain ASCII.
-
-    Returns:
-        The values, stripped; ``None`` where pydicom has to look at it, or there is none.
+    ``vrs`` are those that may be taken as plain ASCII. ``None`` where pydicom has to look at it, or there is none.
     """
     stored: Any = dataset.get_item(tag_of(keyword), keep_deferred=True)  # or None, whatever pydicom's types say
     if not isinstance(stored, RawDataElement) or stored.VR not in vrs:
@@ -179,14 +168,10 @@ def parallel(first: SlicePlane, second: SlicePlane) -> bool:
 
 
 def order(slices: Sequence[SlicePlane]) -> list[list[int]]:
-    """Order parallel slices along their normal.
+    """Order parallel slices along their normal; gives indices as passes.
 
-    Args:
-        slices: planes in any order.
-
-    Returns:
-        Indices in ascending order along the normal, as passes: the first holds the first slice at each place, the
-        second the second one (by time) at those that have two, and so on. One pass for a series without doubles.
+    The first pass holds the first slice at each place, the second the second one (by time) at those that have two, and
+    so on. One pass for a series without doubles.
     """
     normal = slices[0].normal
     along = [float(plane.position @ normal) for plane in slices]
@@ -207,16 +192,7 @@ def order(slices: Sequence[SlicePlane]) -> list[list[int]]:
 
 
 def build(slices: Sequence[SlicePlane], rows: int, columns: int) -> tuple[Geometry, tuple[str, ...]]:
-    """The grid of slices that are in order, and what is odd about it.
-
-    Args:
-        slices: parallel planes in slice order.
-        rows: pixels along a column.
-        columns: pixels along a row.
-
-    Returns:
-        The geometry, and problems in words.
-    """
+    """The grid of parallel slices that are in order, and what is odd about it in words."""
     first = slices[0]
     positions = np.stack([plane.position for plane in slices])
     normal = first.normal

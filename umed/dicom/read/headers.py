@@ -43,18 +43,10 @@ _RGB_FROM_YBR = ("YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 
 def describe(dataset: FileDataset, path: Path, name: str) -> tuple[Instance, tuple[geometry.SlicePlane, ...] | None]:
-    """Describe a file by its header.
+    """Describe a file, read without pixel data, by its header; ``name`` is for people.
 
-    Args:
-        dataset: from :func:`umed.dicom.read.reader.read` without pixel data.
-        path: where the bytes are.
-        name: name for people.
-
-    Returns:
-        The instance, and the planes of its frames if it is an image whose header places them.
-
-    Raises:
-        Exception: whatever pydicom raises on a broken value; call it inside :func:`umed.dicom.read.reader.guard`.
+    Gives the instance, and the planes of its frames if it is an image whose header places them. Whatever pydicom raises
+    on a broken value comes out; call it inside :func:`umed.dicom.read.reader.guard`.
     """
     syntax = str(dataset.file_meta.TransferSyntaxUID)
     sop_class = text(dataset, "SOPClassUID") or str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
@@ -130,12 +122,7 @@ def patient_key(dataset: Dataset) -> str:
 
 
 def fill(dataset: Dataset, instance: Instance) -> None:
-    """Put into a data set the UIDs of study and series that it lacks, as they were derived for its instance.
-
-    Args:
-        dataset: changed in place; attributes that have a value stay.
-        instance: what :func:`describe` said about the file.
-    """
+    """Put into a data set the UIDs of study and series that it lacks, as they were derived for its instance."""
     for keyword, value in (("StudyInstanceUID", instance.study_uid), ("SeriesInstanceUID", instance.series_uid)):
         if not text(dataset, keyword):
             setattr(dataset, keyword, value)
@@ -188,11 +175,7 @@ def _mosaic(dataset: Dataset) -> bool:
 
 
 def encoding_of(dataset: Dataset) -> tuple[Encoding | None, str]:
-    """What the stored values of an image mean, or why they cannot be perturbed.
-
-    Args:
-        dataset: header of an image; pixel data are not looked at.
-    """
+    """What the stored values of an image mean, or why they cannot be perturbed; pixel data are not looked at."""
     why = _unprotectable(dataset)
     if why:
         return None, why
@@ -245,10 +228,6 @@ def turns_to_rgb(photometric: str, syntax: str) -> bool:
 
     YBR_RCT is exact, and decoders undo it. The others are rounded: fine where the source was compressed with loss, as
     then the decoded RGB is what every viewer shows.
-
-    Args:
-        photometric: PhotometricInterpretation.
-        syntax: TransferSyntaxUID.
 
     >>> turns_to_rgb("YBR_RCT", "1.2.840.10008.1.2.4.90"), turns_to_rgb("YBR_FULL", "1.2.840.10008.1.2.1")
     (True, False)

@@ -178,17 +178,9 @@ def read(path: Path, limits: Limits | None = None, *, pixels: bool) -> FileDatas
 
 
 def pixels_at(path: Path, limits: Limits | None = None) -> int | None:
-    """Offset of the first byte of the pixel data in a file.
+    """Offset of the first byte of the pixel data in a file; InputError as :func:`read`.
 
-    Args:
-        path: the file.
-        limits: bounds.
-
-    Returns:
-        ``None`` where the file has none, or they are compressed or deflated, so that bytes have no fixed place.
-
-    Raises:
-        InputError: as :func:`read`.
+    ``None`` where the file has none, or they are compressed or deflated, so that bytes have no fixed place.
     """
     try:
         with open(path, "rb") as file:

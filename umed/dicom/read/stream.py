@@ -219,16 +219,8 @@ class _Structure(InputError):
 def survey(file: BinaryIO, size: int, limits: Limits) -> Layout:
     """Walk a file; reads heads of elements only, never values.
 
-    Args:
-        file: the open file; of a deflated one only the meta header is walked, see :func:`survey_set` for the rest.
-        size: its size in bytes.
-        limits: bounds.
-
-    Returns:
-        Where things are.
-
-    Raises:
-        InputError: if it is no DICOM file, is broken, or exceeds a limit. Without the name of the file.
+    Of a deflated one only the meta header is walked, see :func:`survey_set` for the rest. InputError, without the name
+    of the file, if it is no DICOM file, is broken, or exceeds a limit.
     """
     file.seek(0)
     head = file.read(PREAMBLE + 6)
@@ -258,17 +250,7 @@ def survey(file: BinaryIO, size: int, limits: Limits) -> Layout:
 
 
 def survey_set(file: BinaryIO, size: int, start: int, limits: Limits) -> Layout:
-    """Walk an inflated data set (Explicit VR Little Endian) that begins at ``start``.
-
-    Args:
-        file: the bytes.
-        size: how many.
-        start: where the data set begins.
-        limits: bounds.
-
-    Raises:
-        InputError: as :func:`survey`.
-    """
+    """Walk an inflated data set (Explicit VR Little Endian) that begins at ``start``; InputError as :func:`survey`."""
     return _finish(_Walk(file, size, limits), start, EXPLICIT, False, False)
 
 

@@ -8,45 +8,57 @@ NeurIPS 2024, https://arxiv.org/abs/2410.09909. Written from the paper; the auth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from umed.core.config import parse_number
-from umed.core.device import pick_device
+from umed.core.config import parse_number, require
+from umed.core.device import pick_device, process_rank
 from umed.core.errors import ConfigError, InputError
 from umed.core.types import Progress, Regions
 from umed.core.version import __version__
 from umed.methods.base import Method
-from umed.methods.options import check_switch, check_whole
-from umed.methods.unseg.applying import flat_direction
-from umed.methods.unseg.batches import SquareBatches
-from umed.methods.unseg.colour import SamplePictures
+from umed.methods.options import choice, option, rate, switch, whole
+from umed.methods.unseg.colour_pictures import SamplePictures
 from umed.methods.unseg.generator_file import FILE, Origin, load_generator, make_generator, save_generator
+from umed.methods.unseg.picture_noise import flat_direction
 from umed.methods.unseg.prompts import KINDS, NONE, check_kinds
-from umed.methods.unseg.sam_surrogates import SAM, check_surrogate, make_surrogate
+from umed.methods.unseg.square_batches import SquareBatches
 from umed.methods.unseg.trainer import EPOCHS, UnSegTrainer
+from umed.methods.unseg.unseg_surrogates import NETWORKS, SAM, make_surrogate
 from umed.networks.noise_head import UnSegGenerator
 from umed.networks.sam import PromptedSam, shape_of
 from umed.networks.sam_weights import load_encoder
 from umed.plan.planning import Plan
-from umed.training.bilevel import BatchLoader
+from umed.training.alternating import BatchLoader
 from umed.training.patches import Sample
 
 AT_ONCE = 8
 """Pictures or slices that are embedded together."""
-DECIDED = (
-    *("encoder", "prompts", "surrogate", "surrogate_prompts", "label_modification", "train_epsilon"),
-    *("epochs", "learning_rate", "surrogate_learning_rate", "jitter", "high_pass", "enlarge"),
-)
-"""Options of a generator's training; of a given one, its file knows them."""
 
 
+def _range_share(where: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    number = parse_number(value, where)
+    require(0 < number <= 1, where, "a share of the range in (0, 1]", value)
+    return number
+
+
+def _scales(where: str, value: Any) -> tuple[float, float]:
+    require(isinstance(value, (list, tuple)), where, "two positive scales", value)
+    scales = [parse_number(scale, where) for scale in value]
+    fits = len(scales) == 2 and 0 < scales[0] <= scales[1]
+    require(fits, where, "two positive scales, the smaller first", list(value))
+    return scales[0], scales[1]
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class UnSeg(Method):
     r"""``d = G(x, mask) (eps_fg M + eps_bg (1 - M))``, each instance of a picture or slice with its mask as a prompt.
 
@@ -88,61 +100,28 @@ class UnSeg(Method):
     name: ClassVar[str] = "unseg"
     requires_training: ClassVar[bool] = True
     file: ClassVar[str] = FILE
+    where_from: ClassVar[str] = "Train one: umed train-generator"
+    encoder: str = "vit_s"
+    prompts: tuple[str, ...] = option(KINDS, lambda _, kinds: check_kinds(kinds))
+    surrogate: str = choice(SAM, (SAM, *NETWORKS))
+    surrogate_prompts: tuple[str, ...] = option(
+        KINDS, lambda _, kinds: check_kinds(kinds, (*KINDS, NONE), "surrogate_prompts")
+    )
+    label_modification: bool = switch(True)
+    train_epsilon: float | None = option(1 / 255, _range_share)
+    epochs: int = whole(EPOCHS)
+    learning_rate: float = rate(1e-4)
+    surrogate_learning_rate: float | None = rate(None)
+    jitter: tuple[float, float] = option((0.5, 1.5), _scales)
+    high_pass: int = whole(0, least=0)
+    per_instance: bool = switch(True)
+    enlarge: bool = switch(True)
 
-    def __init__(
-        self,
-        *,
-        encoder: str = "vit_s",
-        prompts: Sequence[str] = KINDS,
-        surrogate: str = SAM,
-        surrogate_prompts: Sequence[str] = KINDS,
-        label_modification: bool = True,
-        train_epsilon: float | str | None = 1 / 255,
-        epochs: int = EPOCHS,
-        learning_rate: float | str = 1e-4,
-        surrogate_learning_rate: float | str | None = None,
-        jitter: Sequence[float] = (0.5, 1.5),
-        high_pass: int = 0,
-        per_instance: bool = True,
-        enlarge: bool = True,
-    ) -> None:
-        shape_of(encoder)
-        self.encoder, self.label_modification = encoder, label_modification
-        self.surrogate = check_surrogate(surrogate)
-        self.prompts, self.surrogate_prompts = (
-            check_kinds(prompts),
-            check_kinds(surrogate_prompts, (*KINDS, NONE), "surrogate_prompts"),
-        )
-        self.train_epsilon = (
-            None if train_epsilon is None else parse_number(train_epsilon, "method_options.train_epsilon")
-        )
-        check_whole(1, epochs=epochs)
-        check_switch(label_modification=label_modification, per_instance=per_instance, enlarge=enlarge)
-        check_whole(0, high_pass=high_pass)
-        if high_pass and high_pass % 2 == 0:
-            raise ConfigError(f"method_options.high_pass: expected an odd number of px, or 0, got {high_pass}.")
-        self.per_instance, self.enlarge, self.high_pass = per_instance, enlarge, high_pass
-        self.epochs, self.learning_rate = epochs, parse_number(learning_rate, "method_options.learning_rate")
-        if not isinstance(jitter, (list, tuple)):
-            raise ConfigError(f"method_options.jitter: expected two positive scales, got {jitter!r}.")
-        self.jitter = tuple(parse_number(scale, "method_options.jitter") for scale in jitter)
-        if self.train_epsilon is not None and not 0 < self.train_epsilon <= 1:
-            raise ConfigError(
-                f"method_options.train_epsilon: expected a share of the range in (0, 1], got {train_epsilon!r}."
-            )
-        self.surrogate_learning_rate = (
-            None
-            if surrogate_learning_rate is None
-            else parse_number(surrogate_learning_rate, "method_options.surrogate_learning_rate")
-        )
-        for option in ("learning_rate", "surrogate_learning_rate"):
-            rate = getattr(self, option)
-            if rate is not None and rate <= 0:
-                raise ConfigError(f"method_options.{option}: expected a positive number, got {rate!r}.")
-        if len(self.jitter) != 2 or not 0 < self.jitter[0] <= self.jitter[1]:
-            raise ConfigError(
-                f"method_options.jitter: expected two positive scales, the smaller first, got {list(jitter)}."
-            )
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shape_of(self.encoder)
+        odd = self.high_pass == 0 or self.high_pass % 2 == 1
+        require(odd, "method_options.high_pass", "an odd number of px, or 0", self.high_pass)
         self._generator: UnSegGenerator | None = None
         self._origin = Origin(f"trained by umed {__version__}")
         self._other: list[str] = []
@@ -223,17 +202,16 @@ class UnSeg(Method):
         self._generator, surrogate = self._generator.to(self._device), surrogate.to(self._device)
         length = epoch_length or max(1, -(-training.iterations // self.epochs))
         asked = self.surrogate_prompts if self.surrogate == SAM else (NONE,)
-        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
         batches = SquareBatches(
             SamplePictures(samples, plan.slice_axis),
             size=self.generator.sam.shape.image_size,
             batch_size=training.batch_size,
             iterations=length * self.epochs,
-            jitter=(self.jitter[0], self.jitter[1]),
+            jitter=self.jitter,
             enlarge=self.enlarge,
             whole=1.0 if NONE in asked else 0.5,
             seed=plan.seed,
-            rank=rank,
+            rank=process_rank(),
         )
         return UnSegTrainer(
             device=self._device,
@@ -253,21 +231,10 @@ class UnSeg(Method):
         )
 
     def fit(self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None) -> None:
-        """Train a generator from scratch on the data at hand; goes on from the newest checkpoint in ``workdir``.
+        """Train a generator from scratch on the data at hand; goes on from the newest checkpoint in ``workdir``."""
+        from umed.training.handlers import run_training  # ignite's handlers take a second to import
 
-        Args:
-            samples: lazy sequence of :class:`umed.training.patches.Sample`.
-            plan: the resolved plan.
-            workdir: folder for checkpoints and TensorBoard events.
-            progress: called with a text, the iterations done and the iterations in all.
-        """
-        from umed.training.handlers import training_handlers  # ignite's handlers take a second to import
-
-        workdir.mkdir(parents=True, exist_ok=True)
-        trainer = self.make_trainer(samples, plan)
-        training_handlers(trainer, workdir, len(trainer.loader.batches), progress)
-        trainer.run()
-        self.generator.eval()
+        run_training(self.make_trainer(samples, plan), workdir, progress)
 
     def reasons(self, given: Path | None = None) -> tuple[str, ...]:
         """Say where the weights come from, above all whether Segment Anything was pretrained."""
@@ -320,17 +287,20 @@ class UnSeg(Method):
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Run the generator over each labelled picture or slice; nothing is drawn from ``rng``.
 
-        Args:
-            image: unit image, shape ``(C, *box)``; the box is the whole grid where the support is.
-            regions: of the same box.
-            rng: not used.
-
         Returns:
-            Direction in [-1, 1] of the same shape, at most the share of the background outside the labels.
+            Direction in [-1, 1], at most the share of the background outside the labels.
         """
+        flat = partial(
+            flat_direction,
+            self.generator,
+            weak=self._weak,
+            per_instance=self.per_instance,
+            enlarge=self.enlarge,
+            device=self._device,
+        )
         labels = regions.labels
         if labels.ndim == 2:
-            return self._flat(image[None], labels[None])[0]
+            return flat(image=image[None], labels=labels[None])[0]
         axis = self._slice_axis
         if axis is None:
             raise InputError("unseg: expected a plan that goes slice by slice, got one in 3D. Set spatial_dims=2.")
@@ -339,16 +309,9 @@ class UnSeg(Method):
         rows = np.flatnonzero((masks > 0).any(axis=(1, 2)))
         for start in range(0, len(rows), AT_ONCE):
             some = rows[start : start + AT_ONCE]
-            out[some] = self._flat(planes[some], np.ascontiguousarray(masks[some]))
+            out[some] = flat(image=planes[some], labels=np.ascontiguousarray(masks[some]))
         return out.movedim(0, axis + 1)
 
-    def _flat(self, image: Tensor, labels: NDArray[np.int16]) -> Tensor:
-        return flat_direction(
-            self.generator,
-            image,
-            labels,
-            weak=self._weak,
-            per_instance=self.per_instance,
-            enlarge=self.enlarge,
-            device=self._device,
-        )
+
+DECIDED = tuple(item.name for item in fields(UnSeg) if item.name != "per_instance")
+"""Options of a generator's training; of a given one, its file knows them."""

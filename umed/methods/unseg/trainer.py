@@ -14,15 +14,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from monai.engines import Trainer
 from torch import Tensor, nn
 
-from umed.methods.unseg.batches import Squares
 from umed.methods.unseg.losses import point_loss
 from umed.methods.unseg.prompts import draw_prompts, subsets
+from umed.methods.unseg.square_batches import Squares
 from umed.networks.noise_head import UnSegGenerator
 from umed.networks.sam import resize
-from umed.training.bilevel import BatchLoader, average_gradients
+from umed.training.alternating import AlternatingTrainer
 
 GENERATOR_EPOCHS = 3
 """Generator epochs after each surrogate epoch."""
@@ -32,13 +31,11 @@ POINTS = 112 / 256
 """Side of the square of sampled points as a share of a mask's side."""
 
 
-class UnSegTrainer(Trainer):
+class UnSegTrainer(AlternatingTrainer):
     """Alternates by epoch: one of the surrogate, three of the generator.
 
     Args:
-        device: where both networks are.
         epochs: how many; the loader's ``epoch_length`` iterations each.
-        loader: batches; its position follows the engine's iteration.
         generator: makes the noise.
         surrogate: learns to segment; takes pictures and prompts, gives logits ``(B, h, w)``.
         learning_rate: of the generator, and of the surrogate unless it has its own.
@@ -48,9 +45,7 @@ class UnSegTrainer(Trainer):
         kinds: prompts of the generator; each step gets a random part of them.
         surrogate_kinds: prompts of the surrogate, or ``"none"``; each step gets one of them.
         label_modification: the generator's target is all ones; else the true mask (min-min).
-        seed: of prompts and points.
-        amp: mixed precision (only where the device is a GPU).
-        handlers: ignite handlers.
+        shared: of :class:`umed.training.alternating.AlternatingTrainer`; the seed is that of prompts and points.
 
     Note:
         After an iteration ``engine.state.output`` is ``{"generator": float}`` or ``{"surrogate": float}``, both keys
@@ -60,9 +55,7 @@ class UnSegTrainer(Trainer):
     def __init__(
         self,
         *,
-        device: torch.device,
         epochs: int,
-        loader: BatchLoader,
         generator: UnSegGenerator,
         surrogate: nn.Module,
         learning_rate: float,
@@ -72,49 +65,23 @@ class UnSegTrainer(Trainer):
         kinds: Sequence[str] = ("box", "points", "mask"),
         surrogate_kinds: Sequence[str] = ("box", "points", "mask"),
         label_modification: bool = True,
-        seed: int = 0,
-        amp: bool = False,
-        handlers: Sequence[Any] = (),
+        **shared: Any,
     ) -> None:
-        self.generator, self.surrogate = generator, surrogate
         trained = [weight for weight in generator.parameters() if weight.requires_grad]
+        adam = torch.optim.Adam(trained, learning_rate)
+        super().__init__(max_epochs=epochs, generator=generator, optimizer=adam, **shared)
+        self.surrogate = surrogate
         # Not one Adam for both: it would go on moving the resting network by its momentum.
-        self.optimizer = torch.optim.Adam(trained, learning_rate)
         self.surrogate_learning_rate = surrogate_learning_rate or learning_rate
         self.surrogate_optimizer = torch.optim.Adam(surrogate.parameters(), self.surrogate_learning_rate)
         self.learning_rate, self.epsilon, self.background = learning_rate, epsilon, background
         self.kinds, self.surrogate_kinds = subsets(kinds), [(kind,) for kind in surrogate_kinds]
-        self.label_modification, self.seed, self.epochs = label_modification, seed, epochs
-        self.mixed = amp and device.type == "cuda"
-        self.grad_scaler = torch.amp.GradScaler(device.type, enabled=self.mixed)
+        self.label_modification, self.epochs = label_modification, epochs
         self.last = {"generator": 0.0, "surrogate": 0.0}
-        loader.position = 0
-        self.loader = loader
-        super().__init__(
-            device=device, max_epochs=epochs, data_loader=loader, epoch_length=len(loader), handlers=list(handlers)
-        )
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next iteration depends on."""
-        return {
-            "iteration": self.state.iteration,
-            "generator": self.generator.state_dict(),
-            "surrogate": self.surrogate.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "surrogate_optimizer": self.surrogate_optimizer.state_dict(),
-            "scaler": self.grad_scaler.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state_dict`, as if never interrupted."""
-        self.generator.load_state_dict(state["generator"])
-        self.surrogate.load_state_dict(state["surrogate"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.surrogate_optimizer.load_state_dict(state["surrogate_optimizer"])
-        self.grad_scaler.load_state_dict(state["scaler"])
-        self.loader.position = state["iteration"]
-        self.state.iteration = state["iteration"]
-        self.state.epoch = state["iteration"] // len(self.loader)
+    def parts(self) -> dict[str, Any]:
+        """What has a state of its own, by its name in a checkpoint."""
+        return {**super().parts(), "surrogate": self.surrogate, "surrogate_optimizer": self.surrogate_optimizer}
 
     def surrogates_turn(self, iteration: int) -> bool:
         """Whether the surrogate learns in this iteration, counted from 0."""
@@ -124,14 +91,14 @@ class UnSegTrainer(Trainer):
         """Pictures with noise, ``(B, 3, size, size)`` in [0, 1]."""
         kinds = self.kinds[int(torch.randint(len(self.kinds), (), generator=draw))]
         prompts = draw_prompts(batch.mask, kinds, self.generator.sam.shape.mask_size, draw)
-        with torch.autocast(self.state.device.type, enabled=self.mixed):
+        with self.autocast():
             noise = self.generator(batch.image, prompts)
         return add_noise(batch.image, noise.float(), batch.mask, batch.grey, self.epsilon, self.background)
 
     def _iteration(self, engine: Any, batchdata: Squares) -> dict[str, float]:
         batch = batchdata.to(self.state.device)
         iteration = self.state.iteration - 1  # ignite counts before it calls
-        draw = torch.Generator().manual_seed(self.seed * 1_000_003 + iteration)
+        draw = self.draw(iteration)
         learns = self.surrogates_turn(iteration)
         rate = self.surrogate_learning_rate if learns else self.learning_rate
         rate *= 0.1 if iteration // len(self.loader) >= self.epochs * DROP / EPOCHS else 1.0
@@ -143,24 +110,18 @@ class UnSegTrainer(Trainer):
         kinds = self.surrogate_kinds[int(torch.randint(len(self.surrogate_kinds), (), generator=draw))]
         mask_size = self.generator.sam.shape.mask_size
         prompts = draw_prompts(batch.mask, kinds, mask_size, draw)
-        with torch.autocast(self.state.device.type, enabled=self.mixed):
+        with self.autocast():
             logits = self.surrogate(published, prompts)
         truth = batch.mask[:, 0].float()
         target = torch.ones_like(truth) if self.label_modification and not learns else truth
         points = max(64, round(POINTS * mask_size) ** 2)
         loss = point_loss(logits.float(), target, points, draw)
-        self._step(loss, self.surrogate_optimizer if learns else self.optimizer, rate)
-        self.last["surrogate" if learns else "generator"] = float(loss.detach())
-        return dict(self.last)
-
-    def _step(self, loss: Tensor, optimizer: torch.optim.Optimizer, rate: float) -> None:
+        optimizer = self.surrogate_optimizer if learns else self.optimizer
         for group in optimizer.param_groups:
             group["lr"] = rate
-        optimizer.zero_grad(set_to_none=True)
-        self.grad_scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        average_gradients(optimizer)
-        self.grad_scaler.step(optimizer)
-        self.grad_scaler.update()
+        self.step(loss, optimizer)
+        self.last["surrogate" if learns else "generator"] = float(loss.detach())
+        return dict(self.last)
 
 
 def add_noise(image: Tensor, noise: Tensor, mask: Tensor, grey: Tensor, epsilon: float, background: float) -> Tensor:

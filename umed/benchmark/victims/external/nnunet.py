@@ -22,13 +22,14 @@ import torch
 
 from umed.benchmark.countermeasures.interface import Chain
 from umed.benchmark.environment import environment
+from umed.benchmark.grid.case_split import class_names
 from umed.benchmark.grid.jobs import CellJob
-from umed.benchmark.grid.recipe import Recipe
 from umed.benchmark.results.cells import Cell, finite
-from umed.benchmark.victims.arrays import class_names, load_samples, window_of
+from umed.benchmark.victims.case_tensors import load_samples, window_of
 from umed.benchmark.victims.external.raw import DATASET, read_answer, write_raw
 from umed.benchmark.victims.ready import Ready, make_ready
 from umed.benchmark.victims.scoring import score
+from umed.benchmark.victims.victim_recipe import Recipe
 from umed.core.config import from_mapping, require
 from umed.core.device import pick_device
 from umed.core.errors import ConfigError, InputError
@@ -79,14 +80,9 @@ class NnUNetOptions:
 
 
 def check_external(recipe: Recipe, spatial_dims: int) -> None:
-    """Make sure that nnU-Net can be started with these options.
+    """Make sure that nnU-Net can be started with the options of a recipe, which are :class:`NnUNetOptions`.
 
-    Args:
-        recipe: its ``options`` are :class:`NnUNetOptions`.
-        spatial_dims: of the data.
-
-    Raises:
-        ConfigError: when an option is unknown, or there is no nnU-Net.
+    ConfigError when an option is unknown, or there is no nnU-Net.
     """
     options = from_mapping(NnUNetOptions, recipe.options, "nnunet")
     if spatial_dims == 2 and options.configuration == "3d_fullres":
@@ -108,16 +104,10 @@ def _missing(interpreter: str) -> str:
 
 
 def run_external(job: CellJob) -> str:
-    """Convert, plan, train, predict and score; the work folder is removed when the cell is written.
+    """Convert, plan, train, predict and score; gives the JSON file, with which the work folder is removed.
 
-    Args:
-        job: the cell; it has no countermeasures, which would not reach nnU-Net's own pipeline.
-
-    Returns:
-        The JSON file.
-
-    Raises:
-        InputError: when a step fails; it names the log.
+    The cell has no countermeasures, which would not reach nnU-Net's own pipeline. InputError when a step fails; it
+    names the log.
     """
     if job.done:
         return str(job.file)

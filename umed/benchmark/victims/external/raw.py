@@ -120,17 +120,7 @@ def _affine(volume: Volume) -> NDArray[np.float64]:
 
 
 def read_answer(path: Path) -> NDArray[np.uint8]:
-    """Read a class map that nnU-Net wrote.
-
-    Args:
-        path: without its ending.
-
-    Returns:
-        Class of each voxel ``(*spatial)``.
-
-    Raises:
-        InputError: when there is none.
-    """
+    """Class of each voxel ``(*spatial)`` that nnU-Net wrote at a path without its ending; InputError without one."""
     for ending in (".nii.gz", ".png"):
         file = path.with_name(path.name + ending)
         if file.is_file():

@@ -18,15 +18,16 @@ from torch import Tensor, nn
 
 from umed.benchmark.countermeasures.interface import Chain, make_countermeasure
 from umed.benchmark.environment import environment
+from umed.benchmark.grid.case_split import class_names, subset_dataset
+from umed.benchmark.grid.cut_sets import CutSet
 from umed.benchmark.grid.jobs import CellJob, PretrainJob, PriceJob, ProtectJob
-from umed.benchmark.grid.recipe import Recipe
-from umed.benchmark.grid.sets import CutSet
 from umed.benchmark.results.cells import Cell, Scores
-from umed.benchmark.victims import EXTERNAL, build_victim, divisor, freeze_encoder, load_pretrained, read_checkpoint
-from umed.benchmark.victims.arrays import Samples, class_names, load_samples, subset_dataset, window_of
-from umed.benchmark.victims.ready import Ready, crop_size, make_ready
+from umed.benchmark.victims.case_tensors import Samples, load_samples, window_of
+from umed.benchmark.victims.pretrained import freeze_encoder, load_pretrained, read_checkpoint
+from umed.benchmark.victims.ready import Ready, make_ready
 from umed.benchmark.victims.scoring import Answers, predict, score
-from umed.benchmark.victims.victim_training import StepProgress, VictimTraining, train_victim
+from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe
+from umed.benchmark.victims.victim_training import StepProgress, VictimTraining, fresh_victim, train_victim
 from umed.core.device import pick_device
 from umed.core.errors import VerificationError
 from umed.core.types import Progress
@@ -53,17 +54,9 @@ def _once(key: Hashable, make: Callable[[], T]) -> T:
 
 
 def run_protect(job: ProtectJob, progress: Progress | None = None) -> str:
-    """Protect the published cases of a data set, and only those.
+    """Protect the published cases of a data set, and only those; gives the folder.
 
-    Args:
-        job: what to protect and how.
-        progress: called with stage, done, total.
-
-    Returns:
-        The folder.
-
-    Raises:
-        VerificationError: When a case could not be protected, since the victim would then train on fewer cases.
+    Raises VerificationError when a case could not be protected, since the victim would then train on fewer cases.
     """
     with alone(job.folder.with_name(f"{job.folder.name}.lock")):  # shards of one benchmark may meet here
         return _protect(job, progress)
@@ -94,20 +87,12 @@ def _protect(job: ProtectJob, progress: Progress | None) -> str:
 
 
 def run_pretrain(job: PretrainJob, progress: StepProgress | None = None) -> str:
-    """Train a victim on the clean cases of another data set, and keep its weights.
-
-    Args:
-        job: what to train.
-        progress: called with (step, steps, loss).
-
-    Returns:
-        The file.
-    """
+    """Train a victim on the clean cases of another data set, and keep its weights; gives the file."""
     with alone(job.file.with_name(f"{job.file.name}.lock")):
         if not job.done:
             chain = Chain()
             cases = make_ready(_clean(job.data).pick(job.data.split.train), chain)
-            network, step = _build(job.recipe, cases, chain, job.seed)
+            network, _, step = fresh_victim(job.recipe, cases, job.seed)
             train_victim(
                 network,
                 cases,
@@ -122,15 +107,7 @@ def run_pretrain(job: PretrainJob, progress: StepProgress | None = None) -> str:
 
 
 def run_cell(job: CellJob, progress: StepProgress | None = None) -> str:
-    """Train one victim and judge it on clean test cases.
-
-    Args:
-        job: what to train on, with what, against what.
-        progress: called with (step, steps, loss).
-
-    Returns:
-        The JSON file.
-    """
+    """Train one victim and judge it on clean test cases; gives the JSON file."""
     # Every shard needs the judge of the price, so two may meet there.
     with alone(job.weights.with_suffix(".lock")) if job.keep_weights else nullcontext():
         return _cell(job, progress)
@@ -146,12 +123,13 @@ def _cell(job: CellJob, progress: StepProgress | None) -> str:
     begin = time.perf_counter()
     chain = Chain([make_countermeasure(name, options) for name, options in job.steps])
     train, validation, test = _cases(job, chain)
-    network, step = _build(job.recipe, train, chain, job.spec.seed)
+    recipe = _scaled(job.recipe, chain.scale)
+    network, _, step = fresh_victim(recipe, train, job.spec.seed)
     frozen, notes = _pretrain(network, job)
     training = train_victim(
         network,
         train,
-        recipe=_scaled(job.recipe, chain.scale),
+        recipe=recipe,
         validation=validation,
         chain=chain,
         divisor=step,
@@ -184,16 +162,8 @@ def _cell(job: CellJob, progress: StepProgress | None) -> str:
 
 
 def run_price(job: PriceJob, progress: Progress | None = None) -> str:
-    """Measure what a protection costs people and authorised users.
-
-    Args:
-        job: which protection, and the clean-trained victim that plays the authorised user.
-        progress: called with stage, done, total.
-
-    Returns:
-        The JSON file.
-    """
-    from umed.benchmark.price import measure_price
+    """Measure what a protection costs people and authorised users; gives the JSON file."""
+    from umed.benchmark.price.measure import measure_price
 
     if not job.done:
         predictor = None if job.judge is None else _predictor(job.judge)
@@ -263,18 +233,6 @@ def _cases(job: CellJob, chain: Chain) -> tuple[Ready, dict[str, Ready], Ready]:
     return _once(key, make)
 
 
-def _build(recipe: Recipe, cases: Ready, chain: Chain, seed: int) -> tuple[nn.Module, int]:
-    """A fresh network whose weights depend on the seed alone, and the divisor of its crops."""
-    dims, channels = cases.images[0].ndim - 1, len(cases.images[0])
-    recipe = _scaled(recipe, chain.scale)
-    step = divisor(recipe)
-    patch = crop_size([image.shape[1:] for image in cases.images], recipe.patch, step)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = build_victim(recipe, spatial_dims=dims, in_channels=channels, classes=cases.classes, patch=patch)
-    return network, step
-
-
 def _pretrain(network: nn.Module, job: CellJob) -> tuple[list[nn.Module], tuple[str, ...]]:
     """Load pretrained weights; gives what stays frozen, and what to say about it."""
     wanted = job.recipe.pretrained
@@ -342,11 +300,10 @@ def _predictor(job: CellJob) -> Callable[[Tensor], Tensor]:
     clean, clipped = _originals(job.data)
     chain = Chain()
     ready = make_ready(clean.pick(job.data.split.train), chain)
-    network, step = _build(job.recipe, ready, chain, job.spec.seed)
+    network, window, _ = fresh_victim(job.recipe, ready, job.spec.seed)
     network.load_state_dict(torch.load(job.weights, map_location="cpu", weights_only=True))
     device = pick_device(job.device)
     network.to(device)
-    window = crop_size([image.shape[1:] for image in ready.images], job.recipe.patch, step)
 
     def segment(image: Tensor) -> Tensor:
         label = torch.zeros(image.shape[1:], dtype=torch.uint8)

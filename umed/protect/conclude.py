@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from umed.cases.series_source import SeriesSource
 
 
-def finish(result: Released, source: Source, store: Store, method: str, report: bool) -> Released:
+def conclude(result: Released, source: Source, store: Store, method: str, report: bool) -> Released:
     """Write what covers all cases.
 
     Args:

@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
-from umed.core.config import require
+import yaml
+
+from umed.core.config import from_mapping, merge, require
+from umed.core.registry import check_name
+from umed.core.shipped import shipped_text
 
 EXTERNAL = frozenset({"nnunet"})
 """Victims that bring their own training; see :mod:`umed.benchmark.victims.external`."""
@@ -78,3 +84,35 @@ class Recipe:
         require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
         require(self.freeze == "none" or self.pretrained is not None, "freeze", "pretrained weights", "none")
         require((self.target is not None) == (self.net == "custom"), "target", "_target_ or a name", self.net)
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(shipped_text("benchmark/victims.yaml"))
+    return content
+
+
+def default_recipe(net: str, spatial_dims: int, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """How a victim is trained if nothing else is said.
+
+    Args:
+        net: name in ``umed.core.registry.VICTIMS``, or ``"custom"`` with a ``target`` in the changes.
+        spatial_dims: 2 or 3.
+        changes: fields of :class:`Recipe` to set otherwise.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ConfigError: when the name or a field is unknown, or a value of a wrong kind.
+
+    >>> default_recipe("unet", 3, {"steps": 5}).steps
+    5
+    """
+    if net != "custom":
+        check_name("victim", net)
+    merged: dict[str, Any] = {}
+    for layer in (_defaults()["all"], _defaults().get(net, {})):
+        merged = merge(merged, {key: value for key, value in layer.items() if key not in ("2d", "3d")})
+        merged = merge(merged, layer.get(f"{spatial_dims}d", {}))
+    return from_mapping(Recipe, {**merge(merged, changes or {}), "net": net})

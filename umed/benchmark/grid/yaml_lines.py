@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from umed.core.errors import ConfigError, did_you_mean
+from umed.core.shipped import shipped_names, shipped_text
 
 Place = tuple[str | int, ...]
 """Keys and indices from the top of a file to a value."""
@@ -35,12 +35,7 @@ class Lines:
         return self.name
 
     def error(self, place: Place, message: str) -> ConfigError:
-        """An error that names the line and the dotted place.
-
-        Args:
-            place: of the value that is wrong.
-            message: what is wrong with it.
-        """
+        """An error that names the line and the dotted place of a value, and what is wrong with it."""
         dotted = ".".join(str(part) for part in place if not isinstance(part, int))
         lead = f"{dotted}: " if dotted and not message.startswith(f"{dotted}:") else ""
         return ConfigError(f"{self.at(place)}: {lead}{message}")
@@ -48,22 +43,13 @@ class Lines:
 
 def preset_names() -> list[str]:
     """Names of the grids that come with the package."""
-    folder = resources.files("umed.core") / "defaults" / "benchmark"
-    names = (Path(item.name) for item in folder.iterdir() if item.name.endswith(".yaml"))
-    return sorted(name.stem for name in names if name.stem != "victims")
+    return [name for name in shipped_names("benchmark") if name != "victims"]
 
 
 def read_grid_file(name_or_path: str | Path) -> tuple[dict[str, Any], Lines, Path]:
-    """Read a grid.
+    """Content of a shipped grid or a YAML file, its lines, and the folder that relative paths in it start from.
 
-    Args:
-        name_or_path: name of a shipped grid, or a YAML file.
-
-    Returns:
-        Its content, its lines, and the folder that relative paths in it start from.
-
-    Raises:
-        ConfigError: when there is no such file, or it is no YAML mapping, or a key occurs twice.
+    ConfigError when there is no such file, or it is no YAML mapping, or a key occurs twice.
     """
     path = Path(name_or_path)
     if path.suffix.lower() in (".yaml", ".yml"):
@@ -78,7 +64,7 @@ def read_grid_file(name_or_path: str | Path) -> tuple[dict[str, Any], Lines, Pat
         if str(name_or_path) not in names:
             hint = did_you_mean(str(name_or_path), names)
             raise ConfigError(f"grid: expected a YAML file or one of {', '.join(names)}, got {str(path)!r}.{hint}")
-        text = (resources.files("umed.core") / "defaults" / "benchmark" / f"{path}.yaml").read_text(encoding="utf-8")
+        text = shipped_text(f"benchmark/{path}.yaml")
         path, folder = Path(f"{path}.yaml"), Path.cwd()
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -114,5 +100,4 @@ def _plain(node: yaml.Node, place: Place, lines: Lines) -> Any:
             lines.numbers[here] = item.start_mark.line + 1
             items.append(_plain(item, here, lines))
         return items
-    loader = yaml.SafeLoader("")
-    return loader.construct_object(node, deep=True)
+    return yaml.SafeLoader("").construct_object(node, deep=True)

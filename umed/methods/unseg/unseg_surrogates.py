@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from umed.core.errors import ConfigError
 from umed.core.registry import SURROGATES, resolve
 from umed.networks.sam import Prompts, make_sam
 
@@ -40,15 +39,3 @@ def make_surrogate(name: str, encoder: str, *, checkpointing: bool) -> nn.Module
         checkpointing: trade time for memory in the SAM's encoder.
     """
     return make_sam(encoder, checkpointing=checkpointing) if name == SAM else Unprompted(name)
-
-
-def check_surrogate(name: object) -> str:
-    """Give the name back.
-
-    Raises:
-        ConfigError: when there is no such surrogate.
-    """
-    if not isinstance(name, str) or name not in (SAM, *NETWORKS):
-        known = ", ".join((SAM, *NETWORKS))
-        raise ConfigError(f"method_options.surrogate: expected one of {known}, got {name!r}.")
-    return name

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from umed.core.types import Regions
 from umed.training.patches import Sample
 
 LEAST = 16
@@ -70,21 +69,6 @@ class Instances(Sequence[NDArray[np.bool_]]):
         return np.isin(self._parts, self._numbers)
 
 
-def planes(image: NDArray[np.float32], regions: Regions, axis: int) -> list[int]:
-    """Slices of a crop that hold foreground.
-
-    Args:
-        image: ``(C, *box)``.
-        regions: of the same box.
-        axis: slices are taken along it.
-
-    Returns:
-        Their indices in the crop.
-    """
-    others = tuple(a for a in range(image.ndim - 1) if a != axis)
-    return [int(k) for k in np.flatnonzero((regions.labels > 0).any(axis=others))]
-
-
 class SamplePictures(Sequence[ColourPicture]):
     """Training cases as flat pictures: each labelled slice of a volume is one.
 
@@ -100,7 +84,9 @@ class SamplePictures(Sequence[ColourPicture]):
             if sample.regions.labels.ndim == 2:
                 self._places.append((number, None))
             elif slice_axis is not None:
-                self._places += [(number, k) for k in planes(sample.image, sample.regions, slice_axis)]
+                others = tuple(axis for axis in range(3) if axis != slice_axis)
+                labelled = (sample.regions.labels > 0).any(axis=others)
+                self._places += [(number, int(k)) for k in np.flatnonzero(labelled)]
 
     def __len__(self) -> int:
         return len(self._places)
@@ -146,9 +132,3 @@ def draw_target(labels: NDArray[np.int16], rng: np.random.Generator, whole: floa
         everything: NDArray[np.bool_] = labels > 0
         return everything
     return parts[int(rng.integers(len(parts)))]
-
-
-def check_pictures(pictures: Sequence[ColourPicture]) -> None:
-    """Raise ValueError unless there is something to train on."""
-    if not len(pictures):
-        raise ValueError("UnSeg: expected at least one picture with foreground, got none.")

@@ -9,9 +9,9 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
-from umed.methods.unseg.colour import Instances, as_colour
+from umed.methods.unseg.colour_pictures import Instances, as_colour
 from umed.methods.unseg.prompts import mask_prompts
-from umed.methods.unseg.square import from_square, mask_to_square, to_square
+from umed.methods.unseg.square_frame import from_square, mask_to_square, to_square
 from umed.networks.noise_head import UnSegGenerator
 
 PROMPTS_AT_ONCE = 16

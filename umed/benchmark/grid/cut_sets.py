@@ -4,19 +4,18 @@
 from __future__ import annotations
 
 import inspect
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from umed.benchmark.grid.case_split import Split, labelled_ids, resized_pictures, split_cases, subset_dataset
 from umed.benchmark.grid.grid import DataSource, Grid
 from umed.benchmark.results.cells import digest
-from umed.benchmark.victims.arrays import Split, labelled_ids, resized_pictures, split_cases, subset_dataset
 from umed.core.errors import InputError, UmedError
 from umed.data import files
-from umed.data.layouts import find_dataset
+from umed.data.layouts import find_dataset, load_index
 from umed.data.phantom import make_phantom
 from umed.plan.facts import Facts, gather
 
@@ -57,18 +56,12 @@ class CutSet:
 
 
 def choose(ids: tuple[str, ...], source: DataSource) -> tuple[str, ...]:
-    """Draw the cases of a source; a smaller number is always a part of a larger one.
+    """Draw the cases of a source by its ``part``, ``cases`` and ``seed``, from all labelled ids; gives them sorted.
 
-    Args:
-        ids: all labelled cases, sorted.
-        source: its ``part``, ``cases`` and ``seed`` are used.
+    A smaller number is always a part of a larger one.
 
-    Returns:
-        The cases that are used, sorted.
-
-    Example:
-        >>> choose(tuple("abcdef"), DataSource(cases=4)) < choose(tuple("abcdef"), DataSource())
-        False
+    >>> choose(tuple("abcdef"), DataSource(cases=4)) < choose(tuple("abcdef"), DataSource())
+    False
     """
     order = [ids[k] for k in np.random.default_rng([source.seed, 1]).permutation(len(ids))]
     if source.part is not None:
@@ -79,15 +72,7 @@ def choose(ids: tuple[str, ...], source: DataSource) -> tuple[str, ...]:
 def find_source(grid: Grid, name: str) -> Path:
     """Folder of a data set; a phantom has none before it is made.
 
-    Args:
-        grid: the grid.
-        name: of the data set.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ConfigError: when it does not exist or holds no data set; names the line.
+    ConfigError, with the line, when it does not exist or holds no data set.
     """
     source = grid.data[name]
     assert source.path is not None
@@ -106,15 +91,9 @@ def find_source(grid: Grid, name: str) -> Path:
 
 
 def look_at(grid: Grid, name: str, scratch: Path) -> Facts:
-    """Facts about a data set, before anything is written to the benchmark's folder.
+    """Facts about the first cases of a data set, before anything is written to the benchmark's folder.
 
-    Args:
-        grid: the grid.
-        name: of the data set.
-        scratch: folder for a phantom of two cases, or two resized pictures, which are enough to look at.
-
-    Returns:
-        The facts of its first cases.
+    ``scratch`` takes a phantom of two cases, or a few resized pictures, which are enough to look at.
     """
     source = grid.data[name]
     if source.path is None:
@@ -136,15 +115,9 @@ def look_at(grid: Grid, name: str, scratch: Path) -> Facts:
 
 
 def cut_set(grid: Grid, name: str, out: Path) -> CutSet:
-    """Make a data set ready below the benchmark's folder; what is there already is kept.
+    """Make a data set ready below the benchmark's folder, with links or copies of the cases that are used.
 
-    Args:
-        grid: the grid.
-        name: of the data set.
-        out: the benchmark's folder.
-
-    Returns:
-        The data set, with links or copies of the cases that are used.
+    What is there already is kept.
     """
     source = grid.data[name]
     if source.path is None:
@@ -166,16 +139,7 @@ def cut_set(grid: Grid, name: str, out: Path) -> CutSet:
 
 
 def common_cases(grid: Grid, one: CutSet, other: CutSet) -> list[str]:
-    """Cases of a data set that another one trains on: the same file of the same source, or the same content.
-
-    Args:
-        grid: the grid, which knows the sources.
-        one: the data set.
-        other: what a victim is trained on first.
-
-    Returns:
-        Ids in ``one``.
-    """
+    """Ids of a data set that another one trains on: the same file of the same source, or the same content."""
     sources = [grid.data[part.name].path for part in (one, other)]
     same = None not in sources and len({(grid.folder / str(path)).resolve() for path in sources}) == 1
     seen = {tuple(content[:-1]) for content in _contents(other.root, other.split.train).values()}
@@ -196,8 +160,7 @@ def _contents(root: Path, ids: tuple[str, ...]) -> dict[str, list[str]]:
 
 def _index(root: Path) -> dict[str, Any]:
     """What ``dataset.json`` says that a plan depends on: modality and classes."""
-    path = root / "dataset.json"
-    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    content = load_index(root) or {}
     return {key: content[key] for key in INDEX if key in content}
 
 

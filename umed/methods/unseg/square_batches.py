@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from umed.methods.unseg.colour import ColourPicture, as_colour, check_pictures, draw_target
-from umed.methods.unseg.square import content
+from umed.methods.unseg.colour_pictures import ColourPicture, as_colour, draw_target
+from umed.methods.unseg.square_frame import content
 from umed.networks.sam import resize
 
 
@@ -66,7 +66,8 @@ class SquareBatches(Sequence[Squares]):
         seed: int = 0,
         rank: int = 0,
     ) -> None:
-        check_pictures(pictures)
+        if not len(pictures):
+            raise ValueError("UnSeg: expected at least one picture with foreground, got none.")
         self.pictures, self.size, self.batch_size, self.iterations = pictures, size, batch_size, iterations
         self.enlarge, self.jitter, self.whole, self.seed, self.rank = enlarge, jitter, whole, seed, rank
 
