@@ -278,7 +278,7 @@ def test_two_processes_train_one_generator(together: tuple[Path, list[list[str]]
 NEXT = "-- next training --"
 RANKS = f"""
 import os, runpy, sys
-import umed.monai.runs, umed.monai.workflows  # what takes long, once for both
+import umed.monai.workflows  # with all that takes long, once for both
 ranks = []
 for rank in "01":
     ranks.append(os.fork())
