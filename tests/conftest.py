@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when numpy and torch are imported, by what tests start as well
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of the many processes that tests start would compile umed anew
+sys.dont_write_bytecode = False
 
 import nibabel
 import nibabel as nib
@@ -193,6 +198,23 @@ def write_nifti() -> Callable[..., None]:
         nib.save(nib.Nifti1Image(array, np.diag([*spacing, 1.0])), path)
 
     return write
+
+
+@pytest.fixture
+def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worker processes are forked from one that has imported torch and MONAI, once; tests/execution starts real ones."""
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["monai", "monai.losses", "monai.networks.nets", "pydicom", "skimage.metrics"])
+        monkeypatch.setattr(
+            "umed.execution.processes.multiprocessing", SimpleNamespace(get_context=lambda method: context)
+        )
+
+
+@pytest.fixture
+def known_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dry run of a benchmark takes this time for a step of any training, and measures none."""
+    monkeypatch.setattr("umed.benchmark.grid.estimate.step_seconds", lambda *args, **options: 0.1)
 
 
 @pytest.fixture

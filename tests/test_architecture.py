@@ -10,14 +10,15 @@ import ast
 import functools
 import importlib
 import re
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import umed
+from tests.benchmark.benchmark_folder import make_cell
+from tests.fresh_process import Ended, in_a_fresh_process
+from umed.data.phantom import make_phantom
 
 ROOT = Path(umed.__file__).parent
 CHAIN = """
@@ -38,9 +39,16 @@ def part(path: Path) -> str:
     return path.relative_to(ROOT).with_suffix("").parts[0]
 
 
-def imports(path: Path, *, nested: bool = True) -> set[str]:
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a file, parsed once for all rules."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def imports(path: Path, *, nested: bool = True) -> frozenset[str]:
     """Modules that a file imports; without ``nested`` only those at its top level, as run on import."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     nodes = ast.walk(tree) if nested else iter(tree.body)
     found: set[str] = set()
     for node in nodes:
@@ -49,7 +57,7 @@ def imports(path: Path, *, nested: bool = True) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path.name}: relative import"
             found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-    return found
+    return frozenset(found)
 
 
 def test_every_part_has_its_place() -> None:
@@ -73,35 +81,33 @@ def test_no_torch_on_the_left(path: Path) -> None:
     assert not tops & {"torch", "monai", "ignite"}
 
 
-@pytest.mark.parametrize(
-    "words", [["--help"], ["info", "--json"], ["inspect", "{data}"], ["plan", "{data}"], ["verify", "{data}", "{data}"]]
-)
-def test_commands_that_only_look_import_no_torch(words: list[str], phantom: Path) -> None:
-    arguments = [word.format(data=phantom) for word in words]
-    code = (
-        "import sys; from umed.cli.main import main; main(sys.argv[1:]); "
-        "loaded = {'torch', 'monai'} & set(sys.modules); sys.exit(f'loaded {loaded}' if loaded else 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+LOOKING = ("--help", "info --json", "inspect {data}", "plan {data}", "verify {data} {data}", "report {benchmark}")
 
 
-def test_help_imports_nothing_heavy() -> None:
-    heavy = "numpy scipy nibabel skimage PIL pydicom torch monai tqdm shtab".split()
-    code = (
-        "import sys; from umed.cli.main import main; main(['--help']); "
-        f"loaded = set({heavy}) & set(sys.modules); sys.exit(f'loaded {{loaded}}' if loaded else 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "propose-masks" in done.stdout, done.stderr
+@pytest.fixture(scope="module")
+def looking(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """What comes of commands that only look, ``--help`` first, in one process that has imported nothing yet."""
+    root = tmp_path_factory.mktemp("looking")
+    data = make_phantom(root / "phantom", cases=2, size=(24, 24, 16))
+    make_cell("set", "clean", "unet", [], 0).write(root / "benchmark" / "cells")
+    return in_a_fresh_process([], LOOKING, root, {"data": data, "benchmark": root / "benchmark"})
 
 
-def test_report_of_a_benchmark_imports_no_torch(tmp_path: Path) -> None:
-    from tests.benchmark.benchmark_folder import make_cell
+@pytest.mark.parametrize("words", LOOKING[:-1])
+def test_commands_that_only_look_import_no_torch(words: str, looking: Ended) -> None:
+    _, _, err, loaded, _ = looking[words]
+    assert not {"torch", "monai"} & set(loaded), err
 
-    make_cell("set", "clean", "unet", [], 0).write(tmp_path / "cells")
-    test_commands_that_only_look_import_no_torch(["report", str(tmp_path)], tmp_path)
-    assert (tmp_path / "report.html").is_file()
+
+def test_help_imports_nothing_heavy(looking: Ended) -> None:
+    code, out, err, loaded, _ = looking["--help"]
+    assert loaded == [] and code == 0 and "propose-masks" in out, err
+
+
+def test_report_of_a_benchmark_imports_no_torch(looking: Ended) -> None:
+    _, _, err, loaded, new = looking["report {benchmark}"]
+    assert not {"torch", "monai"} & set(loaded), err
+    assert (new.parent / "benchmark" / "report.html").is_file()
 
 
 def test_public_names_resolve_even_after_their_modules_were_imported() -> None:
@@ -223,7 +229,7 @@ def test_no_public_class_name_occurs_twice() -> None:
     names = Counter(
         node.name
         for path in ROOT.rglob("*.py")
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        for node in parsed(path).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
     assert [name for name, count in names.items() if count > 1] == []
@@ -238,7 +244,7 @@ def test_the_root_holds_packages_only() -> None:
 def test_the_library_never_reads_the_command_line() -> None:
     readers = set()
     for path in ROOT.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             reads = isinstance(node, ast.Attribute) and node.attr == "argv" and getattr(node.value, "id", "") == "sys"
             if reads or (isinstance(node, ast.ImportFrom) and node.module == "sys" and "argv" in imported(node)):
                 readers.add(path.relative_to(ROOT).as_posix())

@@ -28,6 +28,7 @@ def test_each_has_a_test_below() -> None:
     }
 
 
+@pytest.mark.usefixtures("known_seconds")
 def test_grid_of_your_data(phantom: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["benchmark", str(CONFIGS / "grid_of_your_data.yaml"), "--dry-run", "--data", str(phantom), "--json"]
     assert main(words) == 0
@@ -90,6 +91,7 @@ def test_policy_of_a_site(tmp_path: Path) -> None:
     assert main(check) == 0
 
 
+@pytest.mark.usefixtures("known_seconds")
 @pytest.mark.skipif(os.name == "nt", reason="Slurm's scripts are for a Unix shell")
 @pytest.mark.parametrize(
     ("script", "job", "share"),

@@ -159,6 +159,7 @@ def test_imports_and_commands_of_a_notebook_exist(path: Path) -> None:
     assert in_python(code) == [] and complaints(words, ROOT) == []
 
 
+@pytest.mark.usefixtures("known_seconds")
 def test_the_main_table_as_a_grid(
     phantom: Path, pictures: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -266,6 +266,7 @@ def test_a_job_that_fails_is_named_and_the_others_go_on(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_workers")
 def test_workers_give_the_same_cells(ended: Ended, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert benchmark(folder / "grid.yaml", out, changes={"seeds": [0]}, workers=2).done == 4

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
+import importlib
+import pkgutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -78,23 +79,29 @@ def test_without_the_package_it_says_how_to_install_it(monkeypatch: pytest.Monke
     make_sam("tiny")
 
 
-EVERYTHING = """
-import importlib, pkgutil, sys
-sys.modules["segment_anything"] = None  # as where it is not installed
-import umed
-for found in pkgutil.walk_packages(umed.__path__, "umed."):
-    if not found.name.endswith(("__main__", "nnunet_runner")):  # that runs in an environment of its own
-        importlib.import_module(found.name)
-from umed.methods.unseg.method import UnSeg
-UnSeg()
-assert not any(name.startswith(("segment_anything.", "torchvision")) for name in sys.modules)
-print("imported")
-"""
+@pytest.fixture
+def umed_not_imported() -> Iterator[None]:
+    """As in a process that has imported torch and MONAI, but nothing of umed yet."""
+    names = [name for name in sys.modules if name.partition(".")[0] == "umed"]
+    before = {name: sys.modules.pop(name) for name in names}
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "umed"]:
+        del sys.modules[name]
+    sys.modules.update(before)
 
 
-def test_no_module_needs_the_package_before_a_network_is_built() -> None:
-    done = subprocess.run([sys.executable, "-c", EVERYTHING], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "imported", done.stderr
+@pytest.mark.usefixtures("not_imported", "umed_not_imported")
+def test_no_module_needs_the_package_before_a_network_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "segment_anything", None)  # as where it is not installed
+    fresh = importlib.import_module("umed")
+    count = 0
+    for found in pkgutil.walk_packages(fresh.__path__, "umed."):
+        if not found.name.endswith(("__main__", "nnunet_runner")):  # that runs in an environment of its own
+            importlib.import_module(found.name)
+            count += 1
+    importlib.import_module("umed.methods.unseg.method").UnSeg()
+    assert not any(name.startswith(("segment_anything.", "torchvision")) for name in sys.modules)
+    assert count > 100
 
 
 def test_an_unknown_size_is_refused() -> None:

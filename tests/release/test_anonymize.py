@@ -532,6 +532,7 @@ def test_verify_finds_a_pixel_outside_the_mask_that_moved_too_far(source, key, t
     assert "at most 6 stored and 1 outside the mask" in failures
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_series_that_are_done_by_other_processes_have_the_same_bytes(source, key, tmp_path):
     write_series(source / "second", volume(1), study=2, series=2, kind="CT")
     shutil.make_archive(str(tmp_path / "all"), "zip", source)

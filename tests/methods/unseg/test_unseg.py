@@ -205,6 +205,7 @@ def test_what_is_no_generator_is_refused_before_anything_is_written(content: str
         explain(UnSeg(), plan(source, overrides=TINY), given)
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_a_texture_is_the_same_with_workers_and_after_a_stop(tmp_path: Path) -> None:
     source, given = make_pictures(tmp_path / "in", count=5), tmp_path / "texture.pt"
     torch.manual_seed(1)
