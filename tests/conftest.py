@@ -202,10 +202,12 @@ def write_nifti() -> Callable[..., None]:
 
 @pytest.fixture
 def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Worker processes are forked from one that has imported torch and MONAI, once; tests/execution starts real ones."""
+    """Workers are forked from one process that has imported torch and MONAI; tests/execution starts real ones."""
     if "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["monai", "monai.losses", "monai.networks.nets", "pydicom", "skimage.metrics"])
+        context.set_forkserver_preload(
+            ["monai.losses", "monai.networks.nets", "torch._dynamo", "pydicom", "skimage.metrics"]
+        )
         monkeypatch.setattr(
             "umed.execution.processes.multiprocessing", SimpleNamespace(get_context=lambda method: context)
         )

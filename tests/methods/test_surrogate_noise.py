@@ -195,7 +195,8 @@ def plan_of(dims: int, **more: Any) -> Plan:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_training_goes_on_where_it_stopped_and_survives_its_file(name: str, tmp_path: Path) -> None:
-    plan, samples = plan_of(2, method=name), [sample((40, 40))]
+    plan = plan_of(2, method=name, method_options={"steps": 2, "step_size": 0.5})
+    samples = [sample((40, 40))]
     whole, part, again = (make_method(plan) for _ in range(3))
     whole.fit(samples, plan, tmp_path / "a")
 
@@ -251,7 +252,13 @@ def test_pictures_slices_and_volumes(
     dims: int, shape: tuple[int, ...], channels: int, axis: int | None, tmp_path: Path
 ) -> None:
     one = sample(shape, channels=channels, slice_axis=axis)
-    plan = plan_of(dims, method="error_minimizing", channels=channels, slice_axis=axis, method_options={"steps": 2})
+    plan = plan_of(
+        dims,
+        method="error_minimizing",
+        channels=channels,
+        slice_axis=axis,
+        method_options={"steps": 2, "inner_steps": 2},
+    )
     method = make_method(plan)
     method.fit([one], plan, tmp_path)
     found = method.direction(torch.from_numpy(one.image), one.regions, case_generator(0, "case"))
@@ -322,17 +329,17 @@ def test_surrogates_of_another_method_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("error_minimizing", {}),
+        ("error_minimizing", {"inner_steps": 2}),
         ("targeted_adversarial", {}),
         ("self_ensemble", {"variance_reduction": True}),
-        ("stable_error_minimizing", {}),
+        ("stable_error_minimizing", {"inner_steps": 2, "attack_steps": 1}),
         ("stable_error_minimizing", {"robust": "adversarial", "samples": 1, "attack_steps": 1, "inner_steps": 2}),
     ],
 )
 def test_a_data_set_is_protected_and_verifies(
     name: str, options: dict[str, Any], phantom: Path, tmp_path: Path
 ) -> None:
-    training = {"iterations": 2, "surrogate_options": {"width": 2}}
+    training = {"iterations": 2, "batch_size": 1, "surrogate_options": {"width": 2}}
     result = umed.protect(
         phantom,
         tmp_path / "out",

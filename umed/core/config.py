@@ -16,7 +16,7 @@ import yaml
 
 from umed.core.errors import ConfigError, did_you_mean
 from umed.core.registry import check_name
-from umed.core.shipped import shipped_names, shipped_text
+from umed.core.shipped import parse_yaml, shipped_names, shipped_text
 
 __all__ = [
     "CT_WINDOWS",
@@ -364,7 +364,7 @@ def _load_recipe(name: str, folder: Path, seen: tuple[str, ...]) -> dict[str, An
     if identity in seen:
         raise ConfigError(f"recipe {name}: it extends itself.")
     try:
-        content = yaml.safe_load(text) or {}
+        content = parse_yaml(text) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f"recipe {name}: not readable as YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(content, dict):

@@ -3,12 +3,27 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from importlib import resources
+from typing import Any
+
+import yaml
 
 
 def shipped_text(name: str) -> str:
     """Content of a file below ``umed/core/defaults``, such as ``"recipes/default.yaml"``."""
     return (resources.files("umed.core") / "defaults").joinpath(name).read_text(encoding="utf-8")
+
+
+@functools.lru_cache(maxsize=32)
+def _parsed(text: str) -> Any:
+    return yaml.safe_load(text)
+
+
+def parse_yaml(text: str) -> Any:
+    """Content of YAML, parsed once for each text: the shipped files are long, and read in every run."""
+    return copy.deepcopy(_parsed(text))
 
 
 def shipped_names(folder: str) -> list[str]:

@@ -12,7 +12,7 @@ import yaml
 from pydicom.datadict import tag_for_keyword
 
 from umed.core.errors import ConfigError, did_you_mean
-from umed.core.shipped import shipped_names, shipped_text
+from umed.core.shipped import parse_yaml, shipped_names, shipped_text
 from umed.deid.table import OPTIONS
 
 KEYS = ("profile", "options", "remove", "safe_private", "burned_in")
@@ -122,7 +122,7 @@ def load_profile(name_or_path: str | Path = "basic") -> Profile:
 
 
 def _shipped(name: str) -> dict[str, Any]:
-    return dict(yaml.safe_load(shipped_text(f"deid/{name}")))
+    return dict(parse_yaml(shipped_text(f"deid/{name}")))
 
 
 def _read(name: str, seen: frozenset[str]) -> list[dict[str, Any]]:

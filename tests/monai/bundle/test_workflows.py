@@ -24,7 +24,13 @@ from umed.protect.verify import verify
 
 ROOT = Path(__file__).resolve().parents[3] / "monai_bundle"
 CONFIGS = ROOT / "configs"
-SMALL = {"iterations": 2, "batch_size": 1, "patch_size": [32, 32, 32], "surrogates": ["unet"]}
+SMALL = {
+    "iterations": 2,
+    "batch_size": 1,
+    "patch_size": [32, 32, 32],
+    "surrogates": ["unet"],
+    "surrogate_options": {"width": 4},
+}
 """Override that shrinks a training to seconds."""
 
 
@@ -278,7 +284,8 @@ def test_two_processes_train_one_generator(together: tuple[Path, list[list[str]]
 NEXT = "-- next training --"
 RANKS = f"""
 import os, runpy, sys
-import umed.monai.workflows  # with all that takes long, once for both
+import ignite.handlers, torch._dynamo, torch.distributed, umed.methods.unseg.method, umed.methods.umed
+import umed.monai.bundle, umed.monai.workflows, umed.protect.train  # with all that takes long, once for both
 ranks = []
 for rank in "01":
     ranks.append(os.fork())
