@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from umed.benchmark.report import page_tables, result_charts
+from umed.benchmark.report import result_charts
 from umed.benchmark.report.predictions import Gallery
 from umed.benchmark.report.provenance import origin, remarks, settings, time_spent
 from umed.benchmark.report.report_folder import FoundResults
+from umed.benchmark.results import text_tables
 from umed.benchmark.results.cells import CLEAN, NONE
-from umed.benchmark.results.overview import bottom_line, exclusions, worst_cases
+from umed.benchmark.results.overview import CHOICE_WORDS, bottom_line, exclusions, overview, worst_cases
+from umed.benchmark.results.statistics import NAN
 from umed.benchmark.results.summary import EXCLUDING, LEARNT, LEAST_DROP, Summary
-from umed.benchmark.results.text_tables import EXPLAINED, percent
+from umed.benchmark.results.text_tables import percent
 from umed.report.template import render
 
 LONGEST = 1500
@@ -39,13 +41,12 @@ def render_benchmark(found: FoundResults) -> str:
         warnings=_warnings(summary),
         cards=_cards(found),
         worst_charts={data: result_charts.worst_chart(summary, data) for data in summary.data},
-        worst=page_tables.worst_table(summary),
-        victims=page_tables.victims_table(summary),
+        worst=sorted(worst_cases(summary), key=lambda one: (summary.data.index(one.row.data), one.row.dsc.mean)),
         others=len(others),
-        countered=page_tables.countered_table(others) if others and len(others) <= LONGEST else None,
+        countered=others if len(others) <= LONGEST else [],
         data=[_data_set(found, data, gallery) for data in summary.data],
-        prices=page_tables.price_table(summary),
-        features=page_tables.features_table(summary),
+        prices=text_tables.price_figures(summary),
+        features=text_tables.feature_figures(summary),
         spectra=result_charts.spectra(summary),
         flagged=exclusions(summary),
         remarks=remarks(found.cells),
@@ -54,7 +55,11 @@ def render_benchmark(found: FoundResults) -> str:
         origin=origin(found),
         time=time_spent(found.cells),
         settings=settings(found.cells),
-        explained=EXPLAINED,
+        summary=summary,
+        texts=text_tables,
+        choices=CHOICE_WORDS,
+        nan=NAN,
+        explained=text_tables.EXPLAINED,
         learnt=LEARNT,
         least_drop=LEAST_DROP,
     )
@@ -64,13 +69,14 @@ def _data_set(found: FoundResults, data: str, gallery: Gallery) -> dict[str, Any
     """Charts and pictures of a data set."""
     summary, cells = found.summary, found.cells
     first = next(cell for cell in cells if cell.spec.data == data)
+    views = [overview(summary, data, method, tried) for tried in summary.countermeasures for method in summary.methods]
     return {
         "name": data,
         "cases": len(first.cases),
         "classes": first.classes,
         "victims": result_charts.victims_chart(summary, data),
         "heats": result_charts.heat_maps(summary, data),
-        "countermeasures": page_tables.countermeasures_table(summary, data, f"counter{summary.data.index(data)}"),
+        "overviews": [one for one in views if one.victims],
         "sweeps": result_charts.sweeps(summary, cells, data),
         "tradeoff": result_charts.tradeoff(summary, data),
         "curves": result_charts.curve_panels(summary, cells, data),

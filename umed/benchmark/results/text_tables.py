@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +37,32 @@ class TableGrid(NamedTuple):
     caption: str
     header: list[str]
     rows: list[list[str]]
+    words: int
+
+
+class FigureLine(NamedTuple):
+    """A line of a table of figures.
+
+    Args:
+        words: what the figures are of.
+        figures: one a column; NaN for none.
+    """
+
+    words: list[str]
+    figures: list[float]
+
+
+class FigureTable(NamedTuple):
+    """A table whose columns are the numbers that were measured.
+
+    Args:
+        header: column names.
+        lines: the rows.
+        words: leading columns that hold words.
+    """
+
+    header: list[str]
+    lines: list[FigureLine]
     words: int
 
 
@@ -142,22 +168,15 @@ def grids(summary: Summary) -> list[TableGrid]:
     made = [_worst(summary)]
     for data in summary.data:
         made += [_victims(summary, data), _countermeasures(summary, data)]
-    made.append(price_grid(summary))
+    prices = price_figures(summary)
+    rows = [[*line.words, *map(general, line.figures)] for line in prices.lines]
+    made.append(TableGrid("The price of each protection", prices.header, rows, prices.words))
     return [grid for grid in made if grid.rows]
 
 
 def _worst(summary: Summary) -> TableGrid:
-    header = [
-        "data",
-        "method",
-        "victim",
-        "countermeasure",
-        "choice",
-        "DSC %",
-        "clean control %",
-        "settings",
-        "excluded",
-    ]
+    header = ["data", "method", "victim", "countermeasure", "choice"]
+    header += ["DSC %", "clean control %", "settings", "excluded"]
     rows = [
         [one.row.data, one.row.method, one.row.victim, one.row.countermeasure, CHOICE_WORDS[one.row.choice]]
         + [percent(one.row.dsc.mean), percent(one.row.control), str(one.tried), str(one.excluded)]
@@ -201,21 +220,38 @@ def _countermeasures(summary: Summary, data: str) -> TableGrid:
     return TableGrid(caption, ["countermeasure", *methods, "cost on clean data, points"], rows, 1)
 
 
-def price_grid(summary: Summary, skip: Callable[[str], bool] = lambda name: name.startswith("features.")) -> TableGrid:
-    """What each protection costs, one line a data set and method, one column a number that was measured.
+def price_figures(summary: Summary) -> FigureTable:
+    """What each protection costs, one line a data set and method, one column a number that was measured."""
+    lines = [(_protection(price), figures(price)) for price in summary.prices]
+    wanted = [(words, {name: one[name] for name in one if not name.startswith("features.")}) for words, one in lines]
+    return _figure_table(["data", "method"], wanted, _title)
 
-    Args:
-        summary: all figures.
-        skip: dotted names that get no column.
 
-    Returns:
-        Caption, column names and lines.
-    """
-    found = [(str(one.get("data")), str(one.get("method")), figures(one)) for one in summary.prices]
-    names = list(dict.fromkeys(name for *_, one in found for name in one if not skip(name)))
-    header = ["data", "method", *(_title(name) for name in names)]
-    rows = [[data, method, *(general(one.get(name, math.nan)) for name in names)] for data, method, one in found]
-    return TableGrid("The price of each protection", header, rows, 2)
+def feature_figures(summary: Summary) -> FigureTable:
+    """How far each feature in the ROI moved."""
+    lines = []
+    for price in summary.prices:
+        found: dict[str, dict[str, float]] = {}
+        for place, value in figures(price).items():
+            kind, _, rest = place.partition(".")
+            name, _, what = rest.rpartition(".")
+            if kind == "features" and name:
+                found.setdefault(name, {})[what] = value
+        lines += [([*_protection(price), name], one) for name, one in found.items()]
+    return _figure_table(["data", "method", "feature"], lines)
+
+
+def _protection(price: Mapping[str, Any]) -> list[str]:
+    return [str(price.get("data")), str(price.get("method"))]
+
+
+def _figure_table(
+    header: list[str], lines: Sequence[tuple[list[str], dict[str, float]]], title: Callable[[str], str] = str
+) -> FigureTable:
+    """A column for each name that any line has; NaN where a line lacks it."""
+    names = list(dict.fromkeys(name for _, one in lines for name in one))
+    made = [FigureLine(words, [one.get(name, math.nan) for name in names]) for words, one in lines]
+    return FigureTable([*header, *map(title, names)], made, len(header))
 
 
 def _title(place: str) -> str:
