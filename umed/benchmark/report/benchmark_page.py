@@ -39,7 +39,11 @@ def render_benchmark(found: FoundResults) -> str:
         title=found.title,
         bottom_line=bottom_line(summary),
         warnings=_warnings(summary),
-        cards=_cards(found),
+        protections=len(set(summary.methods) - {CLEAN}),
+        tried=len(set(summary.countermeasures) - {NONE}),
+        trainings=len(found.cells),
+        counting=list({(row.data, row.victim, row.countermeasure): row.counts for row in summary.rows}.values()),
+        count=count,
         worst_charts={data: result_charts.worst_chart(summary, data) for data in summary.data},
         worst=sorted(worst_cases(summary), key=lambda one: (summary.data.index(one.row.data), one.row.dsc.mean)),
         others=len(others),
@@ -96,29 +100,6 @@ def _warnings(summary: Summary) -> list[str]:
                 f"{percent(one.beyond.dsc.mean)} % ({one.beyond.victim}, {one.beyond.countermeasure})."
             )
     return notes
-
-
-def _cards(found: FoundResults) -> list[tuple[str, str, str]]:
-    """Name, figure and remark of each card."""
-    summary = found.summary
-    worst = worst_cases(summary)
-    entries = []
-    if worst:
-        best = min(worst, key=lambda one: one.row.dsc.mean)
-        remark = f"{best.row.method} on {best.row.data}; clean control {percent(best.row.control)} %"
-        entries.append(("lowest worst case", f"{percent(best.row.dsc.mean)} %", remark))
-    protections = [name for name in summary.methods if name != CLEAN]
-    tried = [name for name in summary.countermeasures if name != NONE]
-    counts = {(row.data, row.victim, row.countermeasure): row.counts for row in summary.rows}
-    seeds = ", ".join(str(seed) for seed in sorted({cell.spec.seed for cell in found.cells}))
-    out = len(counts) - sum(counts.values())
-    return [
-        *entries,
-        ("protections", str(len(protections)), f"on {count(len(summary.data), 'data set')}"),
-        ("victims", str(len(summary.victims)), f"against {count(len(tried), 'countermeasure')}"),
-        ("trainings", f"{len(found.cells):,}", f"seeds {seeds}"),
-        ("settings that count", f"{len(counts) - out} / {len(counts)}", f"{out} without a control that learnt"),
-    ]
 
 
 def count(number: int, one: str) -> str:

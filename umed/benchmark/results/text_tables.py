@@ -7,6 +7,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from umed.benchmark.results.cells import CHOICES, CLEAN, NONE
 from umed.benchmark.results.overview import CHOICE_WORDS, bottom_line, exclusions, overview, worst_cases
 from umed.benchmark.results.summary import Summary, SummaryRow, figures
+from umed.report.template import number
 
 DAGGER, STAR = " †", " *"
 EXPLAINED = (
@@ -22,6 +24,20 @@ EXPLAINED = (
     "control has not learnt (below 70 % of the best one) or is missing; they count as protection nowhere. * marks "
     "means over fewer victims than without countermeasure; what is brought back compares the same victims."
 )
+
+
+COLUMNS = {
+    "data": "data", "method": "method", "victim": "victim", "countermeasure": "countermeasure", "choice": "choice",
+    "seeds": "seeds", "cases": "cases",
+    "dsc": "dsc.mean", "dsc_sd": "dsc.sd", "dsc_low": "dsc.low", "dsc_high": "dsc.high", "clean_dsc": "control",
+    "difference": "difference.mean", "difference_low": "difference.low", "difference_high": "difference.high",
+    "difference_cases": "pairs", "net": "net", "brought_back": "brought_back", "cost": "cost",
+    "nsd": "nsd.mean", "nsd_sd": "nsd.sd",
+    "hd95": "hd95.mean", "hd95_missing": "hd95.missing", "hd95_values": "hd95.values", "hd95_unit": "unit",
+    "class_dsc": "classes", "psnr": "psnr", "psnr_roi": "psnr_roi",
+    "flat": "flat", "counts": "counts", "flags": "flags",
+}  # fmt: skip
+"""Columns of table.csv, and what of a row stands in them."""
 
 
 class TableGrid(NamedTuple):
@@ -68,39 +84,10 @@ class FigureTable(NamedTuple):
 
 def record(row: SummaryRow) -> dict[str, Any]:
     """A row as plain values: DSC and NSD in [0, 1], ``None`` for no figure; the same columns for every row."""
-    values = {
-        "data": row.data,
-        "method": row.method,
-        "victim": row.victim,
-        "countermeasure": row.countermeasure,
-        "choice": row.choice,
-        "seeds": len(row.seeds),
-        "cases": row.cases,
-        "dsc": row.dsc.mean,
-        "dsc_sd": row.dsc.sd,
-        "dsc_low": row.dsc.low,
-        "dsc_high": row.dsc.high,
-        "clean_dsc": row.control,
-        "difference": row.difference.mean,
-        "difference_low": row.difference.low,
-        "difference_high": row.difference.high,
-        "difference_cases": row.pairs,
-        "net": row.net,
-        "brought_back": row.brought_back,
-        "cost": row.cost,
-        "nsd": row.nsd.mean,
-        "nsd_sd": row.nsd.sd,
-        "hd95": row.hd95.mean,
-        "hd95_missing": row.hd95.missing,
-        "hd95_values": row.hd95.values,
-        "hd95_unit": row.unit,
-        "class_dsc": "; ".join(f"{name}={_raw(value)}" for name, value in row.classes.items()),
-        "psnr": row.psnr,
-        "psnr_roi": row.psnr_roi,
-        "flat": row.flat,
-        "counts": row.counts,
-        "flags": "; ".join(row.flags),
-    }
+    values = {name: attrgetter(path)(row) for name, path in COLUMNS.items()}
+    values["seeds"] = len(row.seeds)
+    values["class_dsc"] = "; ".join(f"{name}={_raw(value)}" for name, value in row.classes.items())
+    values["flags"] = "; ".join(row.flags)
     return {name: _plain(value) for name, value in values.items()}
 
 
@@ -286,17 +273,6 @@ def distance(row: SummaryRow) -> str:
 def percent(share: float) -> str:
     """A share in percent with one digit, a dash for none."""
     return number(100 * share, "{:.1f}")
-
-
-def number(value: float, pattern: str) -> str:
-    """A number as text, with a real minus sign; a dash for none.
-
-    >>> number(float("nan"), "{:.1f}"), number(-1.0, "{:.1f}")
-    ('–', '−1.0')
-    """
-    if math.isnan(value):
-        return "–"
-    return "∞" if value == math.inf else pattern.format(value).replace("-", "−")
 
 
 def general(value: float) -> str:
