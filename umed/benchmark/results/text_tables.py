@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -41,44 +41,18 @@ COLUMNS = {
 
 
 class TableGrid(NamedTuple):
-    """A table for people.
+    """A table for people, or the figures of one.
 
     Args:
         caption: what it shows.
         header: column names.
-        rows: texts.
+        rows: texts; of :func:`price_figures` and :func:`feature_figures` numbers behind the words, NaN for none.
         words: leading columns that hold words; the others hold figures.
     """
 
     caption: str
     header: list[str]
-    rows: list[list[str]]
-    words: int
-
-
-class FigureLine(NamedTuple):
-    """A line of a table of figures.
-
-    Args:
-        words: what the figures are of.
-        figures: one a column; NaN for none.
-    """
-
-    words: list[str]
-    figures: list[float]
-
-
-class FigureTable(NamedTuple):
-    """A table whose columns are the numbers that were measured.
-
-    Args:
-        header: column names.
-        lines: the rows.
-        words: leading columns that hold words.
-    """
-
-    header: list[str]
-    lines: list[FigureLine]
+    rows: list[list[Any]]
     words: int
 
 
@@ -156,8 +130,7 @@ def grids(summary: Summary) -> list[TableGrid]:
     for data in summary.data:
         made += [_victims(summary, data), _countermeasures(summary, data)]
     prices = price_figures(summary)
-    rows = [[*line.words, *map(general, line.figures)] for line in prices.lines]
-    made.append(TableGrid("The price of each protection", prices.header, rows, prices.words))
+    made.append(prices._replace(rows=[[*row[:2], *map(general, row[2:])] for row in prices.rows]))
     return [grid for grid in made if grid.rows]
 
 
@@ -177,8 +150,8 @@ def _victims(summary: Summary, data: str) -> TableGrid:
     header += ["NSD %", "HD95 (missing)", "PSNR dB", "flat", "seeds"]
     rows = []
     for row in summary.pick(data=data, countermeasure=NONE):
-        every = {one.choice: one for one in summary.pick(None, data=data, method=row.method, victim=row.victim)
-                 if one.countermeasure == NONE}  # fmt: skip
+        same = summary.pick(None, data=data, method=row.method, victim=row.victim, countermeasure=NONE)
+        every = {one.choice: one for one in same}
         mark = "" if row.counts else DAGGER
         scores = [spread(every[choice]) if choice in every else "–" for choice in CHOICES]
         rows.append(
@@ -207,14 +180,15 @@ def _countermeasures(summary: Summary, data: str) -> TableGrid:
     return TableGrid(caption, ["countermeasure", *methods, "cost on clean data, points"], rows, 1)
 
 
-def price_figures(summary: Summary) -> FigureTable:
+def price_figures(summary: Summary) -> TableGrid:
     """What each protection costs, one line a data set and method, one column a number that was measured."""
     lines = [(_protection(price), figures(price)) for price in summary.prices]
     wanted = [(words, {name: one[name] for name in one if not name.startswith("features.")}) for words, one in lines]
-    return _figure_table(["data", "method"], wanted, _title)
+    grid = _pivot("The price of each protection", ["data", "method"], wanted)
+    return grid._replace(header=[*grid.header[:2], *map(_title, grid.header[2:])])
 
 
-def feature_figures(summary: Summary) -> FigureTable:
+def feature_figures(summary: Summary) -> TableGrid:
     """How far each feature in the ROI moved."""
     lines = []
     for price in summary.prices:
@@ -225,20 +199,18 @@ def feature_figures(summary: Summary) -> FigureTable:
             if kind == "features" and name:
                 found.setdefault(name, {})[what] = value
         lines += [([*_protection(price), name], one) for name, one in found.items()]
-    return _figure_table(["data", "method", "feature"], lines)
+    return _pivot("Features in the ROI", ["data", "method", "feature"], lines)
 
 
 def _protection(price: Mapping[str, Any]) -> list[str]:
     return [str(price.get("data")), str(price.get("method"))]
 
 
-def _figure_table(
-    header: list[str], lines: Sequence[tuple[list[str], dict[str, float]]], title: Callable[[str], str] = str
-) -> FigureTable:
+def _pivot(caption: str, words: list[str], lines: Sequence[tuple[list[str], dict[str, float]]]) -> TableGrid:
     """A column for each name that any line has; NaN where a line lacks it."""
     names = list(dict.fromkeys(name for _, one in lines for name in one))
-    made = [FigureLine(words, [one.get(name, math.nan) for name in names]) for words, one in lines]
-    return FigureTable([*header, *map(title, names)], made, len(header))
+    rows = [[*labels, *(one.get(name, math.nan) for name in names)] for labels, one in lines]
+    return TableGrid(caption, [*words, *names], rows, len(words))
 
 
 def _title(place: str) -> str:
