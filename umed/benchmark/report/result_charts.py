@@ -165,18 +165,17 @@ def heat_maps(summary: Summary, data: str) -> dict[str, Drawing]:
 def tradeoff(summary: Summary, data: str) -> Drawing | None:
     """DSC without countermeasure against PSNR, one point a method."""
     numbers = style_numbers(summary)
-    series, controls = [], []
+    series = []
     for method in summary.methods:
         one = overview(summary, data, method, NONE)
         psnr = next((row.psnr for row in summary.pick(data=data, method=method)), NAN)
-        if method == CLEAN:
-            controls.append(one.mean)
-        elif one.counted and math.isfinite(psnr):
+        if method != CLEAN and one.counted and math.isfinite(psnr):
             ends = f"{percent(one.lowest)} to {percent(one.highest)}"
             title = f"{method}: {psnr:.2f} dB, DSC {percent(one.mean)} % ({ends})"
             point = Point(psnr, 100 * one.mean, 100 * one.lowest, 100 * one.highest, title)
             series.append(ChartLine(method, [point], numbers[method]))
-    line = (100 * controls[0], "clean control") if controls and math.isfinite(controls[0]) else None
+    control = overview(summary, data, CLEAN, NONE).mean
+    line = (100 * control, "clean control") if math.isfinite(control) else None
     up = f"{DSC}, mean of the victims that count, lowest to highest"
     chart = scatter(series, "PSNR of the whole images, dB; further right is harder to see", up, line)
     return Drawing([chart]) if chart else None
@@ -188,9 +187,7 @@ def sweeps(summary: Summary, cells: Sequence[Cell], data: str) -> Drawing | None
     _, methods = summary.tried(data)
     panels = []
     for name, (option, values) in find_sweeps([cell for cell in cells if cell.spec.data == data]).items():
-        names = [NONE, *values]
-        if not summary.pick(data=data, countermeasure=NONE):
-            names = list(values)
+        names = [*([NONE] if summary.pick(data=data, countermeasure=NONE) else []), *values]
         lines = []
         for method in methods:
             points: list[Point] = []
@@ -200,7 +197,7 @@ def sweeps(summary: Summary, cells: Sequence[Cell], data: str) -> Drawing | None
                 points += [Point(place, 100 * one.mean, title=title)]
                 points += [Point(place, NAN)] if key == NONE else []
             lines.append(ChartLine(method, points, numbers[method]))
-        marks = [NONE if key == NONE else values[key] for key in names]
+        marks = [values.get(key, NONE) for key in names]
         panels.append(panel(lines, name, option, DSC, names=marks, limits=(0, 100)))
     if not any(panels):
         return None

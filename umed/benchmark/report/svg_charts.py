@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from umed.benchmark.report.svg_marks import CHARACTER, ChartLine, bar, marker, svg, text, ticks, whisker, wrap
+from umed.benchmark.report.svg_marks import CHARACTER, ChartLine, bar, marker, style, svg, text, ticks, whisker, wrap
 
 PANEL = (330, 236)
 """Width and height of one of several small charts."""
@@ -113,7 +113,7 @@ def panel(
             if marks:
                 shown.append(marker(x, y, one.number, point.title, 3.2))
         path = "".join(run for run in runs if "L" in run)
-        parts.append(f'<path class="line {one.style}" d="{path}"/>' if path else "")
+        parts.append(f'<path class="line {style(one.number)}" d="{path}"/>' if path else "")
         parts += shown
     return svg(wide, high, f"{title}: {up} by {across}", parts, "panelled")
 
@@ -151,9 +151,8 @@ def scatter(series: Sequence[ChartLine], across: str, up: str, line: tuple[float
     places = spaced([bottom - point.y * scale for point, _ in points], 16.0, TOP + 6, bottom)
     for (point, one), named in zip(points, places, strict=True):
         x, y = LEFT + (point.x - low_x) / (high_x - low_x) * (right - LEFT), bottom - point.y * scale
-        parts.append(
-            f'<path class="leader {one.style}" d="M{x + 7:.1f} {y:.1f}L{right + 8:.1f} {named:.1f}H{right + 14:.1f}"/>'
-        )
+        leader = f"M{x + 7:.1f} {y:.1f}L{right + 8:.1f} {named:.1f}H{right + 14:.1f}"
+        parts.append(f'<path class="leader {style(one.number)}" d="{leader}"/>')
         if math.isfinite(point.low):
             parts.append(whisker(x, bottom - point.low * scale, bottom - point.high * scale))
         parts.append(marker(x, y, one.number, point.title))
@@ -215,10 +214,9 @@ def _levels(
     left: float, right: float, top: float, bottom: float, low: float, high: float, label: str, powers: bool = False
 ) -> list[str]:
     """Horizontal grid lines with their values, and the label of the axis above them."""
-    parts = [text(left, top - 8, label, "start")] if right - left > 400 else []
-    if right - left <= 400:
-        middle = (top + bottom) / 2
-        parts = [text(10, middle, label, "middle", f' transform="rotate(-90 10 {middle:.1f})"')]
+    middle = (top + bottom) / 2
+    upright = text(10, middle, label, "middle", f' transform="rotate(-90 10 {middle:.1f})"')
+    parts = [text(left, top - 8, label, "start") if right - left > 400 else upright]
     values = ticks(low, high, 4 if bottom - top < 200 else 5)
     if powers:
         values = [value for value in values if value == round(value)]
