@@ -154,10 +154,11 @@ def heat_maps(summary: Summary, data: str) -> dict[str, Drawing]:
         label = "share of the lost DSC that comes back"
         found["brought back"] = draw(lambda one: one.brought_back, label, protections, 0)
     for victim in summary.victims:
-        rows = {(row.countermeasure, row.method): row for row in summary.pick(data=data, victim=victim)}
-        names = [name for name in tried if any((name, method) in rows for method in methods)]
+        rows = summary.pick(data=data, victim=victim)
+        own = {(row.countermeasure, row.method): Tile(row.dsc.mean, _title(row), not row.counts) for row in rows}
+        names = [name for name in tried if any((name, method) in own for method in methods)]
         if len(names) > 1:
-            tiles = [[_row_tile(rows.get((name, method))) for method in methods] for name in names]
+            tiles = [[own.get((name, method), Tile()) for method in methods] for name in names]
             found[victim] = Drawing([heatmap(names, methods, tiles, f"DSC of {victim}", apart)])
     return found
 
@@ -273,10 +274,6 @@ def _overview_tile(one: Overview, value: Callable[[Overview], float], usual: Map
     )
     fewer = set(one.counted) != set(usual.get(one.method, one.counted))
     return Tile(value(one), title, mark="*" if fewer else "")
-
-
-def _row_tile(row: SummaryRow | None) -> Tile:
-    return Tile() if row is None else Tile(row.dsc.mean, _title(row), not row.counts)
 
 
 def _title(row: SummaryRow) -> str:
