@@ -9,6 +9,7 @@ import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -246,6 +247,9 @@ def _convert_tuple(value: Any, args: tuple[Any, ...], where: str) -> tuple[Any, 
     return tuple(_convert(item, hint, f"{where}[{i}]") for i, (item, hint) in enumerate(zip(items, hints, strict=True)))
 
 
+_hints = cache(get_type_hints)  # thousands of cells are read through them
+
+
 def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T:
     """Make a dataclass from plain data, strictly and recursively.
 
@@ -265,7 +269,7 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"{where or cls.__name__}: expected a mapping, got {mapping!r}.")
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     known = {item.name for item in dataclasses.fields(cls) if item.init}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for key, value in mapping.items():
