@@ -247,7 +247,10 @@ def _convert_tuple(value: Any, args: tuple[Any, ...], where: str) -> tuple[Any, 
     return tuple(_convert(item, hint, f"{where}[{i}]") for i, (item, hint) in enumerate(zip(items, hints, strict=True)))
 
 
-_hints = cache(get_type_hints)  # thousands of cells are read through them
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
+    """Types of a record's fields, looked up once: thousands of cells are read through them."""
+    return get_type_hints(cls)
 
 
 def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T:
