@@ -26,7 +26,8 @@ def run_on_dask(board: Board, scheduler: str) -> None:
         client = Client(scheduler, timeout=TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise ConfigError(
-            f"scheduler: expected a Dask scheduler at {scheduler!r}, got no answer ({error_line(error)}). Start: dask scheduler."
+            f"scheduler: expected a Dask scheduler at {scheduler!r}, got no answer "
+            f"({error_line(error)}). Start: dask scheduler."
         ) from error
     with client:
         running: dict[Any, Task] = {}
