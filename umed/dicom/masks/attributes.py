@@ -8,7 +8,7 @@ from typing import Any
 
 def items(ds: Any, keyword: str) -> list[Any]:
     """Items of a sequence, none where it is absent."""
-    return [] if ds is None else list(ds.get(keyword) or [])
+    return list(ds.get(keyword) or [])
 
 
 def text(ds: Any, keyword: str) -> str:

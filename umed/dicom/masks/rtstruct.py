@@ -97,7 +97,7 @@ def read(ds: Any, name: str, series: Series) -> Mask:
                     continue
                 raise grids.misfit(name, series.id, geometry, _words(contour, apart, roi.label), "contour")
             for k in slices:
-                points = _indices(geometry, contour.points, k)
+                points = (contour.points - geometry.positions[k]) @ geometry.to_pixels.T
                 stacks.setdefault(k, {}).setdefault(number, []).append((apart, points))
     seen: set[int] = set()
     mask = layers.build(name, classes, geometry.shape, _planes(stacks, geometry, seen))
@@ -117,7 +117,7 @@ def _planes(
     for k, regions in sorted(stacks.items()):
         plane = np.zeros(geometry.shape[1:], np.int16)
         for number, stack in sorted(regions.items()):
-            for group in _in_plane(stack, _SAME_PLANE * _step(geometry)):
+            for group in _in_plane(stack, _SAME_PLANE * geometry.step):
                 box, inside = _fill_box(group, geometry.shape[1:])
                 if inside.any():
                     seen.add(number)
@@ -199,7 +199,7 @@ def _nearest(geometry: Geometry, contour: _Contour, here: dict[str, list[int]]) 
     middle, spread = float(np.median(along)), float(np.ptp(along))
     apart = middle - geometry.positions @ geometry.normal
     distance = np.abs(apart)
-    half = 0.5 * _step(geometry)
+    half = 0.5 * geometry.step
     least = float(distance.min())
     if least > half * 1.001 or spread > half:
         return [], max(least, spread)
@@ -209,19 +209,6 @@ def _nearest(geometry: Geometry, contour: _Contour, here: dict[str, list[int]]) 
     if not chosen:  # between two slices at the same distance, the lower one; several at one position: all
         chosen = [int(k) for k in near if abs(apart[k] - apart[near[0]]) <= 2e-3 * half]
     return chosen, float(apart[chosen[0]])
-
-
-def _step(geometry: Geometry) -> float:
-    """Distance from slice to slice; the smaller pixel size where the series does not say."""
-    return geometry.spacing[0] or min(geometry.spacing[1:])
-
-
-def _indices(geometry: Geometry, points: NDArray[np.float64], k: int) -> NDArray[np.float64]:
-    """Row and column index of points on a slice, ``(n, 2)``."""
-    _, rows, columns = geometry.spacing
-    steps = np.stack([geometry.orientation[1] * rows, geometry.orientation[0] * columns], axis=1)
-    indices: NDArray[np.float64] = (points - geometry.positions[k]) @ np.linalg.pinv(steps).T
-    return indices
 
 
 def _in_plane(stack: list[tuple[float, NDArray[np.float64]]], apart: float) -> Iterator[list[NDArray[np.float64]]]:

@@ -19,7 +19,7 @@ from umed.data.files import PROPOSALS
 from umed.dicom.masks import grids, named, rtstruct, seg, seg_file
 from umed.dicom.masks.layers import Mask, merge
 from umed.dicom.masks.named import NamedMask
-from umed.dicom.objects import Instance, Limits, Scan, Series
+from umed.dicom.objects import LIMITS, Instance, Limits, Scan, Series
 from umed.dicom.read import reader
 from umed.dicom.read.scan import scan as scan_folder
 
@@ -29,7 +29,7 @@ REFERENCES = {"seg": seg_file.references, "rtstruct": rtstruct.references}
 
 
 def find(
-    scan: Scan, folder: Path | None = None, *, limits: Limits | None = None, progress: Progress | None = None
+    scan: Scan, folder: Path | None = None, *, limits: Limits = LIMITS, progress: Progress | None = None
 ) -> tuple[dict[str, Mask], list[tuple[str, str]]]:
     """Find and read the masks of all image series.
 
@@ -55,7 +55,6 @@ def find(
     Raises:
         InputError: if ``folder`` does not exist.
     """
-    limits = limits or Limits()
     images = [series for series in scan.series if series.kind == "image"]
     found = NamedMask()
     with tempfile.TemporaryDirectory(prefix="umed-masks-") as work:

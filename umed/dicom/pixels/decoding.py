@@ -12,7 +12,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from umed.core.errors import InputError
-from umed.dicom.objects import Limits
+from umed.dicom.objects import LIMITS, Limits
 from umed.dicom.pixels import codecs
 from umed.dicom.pixels.codecs import brief
 from umed.dicom.read import headers, reader
@@ -20,7 +20,7 @@ from umed.dicom.read.headers import integer, text
 
 
 def decode(
-    dataset: Dataset, limits: Limits | None = None, *, frame: int | None = None, drop_high_bits: bool = False
+    dataset: Dataset, limits: Limits = LIMITS, *, frame: int | None = None, drop_high_bits: bool = False
 ) -> NDArray[Any]:
     """Stored values of an image.
 
@@ -44,7 +44,6 @@ def decode(
         InputError: if there are no integer pixel data, they are broken or too large, cannot be represented exactly, or
             a codec is missing.
     """
-    limits = limits or Limits()
     with reader.guard(text(dataset, "SOPInstanceUID") or "image"):
         syntax = str(dataset.file_meta.TransferSyntaxUID)
         shape, dtype = expected(dataset)

@@ -103,13 +103,13 @@ def swap_words(dataset: FileDataset) -> None:
     if str(dataset.file_meta.TransferSyntaxUID) != stream.BIG:
         return
     widths = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
-    for element in dataset.iterall():  # looks at every value, so that none is left in the old byte order
-        width = widths.get(element.VR, 1)
-        if width > 1 and isinstance(element.value, bytes) and element.tag not in stream.PIXELS:
-            element.value = np.frombuffer(element.value, f">u{width}").astype(f"<u{width}").tobytes()
-    dataset.file_meta.TransferSyntaxUID = UID(SYNTAXES["explicit-le"])
     for part in _nested(dataset):
+        for element in part:  # looks at every value, so that none is left in the old byte order
+            width = widths.get(element.VR, 1)
+            if width > 1 and isinstance(element.value, bytes) and element.tag not in stream.PIXELS:
+                element.value = np.frombuffer(element.value, f">u{width}").astype(f"<u{width}").tobytes()
         part.set_original_encoding(False, True, part.original_character_set)
+    dataset.file_meta.TransferSyntaxUID = UID(SYNTAXES["explicit-le"])
 
 
 def _nested(dataset: Dataset) -> Iterator[Dataset]:

@@ -12,18 +12,17 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import UID
 
 from umed.core.errors import InputError
-from umed.dicom.objects import Instance, Limits, Series
+from umed.dicom.objects import LIMITS, Instance, Limits, Series
 from umed.dicom.pixels import decoding
 from umed.dicom.read import reader, stream
 
 
-def read_slices(series: Series, start: int, stop: int, limits: Limits | None = None) -> NDArray[Any]:
+def read_slices(series: Series, start: int, stop: int, limits: Limits = LIMITS) -> NDArray[Any]:
     """Stored values of the slices from ``start`` to before ``stop`` of an image series, one file open at a time.
 
     ``(stop - start, rows, columns)``, with colours ``(..., 3)``; see :func:`umed.dicom.pixels.decoding.decode`.
     InputError as there, with the path, or if the series has no such slices.
     """
-    limits = limits or Limits()
     if not 0 <= start < stop <= len(series.slices):
         raise InputError(f"{series.id}: expected slices within 0 to {len(series.slices)}, got {start} to {stop}")
     out: NDArray[Any] | None = None
