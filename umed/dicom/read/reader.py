@@ -171,25 +171,6 @@ def read(path: Path, limits: Limits = LIMITS, *, pixels: bool) -> FileDataset:
         raise InputError(f"{path}: {_cannot(error)}") from error
 
 
-def pixels_at(path: Path, limits: Limits = LIMITS) -> int | None:
-    """Offset of the first byte of the pixel data in a file; InputError as :func:`read`.
-
-    ``None`` where the file has none, or they are compressed or deflated, so that bytes have no fixed place.
-    """
-    try:
-        with open(path, "rb") as file:
-            layout = stream.survey(file, os.fstat(file.fileno()).st_size, limits)
-            if layout.pixels is None:
-                return None
-            file.seek(layout.pixels)
-            head = file.read(12)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    explicit = head[4:6] in (b"OB", b"OW")
-    length = head[8:12] if explicit else head[4:8]
-    return None if length == b"\xff" * 4 else layout.pixels + (12 if explicit else 8)
-
-
 def _read(file: BinaryIO, size: int, limits: Limits, pixels: bool) -> FileDataset:
     most = limits.header_bytes + limits.pixels_bytes
     if size > most:
