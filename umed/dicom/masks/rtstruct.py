@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from umed.core.errors import InputError
 from umed.dicom.masks import grids, layers
-from umed.dicom.masks.attributes import items, text
+from umed.dicom.masks.attributes import items, several, text
 from umed.dicom.masks.layers import Mask
 from umed.dicom.objects import Geometry, Series
 
@@ -182,7 +182,7 @@ def _rois(ds: Any, name: str) -> tuple[list[_Roi], list[str]]:
 def _points(contour: Any, name: str, label: str) -> NDArray[np.float64]:
     """Corners of a contour, ``(n, 3)``."""
     try:
-        data = np.array([float(value) for value in _values(contour.get("ContourData"))], np.float64)
+        data = np.array([float(value) for value in several(contour.get("ContourData"))], np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name}: expected numbers as contour of {label!r}, got: {error}. Export it again.") from error
     if len(data) % 3 or not np.isfinite(data).all() or (np.abs(data) > 1e6).any():
@@ -236,9 +236,3 @@ def _words(contour: _Contour, apart: float, label: str) -> str:
     box = ", ".join(f"{a:.6g} to {b:.6g}" for a, b in zip(low, high, strict=True))
     off = f", {abs(apart):.3g} mm off the nearest slice or out of plane" if apart else ", beside the voxels"
     return f"a contour of {label!r} at x, y, z {box} mm{off}"
-
-
-def _values(value: Any) -> list[Any]:
-    if value is None or isinstance(value, str | bytes):
-        return [] if not value else [value]
-    return list(value) if hasattr(value, "__iter__") else [value]

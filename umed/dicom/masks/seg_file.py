@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from umed.core.errors import InputError
-from umed.dicom.masks.attributes import items, text
+from umed.dicom.masks.attributes import items, several, text
 from umed.dicom.masks.grids import MaskPlane
 from umed.dicom.read.geometry import group_item
 
@@ -190,10 +190,6 @@ def _sources(group: Any) -> set[tuple[str, int | None]]:
     found: set[tuple[str, int | None]] = set()
     for derivation in items(group, "DerivationImageSequence"):
         for source in items(derivation, "SourceImageSequence"):
-            uid, numbers = text(source, "ReferencedSOPInstanceUID"), source.get("ReferencedFrameNumber")
-            if numbers is None or numbers == "":
-                found.add((uid, None))
-            else:
-                listed = numbers if hasattr(numbers, "__iter__") and not isinstance(numbers, str) else [numbers]
-                found |= {(uid, int(number) - 1) for number in listed}
+            uid, numbers = text(source, "ReferencedSOPInstanceUID"), several(source.get("ReferencedFrameNumber"))
+            found |= {(uid, int(number) - 1) for number in numbers} or {(uid, None)}
     return found

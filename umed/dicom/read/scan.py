@@ -89,12 +89,9 @@ def _without_doubles(members: Sequence[_Member]) -> tuple[list[_Member], list[tu
     kept: list[_Member] = []
     refused: list[tuple[str, str]] = []
     for group in by_uid.values():
-        if len(group) == 1:
-            kept.append(group[0])
-            continue
         first = group[0][0]
         try:
-            same = len({sha256(instance.path) for instance, _, _ in group}) == 1
+            same = len(group) == 1 or len({sha256(instance.path) for instance, _, _ in group}) == 1
         except OSError:
             same = False
         if same:
