@@ -63,9 +63,15 @@ def label_ending(volume: Volume) -> str:
 
 
 def write_label(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:
-    """Write a label map ``volume.spatial_shape``, 0 is background, for an image, and read it again.
+    """Write a label map for an image and read it again.
 
-    The path ends in :func:`label_ending`. VerificationError when the written file does not say what was meant.
+    Args:
+        volume: the image.
+        labels: class of each voxel, shape ``volume.spatial_shape``, 0 is background.
+        path: target, which ends in :func:`label_ending`.
+
+    Raises:
+        VerificationError: when the written file does not say what was meant.
     """
     meant: NDArray[Any] = labels
     if isinstance(volume.header, nifti.NiftiHeader):
@@ -78,7 +84,14 @@ def write_label(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:
 
 
 def check_channels(volumes: list[Volume]) -> None:
-    """Make sure that the channel files of one case lie on the same grid; GeometryError names both geometries."""
+    """Make sure that the channel files of one case lie on the same grid.
+
+    Args:
+        volumes: one a channel.
+
+    Raises:
+        GeometryError: naming both geometries.
+    """
     for other in volumes[1:]:
         _check_grid(volumes[0], other.source, other.spatial_shape, getattr(other.header, "affine", None))
 
