@@ -12,7 +12,6 @@ from pydicom.dataset import Dataset
 
 from umed.deid.engine import Quarantine
 from umed.deid.profile import BurnedRule, Profile, Rectangle
-from umed.dicom.read.headers import integer, text, texts
 
 # Modalities whose pictures are seldom without text or a face: ultrasound, endoscopes, photographs, paper, screens.
 RISKY_MODALITIES = frozenset("US IVUS BDUS ES XC GM OP OPM DMS OT SC DOC AU HC ECG EPS HD CP CD DD FA CS VF".split())
@@ -27,11 +26,12 @@ SCREEN_WORDS = ("SCREEN SAVE", "DOSE REPORT", "DOSE INFO", "DOSE SUMMARY", "PATI
 
 def doubt(picture: Dataset) -> str:
     """Why a picture may have text burned in, or an empty string."""
-    modality = text(picture, "Modality").strip().upper()
-    sop_class = text(picture, "SOPClassUID").strip()
-    kinds = [kind.strip().upper() for kind in texts(picture, "ImageType")]
-    description = text(picture, "SeriesDescription").upper()
-    if text(picture, "BurnedInAnnotation").strip().upper() == "YES":
+    burned, modality, sop_class, image_type, description = (
+        _text(picture, keyword).upper()
+        for keyword in ("BurnedInAnnotation", "Modality", "SOPClassUID", "ImageType", "SeriesDescription")
+    )
+    kinds = [kind.strip() for kind in image_type.split("\\")]
+    if burned == "YES":
         return "BurnedInAnnotation is YES"
     if sop_class == SECONDARY_CAPTURE or sop_class.startswith(SECONDARY_CAPTURE + "."):
         return "a secondary capture"
@@ -101,7 +101,7 @@ def outside_regions(dataset: Dataset) -> tuple[Rectangle, ...]:
 
     One of no size when the regions fill the picture; none at all when the file declares no usable ones.
     """
-    rows, columns = integer(dataset, "Rows"), integer(dataset, "Columns")
+    rows, columns = _size(dataset)
     regions = []
     for item in dataset.get("SequenceOfUltrasoundRegions", None) or ():
         try:
@@ -128,8 +128,24 @@ def outside_regions(dataset: Dataset) -> tuple[Rectangle, ...]:
 
 
 def _fits(rule: BurnedRule, picture: Dataset) -> bool:
-    patterns = {"Modality": rule.modality, "Manufacturer": rule.manufacturer, "ManufacturerModelName": rule.model}
-    for keyword, pattern in patterns.items():
-        if pattern and not fnmatchcase(text(picture, keyword).strip().lower(), pattern.lower()):
-            return False
-    return rule.rows in (0, integer(picture, "Rows")) and rule.columns in (0, integer(picture, "Columns"))
+    rows, columns = _size(picture)
+    texts = (
+        (rule.modality, _text(picture, "Modality")),
+        (rule.manufacturer, _text(picture, "Manufacturer")),
+        (rule.model, _text(picture, "ManufacturerModelName")),
+    )
+    if any(pattern and not fnmatchcase(value.lower(), pattern.lower()) for pattern, value in texts):
+        return False
+    return rule.rows in (0, rows) and rule.columns in (0, columns)
+
+
+def _size(picture: Dataset) -> tuple[int, int]:
+    return int(picture.get("Rows", 0) or 0), int(picture.get("Columns", 0) or 0)
+
+
+def _text(picture: Dataset, keyword: str) -> str:
+    """One value or several; pydicom converts them, and what it has converted is written without superfluous blanks."""
+    value = picture.get(keyword)
+    if value is None or isinstance(value, str):
+        return (value or "").strip()
+    return "\\".join(str(one) for one in value)
