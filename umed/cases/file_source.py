@@ -17,7 +17,7 @@ from umed.cases.proposals import Proposals, read_proposals
 from umed.cases.records import Record, hash_of, match
 from umed.cases.source import CaseDone, Quarantined, Request, Unit
 from umed.core.config import Settings
-from umed.core.errors import BudgetError, UmedError, VerificationError
+from umed.core.errors import BudgetError, UmedError, VerificationError, error_line
 from umed.core.types import Case, Dataset, Outcome, Volume
 from umed.data import files, formats, layouts
 from umed.data.paths import no_paths
@@ -245,7 +245,7 @@ class FileWriter(ExitStack):
             if name is not None:
                 (self.output / name).unlink(missing_ok=True)
         self._sources, self._outputs = {}, {}
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = error_line(error)
         if not isinstance(error, UmedError):
             text = f"{type(error).__name__}: {text}"
         return CaseDone(Outcome(self.case.id, "failed", no_paths(text, self.source.dataset, self.output)))

@@ -19,7 +19,7 @@ from umed.cases.series_figures import Figures
 from umed.cases.series_reader import SeriesReader
 from umed.cases.source import CaseDone, Quarantined, Unit
 from umed.cases.spans import Span
-from umed.core.errors import BudgetError, InputError, VerificationError
+from umed.core.errors import BudgetError, InputError, VerificationError, error_line
 from umed.core.types import Outcome
 from umed.data.files import sha256
 from umed.deid.identity import Identity, Names
@@ -184,7 +184,7 @@ class SeriesWriter:
 
     def failed(self, error: BaseException) -> CaseDone:
         """Every file of the series is put aside; the outcome says why in general words."""
-        category, reason = _category(error), " ".join(str(error).split()) or type(error).__name__
+        category, reason = _category(error), error_line(error)
         known = {entry.name for entry in self.quarantine}
         others = [Quarantined(i.name, category, reason) for i in self.series.instances if i.name not in known]
         self.quarantine += others

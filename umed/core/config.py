@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
-from umed.core.errors import ConfigError, did_you_mean
+from umed.core.errors import ConfigError, did_you_mean, error_line
 from umed.core.registry import check_name
 from umed.core.shipped import shipped_names, shipped_text
 
@@ -373,7 +373,7 @@ def _load_recipe(name: str, folder: Path, seen: tuple[str, ...]) -> dict[str, An
     try:
         content = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
-        raise ConfigError(f"recipe {name}: not readable as YAML: {' '.join(str(error).split())}.") from error
+        raise ConfigError(f"recipe {name}: not readable as YAML: {error_line(error)}.") from error
     if not isinstance(content, dict):
         raise ConfigError(f"recipe {name}: expected a mapping of settings, got {type(content).__name__}.")
     parent = content.pop("extends", None)

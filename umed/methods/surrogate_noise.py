@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from umed.core.config import require
 from umed.core.device import pick_device
-from umed.core.errors import ConfigError, InputError
+from umed.core.errors import ConfigError, InputError, error_line
 from umed.core.registry import resolve
 from umed.core.types import Progress, Regions
 from umed.data.files import atomic
@@ -245,7 +245,7 @@ def _make_networks(shape: dict[str, Any], seed: int) -> list[nn.Module]:
         try:
             return [resolve("surrogate", name)(**size, **shape["surrogate_options"]) for name in shape["surrogates"]]
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"training.surrogate_options: {' '.join(str(error).split())}.") from error
+            raise ConfigError(f"training.surrogate_options: {error_line(error)}.") from error
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

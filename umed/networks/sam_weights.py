@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from umed.core.errors import InputError
+from umed.core.errors import InputError, error_line
 from umed.data import files
 from umed.networks.sam import SHAPES, PromptedSam
 
@@ -50,7 +50,7 @@ def load_sam(network: PromptedSam, path: Path) -> str:
         network.sam.load_state_dict(state)
     except BROKEN as error:
         wanted = next((name for name, one in SHAPES.items() if one == shape), "")
-        text = " ".join(str(error).split())[:200]
+        text = error_line(error)[:200]
         raise InputError(f"{path}: expected the weights of a {wanted} SAM, got others ({text}).") from error
     known = {one.sha256: f"Meta's {name}" for name, one in SHAPES.items() if one.sha256}
     return f"{known.get(digest, 'unknown weights')} (SHA-256 {digest[:16]}...)"
@@ -84,8 +84,7 @@ def load_encoder(network: PromptedSam, path: Path) -> int:
             raise ValueError(f"only {len(fits)} tensors fit")
         encoder.load_state_dict(fits, strict=False)
     except BROKEN as error:
-        text = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{path}: expected weights of a vision transformer of this size, got others ({text})."
+            f"{path}: expected weights of a vision transformer of this size, got others ({error_line(error)[:200]})."
         ) from error
     return len(fits)

@@ -21,7 +21,7 @@ from umed.data import files
 from umed.dicom.masks import layers, named, series_masks
 from umed.dicom.masks.label_files import write_mask
 from umed.dicom.masks.layers import Mask
-from umed.dicom.objects import Limits, Series
+from umed.dicom.objects import LIMITS, Limits, Series
 from umed.dicom.read.scan import scan
 from umed.propose.image_loop import ANNOTATED, FAILED, PROPOSED, Classes, ImageOutcome, ImageSource
 from umed.propose.prompts_file import Extent, PromptsFile
@@ -110,9 +110,9 @@ class SeriesImages(ImageSource[SeriesPictures]):
 
     naming = "Name it by its series id, see umed inspect"
 
-    def __init__(self, root: Path, output: Path, unpacked: Path, limits: Limits | None = None) -> None:
+    def __init__(self, root: Path, output: Path, unpacked: Path, limits: Limits = LIMITS) -> None:
         check_source(root)
-        self.root, self.output, self.limits = root, output, limits or Limits()
+        self.root, self.output, self.limits = root, output, limits
         self.scan = scan(root, unpacked, self.limits)
         images = [series for series in self.scan.series if series.kind == "image"]
         refused = [(name, reason) for name, reason in self.scan.refused if not reason.startswith("is not a DICOM file")]

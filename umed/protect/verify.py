@@ -17,7 +17,7 @@ from typing import Any
 from umed.cases import file_check
 from umed.cases.file_source import open_files
 from umed.cases.source import Request, Source
-from umed.core.errors import ConfigError, UmedError
+from umed.core.errors import ConfigError, UmedError, error_line
 from umed.core.types import Progress
 from umed.data.dicom_input import require_dicom
 from umed.plan.planning import Plan
@@ -178,7 +178,7 @@ def _check_case(
     try:
         failures = tuple(kind.check_case(source, case, plan, entry, output))
     except (UmedError, OSError) as error:
-        failures = (" ".join(str(error).split()),)
+        failures = (error_line(error),)
     except Exception as error:  # what surprises the check is not proven
         failures = (f"cannot be checked ({type(error).__name__}: {' '.join(str(error).split())})",)
     return CaseCheck(case, status, failures, reason)

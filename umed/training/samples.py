@@ -11,7 +11,7 @@ from typing import overload
 import numpy as np
 
 from umed.cases.source import Source, Unit
-from umed.core.errors import InputError, UmedError
+from umed.core.errors import InputError, UmedError, error_line
 from umed.plan.budget import to_unit
 from umed.plan.planning import Plan
 from umed.training.patches import Sample
@@ -65,7 +65,7 @@ class CaseSamples(Sequence[Sample]):
                 self._add(case)
             except (UmedError, OSError, ValueError, EOFError) as error:
                 logger.warning("case %s is left out of training", case)
-                self.left_out.append((case, " ".join(str(error).split())))
+                self.left_out.append((case, error_line(error)))
         if not self._places:
             raise InputError(
                 f"{source.root}: expected at least one case to train on, got none that can be read. Run umed inspect."

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from umed.core.errors import ConfigError, InputError
+from umed.core.errors import ConfigError, InputError, error_line
 from umed.data import files
 from umed.data.files import atomic
 from umed.data.paths import refuse_paths
@@ -142,7 +142,7 @@ def load_generator(path: Path) -> tuple[UnSegGenerator, str, Origin]:
             generator.freeze()
         return generator.eval(), str(content["encoder"]), origin
     except (*BROKEN, ConfigError) as error:
-        text = " ".join(str(error).split())[:200] or type(error).__name__
+        text = error_line(error)[:200]
         raise InputError(f"{path}: expected a generator saved by umed, got another file ({text}).") from error
 
 
@@ -168,7 +168,7 @@ def import_released(weights: Path, sam: Path, *, encoder: str = "vit_b") -> tupl
         state = from_released(content.get("model", content))
         generator.head.load_state_dict(state)
     except BROKEN as error:
-        text = " ".join(str(error).split())[:200]
+        text = error_line(error)[:200]
         raise InputError(f"{weights}: expected the released weights of UnSeg, got others ({text}).") from error
     digest = files.sha256(weights)[:16]
     return generator.eval(), Origin(f"the authors' released weights (SHA-256 {digest}...)", start)
