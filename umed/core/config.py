@@ -247,10 +247,7 @@ def _convert_tuple(value: Any, args: tuple[Any, ...], where: str) -> tuple[Any, 
     return tuple(_convert(item, hint, f"{where}[{i}]") for i, (item, hint) in enumerate(zip(items, hints, strict=True)))
 
 
-@cache
-def _hints(cls: Any) -> dict[str, Any]:
-    """Types of a record's fields, looked up once: thousands of cells are read through them."""
-    return get_type_hints(cls)
+_hints = cache(get_type_hints)  # thousands of cells are read through them
 
 
 def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T:
@@ -272,7 +269,7 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"{where or cls.__name__}: expected a mapping, got {mapping!r}.")
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     known = {item.name for item in dataclasses.fields(cls) if item.init}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for key, value in mapping.items():
