@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The generator networks."""
 
-from umed.networks.contour import CentralDifferenceConv, ContourGenerator
-from umed.networks.unet import GeneratorUNet
+from umed.networks.unet import CentralDifferenceConv, GeneratorUNet
 
-__all__ = ["CentralDifferenceConv", "ContourGenerator", "GeneratorUNet"]
+__all__ = ["CentralDifferenceConv", "GeneratorUNet"]

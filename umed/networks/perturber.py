@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from umed.core.types import Regions
 from umed.networks.carriers import carrier_bank, parse_carrier
-from umed.networks.contour import ContourGenerator
 from umed.networks.edges import edge_map
 from umed.networks.gaussian import blur
 from umed.networks.texture_maps import texture_amplitude, texture_maps
@@ -94,7 +93,7 @@ class UMedPerturber(nn.Module):
         code[0, 0] = math.atanh(outside) / gain
         self.codes = nn.Parameter(code)
         seen, given = channels + 1 + classes, len(carriers)
-        self.contour = ContourGenerator(spatial_dims, seen + 1, given, widths, theta)
+        self.contour = GeneratorUNet(spatial_dims, seen + 1, given, widths, theta)
         self.texture = GeneratorUNet(spatial_dims, seen + 3, given, widths)
 
     def forward(self, stacked: Tensor) -> Tensor:
