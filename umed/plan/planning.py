@@ -78,10 +78,6 @@ class Plan(Settings):
         text = json.dumps(self.decisive(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def differences(self, other: Plan) -> list[str]:
-        """Name what differs in :meth:`decisive`, as ``key: mine, other's``."""
-        return differences(self.decisive(), other.decisive())
-
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Name what differs between two flat settings, as ``key was X, now Y``."""
