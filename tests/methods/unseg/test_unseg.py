@@ -24,8 +24,9 @@ from umed.methods.prepare import explain
 from umed.methods.unseg.generator_file import FILE, Origin, load_generator, make_generator, save_generator
 from umed.methods.unseg.method import UnSeg
 from umed.networks.sam import make_sam
-from umed.plan.planning import Plan, plan
+from umed.plan.planning import Plan
 from umed.plan.regions import make_regions
+from umed.protect.preview import plan
 from umed.protect.run import protect
 from umed.protect.train import train_generator
 from umed.protect.verify import verify
