@@ -77,10 +77,9 @@ class UMedPerturber(nn.Module):
         super().__init__()
         if not carriers:
             raise ValueError("UMedPerturber: expected at least one carrier, got none.")
-        if not 0 <= outside < 1:
-            raise ValueError(f"UMedPerturber: expected outside in [0, 1), got {outside}.")
-        if not 0 <= smoothing < 1:
-            raise ValueError(f"UMedPerturber: expected smoothing in [0, 1), got {smoothing}.")
+        for name, value in (("outside", outside), ("smoothing", smoothing)):
+            if not 0 <= value < 1:
+                raise ValueError(f"UMedPerturber: expected {name} in [0, 1), got {value}.")
         for name in carriers:
             parse_carrier(name, spatial_dims)
         self.spatial_dims, self.channels, self.classes = spatial_dims, channels, classes

@@ -30,16 +30,13 @@ def keep_going(trainer: AlternatingTrainer, workdir: Path, iterations: int, prog
     workdir.mkdir(parents=True, exist_ok=True)
     first = is_first()
 
-    def stop() -> None:
+    def tell_and_stop() -> None:
+        if progress is not None and first:
+            progress("train", trainer.state.iteration, iterations)
         if trainer.state.iteration >= iterations:
             trainer.terminate()
 
-    def tell() -> None:
-        if progress is not None and first:
-            progress("train", trainer.state.iteration, iterations)
-
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, tell)
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, tell_and_stop)
     if first:
         CheckpointSaver(str(workdir), {"trainer": trainer}, save_interval=1, n_saved=1).attach(trainer)
     newest = max(workdir.glob("*.pt"), key=lambda path: path.stat().st_mtime, default=None)
