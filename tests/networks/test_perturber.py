@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from umed.networks import CentralDifferenceConv, GeneratorUNet
-from umed.networks.gaussian import blur
+from umed.networks.convolutions import blur
 from umed.networks.perturber import SIGMA, UMedPerturber
 
 

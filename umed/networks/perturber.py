@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from umed.core.types import Regions
 from umed.networks.carriers import carrier_bank, parse_carrier
-from umed.networks.edges import edge_map
-from umed.networks.gaussian import blur
+from umed.networks.convolutions import blur, edge_map
 from umed.networks.texture_maps import texture_amplitude, texture_maps
 from umed.networks.unet import GeneratorUNet
 

@@ -21,7 +21,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from umed.core.errors import ConfigError, did_you_mean
-from umed.networks.gaussian import blur
+from umed.networks.convolutions import blur
 
 Pair = tuple[Tensor, Tensor]
 Transformation = Callable[[Tensor, Tensor, torch.Generator], Pair]

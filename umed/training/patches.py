@@ -7,7 +7,8 @@ Every batch is a function of (seed, iteration, rank) alone, so a resumed trainin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,11 +60,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        image, labels, contour, interior, steps, support = (
-            value.to(device, non_blocking=True)
-            for value in (self.image, self.labels, self.contour, self.interior, self.steps, self.support)
-        )
-        return Batch(image, labels, contour, interior, self.origins, steps, support)
+        tensors: dict[str, Any] = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: value.to(device, non_blocking=True) for name, value in tensors.items()})
 
 
 class Patches(Sequence[Batch]):
@@ -112,7 +110,7 @@ class Patches(Sequence[Batch]):
             want = self.patch_size[patch_axis]
             patch_axis += 1
             low, high = max(0, int(centre[axis]) - want + 1), max(0, min(int(centre[axis]), size - want))
-            start = int(rng.integers(low, high + 1)) if low <= high else 0
+            start = int(rng.integers(low, high + 1))
             window.append(slice(start, start + want))
             pad.append((0, max(0, start + want - size)))
             origin.append(regions.origin[axis] + start)

@@ -286,12 +286,7 @@ class UnSeg(Method):
             Direction in [-1, 1], at most the share of the background outside the labels.
         """
         flat = partial(
-            flat_direction,
-            self.generator,
-            weak=self._weak,
-            per_instance=self.per_instance,
-            enlarge=self.enlarge,
-            device=self._device,
+            flat_direction, self.generator, weak=self._weak, per_instance=self.per_instance, enlarge=self.enlarge
         )
         labels = regions.labels
         if labels.ndim == 2:
