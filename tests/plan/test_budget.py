@@ -256,3 +256,12 @@ def test_psnr_target_out_of_reach_is_an_error():
             target=90,
             values=16,
         )
+
+
+def test_values_whose_range_no_float_can_hold_are_refused(tmp_path):
+    """Stored values near the largest float times a slope: the bound would be infinite, and 0 times it no number."""
+    stored = np.zeros((4, 3, 2))
+    stored[0, 0, 0] = 4.8e306
+    volume = Volume(stored, Encoding("<f8", 37.7, 0.0), (1.0, 1.0, 1.0), "mm", False, tmp_path / "a.nii")
+    with pytest.raises(BudgetError, match="expected a range that the file can hold, got .*inf"):
+        make_budget(volume, epsilon=1.0, range="percentile", percentiles=(0.0, 100.0))

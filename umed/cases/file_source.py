@@ -34,7 +34,7 @@ COPIED = ("protected", "unchanged")
 
 @contextmanager
 def open_files(request: Request) -> Iterator[FileSource]:
-    """Find a data set of files; see :func:`umed.cases.source.open_source`."""
+    """Find a data set of files; see :func:`umed.cases.opening.open_source`."""
     yield FileSource(layouts.find_dataset(request.path))
 
 
@@ -145,19 +145,6 @@ class FileSource:
     def fingerprint(self, case: str) -> Any:
         """What tells a case from others in the record of a training."""
         return case
-
-    def check(self, case: str, plan: Plan | None, entry: Mapping[str, Any], output: Path) -> Iterator[str]:
-        """Broken promises of one case; see :mod:`umed.cases.file_check`."""
-        from umed.cases.file_check import check_case
-
-        assert plan is not None
-        return check_case(self, self.by_id[case], plan, entry, output)
-
-    def check_folder(self, entries: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
-        """Broken promises of the folder; see :mod:`umed.cases.file_check`."""
-        from umed.cases.file_check import check_folder
-
-        return check_folder(self.dataset, entries, output)
 
 
 class FileReader:

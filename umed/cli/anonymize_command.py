@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from umed.cli.output import carry_out, print_json
-from umed.cli.parsing import add_again, add_settings, add_shared, overrides, settings_of
+from umed.cli.parsing import add_again, add_execution, add_settings, add_shared, overrides, settings_of
 from umed.core.errors import ConfigError
 
 SYNTAXES = ("explicit-le", "jpeg2000-lossless", "jpegls", "rle", "deflated")
@@ -36,6 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     option("--check", type=Path, metavar="OUTPUT", help="search an output for anything that identifies")
     original = "with --check: search for every value of the originals"
     option("--original", type=Path, metavar="INPUT", help=original)
+    add_execution(parser)
     add_shared(parser, "--json", "--quiet")
 
 
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from umed.release.anonymize import anonymize
 
     names = ("key_file", "protect", "masks", "profile", "accept_burned_in", "transfer_syntax", "generators")
-    options = {name: getattr(args, name) for name in (*names, "resume", "overwrite")}
+    options = {name: getattr(args, name) for name in (*names, "resume", "overwrite", "workers", "scheduler", "threads")}
     return carry_out(args, anonymize, args.input, args.output, settings=settings_of(args), **options)
 
 

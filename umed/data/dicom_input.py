@@ -18,8 +18,12 @@ ENDINGS = (".dcm", ".dicom", ".ima")
 def is_dicom(root: Path) -> bool:
     """Whether a folder or a zip holds DICOM files.
 
-    True for a folder without ``dataset.json`` in which a file has the DICOM prefix (PS3.10 section 7.1) or a usual
-    ending or is a zip, and for a zip.
+    Args:
+        root: folder or zip.
+
+    Returns:
+        True for a folder without ``dataset.json`` in which a file has the DICOM prefix (PS3.10 section 7.1) or a usual
+        ending or is a zip, and for a zip.
     """
     if root.is_file():
         return zipfile.is_zipfile(root)
@@ -40,9 +44,15 @@ def is_dicom(root: Path) -> bool:
 
 
 def takes_dicom(root: Path, masks: str | Path | None = None) -> bool:
-    """Whether a folder or zip is to be read as DICOM; then the libraries for it are there, else InputError.
+    """Whether an input is to be read as DICOM; then the libraries for it are there.
 
-    ``masks`` is what ``--masks`` gave: ConfigError when it is given for another layout.
+    Args:
+        root: folder or zip.
+        masks: what ``--masks`` gave, which goes with DICOM alone.
+
+    Raises:
+        ConfigError: when masks are given for another layout.
+        InputError: when the libraries are missing.
     """
     if is_dicom(root):
         require_dicom()
@@ -53,7 +63,11 @@ def takes_dicom(root: Path, masks: str | Path | None = None) -> bool:
 
 
 def require_dicom() -> None:
-    """Make sure that the DICOM libraries, which are an extra, are there; else InputError says what to install."""
+    """Make sure that the DICOM libraries, which are an extra, are there.
+
+    Raises:
+        InputError: naming what to install.
+    """
     missing = [name for name in ("pydicom", "highdicom") if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"DICOM: expected pydicom and highdicom, got no {missing[0]}. Run: pip install 'umed[dicom]'")

@@ -21,7 +21,11 @@ TEMPORARY = ".umed-tmp-"
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal; it is read in blocks."""
+    """SHA-256 of a file, hexadecimal.
+
+    Args:
+        path: the file; read in blocks.
+    """
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -64,7 +68,8 @@ def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
 def alone(path: Path) -> Iterator[None]:
     """Let one process at a time in, where the system has file locks; a process that dies leaves no lock behind.
 
-    The folder of the lock file is made.
+    Args:
+        path: the lock file; its folder is made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
@@ -78,15 +83,29 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy the bytes of a file atomically, without its times and permissions."""
+    """Copy the bytes of a file atomically, without its times and permissions.
+
+    Args:
+        source: file to read.
+        target: file to write.
+    """
     with atomic(target) as temporary:
         shutil.copyfile(source, temporary)
 
 
 def checked_copy(source: Path, target: Path, digest: str) -> str:
-    """Copy a file to its temporary name and read the copy again; gives the SHA-256 of the copy as it lies on the disk.
+    """Copy a file and read the copy again.
 
-    VerificationError when that is not ``digest``; any will do if ``digest`` is empty.
+    Args:
+        source: file to read.
+        target: file to write, under its temporary name.
+        digest: SHA-256 that the copy must have; any if empty.
+
+    Returns:
+        SHA-256 of the copy as it lies on the disk.
+
+    Raises:
+        VerificationError: when it is another one.
     """
     shutil.copyfile(source, target)
     found = sha256(target)
@@ -96,7 +115,15 @@ def checked_copy(source: Path, target: Path, digest: str) -> str:
 
 
 def check_apart(source: Path, output: Path) -> None:
-    """Make sure that the output is no file and neither folder lies in the other; else InputError."""
+    """Make sure that the output is no file and neither folder lies in the other.
+
+    Args:
+        source: the data set that is read.
+        output: the folder to write.
+
+    Raises:
+        InputError: if it is otherwise.
+    """
     real_source, real_output = source.resolve(), output.resolve()
     if real_source == real_output or real_source in real_output.parents or real_output in real_source.parents:
         raise InputError(

@@ -65,9 +65,15 @@ def label_ending(volume: Volume) -> str:
 
 
 def write_label(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:
-    """Write a label map ``volume.spatial_shape``, 0 is background, for an image, and read it again.
+    """Write a label map for an image and read it again.
 
-    The path ends in :func:`label_ending`. VerificationError when the written file does not say what was meant.
+    Args:
+        volume: the image.
+        labels: class of each voxel, shape ``volume.spatial_shape``, 0 is background.
+        path: target, which ends in :func:`label_ending`.
+
+    Raises:
+        VerificationError: when the written file does not say what was meant.
     """
     meant: NDArray[Any] = labels
     if isinstance(volume.header, nifti.NiftiHeader):
@@ -87,9 +93,18 @@ def check_grid(
     other_shape: tuple[int, ...],
     other_affine: NDArray[np.float64] | None,
 ) -> None:
-    """Make sure that a label or another channel lies on the grid of an image; GeometryError names both geometries.
+    """Make sure that two files lie on the same grid.
 
-    Spatial shapes and voxel to world matrices, ``None`` where unknown; the paths are for the message.
+    Args:
+        first: file name for the message; the image.
+        shape: its spatial shape.
+        affine: its voxel to world matrix, ``None`` if unknown.
+        second: the label or another channel.
+        other_shape: as ``shape``.
+        other_affine: as ``affine``.
+
+    Raises:
+        GeometryError: naming both geometries.
     """
     if tuple(shape) != tuple(other_shape):
         raise GeometryError(
@@ -111,7 +126,14 @@ def check_grid(
 
 
 def check_channels(volumes: list[Volume]) -> None:
-    """Make sure that the channel files of one case lie on the same grid; GeometryError names both geometries."""
+    """Make sure that the channel files of one case lie on the same grid.
+
+    Args:
+        volumes: one a channel.
+
+    Raises:
+        GeometryError: naming both geometries.
+    """
     first = volumes[0]
     for other in volumes[1:]:
         pair = [getattr(volume.header, "affine", None) for volume in (first, other)]

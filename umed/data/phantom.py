@@ -74,7 +74,7 @@ def make_phantom(
             file.to_filename(root / folder / name)
     index: dict[str, Any] = {
         "name": NAME,
-        "description": f"Computed by umed.data.phantom.make_phantom, seed {seed}; no patient",
+        "description": f"Computed by umed.sample.make_phantom, seed {seed}; no patient",
         "reference": "umed",
         "licence": "CC0-1.0",
         "tensorImageSize": "3D",

@@ -24,7 +24,14 @@ LEVEL = 6
 
 
 def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """All chunks of a PNG file as ``(type, body)``; ValueError if it is no PNG, cut short, or a checksum is wrong."""
+    """All chunks of a PNG file as ``(type, body)``.
+
+    Args:
+        data: the whole file.
+
+    Raises:
+        ValueError: if it is not PNG, is cut short, or a checksum is wrong.
+    """
     if not data.startswith(SIGNATURE):
         raise ValueError("no PNG signature")
     found: list[tuple[bytes, bytes]] = []
@@ -43,9 +50,16 @@ def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def decode(parts: list[tuple[bytes, bytes]]) -> NDArray[Any]:
-    """Decode :func:`chunks` of a non-interlaced PNG to ``(H, W, samples)``, uint8 or big-endian uint16.
+    """Decode the pixels of a non-interlaced 8- or 16-bit PNG.
 
-    ValueError if the data are interlaced or damaged.
+    Args:
+        parts: from :func:`chunks`.
+
+    Returns:
+        ``(H, W, samples)``, uint8 or big-endian uint16.
+
+    Raises:
+        ValueError: if the data are interlaced or damaged.
     """
     width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", parts[0][1])
     if interlace or depth not in (8, 16):
@@ -61,9 +75,14 @@ def decode(parts: list[tuple[bytes, bytes]]) -> NDArray[Any]:
 
 
 def encode(pixels: NDArray[Any], kept: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
-    """Encode pixels ``(H, W)`` or ``(H, W, samples)``, uint8 or uint16, as PNG; the same input gives the same bytes.
+    """Encode pixels as PNG; the same input gives the same bytes.
 
-    ``kept`` are ancillary chunks to write before the pixels.
+    Args:
+        pixels: ``(H, W)`` or ``(H, W, samples)``, uint8 or uint16.
+        kept: ancillary chunks to write before the pixels.
+
+    Returns:
+        The file.
     """
     grid = pixels[..., None] if pixels.ndim == 2 else pixels
     height, width, samples = grid.shape
@@ -90,9 +109,11 @@ def _paeth(left: NDArray[Any], up: NDArray[Any], corner: NDArray[Any]) -> NDArra
 
 
 def _unfilter(kinds: NDArray[np.uint8], filtered: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Undo the line filters along anti-diagonals, where every pixel's neighbours are already known.
+    """Undo the five line filters along anti-diagonals, where every pixel's neighbours are already known.
 
-    ``kinds`` ``(H,)`` are the filters of the lines, ``filtered`` is ``(H, W, bytes a pixel)``.
+    Args:
+        kinds: ``(H,)`` filter type of each line.
+        filtered: ``(H, W, bytes a pixel)``.
     """
     if kinds.max(initial=0) > 4:
         raise ValueError(f"unknown filter type {kinds.max()}")

@@ -152,7 +152,7 @@ def make_budget(
         steps = None
         most = min(max(abs(low), abs(high)), limits[1] / 2)
         least, unit = float(np.spacing(np.dtype(encoding.dtype).type(most))), "the float precision"
-    if low >= high:
+    if low >= high or not math.isfinite(bound):
         raise BudgetError(
             f"{volume.source}: expected a range that the file can hold, got [{lo:g}, {hi:g}] for stored values "
             f"{limits[0]:g} to {limits[1]:g}. Set another range."

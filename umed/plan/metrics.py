@@ -21,9 +21,12 @@ _TILE = 24**3
 
 
 def squared_error(before: NDArray[Any], after: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> float:
-    """Sum of squared differences of stored values ``(C, *spatial)``; values that are not finite do not count.
+    """Sum of squared differences; values that are not finite do not count.
 
-    ``mask`` ``(*spatial)`` says which voxels count; all if ``None``.
+    Args:
+        before: stored values ``(C, *spatial)``.
+        after: same shape and dtype.
+        mask: ``(*spatial)``, voxels that count; all if ``None``.
     """
     return math.fsum(_squares(inside) for _, inside, _ in _steps(before, after, mask))
 
@@ -111,20 +114,33 @@ def roi_share(regions: Regions) -> float:
 
 
 def voxels_changed(before: NDArray[Any], after: NDArray[Any]) -> int:
-    """Number of voxels of stored values ``(C, *spatial)`` of which any channel differs."""
+    """Number of voxels of which any channel differs.
+
+    Args:
+        before: stored values ``(C, *spatial)``.
+        after: same shape.
+    """
     return sum(voxels for _, _, voxels in _steps(before, after))
 
 
 def largest_step(before: NDArray[Any], after: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> float:
-    """Largest absolute change of stored values ``(C, *spatial)``; infinite where a value became NaN or was it.
+    """Largest absolute change in stored values; infinite where a value became NaN or was it.
 
-    ``mask`` ``(*spatial)`` says which voxels count; all if ``None``.
+    Args:
+        before: stored values ``(C, *spatial)``.
+        after: same shape.
+        mask: ``(*spatial)``, voxels that count; all if ``None``.
     """
     return max((_largest(inside) for _, inside, _ in _steps(before, after, mask)), default=0.0)
 
 
 def different(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where two arrays of one shape and dtype differ in any bit, so that NaN equals the same NaN."""
+    """Where two arrays differ in any bit, so that NaN equals the same NaN.
+
+    Args:
+        before: any shape.
+        after: same shape and dtype.
+    """
     if before.dtype.kind == "f":
         whole = np.dtype(f"u{before.dtype.itemsize}").newbyteorder(before.dtype.byteorder)
         before, after = before.view(whole), after.view(whole)

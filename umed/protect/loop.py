@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from umed.cases.opening import open_source
 from umed.cases.records import GENERATORS, Store
-from umed.cases.source import CaseDone, Request, Source, open_source
+from umed.cases.source import CaseDone, Request, Source
 from umed.core.errors import UmedError
 from umed.core.types import Progress
 from umed.execution import Task, execute

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from umed.cases.opening import open_source
 from umed.cases.proposals import marked, sentence
-from umed.cases.records import GENERATORS, Store, check_run, hash_of, start_run
-from umed.cases.source import Request, Source, open_source
+from umed.cases.records import GENERATORS, Store, hash_of
+from umed.cases.source import Request, Source
 from umed.core.config import Settings, make_settings
 from umed.core.errors import InputError, UmedError
 from umed.core.types import Progress
@@ -21,6 +22,7 @@ from umed.plan.planning import Plan
 from umed.protect.conclude import conclude
 from umed.protect.loop import DISK, full, make_shares, protect_elsewhere, protect_here
 from umed.protect.result import Released, Result
+from umed.protect.start import check_run, start_run
 
 if TYPE_CHECKING:
     from umed.dicom.objects import Limits
@@ -146,7 +148,7 @@ def _run(source: Source, request: Request, output: Path, options: RunOptions, pr
         check_run(source.root, source.targets(), output, resume=options.resume, overwrite=options.overwrite)
     plan = None if request.settings is None else source.make_plan(request.settings)
     given = None if options.generators is None else Path(options.generators)
-    method = _make(plan, given)
+    method, proposals = _make(plan, given), source.proposals  # a damaged record is refused before anything is written
     store = start_run(source, output, plan, resume=options.resume, overwrite=options.overwrite)
     left_out: tuple[tuple[str, str], ...] = ()
     if method is not None and plan is not None:
@@ -158,7 +160,7 @@ def _run(source: Source, request: Request, output: Path, options: RunOptions, pr
     else:
         shares = make_shares(source, request, output, plan, whole, options.workers)
         done = protect_elsewhere(shares, options.workers, options.scheduler, options.threads, progress)
-    outcomes = marked([one.outcome for one in done], source.proposals)
+    outcomes = marked([one.outcome for one in done], proposals)
     aside = [*source.refused, *(entry for one in done for entry in one.quarantine)]
     released = Released(
         output,
@@ -167,7 +169,7 @@ def _run(source: Source, request: Request, output: Path, options: RunOptions, pr
         sum((one.actions for one in done), Counter()),
         plan,
         left_out,
-        labels=sentence(outcomes, source.proposals),
+        labels=sentence(outcomes, proposals),
     )
     return conclude(released, source, store, "" if method is None else repr(method), options.report)
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from umed.cases.source import Request, Source, open_source
+from umed.cases.opening import open_source
+from umed.cases.source import Request, Source
 from umed.core.config import Settings, make_settings
 from umed.core.device import is_first
 from umed.core.errors import ConfigError, InputError

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -255,7 +255,7 @@ def together(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
         (_free_port(), str([f"configs/{config}.yaml", "configs/multi_gpu_train.yaml", str(folder / f"{name}.yaml")]))
         for config, name in trainings.items()
     ]
-    return folder, [said.split(NEXT)[1:] for said in _two_processes(jobs)]
+    return folder, [said.split(NEXT)[1:] for said in _two_processes(jobs, folder)]
 
 
 @pytest.mark.slow
@@ -276,9 +276,20 @@ def test_two_processes_train_one_generator(together: tuple[Path, list[list[str]]
 
 
 NEXT = "-- next training --"
-PROCESS = f"""
+RANKS = f"""
 import os, runpy, sys
-for port, files in list(zip(sys.argv[1::2], sys.argv[2::2])):
+import umed.monai.workflows  # with all that takes long, once for both
+ranks = []
+for rank in "01":
+    ranks.append(os.fork())
+    if ranks[-1] == 0:
+        break
+else:
+    sys.exit(any([os.waitpid(rank, 0)[1] for rank in ranks]))
+os.dup2(os.open("rank" + rank, os.O_WRONLY | os.O_CREAT), 1)
+os.environ.update(RANK=rank, LOCAL_RANK=rank)
+os.chdir(sys.argv[1])
+for port, files in list(zip(sys.argv[2::2], sys.argv[3::2])):
     print({NEXT!r}, flush=True)
     os.environ["MASTER_PORT"] = port
     sys.argv = ["monai.bundle", "run", "--config_file", files]
@@ -292,18 +303,15 @@ def _free_port() -> str:
         return str(free.getsockname()[1])
 
 
-def _two_processes(jobs: list[tuple[str, str]]) -> tuple[str, ...]:
+def _two_processes(jobs: list[tuple[str, str]], folder: Path) -> tuple[str, ...]:
     """What each of two processes says that do trainings together, one after the other: their ports and files."""
     given = {**os.environ, "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2", "PYTHONPATH": str(ROOT.parent)}
-    command = [sys.executable, "-c", PROCESS, *(word for job in jobs for word in job)]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
-    ranks = [  # what torchrun does, without importing torch a third time
-        subprocess.Popen(command, env={**given, "RANK": str(n), "LOCAL_RANK": str(n)}, **pipes) for n in range(2)
-    ]
+    command = [sys.executable, "-c", RANKS, str(ROOT), *(word for job in jobs for word in job)]
+    both = subprocess.Popen(command, env=given, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        said, errors = zip(*(rank.communicate(timeout=600) for rank in ranks), strict=True)
-    finally:
-        for rank in ranks:
-            rank.kill()
-    assert [rank.returncode for rank in ranks] == [0, 0], errors[0][-2000:] + errors[1][-2000:]
-    return said
+        _, errors = both.communicate(timeout=600)
+    except subprocess.TimeoutExpired:
+        os.killpg(both.pid, signal.SIGKILL)
+        raise
+    assert both.returncode == 0, errors[-4000:]
+    return tuple((folder / f"rank{n}").read_text(encoding="utf-8") for n in range(2))

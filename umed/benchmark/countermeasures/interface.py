@@ -242,9 +242,20 @@ def make_countermeasure(name: str, options: dict[str, Any] | None = None) -> Cou
 
 
 def number(where: str, value: object, low: float, high: float, *, above: bool = False) -> float:
-    """Check an option that is a number from ``low`` to ``high``, or text such as ``"4/255"``.
+    """Check an option that is a number, or text such as ``"4/255"``.
 
-    ``where`` names it in the ConfigError (``"blur.sigma"``); ``above`` says that ``low`` itself is not allowed.
+    Args:
+        where: option with its countermeasure, ``"blur.sigma"``.
+        value: what was given.
+        low: smallest value allowed.
+        high: largest value allowed, maybe infinite.
+        above: whether ``low`` itself is not allowed.
+
+    Returns:
+        The number.
+
+    Raises:
+        ConfigError: when it is no number or outside.
     """
     found = parse_number(value, where)
     inside = (low < found if above else low <= found) and found <= high and math.isfinite(found)
@@ -254,7 +265,20 @@ def number(where: str, value: object, low: float, high: float, *, above: bool = 
 
 
 def whole(where: str, value: object, low: int, high: int | None = None) -> int:
-    """Check an option that is a whole number from ``low`` to ``high``, which is ``None`` for any; else ConfigError."""
+    """Check an option that is a whole number.
+
+    Args:
+        where: option with its countermeasure, ``"jpeg.quality"``.
+        value: what was given.
+        low: smallest value allowed.
+        high: largest value allowed, ``None`` for any.
+
+    Returns:
+        The number.
+
+    Raises:
+        ConfigError: when it is no whole number or outside.
+    """
     limits = f"of at least {low}" if high is None else f"from {low} to {high}"
     inside = isinstance(value, int) and not isinstance(value, bool) and low <= value and (high is None or value <= high)
     require(inside, where, f"a whole number {limits}", value)
@@ -263,7 +287,20 @@ def whole(where: str, value: object, low: int, high: int | None = None) -> int:
 
 
 def pair(where: str, value: object, low: float, high: float) -> tuple[float, float]:
-    """Check an option that is two numbers from ``low`` to ``high``, the smaller one first; else ConfigError."""
+    """Check an option that is a range of two numbers, the smaller one first.
+
+    Args:
+        where: option with its countermeasure, ``"gamma_contrast.gamma"``.
+        value: what was given.
+        low: smallest value allowed.
+        high: largest value allowed.
+
+    Returns:
+        Both numbers.
+
+    Raises:
+        ConfigError: when there are not two, or one is outside, or they are the wrong way round.
+    """
     two = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
     require(two, where, "two numbers", value)
     assert isinstance(value, Sequence)
