@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from umed.networks import CentralDifferenceConv, GeneratorUNet
 from umed.networks.convolutions import blur
 from umed.networks.perturber import SIGMA, UMedPerturber
+from umed.networks.unet import CentralDifferenceConv, GeneratorUNet
 
 
 @pytest.mark.parametrize("dims", [2, 3])

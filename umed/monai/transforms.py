@@ -70,10 +70,9 @@ class Protect(Transform):
         chosen = from_mapping(Settings, {**settings, **given})
         if chosen.range == "auto":
             raise ConfigError("range: expected dtype, percentile, ct:NAME or (low, high), got 'auto'. Say which.")
-        values = {item.name: getattr(chosen, item.name) for item in dataclasses.fields(Settings)}
+        values = {**vars(chosen), "spatial_dims": chosen.spatial_dims or 2}
         if isinstance(chosen.range, str) and chosen.range.startswith("ct:"):
             values["range"] = CT_WINDOWS[chosen.range[3:]]
-        values["spatial_dims"] = chosen.spatial_dims or 2
         self.settings = chosen
         self.plan = Plan(**values)
         self.method = make_method(self.plan)
