@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -37,7 +38,11 @@ class SeriesReader:
     ) -> None:
         self.series, self.mask, self.plan, self.limits = series, mask, plan, limits
         self.slices, self._range_of = Slices(series, limits), range_of
-        self.spans: list[Span] = list(spans(series, plan))
+
+    @cached_property
+    def spans(self) -> list[Span]:
+        """Its spans, in slice order."""
+        return list(spans(self.series, self.plan))
 
     @property
     def shared(self) -> str | tuple[float, float]:
