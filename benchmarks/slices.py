@@ -17,7 +17,7 @@ from PIL import Image
 
 from umed.data import layouts
 from umed.plan.facts import open_case
-from umed.propose.file_images import open_pictures
+from umed.propose.file_images import FilePictures
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
             continue
         labels = np.moveaxis(opened.labels, options.axis, 0)
         place = int((labels > 0).sum(axis=(1, 2)).argmax())
-        planes = open_pictures(opened.volumes[0], options.axis)
+        planes = FilePictures(opened.volumes[0], options.axis)
         picture = np.rint(planes.picture(place)[0] * 255).astype(np.uint8)
         mask = labels[place].T if planes.turned else labels[place]
         Image.fromarray(picture).save(options.out / "images" / f"{case.id}.png")

@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from umed.core.errors import InputError
+from umed.dicom.objects import Series
+from umed.dicom.pixels import pixel_data
+from umed.dicom.read import reader
 
 CLASSES = {
     "CT": "1.2.840.10008.5.1.4.1.1.2",
@@ -157,3 +163,17 @@ def enhanced(
     ds.PerFrameFunctionalGroupsSequence = frames
     set_pixels(ds, volume[list(order)])
     return ds
+
+
+def read_slices(series: Series, start: int, stop: int) -> NDArray[Any]:
+    """Stored values of some slices of a series; an error names the file."""
+    found = []
+    for index, frame in series.slices[start:stop]:
+        path = series.instances[index].path
+        with reader.guard(path):
+            dataset = reader.read(path, pixels=True)
+        try:
+            found.append(pixel_data.decode(dataset)[frame])
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+    return np.stack(found)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from umed.core.errors import InputError
-from umed.data import formats, nifti
+from umed.data import formats
 
 RNG = np.random.default_rng(0)
 
@@ -181,7 +181,7 @@ def test_several_gzip_members(tmp_path):
 def test_write_checks_shape_and_stored_is_read_only(tmp_path):
     volume = formats.read(save(tmp_path / "a.nii", np.ones((3, 3, 3), np.int16)))
     with pytest.raises(InputError, match="<f8"):
-        nifti.write(volume, np.ones((3, 3, 3)), tmp_path / "b.nii")
+        formats.write(volume, np.ones((3, 3, 3)), tmp_path / "b.nii")
     with pytest.raises(ValueError, match="read-only"):
         volume.stored[0] = 1
 

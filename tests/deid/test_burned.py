@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
@@ -11,7 +9,6 @@ from tests.dicom_files import image
 from umed.deid.burned import blank, check, doubt, outside_regions
 from umed.deid.engine import Quarantine
 from umed.deid.profile import load_profile
-from umed.dicom.objects import Instance
 
 BASIC = load_profile("basic")
 PIXELS = np.zeros((6, 8), np.uint8)
@@ -55,18 +52,6 @@ def test_doubtful_pictures_are_put_aside_unless_accepted(attributes: dict[str, o
 def test_tomography_raises_no_doubt(attributes: dict[str, object]) -> None:
     assert doubt(image(PIXELS, **attributes)) == ""
     assert check(image(PIXELS, **attributes), BASIC) == ()
-
-
-def test_what_the_scan_knows_counts_as_much() -> None:
-    known = Instance(Path("x"), "x", "image", modality="US", shape=(1, 6, 8))
-    with pytest.raises(Quarantine, match="modality US"):
-        check(known, BASIC)
-    known = Instance(
-        Path("x"), "x", "image", modality="CT", shape=(1, 6, 8), image_type=("DERIVED", "SECONDARY", "DOSE")
-    )
-    with pytest.raises(Quarantine, match="screen"):
-        check(known, BASIC)
-    assert check(Instance(Path("x"), "x", "rtstruct", modality="RTSTRUCT"), BASIC) == ()
 
 
 def test_a_rule_of_the_device_covers_pictures_of_that_size_only(tmp_path) -> None:

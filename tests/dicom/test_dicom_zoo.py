@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from umed.core.errors import InputError
-from umed.dicom.objects import Limits
+from umed.dicom.objects import LIMITS, Limits
 from umed.dicom.pixels import pixel_data
 from umed.dicom.read import headers, reader
 from umed.dicom.read.scan import scan
@@ -43,7 +43,7 @@ def zoo(shared_data):
     return sorted(path for path in (shared_data / "dicom_zoo").iterdir() if path.suffix not in (".md", ".tsv"))
 
 
-def looked(path, limits=None):
+def looked(path, limits=LIMITS):
     ds = reader.read(path, limits, pixels=True)
     with reader.guard(path):
         return ds, headers.describe(ds, path, path.name)[0]

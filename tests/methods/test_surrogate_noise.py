@@ -374,7 +374,7 @@ def test_the_noise_of_a_batch_is_where_it_may_be() -> None:
     plan = plan_of(2, method="error_minimizing")
     method, network = make_method(plan), tiny()
     assert isinstance(method, ErrorMinimizing)
-    batch: Batch = Patches([sample((40, 40))], patch_size=(32, 32), batch_size=2, iterations=1)[0]
+    batch: Batch = Patches([sample((40, 40))], plan, iterations=1)[0]
     noise = method.training_noise(network, batch, plan, torch.Generator())
     assert float(noise.abs().max()) == pytest.approx(EPSILON, rel=1e-3)
     assert float((noise * ~batch.support).abs().max()) == 0

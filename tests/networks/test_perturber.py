@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from umed.networks import CentralDifferenceConv, ContourGenerator, GeneratorUNet
-from umed.networks.gaussian import blur
+from umed.networks.convolutions import blur
 from umed.networks.perturber import SIGMA, UMedPerturber
+from umed.networks.unet import CentralDifferenceConv, GeneratorUNet
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -34,9 +34,9 @@ def test_full_difference_ignores_a_constant_and_theta_zero_is_a_plain_convolutio
 
 
 @pytest.mark.parametrize("shape", [(17, 5), (33, 20), (7, 9, 6), (1, 1, 1)])
-@pytest.mark.parametrize("kind", [ContourGenerator, GeneratorUNet])
-def test_any_size_goes_through_and_an_untrained_head_gives_zero(kind: type, shape: tuple[int, ...]) -> None:
-    network = kind(len(shape), 4, 3).eval()
+@pytest.mark.parametrize("theta", [0.7, None])
+def test_any_size_goes_through_and_an_untrained_head_gives_zero(theta: float | None, shape: tuple[int, ...]) -> None:
+    network = GeneratorUNet(len(shape), 4, 3, theta=theta).eval()
     with torch.no_grad():
         out = network(torch.rand(1, 4, *shape) if min(shape) > 1 else torch.rand(2, 4, 8, 8, 8))
     assert out.shape[1] == 3 and out.abs().max() == 0

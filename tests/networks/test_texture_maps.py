@@ -6,7 +6,7 @@ import pytest
 import torch
 from skimage.feature import local_binary_pattern as reference
 
-from umed.networks.edges import edge_map
+from umed.networks.convolutions import edge_map
 from umed.networks.texture_maps import gabor_energy, local_binary_pattern, texture_amplitude, texture_maps
 
 

@@ -14,7 +14,7 @@ from umed.core import registry
 from umed.core.config import CT_WINDOWS, Settings, make_settings
 from umed.core.errors import ConfigError, InputError
 from umed.plan.facts import Facts, gather
-from umed.plan.planning import Plan, make_plan
+from umed.plan.planning import Plan, differences, make_plan
 from umed.protect.preview import inspect, plan
 
 MR = Facts(name="mr", layout="decathlon", modality=("MRI",), shape=(35, 51, 35), spacing=(1.0, 1.0, 1.0), classes=3)
@@ -83,7 +83,7 @@ def test_fingerprint_ignores_how_but_not_what() -> None:
     )
     what = dataclasses.replace(made, epsilon=0.5)
     assert how.fingerprint == made.fingerprint != what.fingerprint
-    assert made.differences(what) == [f"epsilon was {made.epsilon!r}, now 0.5"]
+    assert differences(made.decisive(), what.decisive()) == [f"epsilon was {made.epsilon!r}, now 0.5"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.conftest import save_nifti
 from umed.data import formats
 from umed.data.masks import label_ending, read_label, write_label
-from umed.propose.file_images import open_pictures
+from umed.propose.file_images import FilePictures
 from umed.propose.prompts_file import Extent
 
 
@@ -22,7 +22,7 @@ def test_8_bit_pictures_keep_their_scale_and_colours(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(50, 200, (10, 20, 4), dtype=np.uint8)
     Image.fromarray(pixels, "RGBA").save(tmp_path / "a.png")
     Image.fromarray(pixels[..., 0], "L").save(tmp_path / "b.png")
-    colour, grey = (open_pictures(formats.read(tmp_path / name), 2) for name in ("a.png", "b.png"))
+    colour, grey = (FilePictures(formats.read(tmp_path / name), 2) for name in ("a.png", "b.png"))
     assert colour.extent == Extent(20, 10, None)
     assert np.allclose(colour.picture(None), np.moveaxis(pixels[..., :3], -1, 0) / 255)
     assert np.allclose(grey.picture(None), np.repeat(pixels[None, ..., 0] / 255, 3, axis=0))
@@ -31,7 +31,7 @@ def test_8_bit_pictures_keep_their_scale_and_colours(tmp_path: Path) -> None:
 def test_16_bit_pictures_are_scaled_by_percentiles(tmp_path: Path) -> None:
     ramp = np.arange(1000, 3000, dtype=np.uint16).reshape(40, 50)
     tifffile.imwrite(tmp_path / "a.tif", ramp)
-    picture = open_pictures(formats.read(tmp_path / "a.tif"), 2).picture(None)
+    picture = FilePictures(formats.read(tmp_path / "a.tif"), 2).picture(None)
     low, high = np.percentile(ramp, (0.5, 99.5))
     assert np.allclose(picture[0], np.clip((ramp - low) / (high - low), 0, 1), atol=1e-6)
     assert picture.min() == 0 and picture.max() == 1 and np.array_equal(picture[0], picture[2])
@@ -41,7 +41,7 @@ def test_16_bit_pictures_are_scaled_by_percentiles(tmp_path: Path) -> None:
 def test_x_is_the_first_axis_that_is_left_of_a_volume(tmp_path: Path, axis: int, extent: Extent) -> None:
     array = np.zeros((4, 5, 6), np.int16)
     array[1, 2, 3] = 1000
-    planes = open_pictures(formats.read(save_nifti(tmp_path / "a.nii.gz", array)), axis)
+    planes = FilePictures(formats.read(save_nifti(tmp_path / "a.nii.gz", array)), axis)
     assert planes.extent == extent
     place = (1, 2, 3)[axis]
     x, y = [index for number, index in enumerate((1, 2, 3)) if number != axis]
@@ -56,21 +56,21 @@ def test_a_negative_slope_turns_black_and_white(tmp_path: Path) -> None:
     array = np.arange(100, dtype=np.int16).reshape(10, 10, 1)
     volume = formats.read(save_nifti(tmp_path / "a.nii", array, slope=-2.0, inter=5.0))
     assert volume.stored[0, 0, 0] > volume.stored[-1, -1, 0]
-    picture = open_pictures(volume, 2).picture(0)
+    picture = FilePictures(volume, 2).picture(0)
     assert picture[0, 0, 0] == 0 and picture[0, -1, -1] == 1
 
 
 def test_values_that_are_no_numbers_and_flat_images_give_black(tmp_path: Path) -> None:
     array = np.full((4, 4, 2), np.nan, np.float32)
     array[:2], array[0, 0, 0] = 3.0, np.inf
-    planes = open_pictures(formats.read(save_nifti(tmp_path / "a.nii", array)), 2)
+    planes = FilePictures(formats.read(save_nifti(tmp_path / "a.nii", array)), 2)
     assert np.isfinite(planes.picture(0)).all() and planes.picture(1).max() == 0
 
 
 def test_channels_are_scaled_each_by_itself(tmp_path: Path) -> None:
     ramp = np.arange(200, dtype=np.float32).reshape(10, 10, 2)
     array = np.stack([ramp, 1000 - 5 * ramp], axis=-1)
-    picture = open_pictures(formats.read(save_nifti(tmp_path / "a.nii.gz", array)), 2).picture(0)
+    picture = FilePictures(formats.read(save_nifti(tmp_path / "a.nii.gz", array)), 2).picture(0)
     assert np.allclose(picture, 0.5, atol=1e-3)  # one rises as the other falls, once both are on one scale
 
 

@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import importlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -417,3 +419,22 @@ def test_a_learnt_method_is_trained_once_and_its_generators_can_be_used_again(
         run_learnt(root, tmp_path / "third", generators=tmp_path / "nowhere")
     with pytest.raises(InputError, match="learns nothing"):
         protect(root, tmp_path / "fourth", method="random", generators=tmp_path / "out/umed/generators")
+
+
+def test_a_worker_that_lives_on_takes_no_run_for_another(phantom: Path, tmp_path: Path) -> None:
+    """Two folders of the same settings have the same hash of a run; a Dask worker does both, one after the other."""
+    from umed.cases.opening import open_source
+    from umed.cases.source import Request
+    from umed.core.config import make_settings
+    from umed.protect.loop import make_shares, protect_share
+
+    other = shutil.copytree(phantom, tmp_path / "other")
+    packed = other / "labelsTr" / "phantom_001.nii.gz"
+    packed.write_bytes(gzip.compress(gzip.decompress(packed.read_bytes()), 1))  # other bytes, the same label
+    for root, out in ((phantom, tmp_path / "a"), (other, tmp_path / "b")):
+        request = Request(root, make_settings("default", {"method": "random"}))
+        with open_source(request) as source:
+            shares = make_shares(source, request, out, source.make_plan(request.settings), "same", 1)
+        assert [done.outcome.status for share in shares for done in protect_share(share)] == ["protected"] * 5
+        label = packed.relative_to(other)
+        assert (out / label).read_bytes() == (root / label).read_bytes()

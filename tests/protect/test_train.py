@@ -17,7 +17,8 @@ import umed
 from tests.dicom_files import image, save, write_series
 from tests.mask_files import nifti
 from tests.release_files import SHAPE, hospital, labels, volume, write_seg
-from umed.cases.source import Request, open_source
+from umed.cases.opening import open_source
+from umed.cases.source import Request
 from umed.core.config import Settings, make_settings
 from umed.core.errors import ConfigError, InputError
 from umed.dicom.read.scan import scan

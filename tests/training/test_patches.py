@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from umed.core.config import Training
+from umed.plan.planning import Plan
 from umed.plan.regions import make_regions
 from umed.training.patches import Patches, Sample
 
@@ -18,6 +20,20 @@ def make_sample(shape: tuple[int, ...], case_id: str = "a", channels: int = 1) -
     return Sample(rng.random((channels, *box), dtype=np.float32), regions, case_id, (4,) * channels)
 
 
+def draw_patches(
+    samples: list[Sample],
+    patch: tuple[int, ...],
+    batch_size: int,
+    iterations: int,
+    axis: int | None = None,
+    seed: int = 0,
+    rank: int = 0,
+) -> Patches:
+    training = Training(patch_size=patch, batch_size=batch_size)
+    plan = Plan(spatial_dims=len(patch), slice_axis=axis, seed=seed, training=training)
+    return Patches(samples, plan, iterations, rank)
+
+
 @pytest.mark.parametrize(
     ("shape", "patch", "axis"),
     [((40, 30), (16, 16), None), ((30, 24, 20), (16, 8, 40), None), ((30, 24, 20), (16, 24), 1)],
@@ -25,7 +41,7 @@ def make_sample(shape: tuple[int, ...], case_id: str = "a", channels: int = 1) -
 def test_patches_have_the_asked_size_and_hold_foreground(
     shape: tuple[int, ...], patch: tuple[int, ...], axis: int | None
 ) -> None:
-    patches = Patches([make_sample(shape, channels=2)], patch_size=patch, batch_size=3, iterations=5, slice_axis=axis)
+    patches = draw_patches([make_sample(shape, channels=2)], patch, batch_size=3, iterations=5, axis=axis)
     for batch in patches:
         assert batch.image.shape == (3, 2, *patch) and batch.labels.shape == (3, 1, *patch)
         assert (batch.labels > 0).flatten(1).any(1).all()
@@ -37,7 +53,7 @@ def test_a_batch_depends_on_seed_iteration_and_rank_alone() -> None:
     sample = make_sample((40, 30))
 
     def draw(seed: int, rank: int) -> Patches:
-        return Patches([sample], patch_size=(16, 16), batch_size=4, iterations=9, seed=seed, rank=rank)
+        return draw_patches([sample], (16, 16), batch_size=4, iterations=9, seed=seed, rank=rank)
 
     first, again = draw(1, 0), draw(1, 0)
     list(again)  # drawing others in between changes nothing
@@ -50,7 +66,7 @@ def test_origins_name_the_place_in_the_file() -> None:
     sample = make_sample((64, 48))
     grid = np.stack(np.meshgrid(*(np.arange(s.start, s.stop) for s in sample.regions.box), indexing="ij"))
     known = Sample(grid.astype(np.float32), sample.regions, "a", (None, None))
-    batch = Patches([known], patch_size=(8, 8), batch_size=6, iterations=1)[0]
+    batch = draw_patches([known], (8, 8), batch_size=6, iterations=1)[0]
     for image, origin in zip(batch.image, batch.origins, strict=True):
         assert [int(v) for v in image[:, 0, 0]] == list(origin)
     assert (batch.steps == 0).all()
@@ -58,4 +74,4 @@ def test_origins_name_the_place_in_the_file() -> None:
 
 def test_no_samples_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one"):
-        Patches([], patch_size=(8, 8), batch_size=1, iterations=1)
+        draw_patches([], (8, 8), batch_size=1, iterations=1)

@@ -5,27 +5,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from umed.cases.file_source import FileSource
 from umed.cases.proposals import is_proposal
 from umed.core.errors import InputError
-from umed.core.types import Case, Dataset, Regions, Volume
+from umed.core.types import Regions, Volume
 from umed.data import files, formats, layouts
 from umed.plan.budget import Budget
 from umed.plan.metrics import different
 from umed.plan.planning import Plan
 from umed.plan.promise import compare
 
-if TYPE_CHECKING:
-    from umed.cases.file_source import FileSource
 
-
-def check_case(source: FileSource, case: Case, plan: Plan, entry: Mapping[str, Any], output: Path) -> Iterator[str]:
+def check_case(
+    source: FileSource, case_id: str, plan: Plan | None, entry: Mapping[str, Any], output: Path
+) -> Iterator[str]:
     """Broken promises of one case.
 
     Args:
         source: of the originals.
-        case: one of its cases.
+        case_id: of one of its cases.
         plan: that the output is said to follow.
         entry: of the case in the manifest.
         output: output root.
@@ -33,7 +33,8 @@ def check_case(source: FileSource, case: Case, plan: Plan, entry: Mapping[str, A
     Yields:
         A sentence each.
     """
-    status = str(entry["status"])
+    case, status = source.by_id[case_id], str(entry["status"])
+    assert plan is not None  # of files there always is one
     if status not in ("protected", "unchanged"):
         names = [*case.outputs, *([case.label] if case.label is not None else [])]
         there = [name.as_posix() for name in names if (output / name).exists()]
@@ -108,18 +109,18 @@ def check_file(source: Volume, written: Path, regions: Regions, budget: Budget |
     return failures + compared.broken(), compared.changed
 
 
-def check_folder(dataset: Dataset, entries: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
+def check_folder(source: FileSource, entries: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
     """Unknown files in the output, and an index or sidecar that is not what it should be.
 
     Args:
-        dataset: of the originals.
+        source: of the originals.
         entries: of the manifest, by case id.
         output: output root.
 
     Returns:
         A sentence each.
     """
-    problems = []
+    problems, dataset = [], source.dataset
     expected = {path.as_posix() for path in dataset.sidecars}
     for case in dataset.cases:
         if case.label is not None:

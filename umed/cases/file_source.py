@@ -17,7 +17,7 @@ from umed.cases.proposals import Proposals, read_proposals
 from umed.cases.records import Record, hash_of, match
 from umed.cases.source import CaseDone, Quarantined, Request, Unit
 from umed.core.config import Settings
-from umed.core.errors import BudgetError, UmedError, VerificationError
+from umed.core.errors import BudgetError, UmedError, VerificationError, error_line
 from umed.core.types import Case, Dataset, Outcome, Volume
 from umed.data import files, formats, layouts
 from umed.data.paths import no_paths
@@ -34,7 +34,7 @@ COPIED = ("protected", "unchanged")
 
 @contextmanager
 def open_files(request: Request) -> Iterator[FileSource]:
-    """Find a data set of files; see :func:`umed.cases.source.open_source`."""
+    """Find a data set of files; see :func:`umed.cases.opening.open_source`."""
     yield FileSource(layouts.find_dataset(request.path))
 
 
@@ -146,19 +146,6 @@ class FileSource:
         """What tells a case from others in the record of a training."""
         return case
 
-    def check(self, case: str, plan: Plan | None, entry: Mapping[str, Any], output: Path) -> Iterator[str]:
-        """Broken promises of one case; see :mod:`umed.cases.file_check`."""
-        from umed.cases.file_check import check_case
-
-        assert plan is not None
-        return check_case(self, self.by_id[case], plan, entry, output)
-
-    def check_folder(self, entries: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
-        """Broken promises of the folder; see :mod:`umed.cases.file_check`."""
-        from umed.cases.file_check import check_folder
-
-        return check_folder(self.dataset, entries, output)
-
 
 class FileReader:
     """A case of files; its one unit is all of it."""
@@ -258,7 +245,7 @@ class FileWriter(ExitStack):
             if name is not None:
                 (self.output / name).unlink(missing_ok=True)
         self._sources, self._outputs = {}, {}
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = error_line(error)
         if not isinstance(error, UmedError):
             text = f"{type(error).__name__}: {text}"
         return CaseDone(Outcome(self.case.id, "failed", no_paths(text, self.source.dataset, self.output)))

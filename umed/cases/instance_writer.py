@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from umed.core.errors import InputError, UmedError, VerificationError
+from umed.core.errors import InputError, UmedError, VerificationError, error_line
 from umed.core.version import __version__
 from umed.data.files import atomic
 from umed.deid import burned
@@ -151,7 +151,7 @@ def _refusing(category: str) -> Iterator[None]:
             raise
         raise Refused(category, f"{type(error).__name__}: {error.strerror}") from error
     except UmedError as error:
-        raise Refused(category, " ".join(str(error).split())) from error
+        raise Refused(category, error_line(error)) from error
     except (RecursionError, MemoryError, Exception) as error:  # hostile input must not stop the batch
         what = f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
         raise Refused(

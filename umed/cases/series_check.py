@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from umed.cases.proposals import is_proposal
+from umed.cases.series_reader import SeriesReader
+from umed.cases.series_source import SeriesSource
 from umed.cases.spans import Slices
 from umed.core.errors import UmedError
 from umed.data.files import RECORDS, sha256
@@ -23,9 +25,6 @@ from umed.dicom.pixels import pixel_data
 from umed.dicom.read import reader as files
 from umed.plan.planning import Plan
 from umed.plan.promise import compare
-
-if TYPE_CHECKING:
-    from umed.cases.series_source import SeriesReader, SeriesSource
 
 UNCHANGED = (
     "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit",
@@ -41,8 +40,8 @@ REFERRING = ("SEG", "RTSTRUCT", "PR", "KO")
 """Modalities of masks and presentation states, whose references to images are compared."""
 
 
-def check_series(
-    source: SeriesSource, series: Series, plan: Plan | None, entry: Mapping[str, Any], output: Path
+def check_case(
+    source: SeriesSource, case_id: str, plan: Plan | None, entry: Mapping[str, Any], output: Path
 ) -> Iterator[str]:
     """Broken promises of one series.
 
@@ -52,7 +51,7 @@ def check_series(
 
     Args:
         source: of the originals, under the names of the output.
-        series: one of its series.
+        case_id: of one of its series.
         plan: that the output is said to follow; ``None`` where nothing was perturbed.
         entry: of the series in the manifest.
         output: output root.
@@ -60,6 +59,7 @@ def check_series(
     Yields:
         A sentence each.
     """
+    series = source.by_id[case_id]
     yield from _check_series(source, series, plan, entry, output)
     proposals, status = source.masked.proposals, str(entry["status"])
     expected = proposals is not None and proposals.hold(series.id, status)
@@ -99,7 +99,7 @@ def _check_series(
     if series.id not in source.masked.masks or plan is None:
         yield "expected the mask of a protected series, got none; give --masks as in the run"
         return
-    yield from _check_protected(source.open(series.id, plan), there, entry.get("rectangles", {}), output)
+    yield from _check_protected(source.open(series.id, plan), identity, there, entry.get("rectangles", {}), output)
 
 
 def _check_header(instance: Instance, written: Path, identity: Names, limits: Limits) -> Iterator[str]:
@@ -137,10 +137,10 @@ def _values_of(dataset: Dataset, keyword: str) -> Iterator[Any]:
 
 
 def _check_protected(
-    reader: SeriesReader, there: Mapping[str, Instance], boxes: Mapping[str, Any], output: Path
+    reader: SeriesReader, identity: Names, there: Mapping[str, Instance], boxes: Mapping[str, Any], output: Path
 ) -> Iterator[str]:
     """Broken promises of the pixels that were not blanked out."""
-    series, identity = reader.series, reader.source.identity
+    series = reader.series
     names = {instance.sop_uid: name for name, instance in there.items()}
     after = replace(
         series,
@@ -148,7 +148,7 @@ def _check_protected(
             replace(i, path=output / identity.target(i), name=names.get(i.sop_uid, "")) for i in series.instances
         ),
     )
-    written, changed = Slices(after, reader.source.limits), False
+    written, changed = Slices(after, reader.limits), False
     for index, span in enumerate(reader.spans):
         unit = reader.unit(index, margin=0)
         [volume], [budget] = unit.volumes, unit.limits
@@ -211,10 +211,11 @@ def _values(path: Path, limits: Limits) -> NDArray[Any] | None:
         return np.frombuffer(dataset.PixelData, np.uint8)[None]
 
 
-def check_folder(entries: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
+def check_folder(source: SeriesSource, entries: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
     """Files that nobody wrote.
 
     Args:
+        source: of the originals.
         entries: of the manifest, by series id.
         output: output root.
 

@@ -14,7 +14,7 @@ from umed.cases.proposals import Proposals
 from umed.cases.series_proposals import find_masks
 from umed.cases.spans import Slices, masked_values, slice_encoding, spacing
 from umed.core.config import Settings
-from umed.core.errors import ConfigError, UmedError
+from umed.core.errors import ConfigError, UmedError, error_line
 from umed.dicom.masks.series_masks import Mask
 from umed.dicom.objects import Limits, Scan, Series
 from umed.plan.facts import CaseFacts, Facts
@@ -87,7 +87,7 @@ def look(
             try:
                 cases.append(_case(series, masks[series.id], limits))
             except UmedError as error:
-                rows[-1] = _as(row, "refuse", " ".join(str(error).split()))
+                rows[-1] = _as(row, "refuse", error_line(error))
     return tuple(rows), _facts(scan, cases, [s for s in scan.series if s.id in {case.id for case in cases}])
 
 

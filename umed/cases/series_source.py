@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from umed.cases.instance_writer import CATEGORIES
 from umed.cases.proposals import Proposals
 from umed.cases.records import Record, hash_of
 from umed.cases.series_facts import Masked, mask_scan, slice_plan
+from umed.cases.series_reader import SeriesReader
 from umed.cases.series_writer import SeriesWriter, fingerprints
-from umed.cases.source import CaseDone, Quarantined, Request, Unit
-from umed.cases.span_units import open_unit
-from umed.cases.spans import MOST_SLICES, Slices, Span, spans, value_range
+from umed.cases.source import CaseDone, Quarantined, Request
+from umed.cases.spans import MOST_SLICES, Slices, value_range
 from umed.core.config import Settings
 from umed.core.errors import ConfigError, InputError, did_you_mean
 from umed.core.types import Outcome, Progress
@@ -47,7 +47,7 @@ UNUSABLE = "cannot be read, or has other channels than most series"
 def open_series(
     request: Request, *, limits: Limits | None = None, progress: Progress | None = None
 ) -> Iterator[SeriesSource]:
-    """Scan a folder or zip; see :func:`umed.cases.source.open_source`."""
+    """Scan a folder or zip; see :func:`umed.cases.opening.open_source`."""
     bounds = limits or Limits()
     if request.syntax not in SYNTAXES:
         hint = did_you_mean(request.syntax, SYNTAXES)
@@ -273,7 +273,8 @@ class SeriesSource:
 
     def open(self, case: str, plan: Plan) -> SeriesReader:
         """Open a series for reading."""
-        return SeriesReader(self, self.by_id[case], plan)
+        series = self.by_id[case]
+        return SeriesReader(series, self.masked.masks[case], plan, self.limits, partial(self.range_of, series, plan))
 
     def writer(self, case: str, plan: Plan | None, output: Path) -> SeriesWriter:
         """Open a series for writing."""
@@ -311,68 +312,3 @@ class SeriesSource:
         """Id, images and mask of a series; the images as one hash, the mask as that of its voxels."""
         uids = hashlib.sha256(" ".join(one.sop_uid for one in self.by_id[case].instances).encode()).hexdigest()
         return [case, uids, self.mask_digest(case)]
-
-    def check(self, case: str, plan: Plan | None, entry: Mapping[str, Any], output: Path) -> Iterator[str]:
-        """Broken promises of one series; see :mod:`umed.cases.series_check`."""
-        from umed.cases.series_check import check_series
-
-        return check_series(self, self.by_id[case], plan, entry, output)
-
-    def check_folder(self, entries: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
-        """Files that nobody wrote; see :mod:`umed.cases.series_check`."""
-        from umed.cases.series_check import check_folder
-
-        return check_folder(entries, output)
-
-
-class SeriesReader:
-    """A series that is open for reading; its units are spans.
-
-    Args:
-        source: where it belongs.
-        series: image series with a mask.
-        plan: the resolved plan.
-    """
-
-    def __init__(self, source: SeriesSource, series: Series, plan: Plan) -> None:
-        self.source, self.series, self.plan = source, series, plan
-        self.slices = Slices(series, source.limits)
-        self.mask = source.masked.masks[series.id]
-        self.spans: list[Span] = list(spans(series, plan))
-
-    @property
-    def shared(self) -> str | tuple[float, float]:
-        """The range that all slices share."""
-        return self.source.range_of(self.series, self.plan, self.slices)
-
-    def __len__(self) -> int:
-        return len(self.spans)
-
-    def unit(self, index: int, margin: int = 8) -> Unit:
-        """Read a span."""
-        return open_unit(self.series, self.mask, self.spans[index], self.plan, self.slices, self.shared, margin)
-
-    def masked_units(self) -> Sequence[int]:
-        """Spans that meet the slices of the mask."""
-        first, last = self.mask.extent
-        return [k for k, span in enumerate(self.spans) if span.kept[0] < last and span.kept[1] > first]
-
-    def training_unit(self, index: int) -> Unit:
-        """A span; slices that cannot be decoded are black and lose their label, so that nothing is learnt from them."""
-        unit, broken = self.unit(index), self.slices.broken
-        if not broken or unit.regions.empty:
-            return unit
-        box, seen = unit.regions.box[0], self.spans[index].seen[0]
-        gone = [file in broken for file, _ in self.series.slices[seen + box.start : seen + box.stop]]
-        labels = unit.regions.labels.copy()
-        labels[np.array(gone)] = 0
-        return replace(unit, regions=replace(unit.regions, labels=labels))
-
-    @property
-    def broken(self) -> dict[str, str]:
-        """Files that could not be decoded so far."""
-        found = {}
-        for file, reason in self.slices.broken.items():
-            one = self.series.instances[file]
-            found[one.name] = reason.removeprefix(f"{one.path}: ")
-        return found

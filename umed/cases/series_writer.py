@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from umed.cases.instance_writer import CATEGORIES, Refused, write_instance
 from umed.cases.records import Record
 from umed.cases.series_figures import Figures
+from umed.cases.series_reader import SeriesReader
 from umed.cases.source import CaseDone, Quarantined, Unit
 from umed.cases.spans import Span
-from umed.core.errors import BudgetError, InputError, VerificationError
+from umed.core.errors import BudgetError, InputError, VerificationError, error_line
 from umed.core.types import Outcome
 from umed.data.files import sha256
 from umed.deid.identity import Identity, Names
@@ -26,9 +27,6 @@ from umed.dicom.objects import Instance, Limits, Series
 from umed.dicom.pixels import pixel_data
 from umed.dicom.read import reader as files
 from umed.plan.promise import compare
-
-if TYPE_CHECKING:
-    from umed.cases.series_source import SeriesReader
 
 
 class SeriesWriter:
@@ -186,7 +184,7 @@ class SeriesWriter:
 
     def failed(self, error: BaseException) -> CaseDone:
         """Every file of the series is put aside; the outcome says why in general words."""
-        category, reason = _category(error), " ".join(str(error).split()) or type(error).__name__
+        category, reason = _category(error), error_line(error)
         known = {entry.name for entry in self.quarantine}
         others = [Quarantined(i.name, category, reason) for i in self.series.instances if i.name not in known]
         self.quarantine += others

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from umed.cases.proposals import Proposals
 from umed.cases.records import Record
 from umed.core.config import Settings
-from umed.core.types import Outcome, Progress, Regions, Volume
+from umed.core.types import Outcome, Regions, Volume
 from umed.plan.budget import Budget
 from umed.plan.facts import Facts
 from umed.plan.planning import Plan
 
 if TYPE_CHECKING:
-    from umed.dicom.objects import Limits
+    pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,14 +258,6 @@ class Source(Protocol):
         """
         ...
 
-    def check(self, case: str, plan: Plan | None, entry: Mapping[str, Any], output: Path) -> Iterator[str]:
-        """Broken promises of one case, from its files alone; its status is in ``entry``, of the manifest."""
-        ...
-
-    def check_folder(self, entries: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
-        """Broken promises that belong to no case: unknown files, a wrong index."""
-        ...
-
 
 @dataclass(frozen=True)
 class Request:
@@ -288,40 +280,3 @@ class Request:
     profile: str | Path = "basic"
     accept_burned_in: bool = False
     syntax: str = "explicit-le"
-
-
-def is_series(request: Request) -> bool:
-    """Whether a request is for DICOM series; then the libraries for them are there.
-
-    Raises:
-        ConfigError: when masks are given for another kind, or the libraries are missing.
-    """
-    from umed.data.dicom_input import takes_dicom
-
-    return request.key_file is not None or takes_dicom(request.path, request.masks)
-
-
-def open_source(
-    request: Request, *, limits: Limits | None = None, progress: Progress | None = None
-) -> AbstractContextManager[Source]:
-    """Open a data set of any kind; members of a zip are there as long as the context is.
-
-    Args:
-        request: what and how.
-        limits: for DICOM: :class:`umed.dicom.objects.Limits` against hostile input.
-        progress: called with ``"scan"`` for each DICOM file.
-
-    Returns:
-        Context manager of the source.
-
-    Raises:
-        ConfigError: when a setting does not go with it.
-        InputError: when nothing can be read.
-    """
-    if is_series(request):
-        from umed.cases.series_source import open_series
-
-        return open_series(request, limits=limits, progress=progress)
-    from umed.cases.file_source import open_files
-
-    return open_files(request)

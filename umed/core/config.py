@@ -9,12 +9,13 @@ import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from umed.core.errors import ConfigError, did_you_mean
+from umed.core.errors import ConfigError, did_you_mean, error_line
 from umed.core.registry import check_name
 from umed.core.shipped import parse_yaml, shipped_names, shipped_text
 
@@ -246,6 +247,9 @@ def _convert_tuple(value: Any, args: tuple[Any, ...], where: str) -> tuple[Any, 
     return tuple(_convert(item, hint, f"{where}[{i}]") for i, (item, hint) in enumerate(zip(items, hints, strict=True)))
 
 
+_hints = cache(get_type_hints)  # thousands of cells are read through them
+
+
 def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T:
     """Make a dataclass from plain data, strictly and recursively.
 
@@ -265,7 +269,7 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"{where or cls.__name__}: expected a mapping, got {mapping!r}.")
-    hints = get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     known = {item.name for item in dataclasses.fields(cls) if item.init}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for key, value in mapping.items():
@@ -366,7 +370,7 @@ def _load_recipe(name: str, folder: Path, seen: tuple[str, ...]) -> dict[str, An
     try:
         content = parse_yaml(text) or {}
     except yaml.YAMLError as error:
-        raise ConfigError(f"recipe {name}: not readable as YAML: {' '.join(str(error).split())}.") from error
+        raise ConfigError(f"recipe {name}: not readable as YAML: {error_line(error)}.") from error
     if not isinstance(content, dict):
         raise ConfigError(f"recipe {name}: expected a mapping of settings, got {type(content).__name__}.")
     parent = content.pop("extends", None)

@@ -35,6 +35,11 @@ class ConfigError(UmedError):
     """A setting is unknown, misspelt or out of its range."""
 
 
+def error_line(error: BaseException) -> str:
+    """Message of an error, whoever raised it, in one line; its kind where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """Suggest the known name that a misspelt one most likely stands for.
 

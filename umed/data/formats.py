@@ -99,6 +99,11 @@ def write(volume: Volume, stored: NDArray[Any], path: Path) -> None:
     kind = ending(path)
     if READERS.get(kind) is not READERS[ending(volume.source)]:
         raise InputError(f"{path}: expected an ending of the same kind as {volume.source.name}, got {path.suffix}.")
+    if stored.shape != volume.stored.shape or stored.dtype.str != volume.stored.dtype.str:
+        raise InputError(
+            f"{path}: expected stored values {volume.stored.shape} {volume.stored.dtype.str}, got {stored.shape} "
+            f"{stored.dtype.str}. Return the array in the shape and dtype of Volume.stored."
+        )
     READERS[kind].write(volume, stored, path)
 
 

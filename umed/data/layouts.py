@@ -46,10 +46,8 @@ def find_dataset(root: Path) -> Dataset:
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"
         raise InputError(f"{root}: expected the folder of a data set, got {found}. Check the path.")
-    for finder in FINDERS.values():
-        dataset = finder(root)
-        if dataset is None:
-            continue
+    dataset = _in_known_layout(root)
+    if dataset is not None:
         if not dataset.cases:
             first = "; ".join(f"{name}: {reason}" for name, reason in dataset.problems[:3]) or "no image was found"
             raise InputError(f"{root}: expected cases of a {dataset.layout} data set, got none ({first}).")
@@ -84,7 +82,7 @@ def find_images(root: Path) -> Dataset:
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"
         raise InputError(f"{root}: expected a folder of images, got {found}. Check the path.")
-    dataset = next((one for one in (finder(root) for finder in FINDERS.values()) if one is not None), None)
+    dataset = _in_known_layout(root)
     if dataset is None:
         folder = next((root / name for name in IMAGE_FOLDERS if (root / name).is_dir()), root)
         stray = next((name for name in LABEL_FOLDERS if folder == root and (root / name).is_dir()), None)
@@ -101,6 +99,10 @@ def find_images(root: Path) -> Dataset:
             f"{root}: expected images, got none that is read: {', '.join(formats.READERS)}. Check the path."
         )
     return dataset
+
+
+def _in_known_layout(root: Path) -> Dataset | None:
+    return next((one for one in (finder(root) for finder in FINDERS.values()) if one is not None), None)
 
 
 def mask_stems(stem: str) -> list[str]:
@@ -324,16 +326,8 @@ def _pairs(root: Path) -> Dataset | None:
     if image_folder is None or label_folder is None:
         return None
     found = _Collector(root, "pairs")
-    labels: dict[str, list[str]] = {}
-    for path in _visible(root / label_folder):
-        if formats.ending(path):
-            key = _stem(path.relative_to(root / label_folder).as_posix())
-            labels.setdefault(key, []).append(path.relative_to(root).as_posix())
-    images: dict[str, list[str]] = {}
-    for path in _visible(root / image_folder):
-        if formats.looks_like_image(path):
-            stem = _stem(path.relative_to(root / image_folder).as_posix())
-            images.setdefault(stem, []).append(path.relative_to(root).as_posix())
+    labels = _by_stem(root, label_folder, formats.ending)
+    images = _by_stem(root, image_folder, formats.looks_like_image)
     used: set[str] = set()
     for stem, names in images.items():
         masks = [name for key in mask_stems(stem) for name in labels.get(key, [])]
@@ -348,6 +342,16 @@ def _pairs(root: Path) -> Dataset | None:
     for name in sorted({name for names in labels.values() for name in names} - used):
         found.problems.append((name, "is a mask without an image"))
     return found.done()
+
+
+def _by_stem(root: Path, folder: str, wanted: Callable[[Path], object]) -> dict[str, list[str]]:
+    """Relative names of the files of a folder by their names within it, without ending."""
+    found: dict[str, list[str]] = {}
+    for path in _visible(root / folder):
+        if wanted(path):
+            stem = _stem(path.relative_to(root / folder).as_posix())
+            found.setdefault(stem, []).append(path.relative_to(root).as_posix())
+    return found
 
 
 FINDERS: dict[str, Callable[[Path], Dataset | None]] = {"nnunet": _nnunet, "decathlon": _decathlon, "pairs": _pairs}

@@ -41,18 +41,16 @@ def read_label(path: Path, volume: Volume) -> NDArray[Any]:
     kind = formats.ending(path)
     if kind in raster.JPEG:
         raise InputError(f"{path}: expected a lossless mask, got JPEG, which blurs classes. Save the mask as PNG.")
+    affine = None
     if kind == ".png":
         labels = _picture(path, _read_png_mask(path))
-        affine = None
     else:
         label = formats.read(path)
-        labels = label.stored
-        affine = getattr(label.header, "affine", None)
         if isinstance(label.header, nifti.NiftiHeader):
-            labels = _whole(path, label)
+            labels, affine = _whole(path, label), label.header.affine
         else:
-            labels = _picture(path, labels)
-    check_grid(volume.source, volume.spatial_shape, getattr(volume.header, "affine", None), path, labels.shape, affine)
+            labels = _picture(path, label.stored)
+    _check_grid(volume, path, labels.shape, affine)
     if labels.size and (int(labels.max()) > 32767 or int(labels.min()) < -32768):
         raise InputError(f"{path}: expected classes up to 32767, got {int(labels.max())}. Renumber the classes.")
     return labels
@@ -85,30 +83,27 @@ def write_label(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:
         raise VerificationError(f"{path.name}: expected the labels that were written, got others. Check the disk.")
 
 
-def check_grid(
-    first: Path,
-    shape: tuple[int, ...],
-    affine: NDArray[np.float64] | None,
-    second: Path,
-    other_shape: tuple[int, ...],
-    other_affine: NDArray[np.float64] | None,
-) -> None:
-    """Make sure that two files lie on the same grid.
+def check_channels(volumes: list[Volume]) -> None:
+    """Make sure that the channel files of one case lie on the same grid.
 
     Args:
-        first: file name for the message; the image.
-        shape: its spatial shape.
-        affine: its voxel to world matrix, ``None`` if unknown.
-        second: the label or another channel.
-        other_shape: as ``shape``.
-        other_affine: as ``affine``.
+        volumes: one a channel.
 
     Raises:
         GeometryError: naming both geometries.
     """
-    if tuple(shape) != tuple(other_shape):
+    for other in volumes[1:]:
+        _check_grid(volumes[0], other.source, other.spatial_shape, getattr(other.header, "affine", None))
+
+
+def _check_grid(
+    image: Volume, path: Path, other_shape: tuple[int, ...], other_affine: NDArray[np.float64] | None
+) -> None:
+    """Make sure that a label or another channel lies on the grid of an image; GeometryError names both geometries."""
+    shape, affine = image.spatial_shape, getattr(image.header, "affine", None)
+    if shape != other_shape:
         raise GeometryError(
-            f"{second}: expected the grid of {first.name}, shape {tuple(shape)}, got shape {tuple(other_shape)}. "
+            f"{path}: expected the grid of {image.source.name}, shape {shape}, got shape {other_shape}. "
             "Resample the label onto the image's grid (nearest neighbour), or pair the right files."
         )
     if affine is None or other_affine is None:
@@ -120,24 +115,10 @@ def check_grid(
     smallest = np.linalg.norm(affine[:3, :3], axis=0).min()
     if not apart <= TOLERANCE * max(smallest, 1e-6):
         raise GeometryError(
-            f"{second}: expected the grid of {first.name}, affine {_rows(affine)}, got affine {_rows(other_affine)}; "
-            f"corners lie {apart:.3g} mm apart. Resample the label onto the image's grid, or repair the wrong header."
+            f"{path}: expected the grid of {image.source.name}, affine {_rows(affine)}, got affine "
+            f"{_rows(other_affine)}; corners lie {apart:.3g} mm apart. Resample the label onto the image's grid, or "
+            "repair the wrong header."
         )
-
-
-def check_channels(volumes: list[Volume]) -> None:
-    """Make sure that the channel files of one case lie on the same grid.
-
-    Args:
-        volumes: one a channel.
-
-    Raises:
-        GeometryError: naming both geometries.
-    """
-    first = volumes[0]
-    for other in volumes[1:]:
-        pair = [getattr(volume.header, "affine", None) for volume in (first, other)]
-        check_grid(first.source, first.spatial_shape, pair[0], other.source, other.spatial_shape, pair[1])
 
 
 def _rows(affine: NDArray[np.float64]) -> str:

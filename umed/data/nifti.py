@@ -120,16 +120,8 @@ def write(volume: Volume, stored: NDArray[Any], path: Path) -> None:
         volume: where the header comes from; must have been read by :func:`read`.
         stored: new stored values, same shape and dtype (byte order included) as ``volume.stored``.
         path: target; whether it is gzipped follows the source, not this name.
-
-    Raises:
-        InputError: if shape or dtype differ from the source.
     """
     header: NiftiHeader = volume.header
-    if stored.shape != volume.stored.shape or stored.dtype.str != volume.stored.dtype.str:
-        raise InputError(
-            f"{path}: expected stored values {volume.stored.shape} {volume.stored.dtype.str}, got {stored.shape} "
-            f"{stored.dtype.str}. Return the array in the shape and dtype of Volume.stored."
-        )
     if header.colours > 1:
         stored = np.moveaxis(stored, -1, 0)
     voxels = memoryview(
@@ -140,7 +132,7 @@ def write(volume: Volume, stored: NDArray[Any], path: Path) -> None:
             for part in (header.head, voxels, header.tail):
                 file.write(part)
             return
-        packer = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)  # 31: gzip wrapper without time stamp and file name
+        packer = gzip_packer()
         file.write(packer.compress(header.head))
         for start in range(0, len(voxels), _BLOCK):
             file.write(packer.compress(voxels[start : start + _BLOCK]))
@@ -161,14 +153,23 @@ def write_labels(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:
     header["pixdim"][: labels.ndim + 1] = old["pixdim"][: labels.ndim + 1]
     for name in _PLACE:
         header[name] = old[name]
-    header["vox_offset"] = kind.single_vox_offset
-    header["magic"] = kind.single_magic
-    head = header.binaryblock + bytes(kind.single_vox_offset - kind.sizeof_hdr)
-    content = head + np.asfortranarray(labels).tobytes(order="F")
+    content = head_bytes(header) + np.asfortranarray(labels).tobytes(order="F")
     if source.zipped:
-        packer = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
+        packer = gzip_packer()
         content = packer.compress(content) + packer.flush()
     path.write_bytes(content)
+
+
+def head_bytes(header: Nifti1Header) -> bytes:
+    """What stands before the voxels of a single file without extensions."""
+    header["vox_offset"] = header.single_vox_offset
+    header["magic"] = header.single_magic
+    return bytes(header.binaryblock) + bytes(header.single_vox_offset - header.sizeof_hdr)
+
+
+def gzip_packer() -> Any:
+    """A compressor that makes gzip without time stamp and file name, so that the same input gives the same bytes."""
+    return zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
 
 
 def _load(path: Path) -> tuple[bytes, bool, str]:

@@ -97,13 +97,8 @@ def write(volume: Volume, stored: NDArray[Any], path: Path) -> None:
         path: target, ``.png`` or ``.tif``/``.tiff``; a JPEG source is written to ``.png``.
 
     Raises:
-        InputError: if shape, dtype or ending cannot be written exactly.
+        InputError: if the ending cannot be written exactly.
     """
-    if stored.shape != volume.stored.shape or stored.dtype.str != volume.stored.dtype.str:
-        raise InputError(
-            f"{path}: expected stored values {volume.stored.shape} {volume.stored.dtype.str}, got {stored.shape} "
-            f"{stored.dtype.str}. Return the array in the shape and dtype of Volume.stored."
-        )
     header: RasterHeader = volume.header
     ending = path.suffix.lower()
     if ending == ".png":

@@ -12,7 +12,6 @@ from pydicom.dataset import Dataset
 
 from umed.deid.engine import Quarantine
 from umed.deid.profile import BurnedRule, Profile, Rectangle
-from umed.dicom.objects import Instance
 
 # Modalities whose pictures are seldom without text or a face: ultrasound, endoscopes, photographs, paper, screens.
 RISKY_MODALITIES = frozenset("US IVUS BDUS ES XC GM OP OPM DMS OT SC DOC AU HC ECG EPS HD CP CD DD FA CS VF".split())
@@ -25,13 +24,13 @@ SCREENS = ("SCREEN", "DOSE", "REPORT", "CAPTURE", "FORM", "PATIENT_PROTOCOL", "P
 SCREEN_WORDS = ("SCREEN SAVE", "DOSE REPORT", "DOSE INFO", "DOSE SUMMARY", "PATIENT PROTOCOL", "EXAM PROTOCOL")
 
 
-def doubt(picture: Dataset | Instance) -> str:
-    """Why a picture, as it was read or as the scan found it, may have text burned in, or an empty string."""
-    burned = _read(picture, "BurnedInAnnotation", "burned_in").upper()
-    modality = _read(picture, "Modality", "modality").upper()
-    sop_class = _read(picture, "SOPClassUID", "sop_class")
-    kinds = [kind.strip().upper() for kind in _read(picture, "ImageType", "image_type").split("\\")]
-    description = _read(picture, "SeriesDescription", "series_description").upper()
+def doubt(picture: Dataset) -> str:
+    """Why a picture may have text burned in, or an empty string."""
+    burned, modality, sop_class, image_type, description = (
+        _text(picture, keyword).upper()
+        for keyword in ("BurnedInAnnotation", "Modality", "SOPClassUID", "ImageType", "SeriesDescription")
+    )
+    kinds = [kind.strip() for kind in image_type.split("\\")]
     if burned == "YES":
         return "BurnedInAnnotation is YES"
     if sop_class == SECONDARY_CAPTURE or sop_class.startswith(SECONDARY_CAPTURE + "."):
@@ -49,20 +48,21 @@ def doubt(picture: Dataset | Instance) -> str:
     return ""
 
 
-def check(picture: Dataset | Instance, profile: Profile, accept: bool = False) -> tuple[Rectangle, ...]:
+def check(picture: Dataset, profile: Profile, accept: bool = False) -> tuple[Rectangle, ...]:
     """Rectangles that have to be blanked before a picture may go out.
 
     A rule of the profile that fits always counts, also for a picture that raises no doubt.
 
     Args:
-        picture: a data set as it was read (only this one knows its ultrasound regions), or what the scan found out.
+        picture: a data set as it was read.
         profile: its ``burned_in`` rules.
         accept: the user vouches for the pictures (``--accept-burned-in``).
 
     Raises:
         Quarantine: when there is doubt, no rule covers the picture, and ``accept`` is off.
     """
-    if not _has_pixels(picture):
+    # Segmentations are drawn by programs and people, voxel by voxel; nobody burns text into them.
+    if "Rows" not in picture or str(picture.get("Modality", "")) == "SEG":
         return ()
     found: list[Rectangle] = []
     covered = False
@@ -70,7 +70,7 @@ def check(picture: Dataset | Instance, profile: Profile, accept: bool = False) -
         if _fits(rule, picture):
             boxes = list(rule.rectangles)
             if rule.outside_ultrasound_regions:
-                outside = outside_regions(picture) if isinstance(picture, Dataset) else ()
+                outside = outside_regions(picture)
                 if not outside:
                     continue
                 boxes += [box for box in outside if box[2] and box[3]]
@@ -101,7 +101,7 @@ def outside_regions(dataset: Dataset) -> tuple[Rectangle, ...]:
 
     One of no size when the regions fill the picture; none at all when the file declares no usable ones.
     """
-    rows, columns = int(dataset.get("Rows", 0) or 0), int(dataset.get("Columns", 0) or 0)
+    rows, columns = _size(dataset)
     regions = []
     for item in dataset.get("SequenceOfUltrasoundRegions", None) or ():
         try:
@@ -127,32 +127,25 @@ def outside_regions(dataset: Dataset) -> tuple[Rectangle, ...]:
     return tuple(found) or ((0, 0, 0, 0),)
 
 
-def _fits(rule: BurnedRule, picture: Dataset | Instance) -> bool:
-    if isinstance(picture, Instance):
-        _, rows, columns = picture.shape
-    else:
-        rows, columns = int(picture.get("Rows", 0) or 0), int(picture.get("Columns", 0) or 0)
+def _fits(rule: BurnedRule, picture: Dataset) -> bool:
+    rows, columns = _size(picture)
     texts = (
-        (rule.modality, _read(picture, "Modality", "modality")),
-        (rule.manufacturer, _read(picture, "Manufacturer", "manufacturer")),
-        (rule.model, _read(picture, "ManufacturerModelName", "model")),
+        (rule.modality, _text(picture, "Modality")),
+        (rule.manufacturer, _text(picture, "Manufacturer")),
+        (rule.model, _text(picture, "ManufacturerModelName")),
     )
     if any(pattern and not fnmatchcase(value.lower(), pattern.lower()) for pattern, value in texts):
         return False
     return rule.rows in (0, rows) and rule.columns in (0, columns)
 
 
-def _has_pixels(picture: Dataset | Instance) -> bool:
-    if isinstance(picture, Instance):
-        return picture.kind == "image" or (picture.kind == "other" and picture.shape[1] > 0)
-    # Segmentations are drawn by programs and people, voxel by voxel; nobody burns text into them.
-    return "Rows" in picture and str(picture.get("Modality", "")) != "SEG"
+def _size(picture: Dataset) -> tuple[int, int]:
+    return int(picture.get("Rows", 0) or 0), int(picture.get("Columns", 0) or 0)
 
 
-def _read(picture: Dataset | Instance, keyword: str, name: str) -> str:
-    value = getattr(picture, name, "") if isinstance(picture, Instance) else picture.get(keyword, "")
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value.strip()
+def _text(picture: Dataset, keyword: str) -> str:
+    """One value or several; pydicom converts them, and what it has converted is written without superfluous blanks."""
+    value = picture.get(keyword)
+    if value is None or isinstance(value, str):
+        return (value or "").strip()
     return "\\".join(str(one) for one in value)

@@ -27,7 +27,7 @@ from umed.deid.needles import SHORTEST_DIGITS, SHORTEST_IN_PIXELS, Kind, Needles
 from umed.deid.private import safe_tags
 from umed.deid.profile import Profile, load_profile
 from umed.deid.table import OPTIONS, rows
-from umed.dicom.objects import Limits
+from umed.dicom.objects import LIMITS, Limits
 from umed.dicom.read import reader, stream
 
 _PSEUDONYM = re.compile(r"UM[A-Z2-7]{14}\Z", re.ASCII)
@@ -72,7 +72,7 @@ def check(
     output: Path,
     original: Path | None = None,
     progress: Progress | None = None,
-    limits: Limits | None = None,
+    limits: Limits = LIMITS,
     profile: Profile | None = None,
 ) -> list[Finding]:
     """Scan all files of an output, whatever they are, for identifying information.
@@ -92,7 +92,6 @@ def check(
     Raises:
         InputError: when there is nothing to check.
     """
-    limits = limits or Limits()
     if not output.is_dir():
         raise InputError(f"{output}: expected a folder that umed wrote, got none. Check the path.")
     needles = collect(original, progress, limits).settle() if original is not None else Needles()
@@ -108,9 +107,8 @@ def check(
     return sorted(found, key=lambda finding: (finding.file, finding.tag, finding.kind, finding.hint))
 
 
-def collect(original: Path, progress: Progress | None = None, limits: Limits | None = None) -> Needles:
+def collect(original: Path, progress: Progress | None = None, limits: Limits = LIMITS) -> Needles:
     """Identifying values of all originals that can be read, a zip or members of zips included."""
-    limits = limits or Limits()
     needles = Needles()
     with tempfile.TemporaryDirectory(prefix="umed-check-") as work:
         listed, _ = reader.find(original, Path(work), limits)

@@ -30,12 +30,12 @@ from umed.deid.elements import (
 )
 from umed.deid.finish import clean_meta, record
 from umed.deid.keys import Key
-from umed.deid.policy import BINARY_VRS, NUMBER_VRS, PATIENT_ID, PATIENT_NAME, Act, Decision, Policy, make_policy, place
+from umed.deid.policy import BINARY_VRS, NUMBER_VRS, PATIENT_ID, PATIENT_NAME, Act, Decision, Policy, place
 from umed.deid.private import safe_tags
 from umed.deid.profile import Profile
 from umed.deid.refusals import Quarantine, refuse
 
-__all__ = ["Audit", "Deidentifier", "Quarantine", "refuse"]
+__all__ = ["Deidentifier", "Quarantine", "refuse"]
 
 MAX_DEPTH = 64
 MOST_WORDS = 1000  # with more removed values than any real file has, only imaging terms stay
@@ -49,37 +49,21 @@ CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,4})\
 
 
 @dataclass
-class Audit:
-    """What was done, never to which value.
-
-    Args:
-        raw: how often each action letter was applied, by tag and letter.
-    """
-
-    raw: Counter[tuple[int, str]] = field(default_factory=Counter)
-
-    def add(self, tag: int, letter: str) -> None:
-        """Count one action."""
-        self.raw[tag, letter] += 1
-
-    @property
-    def counts(self) -> Counter[tuple[str, str]]:
-        """How often each action letter was applied, by ``("(gggg,eeee)", letter)``; private tags name no creator."""
-        return Counter({(f"({t >> 16:04X},{t & 0xFFFF:04X})", letter): n for (t, letter), n in self.raw.items()})
-
-
-@dataclass
 class _Walk:
     """State of the pass over one file."""
 
     patient_key: str
     patient_id: str
     column: int
-    audit: Audit = field(default_factory=Audit)
+    done: Counter[tuple[int, str]] = field(default_factory=Counter)
     removed: set[str] = field(default_factory=set)
     text: list[tuple[Dataset, int]] = field(default_factory=list)
     numbers: list[tuple[Dataset, int]] = field(default_factory=list)
     dates: list[tuple[Dataset, int]] = field(default_factory=list)
+
+    def count(self, tag: int, letter: str) -> None:
+        """Count one action."""
+        self.done[tag, letter] += 1
 
 
 class Deidentifier:
@@ -93,10 +77,12 @@ class Deidentifier:
     def __init__(self, key: Key, profile: Profile) -> None:
         self.key = key
         self.profile = profile
-        self._policy: Policy = make_policy(profile)
+        self._policy = Policy(profile)
         self._moves_dates = "retain_long_modified_dates" in profile.options
 
-    def __call__(self, dataset: FileDataset | Dataset, patient_key: str, *, blanked: bool = False) -> Audit:
+    def __call__(
+        self, dataset: FileDataset | Dataset, patient_key: str, *, blanked: bool = False
+    ) -> Counter[tuple[str, str]]:
         """De-identify a data set in place, its file meta information and preamble included.
 
         Pixel data are not touched; whether text is burned into them is asked by :mod:`umed.deid.burned`.
@@ -105,6 +91,10 @@ class Deidentifier:
             dataset: as read by pydicom.
             patient_key: what tells patients apart (PatientID with its issuer); seeds pseudonym and date shift.
             blanked: whether burned-in text was covered by the rectangles of the profile.
+
+        Returns:
+            How often each action letter was applied, by ``("(gggg,eeee)", letter)``, never to which value; private
+            tags name no creator.
 
         Raises:
             Quarantine: when it is of a kind that cannot be cleaned by rule, or nested too deeply.
@@ -126,7 +116,7 @@ class Deidentifier:
         dataset[PATIENT_ID] = element(PATIENT_ID, "LO", pseudonym)
         record(dataset, self.profile, blanked=blanked)
         clean_meta(dataset, meta)
-        return walk.audit
+        return Counter({(f"({t >> 16:04X},{t & 0xFFFF:04X})", letter): n for (t, letter), n in walk.done.items()})
 
     def _level(self, dataset: Dataset, walk: _Walk, column: int, depth: int, cleaning: bool) -> None:
         """One data set or item; ``cleaning`` says that it lies in a sequence whose text is to be cleaned."""
@@ -153,7 +143,7 @@ class Deidentifier:
             except Exception:  # a value that pydicom cannot make sense of: nobody can tell what is in it
                 if tag in dataset:
                     del dataset[tag]
-                walk.audit.add(number, "X")
+                walk.count(number, "X")
 
     def _apply(
         self,
@@ -184,7 +174,7 @@ class Deidentifier:
             for item in dataset[tag].value:
                 self._level(item, walk, 2, depth + 1, cleaning or act == "C")
             if act != "sequence":
-                walk.audit.add(tag, act)
+                walk.count(tag, act)
             return
         if vr == "UI" and act not in ("X", "Z"):
             act = "U"
@@ -205,7 +195,7 @@ class Deidentifier:
                 walk.text.append((dataset, tag))
             return
         del dataset[tag]
-        walk.audit.add(tag, "X")
+        walk.count(tag, "X")
 
     def _take(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: _Walk) -> None:
         """Remove, empty, or replace by a dummy, and remember what was there."""
@@ -223,7 +213,7 @@ class Deidentifier:
         else:
             act = "X"  # also D of other sequences: no item says nothing and is still valid
             del dataset[tag]
-        walk.audit.add(tag, act)
+        walk.count(tag, act)
 
     def _map(self, dataset: Dataset, tag: int, vr: str, walk: _Walk) -> None:
         old = strings(dataset, tag)
@@ -232,16 +222,16 @@ class Deidentifier:
         new = [self.key.uid(uid) for uid in old]
         if new != [uid.strip(values.BLANKS) for uid in old] or vr != "UI":
             dataset[tag] = element(tag, "UI", new if len(new) > 1 else "".join(new))
-            walk.audit.add(tag, "U")
+            walk.count(tag, "U")
 
     def _clean(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: _Walk) -> None:
         """Keep what an option keeps, as far as it is what it should be."""
         if vr in BINARY_VRS and act == "K" and decision.vrs <= BINARY_VRS:
-            return walk.audit.add(tag, "K")
+            return walk.count(tag, "K")
         old = strings(dataset, tag)
         if vr in values.TEXT_VRS and act == "K":
             walk.text.append((dataset, tag))
-            return walk.audit.add(tag, "K")
+            return walk.count(tag, "K")
         days = self.key.shift(walk.patient_key)
         moved = act == "C" and self._moves_dates
         if vr in values.TEXT_VRS or (vr == "CS" and act == "C"):
@@ -261,7 +251,7 @@ class Deidentifier:
             walk.numbers.append((dataset, tag))  # a weight that is somebody's date of birth
         elif vr == "CS" and act == "K":
             walk.text.append((dataset, tag))
-            return walk.audit.add(tag, "K")
+            return walk.count(tag, "K")
         else:
             return self._take(dataset, tag, "X", vr, decision, walk)
         if not moved and vr in ("DA", "DT", "TM"):
@@ -274,7 +264,7 @@ class Deidentifier:
             dataset[tag] = element(tag, vr, new if len(new) > 1 else "".join(new))
         if any(new) and (vr in values.TEXT_VRS or vr == "CS"):
             walk.text.append((dataset, tag))  # an imaging term may be the patient's name, too
-        return walk.audit.add(tag, act)
+        return walk.count(tag, act)
 
     def _scrub(self, walk: _Walk) -> None:
         """Take removed values out of the text that stays, and identifiers out of numbers (SeriesNumber may be one)."""
@@ -286,12 +276,12 @@ class Deidentifier:
             new = ["0" if len(one.strip()) >= least and one.strip().lstrip("+") in secret else one for one in old]
             if new != old:
                 dataset[tag] = element(tag, str(dataset[tag].VR), new if len(new) > 1 else new[0])
-                walk.audit.add(tag, "D")
+                walk.count(tag, "D")
         for dataset, tag in walk.dates:  # a kept calibration date may be that of the study, which is not kept
             if tag in dataset and any(one[:8] in words for one in strings(dataset, tag)):
                 vr = str(dataset[tag].VR)
                 dataset[tag] = element(tag, vr, values.DUMMIES[vr])
-                walk.audit.add(tag, "D")
+                walk.count(tag, "D")
         long = frozenset(word for word in words if len(word) >= LONG_WORD)  # a patient called Rgb changes no colours
         for dataset, tag in walk.text:
             if tag not in dataset:
@@ -308,7 +298,7 @@ class Deidentifier:
                 vr = str(dataset[tag].VR)
                 filled = [one or values.DUMMY_TEXT for one in new]
                 dataset[tag] = element(tag, vr, filled if len(filled) > 1 else filled[0])
-                walk.audit.add(tag, "C")
+                walk.count(tag, "C")
             except Exception:  # undecodable text
                 del dataset[tag]
-                walk.audit.add(tag, "X")
+                walk.count(tag, "X")

@@ -6,9 +6,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
@@ -18,40 +17,6 @@ from umed.deid.engine import Deidentifier
 from umed.deid.keys import Key
 from umed.deid.profile import Profile, Rectangle
 from umed.dicom.objects import Instance
-
-
-class Names(Protocol):
-    """What becomes of names and UIDs: all that is needed to find the pairs of an output again."""
-
-    secret: bool
-
-    def uid(self, text: str) -> str:
-        """The UID that stands for another one in the output."""
-        ...
-
-    def target(self, instance: Instance) -> Path:
-        """Where an instance is written, relative to the output root."""
-        ...
-
-    def token(self, text: str) -> str:
-        """A fingerprint of a source that tells nothing to who lacks the key."""
-        ...
-
-    def settings(self) -> dict[str, object]:
-        """What tells one identity from another when a run is resumed; reveals nothing."""
-        ...
-
-
-class Identity(Names, Protocol):
-    """The same, and what becomes of identifying attributes and of the picture."""
-
-    def apply(self, dataset: FileDataset, instance: Instance, blanked: bool = False) -> Counter[tuple[str, str]]:
-        """Change a data set in place, whose burned-in text is blanked out or not; counts tags and actions."""
-        ...
-
-    def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
-        """Parts of the picture to blank out; raises where burned-in text may remain."""
-        ...
 
 
 class Renamed:
@@ -100,7 +65,7 @@ class Anonymous(Renamed):
 
     def apply(self, dataset: FileDataset, instance: Instance, blanked: bool = False) -> Counter[tuple[str, str]]:
         """Run the profile over the data set."""
-        return Counter(self._deidentify(dataset, instance.patient_key, blanked=blanked).counts)
+        return self._deidentify(dataset, instance.patient_key, blanked=blanked)
 
     def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
         """The profile's rectangles for this device."""
@@ -164,8 +129,13 @@ class Derived:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _map_uids(dataset: Dataset, mapped: object, counts: Counter[tuple[str, str]]) -> None:
-    assert callable(mapped)
+Names = Renamed | Derived
+"""What becomes of names and UIDs: all that is needed to find the pairs of an output again."""
+Identity = Anonymous | Derived
+"""The same, and what becomes of identifying attributes and of the picture."""
+
+
+def _map_uids(dataset: Dataset, mapped: Callable[[str], str], counts: Counter[tuple[str, str]]) -> None:
     for element in dataset:
         if element.VR == "SQ":
             for item in element.value or ():

@@ -61,23 +61,15 @@ class Decision:
         return any(vr.startswith("O") for vr in self.vrs)
 
 
-@dataclass(frozen=True)
-class Policy:
-    """Decisions of a profile, made once for each tag."""
+class Policy(dict[int, Decision]):
+    """Decisions of a profile by tag, each made when it is first asked for."""
 
-    profile: Profile
-    cache: dict[int, Decision]
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
 
-    def __getitem__(self, tag: int) -> Decision:
-        found = self.cache.get(tag)
-        if found is None:
-            found = self.cache[tag] = _decide(tag, self.profile)
-        return found
-
-
-def make_policy(profile: Profile) -> Policy:
-    """Policy of a profile."""
-    return Policy(profile, {})
+    def __missing__(self, tag: int) -> Decision:
+        self[tag] = decision = _decide(tag, self.profile)
+        return decision
 
 
 def place(sop_class: str) -> Literal[0, 1]:
@@ -94,15 +86,11 @@ def _decide(tag: int, profile: Profile) -> Decision:
     essential = group == ESSENTIAL_GROUP or tag in ESSENTIAL
     # Group lengths are wrong afterwards; 0000 and 0004 belong to the network and to DICOMDIR, 0400 to signatures over
     # originals (and encrypted originals); curves and overlays may hold drawn text (Table E.1-1, 50xx and 60xx).
-    if tag & 0xFFFF == 0 or group <= 0x0004 or group == 0x0400 or group & 0xFF00 in (0x5000, 0x6000):
-        return Decision(("X", "X", "X"), vrs, keyword, row is not None, essential)
-    if tag in profile.remove:
-        return Decision(("X", "X", "X"), vrs, keyword, row is not None, essential)
-    if row is not None:
-        acts = _listed(row, profile)
-        return Decision(acts, vrs, keyword, True, essential)
-    act = _unlisted(tag, vrs, profile)
-    return Decision((act, act, act), vrs, keyword, False, essential)
+    barred = tag & 0xFFFF == 0 or group <= 0x0004 or group == 0x0400 or group & 0xFF00 in (0x5000, 0x6000)
+    if row is not None and not barred and tag not in profile.remove:
+        return Decision(_listed(row, profile), vrs, keyword, True, essential)
+    act = "X" if barred or tag in profile.remove else _unlisted(tag, vrs, profile)
+    return Decision((act, act, act), vrs, keyword, row is not None, essential)
 
 
 def _listed(row: AttributeRow, profile: Profile) -> tuple[Act, Act, Act]:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydicom.datadict import tag_for_keyword
 
-from umed.core.errors import ConfigError, did_you_mean
+from umed.core.errors import ConfigError, did_you_mean, error_line
 from umed.core.shipped import parse_yaml, shipped_names, shipped_text
 from umed.deid.table import OPTIONS
 
@@ -140,7 +140,7 @@ def _read(name: str, seen: frozenset[str]) -> list[dict[str, Any]]:
                 f"{name}: cannot be read as a profile ({type(error).__name__}). Check the path."
             ) from None
         except yaml.YAMLError as error:
-            raise ConfigError(f"{name}: no valid YAML: {' '.join(str(error).split())}") from None
+            raise ConfigError(f"{name}: no valid YAML: {error_line(error)}") from None
     elif name in profile_names():
         loaded = _shipped(f"{name}.yaml")
     else:

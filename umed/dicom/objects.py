@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -47,6 +48,10 @@ class Limits:
     files: int = 5_000_000
 
 
+LIMITS = Limits()
+"""The bounds where nobody gives others."""
+
+
 @dataclass(frozen=True, eq=False)
 class Geometry:
     """Where the slices of a series lie in the patient, in LPS millimetres (PS3.3 C.7.6.2).
@@ -77,6 +82,17 @@ class Geometry:
         cross = np.cross(self.orientation[0], self.orientation[1])
         return np.asarray(cross / np.linalg.norm(cross), dtype=np.float64)
 
+    @property
+    def step(self) -> float:
+        """Distance from slice to slice; the smaller pixel size where the series does not say."""
+        return self.spacing[0] or min(self.spacing[1:])
+
+    @cached_property
+    def to_pixels(self) -> NDArray[np.float64]:
+        """``(2, 3)``; takes an offset in millimetres to that in rows and columns."""
+        _, rows, columns = self.spacing
+        return np.linalg.pinv(np.stack([self.orientation[1] * rows, self.orientation[0] * columns], axis=1))
+
 
 @dataclass(frozen=True)
 class Instance:
@@ -88,7 +104,6 @@ class Instance:
         kind: what it is good for.
         reason: why it is refused, else empty.
         modality: Modality.
-        sop_class: SOPClassUID.
         sop_uid: SOPInstanceUID.
         series_uid: SeriesInstanceUID.
         study_uid: StudyInstanceUID.
@@ -101,12 +116,7 @@ class Instance:
         encoding: what the stored values mean, ``None`` when they cannot be perturbed.
         unprotectable: why they cannot be perturbed, else empty. The file can still be de-identified.
         references: SOPInstanceUIDs that a segmentation or structure set refers to, in file order, each once.
-        burned_in: BurnedInAnnotation.
-        image_type: ImageType.
-        manufacturer: Manufacturer.
-        model: ManufacturerModelName.
         number: InstanceNumber, 0 where there is none.
-        series_description: SeriesDescription, for the table that the user sees on his own machine; never released.
     """
 
     path: Path
@@ -114,7 +124,6 @@ class Instance:
     kind: Kind
     reason: str = ""
     modality: str = ""
-    sop_class: str = ""
     sop_uid: str = ""
     series_uid: str = ""
     study_uid: str = ""
@@ -127,12 +136,7 @@ class Instance:
     encoding: Encoding | None = None
     unprotectable: str = ""
     references: tuple[str, ...] = ()
-    burned_in: str = ""
-    image_type: tuple[str, ...] = ()
-    manufacturer: str = ""
-    model: str = ""
     number: int = 0
-    series_description: str = ""
 
 
 @dataclass(frozen=True)

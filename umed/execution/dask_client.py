@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from umed.core.errors import ConfigError
+from umed.core.errors import ConfigError, error_line
 from umed.execution.tasks import Board, Done, Task, perform
 
 TIMEOUT = 20
@@ -25,9 +25,9 @@ def run_on_dask(board: Board, scheduler: str) -> None:
     try:
         client = Client(scheduler, timeout=TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
-        text = " ".join(str(error).split())
         raise ConfigError(
-            f"scheduler: expected a Dask scheduler at {scheduler!r}, got no answer ({text}). Start: dask scheduler."
+            f"scheduler: expected a Dask scheduler at {scheduler!r}, got no answer "
+            f"({error_line(error)}). Start: dask scheduler."
         ) from error
     with client:
         running: dict[Any, Task] = {}

@@ -53,16 +53,16 @@ class Done:
 def perform(task: Task) -> Done:
     """Run a task here; an exception becomes its outcome, a message of umed's own as it is."""
     begin = time.perf_counter()
+    value = text = None
     try:
         value = task.function(*task.arguments)
     except UmedError as error:
-        return Done(task.name, None, str(error), time.perf_counter() - begin)
+        text = str(error)
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{last.filename.rpartition('/')[2]}:{last.lineno}"
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        return Done(task.name, None, f"{text} ({where}). Report this as a bug.", time.perf_counter() - begin)
-    return Done(task.name, value, None, time.perf_counter() - begin)
+        text = " ".join(f"{type(error).__name__}: {error}".split()) + f" ({where}). Report this as a bug."
+    return Done(task.name, value, text, time.perf_counter() - begin)
 
 
 class Board:

@@ -21,7 +21,7 @@ from umed.methods.windows import PICTURE_WINDOW, by_windows
 from umed.networks.perturber import stack_inputs
 from umed.plan.planning import Plan
 from umed.training.bilevel import BilevelTrainer
-from umed.training.patches import Sample, plan_patches
+from umed.training.patches import Patches, Sample
 
 
 class GeneratorMethod(LearntMethod):
@@ -121,7 +121,7 @@ class GeneratorMethod(LearntMethod):
         iterations = plan.training.iterations
         return self.trainer()(
             plan,
-            plan_patches(samples, plan, iterations, process_rank()),
+            Patches(samples, plan, iterations, process_rank()),
             generator,
             device=self._device,
             epoch_length=min(epoch_length or plan.training.checkpoint_every, iterations),

@@ -71,6 +71,17 @@ def choice(default: str, known: Sequence[str]) -> Any:
     return option(default, check)
 
 
+def some(default: Sequence[str], known: Sequence[str]) -> Any:
+    """Some of the known names, kept in their order."""
+
+    def check(where: str, values: Any) -> Any:
+        fits = isinstance(values, (list, tuple)) and values and all(value in known for value in values)
+        require(bool(fits), where, f"a list of some of {', '.join(known)}", values)
+        return tuple(value for value in known if value in values)
+
+    return option(tuple(default), check)
+
+
 def rate(default: float | None) -> Any:
     """A learning rate, which may be written as text; ``None`` where that is the default."""
 

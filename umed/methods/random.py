@@ -14,8 +14,6 @@ from umed.core.types import Regions
 from umed.methods.base import Method
 from umed.methods.options import choice
 
-DISTRIBUTIONS = ("uniform", "gaussian", "sign")
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Random(Method):
@@ -32,7 +30,7 @@ class Random(Method):
     """
 
     name: ClassVar[str] = "random"
-    distribution: str = choice("uniform", DISTRIBUTIONS)
+    distribution: str = choice("uniform", ("uniform", "gaussian", "sign"))
 
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Draw noise of the image's shape; the image itself plays no part."""

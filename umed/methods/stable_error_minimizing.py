@@ -19,8 +19,6 @@ from umed.methods.descent import Gradient, descend, loss_gradient, project
 from umed.methods.error_minimizing import MinMin
 from umed.methods.options import choice, share, whole
 
-ROBUST = ("random", "adversarial")
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class StableErrorMinimizing(MinMin):
@@ -49,7 +47,7 @@ class StableErrorMinimizing(MinMin):
     """
 
     name: ClassVar[str] = "stable_error_minimizing"
-    robust: str = choice("random", ROBUST)
+    robust: str = choice("random", ("random", "adversarial"))
     radius: float = share(0.5)
     samples: int = whole(2)
     attack_steps: int = whole(3)

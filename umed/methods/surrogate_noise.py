@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from umed.core.config import require
 from umed.core.device import pick_device
-from umed.core.errors import ConfigError, InputError
+from umed.core.errors import ConfigError, InputError, error_line
 from umed.core.registry import resolve
 from umed.core.types import Progress, Regions
 from umed.data.files import atomic
@@ -30,7 +30,7 @@ from umed.networks.surrogates import DIVISOR
 from umed.plan.planning import Plan
 from umed.training.augment import Transformation, compose
 from umed.training.bilevel import normalise, segmentation_loss
-from umed.training.patches import Batch, plan_patches
+from umed.training.patches import Batch, Patches
 
 STATE = "surrogate_training.pt"
 VOLUME_WINDOW = 64
@@ -116,7 +116,7 @@ class SurrogateNoise(LearntMethod):
         """Train one surrogate of each kind; goes on from the newest state in ``workdir``."""
         training, iterations = plan.training, self.surrogate_iterations or plan.training.iterations
         self._device, self._epsilon, self._shape = pick_device(plan.device), plan.epsilon, _shape(plan)
-        patches = plan_patches(samples, plan, max(1, iterations))
+        patches = Patches(samples, plan, max(1, iterations))
         networks = nn.ModuleList(self._fresh(plan.seed))
         adam = torch.optim.Adam(networks.parameters(), training.surrogate_learning_rate)
         path, step, kept = workdir / STATE, 0, list[dict[str, Tensor]]()
@@ -245,7 +245,7 @@ def _make_networks(shape: dict[str, Any], seed: int) -> list[nn.Module]:
         try:
             return [resolve("surrogate", name)(**size, **shape["surrogate_options"]) for name in shape["surrogates"]]
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"training.surrogate_options: {' '.join(str(error).split())}.") from error
+            raise ConfigError(f"training.surrogate_options: {error_line(error)}.") from error
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

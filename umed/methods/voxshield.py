@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from umed.core.errors import ConfigError
 from umed.methods.generators import GeneratorMethod
 from umed.methods.options import listed
-from umed.networks.voxel import VoxelGenerator
+from umed.networks.unet import GeneratorUNet
 from umed.plan.planning import Plan
 from umed.training.bilevel import BilevelTrainer, normalise
 from umed.training.patches import Batch
@@ -36,6 +36,48 @@ def slice_consistency(noise: Tensor) -> Tensor:
     steps = spectra[..., 1:] - spectra[..., :-1]
     found: Tensor = (steps.square().sum((2, 3)) + 1e-12).sqrt().mean()
     return found
+
+
+class VoxelGenerator(nn.Module):
+    r"""``d = tanh(G(x))`` for volumes, from a 3D U-Net.
+
+    Args:
+        spatial_dims: 3.
+        channels: image channels C.
+        classes: number of classes with the background, only to refuse other data.
+        widths: width of each level; the paper's network has 16, 32, 64, 128.
+        epsilon: bound as a share of the unit range.
+
+    Shape:
+        input ``(B, C + 3 + spatial_dims, *spatial)`` float as :func:`umed.networks.perturber.stack_inputs` makes it, of
+        which only the image is looked at; output ``(B, C, *spatial)`` in [-1, 1].
+
+    Example:
+        >>> VoxelGenerator(3, 1, 3)(torch.rand(1, 7, 8, 12, 8)).shape
+        torch.Size([1, 1, 8, 12, 8])
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int,
+        channels: int,
+        classes: int,
+        *,
+        widths: Sequence[int] = (8, 16, 32),
+        epsilon: float = 4 / 255,
+    ) -> None:
+        super().__init__()
+        self.spatial_dims, self.channels, self.classes, self.epsilon = spatial_dims, channels, classes, epsilon
+        self.network = GeneratorUNet(spatial_dims, channels, channels, widths)
+        nn.init.normal_(self.network.head.weight, std=0.1)  # all zeros would have no spectrum to tell slices apart
+
+    def forward(self, stacked: Tensor) -> Tensor:
+        """Direction from a stacked input, before any support."""
+        return self.propose(stacked[:, : self.channels])
+
+    def propose(self, image: Tensor) -> Tensor:
+        """Direction ``(B, C, *spatial)`` in [-1, 1] for an image of the same shape in [0, 1]."""
+        return torch.tanh(self.network(image))
 
 
 class VoxShieldTrainer(BilevelTrainer):

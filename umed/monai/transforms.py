@@ -16,7 +16,7 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import TransformBackends
 from numpy.typing import NDArray
 
-from umed.core.config import Settings, from_mapping
+from umed.core.config import CT_WINDOWS, Settings, from_mapping
 from umed.core.errors import ConfigError, GeometryError
 from umed.core.types import Encoding, Volume
 from umed.methods.base import make_method
@@ -70,9 +70,9 @@ class Protect(Transform):
         chosen = from_mapping(Settings, {**settings, **given})
         if chosen.range == "auto":
             raise ConfigError("range: expected dtype, percentile, ct:NAME or (low, high), got 'auto'. Say which.")
-        values = {item.name: getattr(chosen, item.name) for item in dataclasses.fields(Settings)}
-        values["range"] = resolve_window(chosen.range)
-        values["spatial_dims"] = chosen.spatial_dims or 2
+        values = {**vars(chosen), "spatial_dims": chosen.spatial_dims or 2}
+        if isinstance(chosen.range, str) and chosen.range.startswith("ct:"):
+            values["range"] = CT_WINDOWS[chosen.range[3:]]
         self.settings = chosen
         self.plan = Plan(**values)
         self.method = make_method(self.plan)
@@ -122,13 +122,6 @@ class Protect(Transform):
         regions = plan_regions(np.rint(labels).astype(np.int16), volume, plan)
         (stored,) = self.method([volume], regions, plan=plan, case_id=case_id)
         return _like(np.ascontiguousarray(np.moveaxis(stored, -1, 0)), image)
-
-
-def resolve_window(chosen: str | tuple[float, float]) -> str | tuple[float, float]:
-    """Turn ``"ct:NAME"`` into its two values; everything else is returned as it is."""
-    from umed.core.config import CT_WINDOWS
-
-    return CT_WINDOWS[chosen[3:]] if isinstance(chosen, str) and chosen.startswith("ct:") else chosen
 
 
 def _to_numpy(data: Any) -> NDArray[Any]:

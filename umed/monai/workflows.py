@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from ignite.engine import Events
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from umed.cases.file_source import FileSource
 from umed.core.device import is_first
@@ -139,26 +138,9 @@ def save_generators(method: GeneratorMethod, output_dir: str | Path) -> Path:
     return folder / method.file
 
 
-class StackedCases(Dataset[dict[str, Any]]):
-    """Cases as the stacked input of :class:`umed.networks.perturber.UMedPerturber`.
-
-    Args:
-        samples: from :func:`training_cases`.
-
-    Example:
-        >>> len(StackedCases([]))
-        0
-    """
-
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        self.samples = samples
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        sample = self.samples[index]
-        return {"image": stack_inputs(torch.from_numpy(sample.image), sample.regions), "case_id": sample.case_id}
+def stack_case(sample: Sample) -> dict[str, Any]:
+    """A case as the stacked input of :class:`umed.networks.perturber.UMedPerturber`, with its id."""
+    return {"image": stack_inputs(torch.from_numpy(sample.image), sample.regions), "case_id": sample.case_id}
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -59,13 +59,10 @@ class NoiseHead(nn.Module):
             nn.GELU(),
             nn.Conv2d(2 * narrow, narrow, 3, padding=1),
         )
-        self.finer = nn.Sequential(
-            *(
-                layer
-                for _ in range(finer)
-                for layer in (nn.GELU(), nn.ConvTranspose2d(narrow, narrow, 2, stride=2), _smooth(narrow))
-            )
-        )
+        self.finer = nn.Sequential()
+        for _ in range(finer):
+            self.finer.extend([nn.GELU(), nn.ConvTranspose2d(narrow, narrow, 2, stride=2)])
+            self.finer.append(nn.Conv2d(narrow, narrow, 3, padding=1))
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
                 nn.init.xavier_uniform_(module.weight)
@@ -123,12 +120,6 @@ class UnSegGenerator(nn.Module):
         self.frozen = True
         self.sam.requires_grad_(False).eval()
 
-    @property
-    def noise_size(self) -> int:
-        """Side of the noise in px."""
-        size: int = self.sam.shape.mask_size * 2 ** (len(self.head.finer) // 3)
-        return size
-
     def train(self, mode: bool = True) -> UnSegGenerator:
         """A frozen SAM stays in evaluation mode."""
         super().train(mode)
@@ -171,10 +162,6 @@ def _mlp(*widths: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(wide, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, narrow)
     )
-
-
-def _smooth(channels: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, channels, 3, padding=1)
 
 
 RELEASED = {

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 
 from umed.core.types import Regions
 from umed.networks.carriers import carrier_bank, parse_carrier
-from umed.networks.contour import ContourGenerator
-from umed.networks.edges import edge_map
-from umed.networks.gaussian import blur
+from umed.networks.convolutions import blur, edge_map
 from umed.networks.texture_maps import texture_amplitude, texture_maps
 from umed.networks.unet import GeneratorUNet
 
@@ -78,10 +76,9 @@ class UMedPerturber(nn.Module):
         super().__init__()
         if not carriers:
             raise ValueError("UMedPerturber: expected at least one carrier, got none.")
-        if not 0 <= outside < 1:
-            raise ValueError(f"UMedPerturber: expected outside in [0, 1), got {outside}.")
-        if not 0 <= smoothing < 1:
-            raise ValueError(f"UMedPerturber: expected smoothing in [0, 1), got {smoothing}.")
+        for name, value in (("outside", outside), ("smoothing", smoothing)):
+            if not 0 <= value < 1:
+                raise ValueError(f"UMedPerturber: expected {name} in [0, 1), got {value}.")
         for name in carriers:
             parse_carrier(name, spatial_dims)
         self.spatial_dims, self.channels, self.classes = spatial_dims, channels, classes
@@ -94,7 +91,7 @@ class UMedPerturber(nn.Module):
         code[0, 0] = math.atanh(outside) / gain
         self.codes = nn.Parameter(code)
         seen, given = channels + 1 + classes, len(carriers)
-        self.contour = ContourGenerator(spatial_dims, seen + 1, given, widths, theta)
+        self.contour = GeneratorUNet(spatial_dims, seen + 1, given, widths, theta)
         self.texture = GeneratorUNet(spatial_dims, seen + 3, given, widths)
 
     def forward(self, stacked: Tensor) -> Tensor:

@@ -105,11 +105,6 @@ class Prompts:
     marks: Tensor | None = None
     masks: Tensor | None = None
 
-    def to(self, device: torch.device) -> Prompts:
-        """The same on another device."""
-        parts = (self.image, self.boxes, self.points, self.marks, self.masks)
-        return Prompts(*(part if part is None else part.to(device) for part in parts))  # type: ignore[arg-type]
-
 
 @dataclass(frozen=True)
 class Decoded:

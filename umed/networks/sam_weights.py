@@ -4,21 +4,42 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from umed.core.errors import InputError
+from umed.core.errors import ConfigError, InputError, error_line
 from umed.data import files
 from umed.networks.sam import SHAPES, PromptedSam
 
 WHERE = "https://github.com/facebookresearch/segment-anything#model-checkpoints"
 BROKEN = (
     *(RuntimeError, KeyError, IndexError, AttributeError, TypeError, ValueError),
-    *(EOFError, OSError, pickle.UnpicklingError),
+    *(EOFError, OSError, pickle.UnpicklingError, ConfigError),
 )
 """What torch.load, and a look at what it gives, raise for files of others."""
+
+
+@contextmanager
+def weights_of(path: Path, expected: str, got: str = "others") -> Iterator[Any]:
+    """What a file of weights holds; what it is used for may find that it is another file, and say so by raising.
+
+    Args:
+        path: an existing file.
+        expected: what it should be, in words.
+        got: the same of another file.
+
+    Raises:
+        InputError: when it is another file.
+    """
+    try:
+        yield torch.load(path, map_location="cpu", weights_only=True)
+    except BROKEN as error:
+        text = error_line(error)[:200]
+        raise InputError(f"{path}: expected {expected}, got {got} ({text}).") from error
 
 
 def load_sam(network: PromptedSam, path: Path) -> str:
@@ -44,14 +65,9 @@ def load_sam(network: PromptedSam, path: Path) -> str:
             f"{path}: expected SHA-256 {shape.sha256} of Meta's file, got {digest}. It is damaged: get it again from "
             f"{WHERE}."
         )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        state = content.get("model", content)
-        network.sam.load_state_dict(state)
-    except BROKEN as error:
-        wanted = next((name for name, one in SHAPES.items() if one == shape), "")
-        text = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: expected the weights of a {wanted} SAM, got others ({text}).") from error
+    wanted = next((name for name, one in SHAPES.items() if one == shape), "")
+    with weights_of(path, f"the weights of a {wanted} SAM") as content:
+        network.sam.load_state_dict(content.get("model", content))
     known = {one.sha256: f"Meta's {name}" for name, one in SHAPES.items() if one.sha256}
     return f"{known.get(digest, 'unknown weights')} (SHA-256 {digest[:16]}...)"
 
@@ -73,19 +89,12 @@ def load_encoder(network: PromptedSam, path: Path) -> int:
     if not path.is_file():
         raise InputError(f"{path}: expected weights for the surrogate's encoder, got no such file. Check the path.")
     encoder: Any = network.sam.image_encoder
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        state = {
-            str(name).removeprefix("image_encoder."): value for name, value in content.get("model", content).items()
-        }
+    with weights_of(path, "weights of a vision transformer of this size") as content:
+        found = content.get("model", content).items()
+        state = {str(name).removeprefix("image_encoder."): value for name, value in found}
         own = encoder.state_dict()
         fits = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
         if len(fits) < 0.5 * sum(name.startswith("blocks.") and "rel_pos" not in name for name in own):
             raise ValueError(f"only {len(fits)} tensors fit")
         encoder.load_state_dict(fits, strict=False)
-    except BROKEN as error:
-        text = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{path}: expected weights of a vision transformer of this size, got others ({text})."
-        ) from error
     return len(fits)

@@ -15,7 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from umed.networks.edges import conv
+from umed.networks.convolutions import conv
+
+WAVELENGTHS, GABOR_SIZE = (2.5, 4.0), 5
+"""Pixels: of the Gabor filters, and the width of their kernels, which is odd."""
 
 
 def local_binary_pattern(image: Tensor) -> Tensor:
@@ -45,15 +48,15 @@ def local_binary_pattern(image: Tensor) -> Tensor:
     return count / len(shifts)
 
 
-def _gabor_bank(dims: int, wavelengths: tuple[float, ...], size: int) -> Tensor:
+def _gabor_bank(dims: int) -> Tensor:
     """Zero-mean, unit-norm cosine and sine Gabor kernels along the axes and the in-plane diagonals."""
-    axes = torch.stack(torch.meshgrid([torch.arange(size) - size // 2] * dims, indexing="ij")).float()
+    axes = torch.stack(torch.meshgrid([torch.arange(GABOR_SIZE) - GABOR_SIZE // 2] * dims, indexing="ij")).float()
     directions = [[float(a == axis) for a in range(dims)] for axis in range(dims)]
     diagonal = math.sqrt(0.5)
     directions += [[diagonal, sign * diagonal] + [0.0] * (dims - 2) for sign in (1, -1)]
-    envelope = torch.exp(-axes.square().sum(0) / (2 * (size / 5) ** 2))
+    envelope = torch.exp(-axes.square().sum(0) / (2 * (GABOR_SIZE / 5) ** 2))
     kernels = []
-    for wavelength, direction, phase in itertools.product(wavelengths, directions, (0.0, math.pi / 2)):
+    for wavelength, direction, phase in itertools.product(WAVELENGTHS, directions, (0.0, math.pi / 2)):
         position = torch.einsum("d,d...->...", torch.tensor(direction), axes)
         kernel = envelope * torch.cos(2 * math.pi * position / wavelength + phase)
         kernel = kernel - envelope * kernel.sum() / envelope.sum()
@@ -61,21 +64,19 @@ def _gabor_bank(dims: int, wavelengths: tuple[float, ...], size: int) -> Tensor:
     return torch.stack(kernels)
 
 
-def gabor_energy(image: Tensor, wavelengths: tuple[float, ...] = (2.5, 4.0), size: int = 5) -> Tensor:
+def gabor_energy(image: Tensor) -> Tensor:
     """Root of the summed squared responses of a quadrature Gabor bank: how much texture surrounds a pixel.
 
     Args:
         image: shape ``(B, C, H, W[, D])``, float; the mean over channels is used.
-        wavelengths: in pixels.
-        size: kernel width in pixels, odd.
 
     Returns:
-        Shape ``(B, len(wavelengths), H, W[, D])``, at least 0, in units of the image.
+        Shape ``(B, len(WAVELENGTHS), H, W[, D])``, at least 0, in units of the image.
     """
     grey = image.mean(1, keepdim=True)
     dims = grey.ndim - 2
-    energy = conv(grey, _gabor_bank(dims, wavelengths, size)).squeeze(1).square()
-    return energy.reshape(len(grey), len(wavelengths), -1, *grey.shape[2:]).mean(2).sqrt()
+    energy = conv(grey, _gabor_bank(dims)).squeeze(1).square()
+    return energy.reshape(len(grey), len(WAVELENGTHS), -1, *grey.shape[2:]).mean(2).sqrt()
 
 
 def texture_maps(image: Tensor) -> Tensor:

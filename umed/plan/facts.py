@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from umed.core.errors import UmedError
+from umed.core.errors import UmedError, error_line
 from umed.core.types import Case, Dataset, Volume
 from umed.data.formats import notes, read
 from umed.data.layouts import find_dataset
@@ -142,7 +142,7 @@ def _look(dataset: Dataset, case: Case) -> CaseFacts:
     try:
         opened = open_case(dataset, case)
     except (UmedError, OSError, ValueError, EOFError) as error:
-        return CaseFacts(case.id, action="refuse", why=" ".join(str(error).split()) or type(error).__name__)
+        return CaseFacts(case.id, action="refuse", why=error_line(error))
     first, labels = opened.volumes[0], opened.labels
     assert labels is not None
     code = first.encoding

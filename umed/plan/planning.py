@@ -78,10 +78,6 @@ class Plan(Settings):
         text = json.dumps(self.decisive(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def differences(self, other: Plan) -> list[str]:
-        """Name what differs in :meth:`decisive`, as ``key: mine, other's``."""
-        return differences(self.decisive(), other.decisive())
-
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Name what differs between two flat settings, as ``key was X, now Y``."""
@@ -224,8 +220,9 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
     patch, most = _resolve_patch(facts, settings, dims, axis)
     options, kind = _resolve_options(facts, settings)
     support, weak, where = _resolve_support(settings)
-    values: dict[str, Any] = {item.name: getattr(settings, item.name) for item in dataclasses.fields(Settings)}
-    values |= {
+    why += [*more, *most, *kind, *where, f"{facts.classes} classes with the background: {facts.classes_from}"]
+    values = {
+        **vars(settings),
         "method_options": options,
         "range": chosen_range,
         "support": support,
@@ -235,13 +232,6 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
         "classes": facts.classes,
         "channels": facts.channels,
         "training": dataclasses.replace(settings.training, patch_size=patch),
-        "why": (
-            *why,
-            *more,
-            *most,
-            *kind,
-            *where,
-            f"{facts.classes} classes with the background: {facts.classes_from}",
-        ),
+        "why": tuple(why),
     }
     return Plan(**values)

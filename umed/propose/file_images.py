@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,24 +23,33 @@ from umed.propose.proposal_folder import check_source
 from umed.propose.segment_anything import PERCENTILES, to_picture
 
 
-@dataclass(frozen=True, eq=False)
 class FilePictures:
     """A file as pictures.
 
+    8-bit pictures and 8-bit colour keep their scale, 0 to 255. All else (16 bit, CT, MR, floats) is scaled by its own
+    percentiles: the channels of a colour picture together, others each by itself.
+
     Args:
         volume: the file.
-        axis: slices are taken along it; ``None`` for flat images.
+        slice_axis: 0, 1 or 2, slices are taken along it; only used for volumes.
+
+    Attributes:
         turned: whether the first axis is x, as in NIfTI, and not y, as in pictures.
-        low: physical value of each channel that is black.
-        high: physical value of each channel that is white.
     """
 
-    volume: Volume
-    axis: int | None
-    turned: bool
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
     unread = 0
+
+    def __init__(self, volume: Volume, slice_axis: int) -> None:
+        header, values, code = volume.header, volume.channels, volume.encoding
+        self.volume, self.turned = volume, isinstance(header, NiftiHeader)
+        self.axis = slice_axis if len(volume.spatial_shape) == 3 else None
+        colour = header.colours > 1 if isinstance(header, NiftiHeader) else len(values) == 3
+        if code.dtype == "|u1" and (colour or not self.turned):
+            ends = np.tile([0.0, 255.0], (len(values), 1))
+        else:
+            limits = [_limits(part) for part in ([values] * len(values) if colour else values)]
+            ends = np.sort(np.array(limits) * code.slope + code.inter, axis=1)
+        self.low, self.high = ends[:, 0], ends[:, 1]
 
     @property
     def extent(self) -> Extent:
@@ -74,28 +82,6 @@ class FilePictures:
         """
         part = labels if self.axis is None or place is None else np.moveaxis(labels, self.axis, 0)[place]
         part[:] = plane.T if self.turned else plane
-
-
-def open_pictures(volume: Volume, slice_axis: int) -> FilePictures:
-    """Look at a file as pictures.
-
-    8-bit pictures and 8-bit colour keep their scale, 0 to 255. All else (16 bit, CT, MR, floats) is scaled by its own
-    percentiles: the channels of a colour picture together, others each by itself.
-
-    Args:
-        volume: the file.
-        slice_axis: 0, 1 or 2; only used for volumes.
-    """
-    header = volume.header
-    turned = isinstance(header, NiftiHeader)
-    values, code = volume.channels, volume.encoding
-    axis = slice_axis if len(volume.spatial_shape) == 3 else None
-    colour = header.colours > 1 if isinstance(header, NiftiHeader) else len(values) == 3
-    if code.dtype == "|u1" and (colour or not turned):
-        return FilePictures(volume, axis, turned, np.zeros(len(values)), np.full(len(values), 255.0))
-    limits = [_limits(part) for part in ([values] * len(values) if colour else values)]
-    ends = np.sort(np.array(limits) * code.slope + code.inter, axis=1)
-    return FilePictures(volume, axis, turned, ends[:, 0], ends[:, 1])
 
 
 def _limits(values: NDArray[Any]) -> tuple[float, float]:
@@ -183,7 +169,7 @@ class FileImages(ImageSource[FilePictures]):
         }
 
     def _read(self, case: Case) -> FilePictures:
-        return open_pictures(formats.read(self.dataset.root / case.images[0]), self.slice_axis)
+        return FilePictures(formats.read(self.dataset.root / case.images[0]), self.slice_axis)
 
     def _put(self, case: Case, digest: str, ending: str, draw: Callable[[Path], object], work: Path) -> dict[str, str]:
         """Write an image and its mask, together or not at all."""

@@ -17,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from umed.core.errors import InputError, UmedError
+from umed.core.errors import InputError, UmedError, error_line
 from umed.networks.sam import PromptedSam
 from umed.propose.prompts_file import Extent, Prompt, PromptsFile, check_ids, check_prompts
 from umed.propose.segment_anything import Answer, GridSettings, ask, ask_everywhere, see
@@ -190,7 +190,7 @@ class ImageSource(ABC, Generic[P]):
                     raise UmedError(f"{self.output}: the disk is full. Free some space and run it again.") from error
                 if not isinstance(error, UmedError | OSError):
                     logger.warning("case %s failed unexpectedly", case_id, exc_info=True)
-                text = " ".join(str(error).split()) or type(error).__name__
+                text = error_line(error)
                 text = text if isinstance(error, UmedError) else f"{type(error).__name__}: {text}"
                 done = ImageOutcome(case_id, FAILED, self.clean(text))
             yield done

@@ -29,6 +29,7 @@ from umed.core.errors import InputError, did_you_mean
 from umed.data.files import sha256
 
 KEYS = ("box", "points", "marks", "label", "slice")
+FORM = "See docs/methods.md for the form"
 STORED = "Give pixels of the image as it is stored"
 MOST_LABEL = 255
 MOST = 1e9
@@ -108,16 +109,13 @@ def read_prompts(path: Path, label: int = 1) -> PromptsFile:
     except (ValueError, RecursionError) as error:
         got = "an empty file" if not path.stat().st_size else str(error)
         raise InputError(f"{path}: expected JSON, got: {got}. Repair the file.") from error
-    if not isinstance(content, dict):
-        raise _wrong(path, "an object of case ids", type(content).__name__, "See docs/methods.md for the form")
-    if not content:
-        raise _wrong(path, "at least one case", "none", "Add prompts, or give --prompts grid")
+    _need(isinstance(content, dict), path, "an object of case ids", type(content).__name__, FORM)
+    _need(content, path, "at least one case", "none", "Add prompts, or give --prompts grid")
     cases = {}
     for name, entries in content.items():
         here = f"{path}: case {name!r}"
-        if not isinstance(entries, list) or not entries:
-            got = "an empty one" if entries == [] else type(entries).__name__
-            raise _wrong(here, "a list of prompts", got, "Add one, or remove the case")
+        got = "an empty one" if entries == [] else type(entries).__name__
+        _need(isinstance(entries, list) and entries, here, "a list of prompts", got, "Add one, or remove the case")
         cases[name] = tuple(_prompt(f"{here}, entry {k + 1}", entry, label) for k, entry in enumerate(entries))
     return PromptsFile(path, sha256(path), cases)
 
@@ -140,12 +138,12 @@ def check_ids(
         InputError: naming the first case that is not.
     """
     for name in prompts.cases:
-        if name in annotated:
-            step = "Remove the case from the prompts: a mask that is there is never replaced"
-            raise _wrong(f"{prompts.path}: case {name!r}", "an image without a mask", "one that has a mask", step)
+        here = f"{prompts.path}: case {name!r}"
+        step = "Remove the case from the prompts: a mask that is there is never replaced"
+        _need(name not in annotated, here, "an image without a mask", "one that has a mask", step)
         if name not in known:
             step = f"{naming}.{did_you_mean(name, known)}".rstrip(".")
-            raise _wrong(f"{prompts.path}: case {name!r}", "the id of an image in the input", "an unknown one", step)
+            _need(False, here, "the id of an image in the input", "an unknown one", step)
 
 
 def check_prompts(prompts: PromptsFile, case_id: str, extent: Extent) -> None:
@@ -162,75 +160,71 @@ def check_prompts(prompts: PromptsFile, case_id: str, extent: Extent) -> None:
     size = f"{extent.width} x {extent.height} px (width x height)"
     for k, prompt in enumerate(prompts.cases[case_id]):
         here = f"{prompts.path}: case {case_id!r}, entry {k + 1}"
+        place = f"{here}: slice"
         if extent.slices is None:
-            if prompt.slice is not None:
-                raise _wrong(f"{here}: slice", "none for a flat picture", str(prompt.slice), "Leave it out")
-        elif prompt.slice is None:
-            step = "Say in which slice the prompt lies"
-            raise _wrong(f"{here}: slice", f"0 to {extent.slices - 1} for a volume", "none", step)
-        elif prompt.slice >= extent.slices:
+            _need(prompt.slice is None, place, "none for a flat picture", str(prompt.slice), "Leave it out")
+        else:
+            last, step = extent.slices - 1, "Say in which slice the prompt lies"
+            _need(prompt.slice is not None, place, f"0 to {last} for a volume", "none", step)
             step = "Count from 0, in files along --slice-axis, in DICOM as the slices of the series lie"
-            raise _wrong(f"{here}: slice", f"0 to {extent.slices - 1}", str(prompt.slice), step)
-        if prompt.box is not None and (prompt.box[2] > extent.width or prompt.box[3] > extent.height):
-            raise _wrong(f"{here}: box", f"one inside {size}", _plain(prompt.box), STORED)
+            _need((prompt.slice or 0) <= last, place, f"0 to {last}", str(prompt.slice), step)
+        if prompt.box is not None:
+            fits = prompt.box[2] <= extent.width and prompt.box[3] <= extent.height
+            _need(fits, f"{here}: box", f"one inside {size}", _plain(prompt.box), STORED)
         for point in prompt.points:
-            if point[0] >= extent.width or point[1] >= extent.height:
-                raise _wrong(f"{here}: points", f"points inside {size}", _plain(point), STORED)
+            fits = point[0] < extent.width and point[1] < extent.height
+            _need(fits, f"{here}: points", f"points inside {size}", _plain(point), STORED)
 
 
 def _prompt(here: str, entry: Any, label: int) -> Prompt:
     """One object of the file."""
-    if not isinstance(entry, dict):
-        raise _wrong(here, "an object with box or points", type(entry).__name__, "See docs/methods.md for the form")
+    _need(isinstance(entry, dict), here, "an object with box or points", type(entry).__name__, FORM)
     for key in entry:
-        if key not in KEYS:
-            step = f"Remove or rename it.{did_you_mean(key, KEYS)}".rstrip(".")
-            raise _wrong(here, f"keys {', '.join(KEYS)}", repr(key), step)
-    if "box" not in entry and "points" not in entry:
-        raise _wrong(here, "a box, points or both", "neither", "Add one, or remove the entry")
-    value = entry.get("label", label)
-    if not _whole(value) or not 1 <= value <= MOST_LABEL:
-        raise _wrong(f"{here}: label", f"a whole number from 1 to {MOST_LABEL}", json.dumps(value), "Renumber it")
-    place = entry.get("slice")
-    if "slice" in entry and (place is None or not _whole(place) or place < 0):
-        raise _wrong(f"{here}: slice", "a whole number from 0 on", json.dumps(place), "Correct it")
+        step = f"Remove or rename it.{did_you_mean(key, KEYS)}".rstrip(".")
+        _need(key in KEYS, here, f"keys {', '.join(KEYS)}", repr(key), step)
+    either = "box" in entry or "points" in entry
+    _need(either, here, "a box, points or both", "neither", "Add one, or remove the entry")
+    value, place = entry.get("label", label), entry.get("slice")
+    fits = _whole(value) and 1 <= value <= MOST_LABEL
+    _need(fits, f"{here}: label", f"a whole number from 1 to {MOST_LABEL}", json.dumps(value), "Renumber it")
+    fits = "slice" not in entry or (_whole(place) and place >= 0)
+    _need(fits, f"{here}: slice", "a whole number from 0 on", json.dumps(place), "Correct it")
     box = _box(f"{here}: box", entry["box"]) if "box" in entry else None
     points, marks = _points(here, entry) if "points" in entry else ((), ())
-    if "marks" in entry and "points" not in entry:
-        raise _wrong(f"{here}: marks", "points beside them", "none", "Add points, or remove the marks")
+    alone = "marks" in entry and "points" not in entry
+    _need(not alone, f"{here}: marks", "points beside them", "none", "Add points, or remove the marks")
     return Prompt(value, place, box, points, marks)
 
 
 def _box(here: str, box: Any) -> tuple[float, ...]:
-    if not isinstance(box, list) or len(box) != 4 or not all(_number(one) for one in box):
-        raise _wrong(here, "four numbers x0, y0, x1, y1", json.dumps(box)[:80], "Correct it")
+    fits = isinstance(box, list) and len(box) == 4 and all(_number(one) for one in box)
+    _need(fits, here, "four numbers x0, y0, x1, y1", json.dumps(box)[:80], "Correct it")
     x0, y0, x1, y1 = box
-    if x0 < 0 or y0 < 0:
-        raise _wrong(here, "corners from 0 on", _plain(box), STORED)
-    if x1 <= x0 or y1 <= y0:
-        raise _wrong(here, "x0 < x1 and y0 < y1", _plain(box), "Give the upper left corner first, and some area")
+    _need(min(x0, y0) >= 0, here, "corners from 0 on", _plain(box), STORED)
+    step = "Give the upper left corner first, and some area"
+    _need(x0 < x1 and y0 < y1, here, "x0 < x1 and y0 < y1", _plain(box), step)
     return tuple(float(one) for one in box)
 
 
 def _points(here: str, entry: Mapping[str, Any]) -> tuple[tuple[tuple[float, ...], ...], tuple[int, ...]]:
-    points = entry["points"]
+    points, where = entry["points"], f"{here}: points"
     pairs = isinstance(points, list) and all(isinstance(one, list) and len(one) == 2 for one in points)
-    if not pairs or not points or not all(_number(value) for one in points for value in one):
-        raise _wrong(f"{here}: points", "a list of [x, y], at least one", json.dumps(points)[:80], "Correct it")
-    below = next((one for one in points if min(one) < 0), None)
-    if below is not None:
-        raise _wrong(f"{here}: points", "numbers from 0 on", _plain(below), STORED)
-    marks = entry.get("marks", [1] * len(points))
-    if not isinstance(marks, list) or len(marks) != len(points) or not all(_whole(m) and m in (0, 1) for m in marks):
-        step = "Give 1 for inside and 0 for outside"
-        raise _wrong(f"{here}: marks", f"{len(points)} of 0 or 1, one a point", json.dumps(marks)[:80], step)
-    if not any(marks) and "box" not in entry:
-        raise _wrong(f"{here}: marks", "at least one 1 without a box", json.dumps(marks)[:80], "Mark a point inside")
+    fits = pairs and points and all(_number(value) for one in points for value in one)
+    _need(fits, where, "a list of [x, y], at least one", json.dumps(points)[:80], "Correct it")
+    for one in points:
+        _need(min(one) >= 0, where, "numbers from 0 on", _plain(one), STORED)
+    marks, where = entry.get("marks", [1] * len(points)), f"{here}: marks"
+    got, step = json.dumps(marks)[:80], "Give 1 for inside and 0 for outside"
+    fits = isinstance(marks, list) and len(marks) == len(points) and all(_whole(m) and m in (0, 1) for m in marks)
+    _need(fits, where, f"{len(points)} of 0 or 1, one a point", got, step)
+    _need(any(marks) or "box" in entry, where, "at least one 1 without a box", got, "Mark a point inside")
     return tuple(tuple(float(value) for value in one) for one in points), tuple(marks)
 
 
-def _wrong(where: str | Path, expected: str, got: str, step: str) -> InputError:
-    return InputError(f"{where}: expected {expected}, got {got}. {step}{'' if step.endswith('?') else '.'}")
+def _need(fits: object, where: str | Path, expected: str, got: str, step: str) -> None:
+    """Raise InputError unless something holds."""
+    if not fits:
+        raise InputError(f"{where}: expected {expected}, got {got}. {step}{'' if step.endswith('?') else '.'}")
 
 
 def _number(value: Any) -> bool:

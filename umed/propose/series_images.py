@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from umed.data import files
 from umed.dicom.masks import layers, named, series_masks
 from umed.dicom.masks.label_files import write_mask
 from umed.dicom.masks.layers import Mask
-from umed.dicom.objects import Limits, Series
+from umed.dicom.objects import LIMITS, Limits, Series
 from umed.dicom.read.scan import scan
 from umed.propose.image_loop import ANNOTATED, FAILED, PROPOSED, Classes, ImageOutcome, ImageSource
 from umed.propose.prompts_file import Extent, PromptsFile
@@ -46,7 +47,6 @@ class SeriesPictures:
     def __init__(self, series: Series, limits: Limits) -> None:
         self.series = series
         self._slices = Slices(series, limits)
-        self._window: tuple[float, float] | None = None
 
     @property
     def extent(self) -> Extent:
@@ -80,19 +80,18 @@ class SeriesPictures:
         if np.dtype(code.dtype) == np.uint8:
             low, high = sorted(bound * code.slope + code.inter for bound in (0, 255))
         else:
-            low, high = self._ends()
+            low, high = self._ends
         image = to_picture(channels, low, high)
         if self.series.instances[file].photometric == "MONOCHROME1":
             image = 1 - image
         image[:, padding[0]] = 0
         return image
 
+    @cached_property
     def _ends(self) -> tuple[float, float]:
         """Black and white of the whole series; it is read for that once."""
-        if self._window is None:
-            # all padding: nothing is to be seen whatever the window, and the picture is black
-            self._window = percentiles(self.series, self._slices, PERCENTILES) or (0.0, 0.0)
-        return self._window
+        # all padding: nothing is to be seen whatever the window, and the picture is black
+        return percentiles(self.series, self._slices, PERCENTILES) or (0.0, 0.0)
 
 
 class SeriesImages(ImageSource[SeriesPictures]):
@@ -102,7 +101,6 @@ class SeriesImages(ImageSource[SeriesPictures]):
         root: folder or zip.
         output: the folder of proposals.
         unpacked: folder for members of zips, which must live as long as this.
-        limits: bounds against hostile files.
 
     Raises:
         InputError: when there is no image series, or proposals lie in the input.
@@ -110,9 +108,9 @@ class SeriesImages(ImageSource[SeriesPictures]):
 
     naming = "Name it by its series id, see umed inspect"
 
-    def __init__(self, root: Path, output: Path, unpacked: Path, limits: Limits | None = None) -> None:
+    def __init__(self, root: Path, output: Path, unpacked: Path) -> None:
         check_source(root)
-        self.root, self.output, self.limits = root, output, limits or Limits()
+        self.root, self.output, self.limits = root, output, LIMITS
         self.scan = scan(root, unpacked, self.limits)
         images = [series for series in self.scan.series if series.kind == "image"]
         refused = [(name, reason) for name, reason in self.scan.refused if not reason.startswith("is not a DICOM file")]

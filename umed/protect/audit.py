@@ -15,7 +15,8 @@ from pydicom.datadict import keyword_for_tag
 
 from umed.cases.instance_writer import CATEGORIES
 from umed.cases.records import MANIFEST, REPORT, Store, write_json, write_text
-from umed.cases.series_source import AGAIN, SeriesReader, SeriesSource
+from umed.cases.series_reader import SeriesReader
+from umed.cases.series_source import AGAIN, SeriesSource
 from umed.cases.span_units import make_volume
 from umed.cases.spans import Slices
 from umed.core.errors import UmedError
@@ -148,20 +149,20 @@ def _pictures(result: Released, source: SeriesSource, output: Path) -> tuple[lis
     wanted = [one.id for one in result.outcomes if one.status == "protected"][: result.plan.report_cases]
     for case in wanted:
         try:
-            drawn.append((case, _draw(source.open(case, result.plan), output)))
+            drawn.append((case, _draw(source.open(case, result.plan), source.identity, output)))
         except (UmedError, OSError, ValueError) as error:  # a picture less must not cost the report
             failures.append(f"{case} could not be drawn: {type(error).__name__}.")
     return drawn, failures
 
 
-def _draw(reader: SeriesReader, output: Path) -> Picture:
-    series, plan, identity = reader.series, reader.plan, reader.source.identity
+def _draw(reader: SeriesReader, identity: Identity, output: Path) -> Picture:
+    series, plan = reader.series, reader.plan
     sizes = [(np.asarray(reader.mask.slices(*s.kept)) > 0).sum(axis=(1, 2)).max(initial=0) for s in reader.spans]
     index = int(np.argmax(sizes))
     span, unit = reader.spans[index], reader.unit(index)
     [volume], [budget], code = unit.volumes, unit.limits, reader.spans[index].encoding
     written = replace(series, instances=tuple(replace(i, path=output / identity.target(i)) for i in series.instances))
-    after, _ = Slices(written, reader.source.limits).read(*span.kept)
+    after, _ = Slices(written, reader.limits).read(*span.kept)
     old, new = (make_volume(series, s, code).channels for s in (volume.stored[unit.kept], np.stack(after)))
     low, high = budget.unit_range
     return draw_case(

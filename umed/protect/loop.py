@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import errno
 import logging
+import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from umed.cases.opening import open_source
 from umed.cases.records import GENERATORS, Store
-from umed.cases.source import CaseDone, Request, Source, open_source
+from umed.cases.source import CaseDone, Request, Source
 from umed.core.errors import UmedError
 from umed.core.types import Progress
 from umed.execution import Task, execute
@@ -39,6 +41,7 @@ class Share:
         plan: the plan as JSON; empty where nothing is perturbed.
         run: hash of all that decides the output.
         cases: ids.
+        token: of this very run; another one may have the same settings and other files.
     """
 
     request: Request
@@ -46,6 +49,7 @@ class Share:
     plan: str
     run: str
     cases: tuple[str, ...]
+    token: str
 
 
 def protect_share(share: Share) -> list[CaseDone]:
@@ -60,10 +64,11 @@ def protect_share(share: Share) -> list[CaseDone]:
     Raises:
         UmedError: when the disk is full.
     """
-    if share.run not in _READY:  # once for each process; what a zip held goes when the process ends
+    if share.token not in _READY:  # once for each process; what a zip held goes with the next run or the process
         _READY.clear()
-        _READY[share.run] = _make_ready(share)
-    source, method, plan = _READY[share.run]
+        _OPEN.close()
+        _READY[share.token] = _make_ready(share)
+    source, method, plan = _READY[share.token]
     store = Store(share.output)
     return [protect_case(source, case, method, plan, store, share.run) for case in share.cases]
 
@@ -111,8 +116,11 @@ def make_shares(
         masks=None if request.masks is None else request.masks.resolve(),
         key_file=None if request.key_file is None else request.key_file.resolve(),
     )
-    starts = range(0, len(ids), size)
-    return [Share(whole, output.resolve(), text, run, tuple(ids[start : start + size])) for start in starts]
+    token = secrets.token_hex(8)
+    return [
+        Share(whole, output.resolve(), text, run, tuple(ids[start : start + size]), token)
+        for start in range(0, len(ids), size)
+    ]
 
 
 def protect_elsewhere(

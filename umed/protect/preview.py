@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from umed.cases.records import check_run
-from umed.cases.source import Request, Source, open_source
+from umed.cases.opening import open_source
+from umed.cases.source import Request, Source
 from umed.core.config import Settings, make_settings
 from umed.core.registry import METHODS
 from umed.plan.facts import Facts
 from umed.plan.planning import Plan
+from umed.protect.start import check_run
 
 
 def inspect(root: str | Path, masks: str | Path | None = None) -> Facts:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from umed.cases.opening import open_source
 from umed.cases.proposals import marked, sentence
-from umed.cases.records import GENERATORS, Store, check_run, hash_of, start_run
-from umed.cases.source import Request, Source, open_source
+from umed.cases.records import GENERATORS, Store, hash_of
+from umed.cases.source import Request, Source
 from umed.core.config import Settings, make_settings
 from umed.core.errors import InputError, UmedError
 from umed.core.types import Progress
@@ -21,6 +22,7 @@ from umed.plan.planning import Plan
 from umed.protect.conclude import conclude
 from umed.protect.loop import DISK, full, make_shares, protect_elsewhere, protect_here
 from umed.protect.result import Released, Result
+from umed.protect.start import check_run, start_run
 
 if TYPE_CHECKING:
     from umed.dicom.objects import Limits

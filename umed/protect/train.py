@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from umed.cases.source import Request, Source, open_source
+from umed.cases.opening import open_source
+from umed.cases.source import Request, Source
 from umed.core.config import Settings, make_settings
 from umed.core.device import is_first
 from umed.core.errors import ConfigError, InputError
@@ -126,11 +127,11 @@ def _train(
     method = make_method(plan)
     assert isinstance(method, UnSeg)
     samples, left_out = training_samples(source, plan, public=False)
-    method.start_from(None if sam is None else Path(sam), None if surrogate is None else Path(surrogate))
-    trainer = method.make_trainer(samples, plan)
+    sam, surrogate = (None if path is None else Path(path) for path in (sam, surrogate))
+    trainer = method.make_trainer(samples, plan, sam=sam, encoder=surrogate)
     if overwrite and is_first():
         shutil.rmtree(out / WORK, ignore_errors=True)
-    starts = [None if path is None else sha256(Path(path)) for path in (sam, surrogate)]
+    starts = [None if path is None else sha256(path) for path in (sam, surrogate)]
     _same_run(out / WORK, [plan.fingerprint, [source.fingerprint(case) for case in source.trainable()], *starts])
     run_training(trainer, out / WORK, progress)
     if is_first():

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from umed.cases import file_check
 from umed.cases.file_source import open_files
 from umed.cases.source import Request, Source
-from umed.core.errors import ConfigError, UmedError
+from umed.core.errors import ConfigError, UmedError, error_line
 from umed.core.types import Progress
 from umed.data.dicom_input import require_dicom
 from umed.plan.planning import Plan
@@ -133,16 +134,16 @@ def verify(
     manifest = read_manifest(root)
     plan = Plan.from_json(json.dumps(manifest["plan"])) if manifest["plan"] else None
     entries: dict[str, Mapping[str, Any]] = {str(entry["id"]): entry for entry in manifest["cases"]}
-    with _open(Path(input), manifest, key_file, masks) as source:
+    with _open(Path(input), manifest, key_file, masks) as (source, kind):
         checks = []
         for done, case in enumerate(source.sizes):
-            checks.append(_check_case(source, case, plan, entries.get(case), root))
+            checks.append(_check_case(source, kind, case, plan, entries.get(case), root))
             if progress is not None:
                 progress("verify", done + 1, len(source.sizes))
         problems = [f"{name}: is in the manifest but not in the input" for name in entries.keys() - source.sizes.keys()]
         if len(entries) != len(manifest["cases"]):
             problems.append("manifest: lists a case twice")
-        problems += source.check_folder(entries, root)
+        problems += kind.check_folder(source, entries, root)
     notes = tuple(filter(None, [str(manifest.get("labels", ""))]))
     return Verification(tuple(checks), tuple(sorted(problems)), notes)
 
@@ -150,33 +151,34 @@ def verify(
 @contextmanager
 def _open(
     path: Path, manifest: Mapping[str, Any], key_file: str | Path | None, masks: str | Path | None
-) -> Iterator[Source]:
-    """The originals, under the names that the output has."""
+) -> Iterator[tuple[Source, Any]]:
+    """The originals, under the names that the output has, and the module that checks their kind."""
     if manifest["layout"] != "dicom":
         if key_file is not None or masks is not None:
             raise ConfigError("key_file, masks: expected a DICOM output for them, got another. Leave them out.")
         with open_files(Request(path, None)) as found:
-            yield found
+            yield found, file_check
         return
     require_dicom()
+    from umed.cases import series_check
     from umed.cases.series_source import open_released
 
     key, folder = (None if one is None else Path(one) for one in (key_file, masks))
     with open_released(path, manifest, key, folder) as series:
-        yield series
+        yield series, series_check
 
 
 def _check_case(
-    source: Source, case: str, plan: Plan | None, entry: Mapping[str, Any] | None, output: Path
+    source: Source, kind: Any, case: str, plan: Plan | None, entry: Mapping[str, Any] | None, output: Path
 ) -> CaseCheck:
     """All checks of one case; one that cannot be read is a failure, not an end."""
     if entry is None:
         return CaseCheck(case, "missing", ("is not in the manifest: resume the run",))
     status, reason = str(entry["status"]), str(entry.get("reason", ""))
     try:
-        failures = tuple(source.check(case, plan, entry, output))
+        failures = tuple(kind.check_case(source, case, plan, entry, output))
     except (UmedError, OSError) as error:
-        failures = (" ".join(str(error).split()),)
+        failures = (error_line(error),)
     except Exception as error:  # what surprises the check is not proven
         failures = (f"cannot be checked ({type(error).__name__}: {' '.join(str(error).split())})",)
     return CaseCheck(case, status, failures, reason)

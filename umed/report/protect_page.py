@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from umed.cases.records import write_text
 from umed.core.config import from_mapping
 from umed.core.errors import UmedError
 from umed.core.types import Case, Dataset, Volume
 from umed.data import formats
-from umed.data.files import atomic
 from umed.data.layouts import find_dataset
 from umed.plan.budget import make_budget
 from umed.plan.facts import open_case
@@ -68,8 +68,7 @@ def write_report(
         pictures=drawn,
         warnings=[*_notes(manifest, counts), *failures],
     )
-    with atomic(Path(path)) as temporary:
-        temporary.write_text(page, encoding="utf-8", newline="\n")
+    write_text(Path(path), page)
     return Path(path)
 
 

@@ -51,24 +51,6 @@ def render_release(
         series=len(outcomes) - counts["failed"],
         held_back=sum(entry["count"] for entry in audit["files_quarantined"].values()),
         released=", ".join(f"{counts[name]} series {name}" for name in STATUSES if counts[name]),
-        tables=_tables(audit),
         pictures=pictures,
         warnings=[*([f"Masks: {audit['labels']}."] if audit.get("labels") else []), *warnings],
     )
-
-
-def _tables(audit: Mapping[str, Any]) -> list[tuple[str, Sequence[str], Sequence[Sequence[str]]]]:
-    """Title, column names and lines."""
-    refused = [(str(entry["count"]), str(entry["why"])) for entry in audit["files_quarantined"].values()]
-    actions = [(name, str(entry["meaning"]), str(entry["count"])) for name, entry in audit["actions"].items()]
-    tags = []
-    for tag, entry in audit["tags"].items():
-        times = ", ".join(f"{action} {number}" for action, number in sorted(entry["actions"].items()))
-        tags.append((tag, str(entry["keyword"]) or "private or unknown", times))
-    tables: list[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = [
-        ("Quarantined", ("files", "why"), refused or [("0", "nothing")])
-    ]
-    if actions:
-        tables.append(("Attributes by action", ("action", "meaning", "times"), actions))
-        tables.append(("Attributes by tag", ("tag", "attribute", "actions, times"), tags))
-    return tables

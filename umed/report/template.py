@@ -37,23 +37,25 @@ def _environment(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"cases": cases, "figure": figure, "fraction": fraction}
+    environment.filters |= {"cases": cases, "number": number, "fraction": fraction}
     return environment
 
 
-def figure(value: float, pattern: str) -> str:
-    """A number as text; a dash for none.
+def number(value: float, pattern: str) -> str:
+    """A number as text, with a real minus sign; a dash for none.
 
     Example:
-        >>> figure(float("nan"), "{:.1f}"), figure(42, "{:.1f} dB")
-        ('–', '42.0 dB')
+        >>> number(float("nan"), "{:.1f}"), number(-42, "{:.1f} dB")
+        ('–', '−42.0 dB')
     """
-    return "–" if math.isnan(value) else "∞" if math.isinf(value) else pattern.format(value)
+    if math.isnan(value):
+        return "–"
+    return "∞" if value == math.inf else pattern.format(value).replace("-", "−")
 
 
-def cases(number: int) -> str:
+def cases(count: int) -> str:
     """A number with its noun."""
-    return f"{number} case{'' if number == 1 else 's'}"
+    return f"{count} case{'' if count == 1 else 's'}"
 
 
 def fraction(epsilon: float) -> str:

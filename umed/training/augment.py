@@ -21,7 +21,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from umed.core.errors import ConfigError, did_you_mean
-from umed.networks.gaussian import blur
+from umed.networks.convolutions import blur
 
 Pair = tuple[Tensor, Tensor]
 Transformation = Callable[[Tensor, Tensor, torch.Generator], Pair]
@@ -151,34 +151,18 @@ def _flip(image: Tensor, labels: Tensor, draw: torch.Generator) -> Pair:
     return (image.flip(axes), labels.flip(axes)) if axes else (image, labels)
 
 
-def _affine(image: Tensor, labels: Tensor, draw: torch.Generator) -> Pair:
-    return turn(image, labels, _angles(draw, image.ndim - 2), _uniform(draw, 0.7, 1.4))
-
-
-def _blur(image: Tensor, labels: Tensor, draw: torch.Generator) -> Pair:
-    return blur(image, _uniform(draw, 0.5, 1.0)), labels
-
-
-def _low_resolution(image: Tensor, labels: Tensor, draw: torch.Generator) -> Pair:
-    return low_resolution(image, _uniform(draw, 0.5, 1.0)), labels
-
-
 def _noise(image: Tensor, labels: Tensor, draw: torch.Generator) -> Pair:
     noise = torch.randn(image.shape, generator=draw).to(image.device)
     return image + _uniform(draw, 0, 0.03) * noise, labels
 
 
-def _contrast(image: Tensor, labels: Tensor, draw: torch.Generator) -> Pair:
-    return contrast(image, _uniform(draw, 0.75, 1.25)), labels
-
-
 TRANSFORMATIONS: dict[str, Transformation] = {
     "flip": _flip,
-    "affine": _affine,
-    "blur": _blur,
-    "low_resolution": _low_resolution,
+    "affine": lambda x, y, draw: turn(x, y, _angles(draw, x.ndim - 2), _uniform(draw, 0.7, 1.4)),
+    "blur": lambda x, y, draw: (blur(x, _uniform(draw, 0.5, 1.0)), y),
+    "low_resolution": lambda x, y, draw: (low_resolution(x, _uniform(draw, 0.5, 1.0)), y),
     "noise": _noise,
-    "contrast": _contrast,
+    "contrast": lambda x, y, draw: (contrast(x, _uniform(draw, 0.75, 1.25)), y),
 }
 
 

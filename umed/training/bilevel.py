@@ -103,13 +103,9 @@ class BilevelTrainer(AlternatingTrainer):
         self.plan, self.loss = plan, loss
         self.transformation = transformation or compose(training.transformations)
         self.surrogate_steps, self.restart_every = training.surrogate_steps, training.restart_every
-        self.ages = [0] * len(training.surrogates)
-        self.surrogates: list[nn.Module] = []
-        self.surrogate_optimizers: list[torch.optim.Optimizer] = []
-        for index in range(len(self.ages)):
-            surrogate, adam = self._fresh(index, 0)
-            self.surrogates.append(surrogate)
-            self.surrogate_optimizers.append(adam)
+        fresh = [self._fresh(index, 0) for index in range(len(training.surrogates))]
+        self.surrogates = [surrogate for surrogate, _ in fresh]
+        self.surrogate_optimizers = [adam for _, adam in fresh]
 
     def _fresh(self, index: int, generation: int) -> tuple[nn.Module, torch.optim.Optimizer]:
         training = self.plan.training
@@ -124,23 +120,11 @@ class BilevelTrainer(AlternatingTrainer):
         surrogate = surrogate.to(self.state.device).to(memory_format=_layout(surrogate)).train()
         return surrogate, torch.optim.Adam(surrogate.parameters(), training.surrogate_learning_rate)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next iteration depends on."""
-        return {
-            **super().state_dict(),
-            "ages": list(self.ages),
-            "surrogates": [surrogate.state_dict() for surrogate in self.surrogates],
-            "surrogate_optimizers": [adam.state_dict() for adam in self.surrogate_optimizers],
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state_dict`, as if never interrupted."""
-        super().load_state_dict(state)
-        self.ages = list(state["ages"])
-        for surrogate, weights in zip(self.surrogates, state["surrogates"], strict=True):
-            surrogate.load_state_dict(weights)
-        for adam, content in zip(self.surrogate_optimizers, state["surrogate_optimizers"], strict=True):
-            adam.load_state_dict(content)
+    def parts(self) -> dict[str, Any]:
+        """What has a state of its own, by its name in a checkpoint."""
+        surrogates = {f"surrogate {k}": one for k, one in enumerate(self.surrogates)}
+        optimizers = {f"surrogate_optimizer {k}": one for k, one in enumerate(self.surrogate_optimizers)}
+        return {**super().parts(), **surrogates, **optimizers}
 
     def propose(self, batch: Batch) -> Tensor:
         """The generator's direction, ``(B, C, *patch)``, 0 outside the support."""
@@ -197,11 +181,9 @@ class BilevelTrainer(AlternatingTrainer):
         """Start surrogates afresh at staggered times, so that the ensemble holds several ages at once."""
         if not self.restart_every:
             return
-        members = len(self.surrogates)
+        members, steps = len(self.surrogates), self.state.iteration * self.surrogate_steps
         for index in range(members):
-            self.ages[index] += self.surrogate_steps
-            stagger = index * self.restart_every // members
-            generation, age = divmod(self.ages[index] + stagger, self.restart_every)
+            generation, age = divmod(steps + index * self.restart_every // members, self.restart_every)
             if age < self.surrogate_steps and generation:
                 self.surrogates[index], self.surrogate_optimizers[index] = self._fresh(index, generation)
 

@@ -18,27 +18,6 @@ from umed.training.alternating import AlternatingTrainer
 logger = logging.getLogger(__name__)
 
 
-def training_handlers(trainer: AlternatingTrainer, workdir: Path, iterations: int, progress: Progress | None) -> None:
-    """Attach :func:`keep_going` and statistics.
-
-    Args:
-        trainer: not yet run.
-        workdir: folder for checkpoints and TensorBoard events; made if need be.
-        iterations: iteration after which to stop, also in the middle of an epoch.
-        progress: called with ``"train"``, the iterations done and the iterations in all.
-    """
-    keep_going(trainer, workdir, iterations, progress)
-    if not is_first():
-        return
-    StatsHandler(
-        name=__name__, iteration_log=False, output_transform=lambda output: output["generator"], tag_name="loss"
-    ).attach(trainer)
-    if importlib.util.find_spec("tensorboard") is not None:
-        TensorBoardStatsHandler(
-            log_dir=str(workdir / "tensorboard"), epoch_log=False, output_transform=lambda output: output
-        ).attach(trainer)
-
-
 def keep_going(trainer: AlternatingTrainer, workdir: Path, iterations: int, progress: Progress | None) -> None:
     """Write checkpoints, go on from the newest one in ``workdir``, tell how far it is, and stop in time.
 
@@ -51,16 +30,13 @@ def keep_going(trainer: AlternatingTrainer, workdir: Path, iterations: int, prog
     workdir.mkdir(parents=True, exist_ok=True)
     first = is_first()
 
-    def stop() -> None:
+    def tell_and_stop() -> None:
+        if progress is not None and first:
+            progress("train", trainer.state.iteration, iterations)
         if trainer.state.iteration >= iterations:
             trainer.terminate()
 
-    def tell() -> None:
-        if progress is not None and first:
-            progress("train", trainer.state.iteration, iterations)
-
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, tell)
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, tell_and_stop)
     if first:
         CheckpointSaver(str(workdir), {"trainer": trainer}, save_interval=1, n_saved=1).attach(trainer)
     newest = max(workdir.glob("*.pt"), key=lambda path: path.stat().st_mtime, default=None)
@@ -74,9 +50,17 @@ def run_training(trainer: AlternatingTrainer, workdir: Path, progress: Progress 
 
     Args:
         trainer: not yet run.
-        workdir: as for :func:`training_handlers`.
-        progress: likewise.
+        workdir: folder for checkpoints and TensorBoard events; made if need be.
+        progress: called with ``"train"``, the iterations done and the iterations in all.
     """
-    training_handlers(trainer, workdir, len(trainer.loader.batches), progress)
+    keep_going(trainer, workdir, len(trainer.loader.batches), progress)
+    if is_first():
+        StatsHandler(
+            name=__name__, iteration_log=False, output_transform=lambda output: output["generator"], tag_name="loss"
+        ).attach(trainer)
+        if importlib.util.find_spec("tensorboard") is not None:
+            TensorBoardStatsHandler(
+                log_dir=str(workdir / "tensorboard"), epoch_log=False, output_transform=lambda output: output
+            ).attach(trainer)
     trainer.run()
     trainer.generator.eval()

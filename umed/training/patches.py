@@ -7,7 +7,8 @@ Every batch is a function of (seed, iteration, rank) alone, so a resumed trainin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,11 +60,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        image, labels, contour, interior, steps, support = (
-            value.to(device, non_blocking=True)
-            for value in (self.image, self.labels, self.contour, self.interior, self.steps, self.support)
-        )
-        return Batch(image, labels, contour, interior, self.origins, steps, support)
+        tensors: dict[str, Any] = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: value.to(device, non_blocking=True) for name, value in tensors.items()})
 
 
 class Patches(Sequence[Batch]):
@@ -71,32 +69,20 @@ class Patches(Sequence[Batch]):
 
     Args:
         samples: lazy sequence of training cases with foreground.
-        patch_size: pixels along each axis of the method (2 or 3 of them).
-        batch_size: patches in a batch.
+        plan: the resolved plan; every draw comes from its seed, the iteration and the rank.
         iterations: length of the sequence.
-        seed: every draw comes from it, the iteration and the rank.
-        slice_axis: for a 2-D patch of a volume, the axis that slices are taken along.
         rank: process number in distributed training, so that each process draws its own patches.
 
     Raises:
         ValueError: If there is no sample.
     """
 
-    def __init__(
-        self,
-        samples: Sequence[Sample],
-        *,
-        patch_size: Sequence[int],
-        batch_size: int,
-        iterations: int,
-        seed: int = 0,
-        slice_axis: int | None = None,
-        rank: int = 0,
-    ) -> None:
+    def __init__(self, samples: Sequence[Sample], plan: Plan, iterations: int, rank: int = 0) -> None:
         if not len(samples):
             raise ValueError("Patches: expected at least one training case with foreground, got none.")
-        self.samples, self.patch_size, self.batch_size = samples, tuple(patch_size), batch_size
-        self.iterations, self.seed, self.slice_axis, self.rank = iterations, seed, slice_axis, rank
+        self.patch_size = plan.training.patch_size or (64,) * plan.spatial_dims
+        self.samples, self.batch_size, self.slice_axis = samples, plan.training.batch_size, plan.slice_axis
+        self.iterations, self.seed, self.rank = iterations, plan.seed, rank
 
     def __len__(self) -> int:
         return self.iterations
@@ -124,7 +110,7 @@ class Patches(Sequence[Batch]):
             want = self.patch_size[patch_axis]
             patch_axis += 1
             low, high = max(0, int(centre[axis]) - want + 1), max(0, min(int(centre[axis]), size - want))
-            start = int(rng.integers(low, high + 1)) if low <= high else 0
+            start = int(rng.integers(low, high + 1))
             window.append(slice(start, start + want))
             pad.append((0, max(0, start + want - size)))
             origin.append(regions.origin[axis] + start)
@@ -147,23 +133,3 @@ class Patches(Sequence[Batch]):
             steps.reshape(-1, *[1] * len(self.patch_size)),
             cut(regions.support[None], "constant"),
         )
-
-
-def plan_patches(samples: Sequence[Sample], plan: Plan, iterations: int, rank: int = 0) -> Patches:
-    """Batches as a plan has them.
-
-    Args:
-        samples: lazy sequence of training cases with foreground.
-        plan: the resolved plan.
-        iterations: length of the sequence.
-        rank: process number in distributed training.
-    """
-    return Patches(
-        samples,
-        patch_size=plan.training.patch_size or (64,) * plan.spatial_dims,
-        batch_size=plan.training.batch_size,
-        iterations=iterations,
-        seed=plan.seed,
-        slice_axis=plan.slice_axis,
-        rank=rank,
-    )

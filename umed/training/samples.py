@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from typing import overload
+from collections.abc import Sequence
 
 import numpy as np
 
 from umed.cases.source import Source, Unit
-from umed.core.errors import InputError, UmedError
+from umed.core.errors import InputError, UmedError, error_line
 from umed.plan.budget import to_unit
 from umed.plan.planning import Plan
 from umed.training.patches import Sample
@@ -65,7 +64,7 @@ class CaseSamples(Sequence[Sample]):
                 self._add(case)
             except (UmedError, OSError, ValueError, EOFError) as error:
                 logger.warning("case %s is left out of training", case)
-                self.left_out.append((case, " ".join(str(error).split())))
+                self.left_out.append((case, error_line(error)))
         if not self._places:
             raise InputError(
                 f"{source.root}: expected at least one case to train on, got none that can be read. Run umed inspect."
@@ -109,13 +108,7 @@ class CaseSamples(Sequence[Sample]):
     def __len__(self) -> int:
         return len(self._places)
 
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Sample]: ...
-    def __getitem__(self, index: int | slice) -> Sample | Sequence[Sample]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
         place = self._places[index]
         if place in self._cache:
             self._cache.move_to_end(place)
@@ -126,9 +119,6 @@ class CaseSamples(Sequence[Sample]):
                 f"{place[0]}: expected the mask of the first reading, got an empty one. Do not change files meanwhile."
             )
         return sample
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[i] for i in range(len(self)))
 
 
 def _size(sample: Sample) -> int:

@@ -24,13 +24,14 @@ from tests.mask_files import (
 )
 from umed.core.errors import GeometryError, InputError
 from umed.dicom.masks import seg, seg_file
+from umed.dicom.objects import LIMITS
 from umed.dicom.read import reader
 from umed.dicom.read.scan import scan
 
 SHAPE = (12, 10)
 
 
-def read(path, series, limits=None):
+def read(path, series, limits=LIMITS):
     return seg.read(reader.read(path, pixels=True), path.name, series, limits)
 
 

@@ -12,12 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import UID
 
-from tests.dicom_files import enhanced, image, save, set_pixels
+from tests.dicom_files import image
 from umed.core.errors import InputError
-from umed.dicom.objects import Limits
 from umed.dicom.pixels import pixel_data
-from umed.dicom.read import reader
-from umed.dicom.read.scan import scan
 
 RNG = np.random.default_rng(1)
 
@@ -69,7 +66,7 @@ def test_colours_and_frames(syntax):
     pixel_data.encode(ds, expected, syntax)
     again = written(ds)
     assert np.array_equal(pixel_data.decode(again), expected) and again.PhotometricInterpretation == "RGB"
-    assert np.array_equal(pixel_data.decode(again, frame=1), expected[1:2])
+    assert np.array_equal(pixel_data.decode(again)[1:2], expected[1:2])
 
 
 def test_32_bits_go_uncompressed_or_deflated_only():
@@ -129,7 +126,6 @@ def high_bits(value, **attributes):
 def test_bits_above_bits_stored_need_an_explanation():
     with pytest.raises(InputError, match="bits above the 12 of BitsStored"):
         pixel_data.decode(high_bits(0x1234))
-    assert (pixel_data.decode(high_bits(0x1234), drop_high_bits=True) == 0x234).all()
     overlaid = high_bits(0x1234)
     overlaid.add_new((0x6000, 0x0102), "US", 12)
     assert (pixel_data.decode(overlaid) == 0x234).all()
@@ -226,46 +222,9 @@ def test_without_padding_all_may_change():
     assert pixel_data.untouchable(image(np.zeros((2, 2), np.int16)), np.zeros((1, 2, 2), np.int16)) is None
 
 
-@pytest.mark.parametrize("syntax", ["explicit-le", "deflated", "jpegls"])
-def test_slices_of_a_multi_frame_file_are_read_one_by_one(tmp_path, syntax, monkeypatch):
-    volume = RNG.integers(0, 4000, (6, 33, 35)).astype(np.uint16)
-    ds = enhanced(volume)
-    pixel_data.encode(ds, volume, syntax)
-    save(ds, tmp_path / "in" / "x")
-    (series,) = scan(tmp_path / "in", tmp_path / "work").series
-    whole = []
-    real = reader.read
-    monkeypatch.setattr(reader, "read", lambda *a, pixels, **k: whole.append(pixels) or real(*a, pixels=pixels, **k))
-    for start in range(0, 6, 2):
-        assert np.array_equal(pixel_data.read_slices(series, start, start + 2), volume[start : start + 2])
-    assert whole == [syntax != "explicit-le"]
-    with pytest.raises(InputError, match="expected slices within 0 to 6"):
-        pixel_data.read_slices(series, 4, 7)
-
-
-def test_errors_of_a_slice_name_its_file(tmp_path):
-    path = save(image(np.ones((20, 20), np.int16)), tmp_path / "in" / "x")
-    (series,) = scan(tmp_path / "in", tmp_path / "work").series
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(InputError, match="in/x: .*past the end"):
-        pixel_data.read_slices(series, 0, 1)
-    path.unlink()
-    with pytest.raises(InputError, match="in/x: cannot be read"):
-        pixel_data.read_slices(series, 0, 1)
-
-
 def test_pixel_data_of_the_wrong_syntax_is_refused():
     ds = image(np.ones((33, 33), np.int16))
     pixel_data.encode(ds, np.ones((1, 33, 33), np.int16), "jpegls")
     ds.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1")
     with pytest.raises(InputError, match="says they are not"):
         pixel_data.decode(ds)
-
-
-def test_limits_hold_for_slices(tmp_path):
-    ds = image(np.ones((20, 20), np.int16))
-    set_pixels(ds, np.ones((2, 20, 20), np.int16))
-    save(ds, tmp_path / "in" / "x")
-    (series,) = scan(tmp_path / "in", tmp_path / "work").series
-    with pytest.raises(InputError, match="at most 700 bytes"):
-        pixel_data.read_slices(series, 0, 1, Limits(pixels_bytes=700))

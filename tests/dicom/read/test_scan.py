@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from tests.dicom_files import dataset, enhanced, image, save, uid, write_series
+from tests.dicom_files import dataset, enhanced, image, read_slices, save, uid, write_series
 from umed.core.errors import InputError
-from umed.dicom.pixels import pixel_data
 from umed.dicom.read.scan import scan
 
 
@@ -30,8 +29,8 @@ def test_a_series_in_slice_order(tmp_path):
     (series,) = look(tmp_path / "in", tmp_path).series
     assert series.id == "series_0001" and series.kind == "image" and series.problems == ()
     assert series.geometry.positions[:, 2].tolist() == [92.5, 95, 97.5, 100]
-    assert np.array_equal(pixel_data.read_slices(series, 0, 4), expected[::-1])
-    assert np.array_equal(pixel_data.read_slices(series, 1, 3), expected[::-1][1:3])
+    assert np.array_equal(read_slices(series, 0, 4), expected[::-1])
+    assert np.array_equal(read_slices(series, 1, 3), expected[::-1][1:3])
 
 
 def test_a_mess_of_patients_scouts_and_other_files(tmp_path):
@@ -109,7 +108,7 @@ def test_time_points_become_volumes(tmp_path):
     found = look(tmp_path / "in", tmp_path).series
     assert [len(series.instances) for series in found] == [3, 3]
     assert [series.problems[0] for series in found] == [f"volume {n} of 2 at the same place" for n in (1, 2)]
-    assert [int(pixel_data.read_slices(series, 0, 1)[0, 0, 0]) for series in found] == [0, 10]
+    assert [int(read_slices(series, 0, 1)[0, 0, 0]) for series in found] == [0, 10]
     assert len({series.id for series in found}) == 2 and all(series.geometry.uniform for series in found)
 
 
@@ -118,7 +117,7 @@ def test_frames_at_one_place_stay_one_series(tmp_path):
         save(image(volume(1, start=number)[0], "MR", instance=number + 1), tmp_path / "in" / str(number))
     (series,) = look(tmp_path / "in", tmp_path).series
     assert len(series.slices) == 5 and series.problems == ("5 slices have the same position",)
-    assert pixel_data.read_slices(series, 0, 5)[:, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    assert read_slices(series, 0, 5)[:, 0, 0].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_multi_frame_in_slice_order(tmp_path):
@@ -126,7 +125,7 @@ def test_multi_frame_in_slice_order(tmp_path):
     save(enhanced(expected, order=[2, 0, 3, 1]), tmp_path / "in" / "mf")
     (series,) = look(tmp_path / "in", tmp_path).series
     assert series.slices == ((0, 1), (0, 3), (0, 0), (0, 2)) and series.geometry.uniform
-    assert np.array_equal(pixel_data.read_slices(series, 0, 4), expected)
+    assert np.array_equal(read_slices(series, 0, 4), expected)
 
 
 def test_multi_frame_with_time_points_passes_the_stack_once_each(tmp_path):
@@ -140,7 +139,7 @@ def test_multi_frame_with_time_points_passes_the_stack_once_each(tmp_path):
     (series,) = look(tmp_path / "in", tmp_path).series
     assert [frame for _, frame in series.slices] == [1, 3, 5, 7, 0, 2, 4, 6]
     assert not series.geometry.uniform and "passed 2 times" in series.problems[0]
-    assert np.array_equal(pixel_data.read_slices(series, 4, 8), expected)
+    assert np.array_equal(read_slices(series, 4, 8), expected)
     assert series.geometry.spacing[0] == pytest.approx(2.5)
 
 
@@ -169,7 +168,7 @@ def test_pictures_without_position_are_series_of_their_own(tmp_path):
         save(ds, tmp_path / "in" / str(number))
     found = look(tmp_path / "in", tmp_path).series
     assert [(len(s.instances), len(s.slices), s.geometry, s.spacing) for s in found] == [(1, 3, None, (0.3, 0.4))] * 2
-    assert pixel_data.read_slices(found[1], 1, 3).shape == (2, 4, 5, 3)
+    assert read_slices(found[1], 1, 3).shape == (2, 4, 5, 3)
 
 
 def test_ultrasound_regions_give_the_spacing_in_millimetres(tmp_path):
@@ -193,7 +192,7 @@ def test_an_unknown_syntax_can_be_scanned_and_ends_in_one_line(tmp_path):
     ds.save_as(tmp_path / "in" / "x", implicit_vr=True, little_endian=True)
     (series,) = look(tmp_path / "in", tmp_path).series
     with pytest.raises(InputError, match="in/x"):
-        pixel_data.read_slices(series, 0, 1)
+        read_slices(series, 0, 1)
 
 
 def test_progress_is_called_for_each_file(tmp_path):
@@ -225,7 +224,7 @@ def test_the_compressions_of_one_series_hold_the_same_pixels(shared_data, tmp_pa
     values = []
     for name in ("compressed", "compressed_j2k", "compressed_jpeg", "compressed_jpegls", "compressed_rle"):
         (series,) = look(shared_data / "dicom_series" / f"dicom2nifti_generic__{name}__001", tmp_path).series
-        values.append(pixel_data.read_slices(series, 0, len(series.slices)))
+        values.append(read_slices(series, 0, len(series.slices)))
     assert all(np.array_equal(values[0], other) for other in values[1:]) and np.ptp(values[0]) > 100
 
 

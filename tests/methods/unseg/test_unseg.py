@@ -270,9 +270,8 @@ def test_a_network_of_the_thiefs_kind_can_be_the_surrogate(name: str, tmp_path: 
     method = UnSeg()
     method.load(tmp_path / "g")
     assert (method.surrogate, method.surrogate_learning_rate) == (name, 3e-3)
-    method.start_from(None, tmp_path / "mae.pth")
     with pytest.raises(ConfigError, match="surrogate: expected sam, for which weights are given"):
-        method.make_trainer([], plan(source, overrides=SETTINGS))
+        method.make_trainer([], plan(source, overrides=SETTINGS), encoder=tmp_path / "mae.pth")
 
 
 def test_plan_and_report_say_what_the_weights_are(generators: Path, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import torch.nn.functional as functional
 from umed.core.errors import ConfigError
 from umed.methods.unseg.colour_pictures import ColourPicture, Instances, as_colour, draw_target
 from umed.methods.unseg.losses import point_loss, sample, unsure_points
-from umed.methods.unseg.prompts import LOGIT, boxes_of, check_kinds, draw_prompts, mask_prompts, noisy, subsets
+from umed.methods.unseg.method import UnSeg
+from umed.methods.unseg.prompts import LOGIT, boxes_of, draw_prompts, mask_prompts, noisy, subsets
 from umed.methods.unseg.square_batches import SquareBatches
 from umed.methods.unseg.square_frame import from_square, mask_to_square, to_square
 from umed.methods.unseg.trainer import UnSegTrainer, add_noise
@@ -104,13 +105,13 @@ def test_the_released_weights_get_their_scale() -> None:
 
 
 def test_kinds_of_prompts() -> None:
-    assert check_kinds(["mask", "box"]) == ("box", "mask")
+    assert UnSeg(prompts=["mask", "box"]).prompts == ("box", "mask")
     assert len(subsets(("box", "points", "mask"))) == 7
     for wrong in (["text"], []):
         with pytest.raises(ConfigError, match="prompts: expected a list of some of box, points, mask"):
-            check_kinds(wrong)
+            UnSeg(prompts=wrong)
     with pytest.raises(ConfigError, match="prompts: expected a list of some of"):
-        check_kinds(["none"])  # of the surrogate alone
+        UnSeg(prompts=["none"])  # of the surrogate alone
 
 
 def test_points_are_where_the_network_is_unsure_and_the_loss_is_theirs() -> None:

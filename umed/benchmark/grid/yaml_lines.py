@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from umed.core.errors import ConfigError, did_you_mean
+from umed.core.errors import ConfigError, did_you_mean, error_line
 from umed.core.shipped import shipped_names, shipped_text
 
 Place = tuple[str | int, ...]
@@ -71,7 +71,7 @@ def read_grid_file(name_or_path: str | Path) -> tuple[dict[str, Any], Lines, Pat
         lines = Lines(path.name, {})
         content = _plain(node, (), lines) if node is not None else None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}.") from error
+        raise ConfigError(f"{path}: not readable as YAML: {error_line(error)}.") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected a mapping with data, methods, victims ..., got {type(content).__name__}.")
     return content, lines, folder

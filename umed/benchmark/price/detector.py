@@ -66,12 +66,8 @@ def detectability(pairs: Sequence[Pair], seed: int = 0) -> dict[str, Any]:
     drawn = rng.integers(len(pairs), size=(RESAMPLES, len(pairs)))
     spans = [auc(scores[0, rows], scores[1, rows]) for rows in drawn]
     low, high = np.percentile(spans, (2.5, 97.5))
-    return {
-        "auc": round(auc(scores[0], scores[1]), 4),
-        "low": round(float(low), 4),
-        "high": round(float(high), 4),
-        "cases": len(pairs),
-    }
+    found = {"auc": auc(scores[0], scores[1]), "low": low, "high": high}
+    return {**{name: round(float(value), 4) for name, value in found.items()}, "cases": len(pairs)}
 
 
 def fit_logistic(

@@ -8,7 +8,7 @@ from pathlib import Path
 from umed.benchmark.report.benchmark_page import render_benchmark
 from umed.benchmark.report.report_folder import FoundResults, read_folder
 from umed.benchmark.results.text_tables import csv_table, latex_report, markdown_report
-from umed.data.files import atomic
+from umed.cases.records import write_text
 
 __all__ = ["FoundResults", "read_folder", "write_benchmark_report", "write_files"]
 
@@ -44,6 +44,5 @@ def write_files(found: FoundResults) -> Path:
         "report.html": render_benchmark(found),
     }
     for name, content in contents.items():
-        with atomic(found.folder / name) as temporary:
-            temporary.write_text(content, encoding="utf-8", newline="\n")
+        write_text(found.folder / name, content)
     return found.folder / "report.html"

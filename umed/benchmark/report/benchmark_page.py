@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from umed.benchmark.report import page_tables, result_charts
+from umed.benchmark.report import result_charts
 from umed.benchmark.report.predictions import Gallery
 from umed.benchmark.report.provenance import origin, remarks, settings, time_spent
 from umed.benchmark.report.report_folder import FoundResults
+from umed.benchmark.results import text_tables
 from umed.benchmark.results.cells import CLEAN, NONE
-from umed.benchmark.results.overview import bottom_line, exclusions, worst_cases
+from umed.benchmark.results.overview import CHOICE_WORDS, bottom_line, exclusions, overview, worst_cases
+from umed.benchmark.results.statistics import NAN
 from umed.benchmark.results.summary import EXCLUDING, LEARNT, LEAST_DROP, Summary
-from umed.benchmark.results.text_tables import EXPLAINED, percent
+from umed.benchmark.results.text_tables import percent
 from umed.report.template import render
 
 LONGEST = 1500
@@ -37,15 +39,18 @@ def render_benchmark(found: FoundResults) -> str:
         title=found.title,
         bottom_line=bottom_line(summary),
         warnings=_warnings(summary),
-        cards=_cards(found),
+        protections=len(set(summary.methods) - {CLEAN}),
+        tried=len(set(summary.countermeasures) - {NONE}),
+        trainings=len(found.cells),
+        counting=list({(row.data, row.victim, row.countermeasure): row.counts for row in summary.rows}.values()),
+        count=count,
         worst_charts={data: result_charts.worst_chart(summary, data) for data in summary.data},
-        worst=page_tables.worst_table(summary),
-        victims=page_tables.victims_table(summary),
+        worst=sorted(worst_cases(summary), key=lambda one: (summary.data.index(one.row.data), one.row.dsc.mean)),
         others=len(others),
-        countered=page_tables.countered_table(others) if others and len(others) <= LONGEST else None,
+        countered=others if len(others) <= LONGEST else [],
         data=[_data_set(found, data, gallery) for data in summary.data],
-        prices=page_tables.price_table(summary),
-        features=page_tables.features_table(summary),
+        prices=text_tables.price_figures(summary),
+        features=text_tables.feature_figures(summary),
         spectra=result_charts.spectra(summary),
         flagged=exclusions(summary),
         remarks=remarks(found.cells),
@@ -54,7 +59,11 @@ def render_benchmark(found: FoundResults) -> str:
         origin=origin(found),
         time=time_spent(found.cells),
         settings=settings(found.cells),
-        explained=EXPLAINED,
+        summary=summary,
+        texts=text_tables,
+        choices=CHOICE_WORDS,
+        nan=NAN,
+        explained=text_tables.EXPLAINED,
         learnt=LEARNT,
         least_drop=LEAST_DROP,
     )
@@ -64,13 +73,14 @@ def _data_set(found: FoundResults, data: str, gallery: Gallery) -> dict[str, Any
     """Charts and pictures of a data set."""
     summary, cells = found.summary, found.cells
     first = next(cell for cell in cells if cell.spec.data == data)
+    views = [overview(summary, data, method, tried) for tried in summary.countermeasures for method in summary.methods]
     return {
         "name": data,
         "cases": len(first.cases),
         "classes": first.classes,
         "victims": result_charts.victims_chart(summary, data),
         "heats": result_charts.heat_maps(summary, data),
-        "countermeasures": page_tables.countermeasures_table(summary, data, f"counter{summary.data.index(data)}"),
+        "overviews": [one for one in views if one.victims],
         "sweeps": result_charts.sweeps(summary, cells, data),
         "tradeoff": result_charts.tradeoff(summary, data),
         "curves": result_charts.curve_panels(summary, cells, data),
@@ -90,29 +100,6 @@ def _warnings(summary: Summary) -> list[str]:
                 f"{percent(one.beyond.dsc.mean)} % ({one.beyond.victim}, {one.beyond.countermeasure})."
             )
     return notes
-
-
-def _cards(found: FoundResults) -> list[tuple[str, str, str]]:
-    """Name, figure and remark of each card."""
-    summary = found.summary
-    worst = worst_cases(summary)
-    entries = []
-    if worst:
-        best = min(worst, key=lambda one: one.row.dsc.mean)
-        remark = f"{best.row.method} on {best.row.data}; clean control {percent(best.row.control)} %"
-        entries.append(("lowest worst case", f"{percent(best.row.dsc.mean)} %", remark))
-    protections = [name for name in summary.methods if name != CLEAN]
-    tried = [name for name in summary.countermeasures if name != NONE]
-    counts = {(row.data, row.victim, row.countermeasure): row.counts for row in summary.rows}
-    seeds = ", ".join(str(seed) for seed in sorted({cell.spec.seed for cell in found.cells}))
-    out = len(counts) - sum(counts.values())
-    return [
-        *entries,
-        ("protections", str(len(protections)), f"on {count(len(summary.data), 'data set')}"),
-        ("victims", str(len(summary.victims)), f"against {count(len(tried), 'countermeasure')}"),
-        ("trainings", f"{len(found.cells):,}", f"seeds {seeds}"),
-        ("settings that count", f"{len(counts) - out} / {len(counts)}", f"{out} without a control that learnt"),
-    ]
 
 
 def count(number: int, one: str) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,7 @@ def _text(value: Any) -> str:
 
 def remarks(cells: Sequence[Cell]) -> list[str]:
     """Notes of the cells, each with how many have it."""
-    counts: dict[tuple[str, str, str], int] = {}
-    for cell in cells:
-        for note in cell.notes:
-            key = (cell.spec.data, cell.spec.victim, note)
-            counts[key] = counts.get(key, 0) + 1
+    counts = Counter((cell.spec.data, cell.spec.victim, note) for cell in cells for note in cell.notes)
     return [f"{data}, {victim}: {note} ({number} cells)" for (data, victim, note), number in sorted(counts.items())]
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,10 @@ from umed.benchmark.results.cells import CLEAN, NONE, Cell
 from umed.benchmark.results.overview import CHOICE_WORDS, Overview, overview, worst_cases
 from umed.benchmark.results.statistics import NAN
 from umed.benchmark.results.summary import Summary, SummaryRow, natural
-from umed.benchmark.results.text_tables import difference, number, percent
+from umed.benchmark.results.text_tables import difference, percent
+from umed.core.config import parse_number
+from umed.core.errors import ConfigError
+from umed.report.template import number
 
 DSC = "DSC, %"
 Curve = Callable[[Cell], Sequence[tuple[float, float | None]]]
@@ -97,45 +99,37 @@ def victims_chart(summary: Summary, data: str) -> Drawing | None:
 
 def curve_panels(summary: Summary, cells: Sequence[Cell], data: str) -> dict[str, Drawing]:
     """Curves over training, one small chart a victim, for each kind of curve that there is."""
-    kinds: dict[str, tuple[Curve, str, str]] = {
-        "DSC on clean validation cases": (
-            lambda cell: [(step, clean) for step, clean, _ in cell.validation],
-            "optimiser step",
-            DSC,
-        ),
-        "DSC on protected validation cases": (
-            lambda cell: [(step, seen) for step, _, seen in cell.validation],
-            "optimiser step",
-            DSC,
-        ),
-        "training loss": (
-            lambda cell: [(100 * (i + 1) / len(cell.loss), loss) for i, loss in enumerate(cell.loss)],
-            "share of the training, %",
-            "loss",
-        ),
-    }
     numbers = style_numbers(summary)
-    here = [cell for cell in cells if cell.spec.data == data and cell.spec.countermeasure == NONE]
     groups: dict[tuple[str, str], list[Cell]] = {}
-    for cell in here:
-        groups.setdefault((cell.spec.victim, cell.spec.method), []).append(cell)
+    for cell in cells:
+        if cell.spec.data == data and cell.spec.countermeasure == NONE:
+            groups.setdefault((cell.spec.victim, cell.spec.method), []).append(cell)
     found = {}
-    for kind, (curve, across, up) in kinds.items():
-        panels, shown = [], set()
-        factor, limits = (1.0, None) if up == "loss" else (100.0, (0.0, 100.0))
+    for kind, (curve, across, up) in _CURVES.items():
+        loss, panels, shown = up == "loss", [], set()
         for victim in summary.victims:
             lines = []
             for method in summary.methods:
-                points = _mean_curve([curve(cell) for cell in groups.get((victim, method), [])], factor)
+                points = _mean_curve([curve(cell) for cell in groups.get((victim, method), [])], 1 if loss else 100)
                 if points:
                     lines.append(ChartLine(method, points, numbers[method]))
-                    shown.add(method)
-            chart = panel(lines, victim, across, up, limits=limits, marks=up != "loss" and len(lines) < 8)
-            panels.append(chart)
+                    shown.add((method, numbers[method]))
+            limits, marks = None if loss else (0, 100), not loss and len(lines) < 8
+            panels.append(panel(lines, victim, across, up, limits=limits, marks=marks))
         if any(panels):
-            names = [(method, numbers[method]) for method in summary.methods if method in shown]
-            found[kind] = Drawing(panels, legend(names), small=True)
+            found[kind] = Drawing(panels, legend(sorted(shown, key=lambda one: one[1])), small=True)
     return found
+
+
+_CURVES: dict[str, tuple[Curve, str, str]] = {
+    "DSC on clean validation cases": (lambda cell: [one[:2] for one in cell.validation], "optimiser step", DSC),
+    "DSC on protected validation cases": (lambda cell: [one[::2] for one in cell.validation], "optimiser step", DSC),
+    "training loss": (
+        lambda cell: [(100 * (i + 1) / len(cell.loss), loss) for i, loss in enumerate(cell.loss)],
+        "share of the training, %",
+        "loss",
+    ),
+}
 
 
 def heat_maps(summary: Summary, data: str) -> dict[str, Drawing]:
@@ -160,10 +154,11 @@ def heat_maps(summary: Summary, data: str) -> dict[str, Drawing]:
         label = "share of the lost DSC that comes back"
         found["brought back"] = draw(lambda one: one.brought_back, label, protections, 0)
     for victim in summary.victims:
-        rows = {(row.countermeasure, row.method): row for row in summary.pick(data=data, victim=victim)}
-        names = [name for name in tried if any((name, method) in rows for method in methods)]
+        rows = summary.pick(data=data, victim=victim)
+        own = {(row.countermeasure, row.method): Tile(row.dsc.mean, _title(row), not row.counts) for row in rows}
+        names = [name for name in tried if any((name, method) in own for method in methods)]
         if len(names) > 1:
-            tiles = [[_row_tile(rows.get((name, method))) for method in methods] for name in names]
+            tiles = [[own.get((name, method), Tile()) for method in methods] for name in names]
             found[victim] = Drawing([heatmap(names, methods, tiles, f"DSC of {victim}", apart)])
     return found
 
@@ -171,18 +166,17 @@ def heat_maps(summary: Summary, data: str) -> dict[str, Drawing]:
 def tradeoff(summary: Summary, data: str) -> Drawing | None:
     """DSC without countermeasure against PSNR, one point a method."""
     numbers = style_numbers(summary)
-    series, controls = [], []
+    series = []
     for method in summary.methods:
         one = overview(summary, data, method, NONE)
         psnr = next((row.psnr for row in summary.pick(data=data, method=method)), NAN)
-        if method == CLEAN:
-            controls.append(one.mean)
-        elif one.counted and math.isfinite(psnr):
+        if method != CLEAN and one.counted and math.isfinite(psnr):
             ends = f"{percent(one.lowest)} to {percent(one.highest)}"
             title = f"{method}: {psnr:.2f} dB, DSC {percent(one.mean)} % ({ends})"
             point = Point(psnr, 100 * one.mean, 100 * one.lowest, 100 * one.highest, title)
             series.append(ChartLine(method, [point], numbers[method]))
-    line = (100 * controls[0], "clean control") if controls and math.isfinite(controls[0]) else None
+    control = overview(summary, data, CLEAN, NONE).mean
+    line = (100 * control, "clean control") if math.isfinite(control) else None
     up = f"{DSC}, mean of the victims that count, lowest to highest"
     chart = scatter(series, "PSNR of the whole images, dB; further right is harder to see", up, line)
     return Drawing([chart]) if chart else None
@@ -194,9 +188,7 @@ def sweeps(summary: Summary, cells: Sequence[Cell], data: str) -> Drawing | None
     _, methods = summary.tried(data)
     panels = []
     for name, (option, values) in find_sweeps([cell for cell in cells if cell.spec.data == data]).items():
-        names = [NONE, *values]
-        if not summary.pick(data=data, countermeasure=NONE):
-            names = list(values)
+        names = [*([NONE] if summary.pick(data=data, countermeasure=NONE) else []), *values]
         lines = []
         for method in methods:
             points: list[Point] = []
@@ -206,7 +198,7 @@ def sweeps(summary: Summary, cells: Sequence[Cell], data: str) -> Drawing | None
                 points += [Point(place, 100 * one.mean, title=title)]
                 points += [Point(place, NAN)] if key == NONE else []
             lines.append(ChartLine(method, points, numbers[method]))
-        marks = [NONE if key == NONE else values[key] for key in names]
+        marks = [values.get(key, NONE) for key in names]
         panels.append(panel(lines, name, option, DSC, names=marks, limits=(0, 100)))
     if not any(panels):
         return None
@@ -244,18 +236,14 @@ def spectra(summary: Summary) -> dict[str, Drawing]:
     """Power over spatial frequency before and after, one small chart a protection, by data set."""
     panels: dict[str, list[str]] = {}
     for price in summary.prices:
-        spectrum = _find(price, "spectrum")
-        frequency = None if spectrum is None else spectrum.get("frequency")
-        if spectrum is None or not isinstance(frequency, list):
+        spectrum = price.get("measures", {}).get("spectrum")
+        if not spectrum:
             continue
         lines = []
-        for name, number_ in _SPECTRUM:
-            values = spectrum.get(name)
-            if isinstance(values, list) and len(values) == len(frequency):
-                # The first is the mean, which was taken off: rounding errors that would stretch the axis.
-                rest = zip(frequency[1:], values[1:], strict=True)
-                pairs = [Point(_value(x), _value(y)) for x, y in rest]
-                lines.append(ChartLine(name, [point for point in pairs if math.isfinite(point.x)], number_))
+        for name, style in _SPECTRUM:
+            pairs = zip(spectrum["frequency"], spectrum[name], strict=True)
+            # The first is the mean, which was taken off: rounding errors that would stretch the axis.
+            lines.append(ChartLine(name, [Point(x, y) for x, y in pairs][1:], style))
         across = "spatial frequency, cycles per pixel"
         chart = panel(lines, str(price.get("method")), across, "power", logarithmic=True, marks=False)
         panels.setdefault(str(price.get("data")), []).append(chart)
@@ -263,16 +251,6 @@ def spectra(summary: Summary) -> dict[str, Drawing]:
 
 
 _SPECTRUM = (("original", -1), ("protected", 0), ("difference", 1))
-
-
-def _find(content: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    """A mapping by its name, however deep it lies."""
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            inner = value if key == name else _find(value, name)
-            if inner is not None:
-                return inner
-    return None
 
 
 def _mean_curve(curves: Sequence[Sequence[tuple[float, float | None]]], factor: float) -> list[Point]:
@@ -298,10 +276,6 @@ def _overview_tile(one: Overview, value: Callable[[Overview], float], usual: Map
     return Tile(value(one), title, mark="*" if fewer else "")
 
 
-def _row_tile(row: SummaryRow | None) -> Tile:
-    return Tile() if row is None else Tile(row.dsc.mean, _title(row), not row.counts)
-
-
 def _title(row: SummaryRow) -> str:
     flags = f"; {', '.join(row.flags)}" if row.flags else ""
     against = "" if row.method == CLEAN else f", clean {percent(row.control)} %, difference {difference(row)}"
@@ -311,12 +285,10 @@ def _title(row: SummaryRow) -> str:
 
 def _value(value: Any) -> float:
     """A number, or a fraction such as ``"4/255"``; NaN else."""
-    if isinstance(value, str):
-        try:
-            return float(Fraction(value.replace(" ", "")))
-        except (ValueError, ZeroDivisionError):
-            return NAN
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else NAN
+    try:
+        return parse_number(value)
+    except ConfigError:
+        return NAN
 
 
 def _shown(option: str, value: float) -> str:

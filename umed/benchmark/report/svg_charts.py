@@ -6,7 +6,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from umed.benchmark.report.svg_marks import CHARACTER, ChartLine, bar, marker, svg, text, ticks, whisker, wrap
+from umed.benchmark.report.svg_marks import (
+    CHARACTER,
+    ChartLine,
+    Point,
+    bar,
+    marker,
+    style,
+    svg,
+    text,
+    ticks,
+    whisker,
+    wrap,
+)
 
 PANEL = (330, 236)
 """Width and height of one of several small charts."""
@@ -78,43 +90,42 @@ def panel(
     Returns:
         An ``<svg>`` element; a sentence where there is nothing to draw.
     """
-    every = [point for one in series for point in one.points if math.isfinite(point.y)]
-    if logarithmic:
-        every = [point for point in every if point.y > 0]
+
+    def shown(point: Point) -> bool:
+        return math.isfinite(point.y) and (point.y > 0 or not logarithmic)
+
+    height = math.log10 if logarithmic else float
+    every = [point for one in series for point in one.points if shown(point)]
     if not every:
         return ""
     wide, high = PANEL
     right, bottom = wide - RIGHT, high - BOTTOM
     low_x, high_x = (-0.4, len(names) - 0.6) if names else _ends([point.x for point in every])
-    values = [math.log10(point.y) if logarithmic else point.y for point in every]
-    low_y, high_y = limits or _ends(values)
+    low_y, high_y = limits or _ends([height(point.y) for point in every])
     parts = [text(LEFT - 34, 14, title, "start", ' class="name"')]
     # Powers of ten leave no room for a label beside them.
     parts += _levels(LEFT, right, TOP, bottom, low_y, high_y, "" if logarithmic else up, logarithmic)
 
     def place(x: float, y: float) -> tuple[float, float]:
-        height = math.log10(y) if logarithmic else y
-        return (
-            LEFT + (x - low_x) / (high_x - low_x) * (right - LEFT),
-            bottom - (min(max(height, low_y), high_y) - low_y) / (high_y - low_y) * (bottom - TOP),
-        )
+        above = (min(max(height(y), low_y), high_y) - low_y) / (high_y - low_y)
+        return LEFT + (x - low_x) / (high_x - low_x) * (right - LEFT), bottom - above * (bottom - TOP)
 
     marked = list(enumerate(names)) if names else [(x, f"{x:g}") for x in ticks(low_x, high_x, 4)]
     parts += [text(place(x, every[0].y)[0], bottom + 15, str(name)) for x, name in marked]
     parts.append(text((LEFT + right) / 2, high - 6, across))
     for one in series:
-        shown, runs = [], [""]
+        marked_points, runs = [], [""]
         for point in one.points:
-            if not math.isfinite(point.y) or (logarithmic and point.y <= 0):
+            if not shown(point):
                 runs.append("")
                 continue
             x, y = place(point.x, point.y)
             runs[-1] += f"{'L' if runs[-1] else 'M'}{x:.1f} {y:.1f}"
             if marks:
-                shown.append(marker(x, y, one.number, point.title, 3.2))
+                marked_points.append(marker(x, y, one.number, point.title, 3.2))
         path = "".join(run for run in runs if "L" in run)
-        parts.append(f'<path class="line {one.style}" d="{path}"/>' if path else "")
-        parts += shown
+        parts.append(f'<path class="line {style(one.number)}" d="{path}"/>' if path else "")
+        parts += marked_points
     return svg(wide, high, f"{title}: {up} by {across}", parts, "panelled")
 
 
@@ -151,9 +162,8 @@ def scatter(series: Sequence[ChartLine], across: str, up: str, line: tuple[float
     places = spaced([bottom - point.y * scale for point, _ in points], 16.0, TOP + 6, bottom)
     for (point, one), named in zip(points, places, strict=True):
         x, y = LEFT + (point.x - low_x) / (high_x - low_x) * (right - LEFT), bottom - point.y * scale
-        parts.append(
-            f'<path class="leader {one.style}" d="M{x + 7:.1f} {y:.1f}L{right + 8:.1f} {named:.1f}H{right + 14:.1f}"/>'
-        )
+        leader = f"M{x + 7:.1f} {y:.1f}L{right + 8:.1f} {named:.1f}H{right + 14:.1f}"
+        parts.append(f'<path class="leader {style(one.number)}" d="{leader}"/>')
         if math.isfinite(point.low):
             parts.append(whisker(x, bottom - point.low * scale, bottom - point.high * scale))
         parts.append(marker(x, y, one.number, point.title))
@@ -215,10 +225,9 @@ def _levels(
     left: float, right: float, top: float, bottom: float, low: float, high: float, label: str, powers: bool = False
 ) -> list[str]:
     """Horizontal grid lines with their values, and the label of the axis above them."""
-    parts = [text(left, top - 8, label, "start")] if right - left > 400 else []
-    if right - left <= 400:
-        middle = (top + bottom) / 2
-        parts = [text(10, middle, label, "middle", f' transform="rotate(-90 10 {middle:.1f})"')]
+    middle = (top + bottom) / 2
+    upright = text(10, middle, label, "middle", f' transform="rotate(-90 10 {middle:.1f})"')
+    parts = [text(left, top - 8, label, "start") if right - left > 400 else upright]
     values = ticks(low, high, 4 if bottom - top < 200 else 5)
     if powers:
         values = [value for value in values if value == round(value)]

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+import numpy as np
+
 from umed.benchmark.report.svg_marks import CHARACTER, svg, text
 
 LINE, GAP = 25.0, 14.0
@@ -94,11 +96,9 @@ def cividis(share: float) -> tuple[int, int, int]:
         >>> cividis(0.0), cividis(1.5)
         ((0, 34, 78), (254, 232, 56))
     """
-    place = min(max(share, 0.0), 1.0) * (len(CIVIDIS) - 1)
-    index = min(int(place), len(CIVIDIS) - 2)
-    rest = place - index
-    first, second = CIVIDIS[index], CIVIDIS[index + 1]
-    return tuple(round(a + (b - a) * rest) for a, b in zip(first, second, strict=True))  # type: ignore[return-value]
+    place, known = share * (len(CIVIDIS) - 1), range(len(CIVIDIS))
+    red, green, blue = (round(float(np.interp(place, known, part))) for part in zip(*CIVIDIS, strict=True))
+    return red, green, blue
 
 
 def _scale(x: float, y: float, label: str) -> str:

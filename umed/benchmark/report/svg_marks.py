@@ -53,11 +53,6 @@ class ChartLine:
     points: Sequence[Point]
     number: int = 0
 
-    @property
-    def style(self) -> str:
-        """Classes that colour it."""
-        return style(self.number)
-
 
 def style(number: int) -> str:
     """Classes of a series: its colour, and ``again`` when all colours have been used."""

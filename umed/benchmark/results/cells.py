@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from umed.cases.records import write_text
 from umed.core.config import from_mapping
 from umed.core.errors import ConfigError, InputError
-from umed.data.files import TEMPORARY, atomic
+from umed.data.files import TEMPORARY
 
 FORMAT = 1
 """Goes into every key: to be raised when the same settings would give other figures."""
@@ -127,10 +128,8 @@ class Cell:
             The file.
         """
         path = folder / self.spec.file
-        path.parent.mkdir(parents=True, exist_ok=True)
         content = {"format": FORMAT, "key": self.spec.key, **dataclasses.asdict(self)}
-        with atomic(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
         return path
 
 
@@ -154,7 +153,6 @@ def read_cell(path: Path) -> Cell:
         for name in ("spec", "choices"):
             if not isinstance(content[name], Mapping):
                 raise ValueError(f"{name} is no mapping")
-        content["spec"] = from_mapping(Spec, content["spec"], "spec")
         content["choices"] = {name: from_mapping(Scores, one, name) for name, one in content["choices"].items()}
         cell = from_mapping(Cell, content)
         if cell.spec.key != key:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,14 +44,14 @@ class Overview:
     countermeasure: str
     counted: tuple[str, ...]
     victims: int
-    mean: float = NAN
-    lowest: float = NAN
-    highest: float = NAN
-    control: float = NAN
-    plain: float = NAN
-    brought_back: float = NAN
-    cost: float = NAN
-    net: float = NAN
+    mean: float
+    lowest: float
+    highest: float
+    control: float
+    plain: float
+    brought_back: float
+    cost: float
+    net: float
 
 
 @dataclass(frozen=True)
@@ -84,20 +84,19 @@ def overview(summary: Summary, data: str, method: str, countermeasure: str) -> O
     """Average over the victims that count; NaN where none does. The method may be ``"clean"``."""
     rows = summary.pick(data=data, method=method, countermeasure=countermeasure)
     counted = [row for row in rows if row.counts]
-    head = Overview(data, method, countermeasure, tuple(row.victim for row in counted), len(rows))
-    if not counted:
-        return head
     scores = [row.dsc.mean for row in counted]
     before = {row.victim for row in summary.pick(data=data, method=method, countermeasure=NONE) if row.counts}
     both = [row for row in counted if row.victim in before]
     plain = _mean([row.plain for row in counted])
     lost, won = _mean([row.lost for row in both]), _mean([row.won for row in both])
     says = countermeasure != NONE and method != CLEAN and lost >= LEAST_DROP
-    return replace(
-        head,
+    names = (data, method, countermeasure, tuple(row.victim for row in counted))
+    return Overview(
+        *names,
+        victims=len(rows),
         mean=_mean(scores),
-        lowest=min(scores),
-        highest=max(scores),
+        lowest=min(scores, default=NAN),
+        highest=max(scores, default=NAN),
         control=_mean([row.control for row in counted]),
         plain=plain,
         brought_back=won / lost if says else NAN,
@@ -118,17 +117,10 @@ def worst_cases(summary: Summary) -> list[Worst]:
             row = max(counted, key=lambda row: row.dsc.mean)
             more = [other for other in rows if not other.counts and other.dsc.mean > row.dsc.mean]
             without = overview(summary, data, method, NONE)
+            beyond = max(more, key=lambda row: row.dsc.mean, default=None)
             settings = {(one.victim, one.countermeasure): one.counts for one in rows}
-            found.append(
-                Worst(
-                    row,
-                    without.mean,
-                    without.plain,
-                    max(more, key=lambda row: row.dsc.mean, default=None),
-                    sum(settings.values()),
-                    len(settings) - sum(settings.values()),
-                )
-            )
+            tried = sum(settings.values())
+            found.append(Worst(row, without.mean, without.plain, beyond, tried, len(settings) - tried))
     return found
 
 

@@ -64,8 +64,7 @@ def as_array(table: Table) -> Floats:
         >>> as_array(((0.5, None),)).tolist()
         [[0.5, nan]]
     """
-    rows = [[NAN if value is None else float(value) for value in row] for row in table]
-    array = np.asarray(rows, dtype=np.float64).reshape(len(rows), -1) if rows else np.empty((0, 0))
+    array = np.asarray(table, dtype=np.float64).reshape(len(table), -1) if table else np.empty((0, 0))
     return np.where(np.isfinite(array), array, NAN)
 
 
@@ -106,8 +105,6 @@ def estimate(grid: Floats) -> MeanEstimate:
 
     The interval resamples cases, each with its mean over the seeds.
     """
-    if not grid.size:
-        return MeanEstimate()
     seeds = mean_of(grid, axis=1)
     seeds = seeds[np.isfinite(seeds)]
     if not len(seeds):
@@ -158,12 +155,8 @@ def paired(first: tuple[list[str], Floats], second: tuple[list[str], Floats]) ->
     columns = {case: column for column, case in enumerate(second[0])}
     left, right = mean_of(first[1], axis=0), mean_of(second[1], axis=0)
     pairs = [left[i] - right[columns[case]] for i, case in enumerate(first[0]) if case in columns]
-    differences = np.asarray(pairs, dtype=np.float64)
-    differences = differences[np.isfinite(differences)]
-    if not len(differences):
-        return MeanEstimate(), 0
-    low, high = interval(differences)
-    return MeanEstimate(float(differences.mean()), NAN, low, high), len(differences)
+    differences = np.asarray([pairs], dtype=np.float64)
+    return estimate(differences), int(np.isfinite(differences).sum())
 
 
 def class_means(tables: Sequence[Table]) -> list[float]:
@@ -174,12 +167,7 @@ def class_means(tables: Sequence[Table]) -> list[float]:
 
 def distances(scores: Sequence[Scores]) -> Distance:
     """Mean Hausdorff distance of all seeds (one entry each), cases and classes, and how many are missing."""
-    finite: list[Floats] = []
-    missing = 0
-    for one in scores:
-        if len(one.hd95):
-            found, wanted = as_array(one.hd95), np.isfinite(as_array(one.dsc))
-            finite.append(found[np.isfinite(found)])
-            missing += int((wanted & ~np.isfinite(found)).sum())
-    values = np.concatenate(finite) if finite else np.empty(0)
+    pairs = [(as_array(one.hd95), as_array(one.dsc)) for one in scores if len(one.hd95)]
+    missing = sum(int((np.isfinite(dsc) & ~np.isfinite(found)).sum()) for found, dsc in pairs)
+    values = np.concatenate([np.empty(0), *(found[np.isfinite(found)] for found, _ in pairs)])
     return Distance(float(mean_of(values)), missing, len(values) + missing)

@@ -128,16 +128,10 @@ class Summary:
 
     def pick(self, choice: str | None = "last", **labels: str) -> list[SummaryRow]:
         """Rows of a choice (all choices if ``None``) with these labels, such as ``data="isic"``."""
-        wanted = tuple(sorted(labels.items()))
-        if (choice, wanted) not in self._picked:
-            known = "data" in labels and "method" in labels
-            near = self._near.get((labels["data"], labels["method"]), ()) if known else self.rows
-            self._picked[choice, wanted] = [
-                row
-                for row in near
-                if choice in (None, row.choice) and all(getattr(row, name) == value for name, value in wanted)
-            ]
-        return list(self._picked[choice, wanted])
+        known = "data" in labels and "method" in labels
+        near = self._near.get((labels["data"], labels["method"]), ()) if known else self.rows
+        wanted = [*labels.items(), *([] if choice is None else [("choice", choice)])]
+        return [row for row in near if all(getattr(row, name) == value for name, value in wanted)]
 
     def tried(self, data: str) -> tuple[list[str], list[str]]:
         """Countermeasures and methods that a data set has."""
@@ -147,13 +141,8 @@ class Summary:
         )
 
     @cached_property
-    def _picked(self) -> dict[tuple[str | None, tuple[tuple[str, str], ...]], list[SummaryRow]]:
-        """Answers of :meth:`pick`: charts and tables ask for the same rows, and large grids have thousands."""
-        return {}
-
-    @cached_property
     def _near(self) -> Mapping[tuple[str, str], Sequence[SummaryRow]]:
-        """Rows by data set and method."""
+        """Rows by data set and method: charts and tables ask for them often, and large grids have thousands."""
         found: dict[tuple[str, str], list[SummaryRow]] = {}
         for row in self.rows:
             found.setdefault((row.data, row.method), []).append(row)
@@ -333,8 +322,8 @@ def figures(price: Mapping[str, Any], before: str = "") -> dict[str, float]:
 
 def figure(price: Mapping[str, Any], name: str) -> float:
     """A number of nested measures by the last part of its name, NaN where it is not there."""
-    found = [value for place, value in figures(price).items() if re.search(rf"(^|\.){name}(\.mean)?$", place)]
-    return found[0] if found else NAN
+    found = (value for place, value in figures(price).items() if re.search(rf"(^|\.){name}(\.mean)?$", place))
+    return next(found, NAN)
 
 
 def _youngest(cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:

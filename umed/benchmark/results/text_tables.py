@@ -6,7 +6,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from umed.benchmark.results.cells import CHOICES, CLEAN, NONE
 from umed.benchmark.results.overview import CHOICE_WORDS, bottom_line, exclusions, overview, worst_cases
 from umed.benchmark.results.summary import Summary, SummaryRow, figures
+from umed.report.template import number
 
 DAGGER, STAR = " †", " *"
 EXPLAINED = (
@@ -24,57 +26,42 @@ EXPLAINED = (
 )
 
 
+COLUMNS = {
+    "data": "data", "method": "method", "victim": "victim", "countermeasure": "countermeasure", "choice": "choice",
+    "seeds": "seeds", "cases": "cases",
+    "dsc": "dsc.mean", "dsc_sd": "dsc.sd", "dsc_low": "dsc.low", "dsc_high": "dsc.high", "clean_dsc": "control",
+    "difference": "difference.mean", "difference_low": "difference.low", "difference_high": "difference.high",
+    "difference_cases": "pairs", "net": "net", "brought_back": "brought_back", "cost": "cost",
+    "nsd": "nsd.mean", "nsd_sd": "nsd.sd",
+    "hd95": "hd95.mean", "hd95_missing": "hd95.missing", "hd95_values": "hd95.values", "hd95_unit": "unit",
+    "class_dsc": "classes", "psnr": "psnr", "psnr_roi": "psnr_roi",
+    "flat": "flat", "counts": "counts", "flags": "flags",
+}  # fmt: skip
+"""Columns of table.csv, and what of a row stands in them."""
+
+
 class TableGrid(NamedTuple):
-    """A table for people.
+    """A table for people, or the figures of one.
 
     Args:
         caption: what it shows.
         header: column names.
-        rows: texts.
+        rows: texts; of :func:`price_figures` and :func:`feature_figures` numbers behind the words, NaN for none.
         words: leading columns that hold words; the others hold figures.
     """
 
     caption: str
     header: list[str]
-    rows: list[list[str]]
+    rows: list[list[Any]]
     words: int
 
 
 def record(row: SummaryRow) -> dict[str, Any]:
     """A row as plain values: DSC and NSD in [0, 1], ``None`` for no figure; the same columns for every row."""
-    values = {
-        "data": row.data,
-        "method": row.method,
-        "victim": row.victim,
-        "countermeasure": row.countermeasure,
-        "choice": row.choice,
-        "seeds": len(row.seeds),
-        "cases": row.cases,
-        "dsc": row.dsc.mean,
-        "dsc_sd": row.dsc.sd,
-        "dsc_low": row.dsc.low,
-        "dsc_high": row.dsc.high,
-        "clean_dsc": row.control,
-        "difference": row.difference.mean,
-        "difference_low": row.difference.low,
-        "difference_high": row.difference.high,
-        "difference_cases": row.pairs,
-        "net": row.net,
-        "brought_back": row.brought_back,
-        "cost": row.cost,
-        "nsd": row.nsd.mean,
-        "nsd_sd": row.nsd.sd,
-        "hd95": row.hd95.mean,
-        "hd95_missing": row.hd95.missing,
-        "hd95_values": row.hd95.values,
-        "hd95_unit": row.unit,
-        "class_dsc": "; ".join(f"{name}={_raw(value)}" for name, value in row.classes.items()),
-        "psnr": row.psnr,
-        "psnr_roi": row.psnr_roi,
-        "flat": row.flat,
-        "counts": row.counts,
-        "flags": "; ".join(row.flags),
-    }
+    values = {name: attrgetter(path)(row) for name, path in COLUMNS.items()}
+    values["seeds"] = len(row.seeds)
+    values["class_dsc"] = "; ".join(f"{name}={_raw(value)}" for name, value in row.classes.items())
+    values["flags"] = "; ".join(row.flags)
     return {name: _plain(value) for name, value in values.items()}
 
 
@@ -142,22 +129,14 @@ def grids(summary: Summary) -> list[TableGrid]:
     made = [_worst(summary)]
     for data in summary.data:
         made += [_victims(summary, data), _countermeasures(summary, data)]
-    made.append(price_grid(summary))
+    prices = price_figures(summary)
+    made.append(prices._replace(rows=[[*row[:2], *map(general, row[2:])] for row in prices.rows]))
     return [grid for grid in made if grid.rows]
 
 
 def _worst(summary: Summary) -> TableGrid:
-    header = [
-        "data",
-        "method",
-        "victim",
-        "countermeasure",
-        "choice",
-        "DSC %",
-        "clean control %",
-        "settings",
-        "excluded",
-    ]
+    header = ["data", "method", "victim", "countermeasure", "choice"]
+    header += ["DSC %", "clean control %", "settings", "excluded"]
     rows = [
         [one.row.data, one.row.method, one.row.victim, one.row.countermeasure, CHOICE_WORDS[one.row.choice]]
         + [percent(one.row.dsc.mean), percent(one.row.control), str(one.tried), str(one.excluded)]
@@ -171,8 +150,8 @@ def _victims(summary: Summary, data: str) -> TableGrid:
     header += ["NSD %", "HD95 (missing)", "PSNR dB", "flat", "seeds"]
     rows = []
     for row in summary.pick(data=data, countermeasure=NONE):
-        every = {one.choice: one for one in summary.pick(None, data=data, method=row.method, victim=row.victim)
-                 if one.countermeasure == NONE}  # fmt: skip
+        same = summary.pick(None, data=data, method=row.method, victim=row.victim, countermeasure=NONE)
+        every = {one.choice: one for one in same}
         mark = "" if row.counts else DAGGER
         scores = [spread(every[choice]) if choice in every else "–" for choice in CHOICES]
         rows.append(
@@ -201,21 +180,37 @@ def _countermeasures(summary: Summary, data: str) -> TableGrid:
     return TableGrid(caption, ["countermeasure", *methods, "cost on clean data, points"], rows, 1)
 
 
-def price_grid(summary: Summary, skip: Callable[[str], bool] = lambda name: name.startswith("features.")) -> TableGrid:
-    """What each protection costs, one line a data set and method, one column a number that was measured.
+def price_figures(summary: Summary) -> TableGrid:
+    """What each protection costs, one line a data set and method, one column a number that was measured."""
+    lines = [(_protection(price), figures(price)) for price in summary.prices]
+    wanted = [(words, {name: one[name] for name in one if not name.startswith("features.")}) for words, one in lines]
+    grid = _pivot("The price of each protection", ["data", "method"], wanted)
+    return grid._replace(header=[*grid.header[:2], *map(_title, grid.header[2:])])
 
-    Args:
-        summary: all figures.
-        skip: dotted names that get no column.
 
-    Returns:
-        Caption, column names and lines.
-    """
-    found = [(str(one.get("data")), str(one.get("method")), figures(one)) for one in summary.prices]
-    names = list(dict.fromkeys(name for *_, one in found for name in one if not skip(name)))
-    header = ["data", "method", *(_title(name) for name in names)]
-    rows = [[data, method, *(general(one.get(name, math.nan)) for name in names)] for data, method, one in found]
-    return TableGrid("The price of each protection", header, rows, 2)
+def feature_figures(summary: Summary) -> TableGrid:
+    """How far each feature in the ROI moved."""
+    lines = []
+    for price in summary.prices:
+        found: dict[str, dict[str, float]] = {}
+        for place, value in figures(price).items():
+            kind, _, rest = place.partition(".")
+            name, _, what = rest.rpartition(".")
+            if kind == "features" and name:
+                found.setdefault(name, {})[what] = value
+        lines += [([*_protection(price), name], one) for name, one in found.items()]
+    return _pivot("Features in the ROI", ["data", "method", "feature"], lines)
+
+
+def _protection(price: Mapping[str, Any]) -> list[str]:
+    return [str(price.get("data")), str(price.get("method"))]
+
+
+def _pivot(caption: str, words: list[str], lines: Sequence[tuple[list[str], dict[str, float]]]) -> TableGrid:
+    """A column for each name that any line has; NaN where a line lacks it."""
+    names = list(dict.fromkeys(name for _, one in lines for name in one))
+    rows = [[*labels, *(one.get(name, math.nan) for name in names)] for labels, one in lines]
+    return TableGrid(caption, [*words, *names], rows, len(words))
 
 
 def _title(place: str) -> str:
@@ -250,17 +245,6 @@ def distance(row: SummaryRow) -> str:
 def percent(share: float) -> str:
     """A share in percent with one digit, a dash for none."""
     return number(100 * share, "{:.1f}")
-
-
-def number(value: float, pattern: str) -> str:
-    """A number as text, with a real minus sign; a dash for none.
-
-    >>> number(float("nan"), "{:.1f}"), number(-1.0, "{:.1f}")
-    ('–', '−1.0')
-    """
-    if math.isnan(value):
-        return "–"
-    return "∞" if value == math.inf else pattern.format(value).replace("-", "−")
 
 
 def general(value: float) -> str:

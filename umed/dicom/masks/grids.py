@@ -63,9 +63,7 @@ def locate(geometry: Geometry, plane: MaskPlane) -> Place | None:
 
     ``None`` when it lies between voxels or slices, is rotated, or has another spacing.
     """
-    normal, (_, rows, columns) = geometry.normal, geometry.spacing
-    steps = np.stack([geometry.orientation[1] * rows, geometry.orientation[0] * columns], axis=1)
-    inverse = np.linalg.pinv(steps)
+    normal, inverse = geometry.normal, geometry.to_pixels
     matrix = inverse @ np.stack([plane.row, plane.column], axis=1)
     whole = np.rint(matrix)
     reach = np.array(plane.shape) - 1
@@ -74,12 +72,11 @@ def locate(geometry: Geometry, plane: MaskPlane) -> Place | None:
         return None
     lean = np.abs([normal @ plane.row, normal @ plane.column]) @ reach
     apart = (plane.origin - geometry.positions) @ normal
-    step = geometry.spacing[0] or min(rows, columns)
-    near = np.flatnonzero(np.abs(apart) + lean <= TOLERANCE * step)
+    near = np.flatnonzero(np.abs(apart) + lean <= TOLERANCE * geometry.step)
     if not near.size:
         return None
     closest = np.abs(apart[near]).min()
-    near = near[np.abs(apart[near]) <= closest + _UNIT * step]
+    near = near[np.abs(apart[near]) <= closest + _UNIT * geometry.step]
     swap = bool(abs(whole[0, 1]) == 1)
     first = inverse @ (plane.origin - geometry.positions[near[0]])
     corner = np.rint(first)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from umed.core.errors import InputError
 from umed.data import png
-from umed.data.nifti import LEVEL
+from umed.data.nifti import gzip_packer, head_bytes
 from umed.dicom.masks import grids, labels
 from umed.dicom.masks.layers import Mask
 from umed.dicom.objects import Geometry, Series
@@ -80,7 +79,7 @@ def _exact(geometry: Geometry, affine: NDArray[np.float64]) -> bool:
 
 
 def _write_nifti(mask: Mask, affine: NDArray[np.float64], path: Path) -> None:
-    """Slice by slice; gzip without time stamp and name, so that the same mask gives the same bytes."""
+    """Slice by slice; the same mask gives the same bytes."""
     slices, rows, columns = mask.shape
     header = Nifti1Header()
     header.set_data_shape((columns, rows, slices))
@@ -90,11 +89,9 @@ def _write_nifti(mask: Mask, affine: NDArray[np.float64], path: Path) -> None:
     if not np.allclose(header.get_qform(), affine, rtol=0, atol=1e-3):
         header["qform_code"] = 0  # a gantry tilt, which only the sform can say
     header.set_sform(affine, 1)
-    header["vox_offset"] = header.single_vox_offset
-    header["magic"] = header.single_magic
-    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
+    packer = gzip_packer()
     with open(path, "wb") as file:
-        file.write(packer.compress(header.binaryblock + bytes(header.single_vox_offset - header.sizeof_hdr)))
+        file.write(packer.compress(head_bytes(header)))
         for k in range(slices):
             file.write(packer.compress(mask.slices(k, k + 1)[0].astype(np.uint8).tobytes()))
         file.write(packer.flush())

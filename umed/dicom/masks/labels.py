@@ -83,7 +83,7 @@ def read_volume(volume: Volume, name: str, series: Series, label: str = "class")
     return layers.Mask(name, _names(seen, label), mask.shape, mask.packed)
 
 
-def read_pictures(pictures: Sequence[tuple[Path, str]], name: str, series: Series, label: str = "class") -> Mask:
+def read_pictures(pictures: Sequence[tuple[Path, str]], name: str, series: Series) -> Mask:
     """Classes of PNG or TIFF masks, given as path and name, one a slice, on a series.
 
     They are matched by the first of these that fits all of them: the only picture and the only slice; SOPInstanceUID;
@@ -107,7 +107,7 @@ def read_pictures(pictures: Sequence[tuple[Path, str]], name: str, series: Serie
     mask = layers.build(name, {}, shape, laid())
     missing = shape[0] - len(slices)
     notes = (f"{name}: {missing} of {shape[0]} slices of {series.id} have no picture",) if missing else ()
-    return layers.Mask(name, _names(seen, label), shape, mask.packed, notes)
+    return layers.Mask(name, _names(seen, "class"), shape, mask.packed, notes)
 
 
 def name_pictures(series: Series, slices: Sequence[int]) -> list[str]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from umed.core.errors import InputError
 from umed.dicom.masks import grids, layers
-from umed.dicom.masks.attributes import items, text
+from umed.dicom.masks.attributes import items, several, text
 from umed.dicom.masks.layers import Mask
 from umed.dicom.objects import Geometry, Series
 
@@ -97,7 +97,7 @@ def read(ds: Any, name: str, series: Series) -> Mask:
                     continue
                 raise grids.misfit(name, series.id, geometry, _words(contour, apart, roi.label), "contour")
             for k in slices:
-                points = _indices(geometry, contour.points, k)
+                points = (contour.points - geometry.positions[k]) @ geometry.to_pixels.T
                 stacks.setdefault(k, {}).setdefault(number, []).append((apart, points))
     seen: set[int] = set()
     mask = layers.build(name, classes, geometry.shape, _planes(stacks, geometry, seen))
@@ -117,7 +117,7 @@ def _planes(
     for k, regions in sorted(stacks.items()):
         plane = np.zeros(geometry.shape[1:], np.int16)
         for number, stack in sorted(regions.items()):
-            for group in _in_plane(stack, _SAME_PLANE * _step(geometry)):
+            for group in _in_plane(stack, _SAME_PLANE * geometry.step):
                 box, inside = _fill_box(group, geometry.shape[1:])
                 if inside.any():
                     seen.add(number)
@@ -182,7 +182,7 @@ def _rois(ds: Any, name: str) -> tuple[list[_Roi], list[str]]:
 def _points(contour: Any, name: str, label: str) -> NDArray[np.float64]:
     """Corners of a contour, ``(n, 3)``."""
     try:
-        data = np.array([float(value) for value in _values(contour.get("ContourData"))], np.float64)
+        data = np.array([float(value) for value in several(contour.get("ContourData"))], np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name}: expected numbers as contour of {label!r}, got: {error}. Export it again.") from error
     if len(data) % 3 or not np.isfinite(data).all() or (np.abs(data) > 1e6).any():
@@ -199,7 +199,7 @@ def _nearest(geometry: Geometry, contour: _Contour, here: dict[str, list[int]]) 
     middle, spread = float(np.median(along)), float(np.ptp(along))
     apart = middle - geometry.positions @ geometry.normal
     distance = np.abs(apart)
-    half = 0.5 * _step(geometry)
+    half = 0.5 * geometry.step
     least = float(distance.min())
     if least > half * 1.001 or spread > half:
         return [], max(least, spread)
@@ -209,19 +209,6 @@ def _nearest(geometry: Geometry, contour: _Contour, here: dict[str, list[int]]) 
     if not chosen:  # between two slices at the same distance, the lower one; several at one position: all
         chosen = [int(k) for k in near if abs(apart[k] - apart[near[0]]) <= 2e-3 * half]
     return chosen, float(apart[chosen[0]])
-
-
-def _step(geometry: Geometry) -> float:
-    """Distance from slice to slice; the smaller pixel size where the series does not say."""
-    return geometry.spacing[0] or min(geometry.spacing[1:])
-
-
-def _indices(geometry: Geometry, points: NDArray[np.float64], k: int) -> NDArray[np.float64]:
-    """Row and column index of points on a slice, ``(n, 2)``."""
-    _, rows, columns = geometry.spacing
-    steps = np.stack([geometry.orientation[1] * rows, geometry.orientation[0] * columns], axis=1)
-    indices: NDArray[np.float64] = (points - geometry.positions[k]) @ np.linalg.pinv(steps).T
-    return indices
 
 
 def _in_plane(stack: list[tuple[float, NDArray[np.float64]]], apart: float) -> Iterator[list[NDArray[np.float64]]]:
@@ -249,9 +236,3 @@ def _words(contour: _Contour, apart: float, label: str) -> str:
     box = ", ".join(f"{a:.6g} to {b:.6g}" for a, b in zip(low, high, strict=True))
     off = f", {abs(apart):.3g} mm off the nearest slice or out of plane" if apart else ", beside the voxels"
     return f"a contour of {label!r} at x, y, z {box} mm{off}"
-
-
-def _values(value: Any) -> list[Any]:
-    if value is None or isinstance(value, str | bytes):
-        return [] if not value else [value]
-    return list(value) if hasattr(value, "__iter__") else [value]

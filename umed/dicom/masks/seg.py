@@ -9,6 +9,9 @@ with the pixels is read, too.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -19,10 +22,10 @@ from umed.dicom.masks import grids, layers, seg_file
 from umed.dicom.masks.grids import Place
 from umed.dicom.masks.layers import MOST, Mask
 from umed.dicom.masks.seg_file import Frame
-from umed.dicom.objects import Limits, Series
+from umed.dicom.objects import LIMITS, Limits, Series
 
 
-def read(ds: Any, name: str, series: Series, limits: Limits | None = None) -> Mask:
+def read(ds: Any, name: str, series: Series, limits: Limits = LIMITS) -> Mask:
     """Voxels of all segments of a segmentation on one series.
 
     Classes are the segment numbers, or 1, 2, ... where one of them does not fit in int16. Background is, in a label
@@ -31,7 +34,6 @@ def read(ds: Any, name: str, series: Series, limits: Limits | None = None) -> Ma
     on another grid, or on another slice than the image that it refers to; but a frame that refers only to images
     outside the series is left out with a note.
     """
-    limits = limits or Limits()
     labels, background = seg_file.segments(ds, name)
     rows, columns = int(ds.get("Rows") or 0), int(ds.get("Columns") or 0)
     frames = seg_file.frames(ds, name)
@@ -77,16 +79,8 @@ def read(ds: Any, name: str, series: Series, limits: Limits | None = None) -> Ma
 
 def _by_slice(planes: Iterator[tuple[int, NDArray[np.int16]]]) -> Iterator[tuple[int, NDArray[np.int16]]]:
     """Join planes that follow each other on the same slice, so that each slice is packed once."""
-    number, joined = -1, np.zeros(0, np.int16)
-    for k, plane in planes:
-        if k == number:
-            joined = np.maximum(joined, plane)
-            continue
-        if number >= 0:
-            yield number, joined
-        number, joined = k, plane
-    if number >= 0:
-        yield number, joined
+    for k, group in groupby(planes, key=itemgetter(0)):
+        yield k, reduce(np.maximum, (plane for _, plane in group))
 
 
 def _place(

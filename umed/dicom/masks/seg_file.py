@@ -6,14 +6,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from umed.core.errors import InputError
-from umed.dicom.masks.attributes import items, text
+from umed.dicom.masks.attributes import items, several, text
 from umed.dicom.masks.grids import MaskPlane
+from umed.dicom.read.geometry import group_item
 
 HALF = 0.5
 """A fractional voxel is foreground from this share of MaximumFractionalValue on (PS3.3 C.8.20.2.3)."""
@@ -82,23 +85,17 @@ def frames(ds: Any, name: str) -> list[Frame]:
     """Frames in file order; InputError if the functional groups are not one a frame, or say no segment."""
     count = int(ds.get("NumberOfFrames") or 1)
     groups = items(ds, "PerFrameFunctionalGroupsSequence")
-    shared = next(iter(items(ds, "SharedFunctionalGroupsSequence")), None)
-    if len(groups) != count and not (count == 1 and not groups and shared is not None):
+    common = items(ds, "SharedFunctionalGroupsSequence")
+    if len(groups) != count and not (count == 1 and not groups and common):
         raise InputError(
             f"{name}: expected one item of PerFrameFunctionalGroupsSequence a frame, got {len(groups)} for {count} "
             "frames. Export the segmentation again (not as TILED_FULL)."
         )
+    shared = common[0] if common else Dataset()
     single = len(items(ds, "SegmentSequence")) == 1
     found = []
     for index, group in enumerate(groups or [shared]):
-
-        def first(sequence: str, group: Any = group) -> Any:
-            """Item of a functional group, the frame's own before the shared one."""
-            for owner in (group, shared):
-                for item in items(owner, sequence):
-                    return item
-            return {}
-
+        first = partial(group_item, group, shared)
         segment: int | None = None
         if not is_labelmap(ds):
             number = first("SegmentIdentificationSequence").get("ReferencedSegmentNumber")
@@ -193,10 +190,6 @@ def _sources(group: Any) -> set[tuple[str, int | None]]:
     found: set[tuple[str, int | None]] = set()
     for derivation in items(group, "DerivationImageSequence"):
         for source in items(derivation, "SourceImageSequence"):
-            uid, numbers = text(source, "ReferencedSOPInstanceUID"), source.get("ReferencedFrameNumber")
-            if numbers is None or numbers == "":
-                found.add((uid, None))
-            else:
-                listed = numbers if hasattr(numbers, "__iter__") and not isinstance(numbers, str) else [numbers]
-                found |= {(uid, int(number) - 1) for number in listed}
+            uid, numbers = text(source, "ReferencedSOPInstanceUID"), several(source.get("ReferencedFrameNumber"))
+            found |= {(uid, int(number) - 1) for number in numbers} or {(uid, None)}
     return found

@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from umed.core.errors import GeometryError, InputError
-from umed.core.types import Progress
 from umed.data.files import PROPOSALS
 from umed.dicom.masks import grids, named, rtstruct, seg, seg_file
 from umed.dicom.masks.layers import Mask, merge
 from umed.dicom.masks.named import NamedMask
-from umed.dicom.objects import Instance, Limits, Scan, Series
+from umed.dicom.objects import LIMITS, Instance, Limits, Scan, Series
 from umed.dicom.read import reader
 from umed.dicom.read.scan import scan as scan_folder
 
@@ -29,7 +28,7 @@ REFERENCES = {"seg": seg_file.references, "rtstruct": rtstruct.references}
 
 
 def find(
-    scan: Scan, folder: Path | None = None, *, limits: Limits | None = None, progress: Progress | None = None
+    scan: Scan, folder: Path | None = None, *, limits: Limits = LIMITS
 ) -> tuple[dict[str, Mask], list[tuple[str, str]]]:
     """Find and read the masks of all image series.
 
@@ -45,7 +44,6 @@ def find(
         scan: the images, and the segmentations and structure sets beside them.
         folder: further masks (``--masks``).
         limits: bounds.
-        progress: told about each mask file.
 
     Returns:
         The mask of each series id that has a sound one; and problems, sorted. The first part of a problem is the id of
@@ -55,7 +53,6 @@ def find(
     Raises:
         InputError: if ``folder`` does not exist.
     """
-    limits = limits or Limits()
     images = [series for series in scan.series if series.kind == "image"]
     found = NamedMask()
     with tempfile.TemporaryDirectory(prefix="umed-masks-") as work:
@@ -74,14 +71,9 @@ def find(
             found.problems += [
                 entry for entry in others.refused if entry[0] not in taken and Path(entry[0]).name != PROPOSALS
             ]
-        total = len(listed) + len(labels)
-        for number, instance in enumerate(listed):
+        for instance in listed:
             _dicom(instance, images, found, limits)
-            if progress is not None:
-                progress("masks", number + 1, total)
         named.match(labels, scan.root, images, found, limits)
-        if progress is not None and labels:
-            progress("masks", total, total)
     _share(images, found)
     masks: dict[str, Mask] = {}
     for series in images:

@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate, generate_frames, get_frame
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
@@ -57,8 +57,8 @@ _START = (
 )
 
 
-def frames(dataset: Dataset, shape: tuple[int, ...], frame: int | None) -> Iterator[NDArray[Any]]:
-    """Decode compressed frames, or only the one asked for, to ``(rows, columns[, samples])``.
+def frames(dataset: Dataset, shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:
+    """Decode compressed frames to ``(rows, columns[, samples])``.
 
     ``shape`` is frames, rows, columns, maybe samples, as the header says. Lossy and YBR_RCT colours become RGB.
     InputError if a frame is broken, or announces another size than the header, or its codec is missing.
@@ -77,7 +77,10 @@ def frames(dataset: Dataset, shape: tuple[int, ...], frame: int | None) -> Itera
         request.setdefault("planar_configuration", 0)
     size = int(np.prod(shape[1:]))
     found = 0
-    for stream in _streams(dataset, shape[0], frame):
+    offsets: Any = None
+    if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
+        offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
+    for stream in generate_frames(dataset.PixelData, number_of_frames=shape[0], extended_offsets=offsets):
         announced = codestream.size(stream) if syntax.startswith("1.2.840.10008.1.2.4.") else None
         if announced is not None and announced != (shape[1], shape[2], samples):
             got = " x ".join(str(part) for part in announced)
@@ -90,7 +93,7 @@ def frames(dataset: Dataset, shape: tuple[int, ...], frame: int | None) -> Itera
             raise InputError(f"expected {size} values a frame, got {values.size}")
         found += 1
         yield values.reshape(shape[1:])
-    if found != (shape[0] if frame is None else 1):
+    if found != shape[0]:
         raise InputError(f"expected {shape[0]} frames, got {found}")
 
 
@@ -108,17 +111,6 @@ def available(syntax: str) -> list[str]:
     if not there:
         raise InputError(f"no codec for {UID(syntax).name}. {INSTALL}")
     return there
-
-
-def _streams(dataset: Dataset, count: int, frame: int | None) -> Iterator[bytes]:
-    """Compressed bytes of one frame or of all."""
-    offsets: Any = None
-    if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
-        offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
-    if frame is not None:
-        yield get_frame(dataset.PixelData, frame, number_of_frames=count, extended_offsets=offsets)
-        return
-    yield from generate_frames(dataset.PixelData, number_of_frames=count, extended_offsets=offsets)
 
 
 def _decode(request: Mapping[str, Any], stream: bytes) -> NDArray[Any]:

@@ -63,10 +63,10 @@ def planes(dataset: Dataset, frames: int) -> tuple[SlicePlane, ...] | None:
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     found = []
     for group in groups:
-        place = _first(group, shared, "PlanePositionSequence")
-        direction = _first(group, shared, "PlaneOrientationSequence")
-        measures = _first(group, shared, "PixelMeasuresSequence")
-        content = _first(group, shared, "FrameContentSequence")
+        place = group_item(group, shared, "PlanePositionSequence")
+        direction = group_item(group, shared, "PlaneOrientationSequence")
+        measures = group_item(group, shared, "PixelMeasuresSequence")
+        content = group_item(group, shared, "FrameContentSequence")
         plane = _plane(place, direction, measures, _time(content))
         if plane is None:
             return None
@@ -74,7 +74,8 @@ def planes(dataset: Dataset, frames: int) -> tuple[SlicePlane, ...] | None:
     return tuple(found)
 
 
-def _first(group: Dataset, shared: Dataset, keyword: str) -> Dataset:
+def group_item(group: Dataset, shared: Dataset, keyword: str) -> Dataset:
+    """First item of a functional group, the frame's own before the shared one; an empty one where there is none."""
     for place in (group, shared):
         items = place.get(keyword)
         if items:

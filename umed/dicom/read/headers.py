@@ -63,7 +63,6 @@ def describe(dataset: FileDataset, path: Path, name: str) -> tuple[Instance, tup
         kind=kind,
         reason=reason,
         modality=text(dataset, "Modality"),
-        sop_class=sop_class,
         sop_uid=text(dataset, "SOPInstanceUID"),
         series_uid=series_uid,
         study_uid=study_uid,
@@ -76,12 +75,7 @@ def describe(dataset: FileDataset, path: Path, name: str) -> tuple[Instance, tup
         encoding=encoding,
         unprotectable=unprotectable,
         references=tuple(dict.fromkeys(_references(dataset))) if kind in ("seg", "rtstruct") else (),
-        burned_in=text(dataset, "BurnedInAnnotation"),
-        image_type=texts(dataset, "ImageType"),
-        manufacturer=text(dataset, "Manufacturer"),
-        model=text(dataset, "ManufacturerModelName"),
         number=integer(dataset, "InstanceNumber"),
-        series_description=text(dataset, "SeriesDescription"),
     )
     return instance, geometry.planes(dataset, frames) if placed else None
 

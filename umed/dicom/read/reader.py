@@ -15,6 +15,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,7 +24,7 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import UID
 
 from umed.core.errors import InputError, UmedError
-from umed.dicom.objects import Limits
+from umed.dicom.objects import LIMITS, Limits
 from umed.dicom.read import archives, stream
 from umed.dicom.read.archives import printable
 
@@ -33,7 +34,7 @@ _INFLATE_RATIO = 64
 _QUIET = threading.RLock()
 
 
-def find(root: Path, work: Path, limits: Limits | None = None) -> tuple[list[tuple[Path, str]], list[tuple[str, str]]]:
+def find(root: Path, work: Path, limits: Limits = LIMITS) -> tuple[list[tuple[Path, str]], list[tuple[str, str]]]:
     """All files that may be DICOM below a folder, or in a zip.
 
     Args:
@@ -48,7 +49,6 @@ def find(root: Path, work: Path, limits: Limits | None = None) -> tuple[list[tup
     Raises:
         InputError: if ``root`` does not exist or holds more files than the limit.
     """
-    limits = limits or Limits()
     if not root.exists():
         raise InputError(f"{root}: expected a folder of DICOM files or a zip, got nothing. Check the path.")
     found: list[tuple[Path, str]] = []
@@ -59,19 +59,14 @@ def find(root: Path, work: Path, limits: Limits | None = None) -> tuple[list[tup
         candidates = _walk(root, refused, limits)
     for number, (path, name) in enumerate(candidates):
         try:
-            zipped = archives.is_zip(path, named=path != root)
-            if not zipped:
+            if not archives.is_zip(path, named=path != root):
                 found.append((path, name))
                 continue
             members, others = archives.unpack(path, name, work / f"zip{number:06d}", limits)
-        except InputError as error:
-            refused.append((name, str(error)))
-            continue
-        except OSError as error:
-            refused.append((name, _cannot(error)))
-            continue
-        found.extend(members)
-        refused.extend(others)
+            found.extend(members)
+            refused.extend(others)
+        except (InputError, OSError) as error:
+            refused.append((name, str(error) if isinstance(error, InputError) else _cannot(error)))
     return sorted(found, key=lambda entry: entry[1]), sorted(refused)
 
 
@@ -150,7 +145,7 @@ def guard(name: object) -> Iterator[None]:
             raise InputError(f"{name}: expected a sound DICOM file, got {_brief(error)}") from error
 
 
-def read(path: Path, limits: Limits | None = None, *, pixels: bool) -> FileDataset:
+def read(path: Path, limits: Limits = LIMITS, *, pixels: bool) -> FileDataset:
     """Read one DICOM file.
 
     Files without a preamble or meta header are read when they begin like a data set. Blank SOPClassUID and
@@ -167,7 +162,6 @@ def read(path: Path, limits: Limits | None = None, *, pixels: bool) -> FileDatas
     Raises:
         InputError: if it cannot be read, is not DICOM, is broken, or exceeds a limit; with the path.
     """
-    limits = limits or Limits()
     try:
         with open(path, "rb") as file:
             return _read(file, os.fstat(file.fileno()).st_size, limits, pixels)
@@ -175,25 +169,6 @@ def read(path: Path, limits: Limits | None = None, *, pixels: bool) -> FileDatas
         raise InputError(f"{path}: {error}") from error
     except OSError as error:
         raise InputError(f"{path}: {_cannot(error)}") from error
-
-
-def pixels_at(path: Path, limits: Limits | None = None) -> int | None:
-    """Offset of the first byte of the pixel data in a file; InputError as :func:`read`.
-
-    ``None`` where the file has none, or they are compressed or deflated, so that bytes have no fixed place.
-    """
-    try:
-        with open(path, "rb") as file:
-            layout = stream.survey(file, os.fstat(file.fileno()).st_size, limits or Limits())
-            if layout.pixels is None:
-                return None
-            file.seek(layout.pixels)
-            head = file.read(12)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    explicit = head[4:6] in (b"OB", b"OW")
-    length = head[8:12] if explicit else head[4:8]
-    return None if length == b"\xff" * 4 else layout.pixels + (12 if explicit else 8)
 
 
 def _read(file: BinaryIO, size: int, limits: Limits, pixels: bool) -> FileDataset:
@@ -205,11 +180,10 @@ def _read(file: BinaryIO, size: int, limits: Limits, pixels: bool) -> FileDatase
     except RecursionError as error:
         raise InputError("expected sequences nested less deep") from error
     source: BinaryIO = file
-    declared = layout.syntax
     if layout.syntax == stream.DEFLATED:
         source, size = _inflate(file, layout.start, min(most, max(_INFLATE_FREE, _INFLATE_RATIO * size)))
         inner = stream.survey_set(source, size, layout.start, limits)
-        layout = stream.Layout(layout.start, declared, layout.guessed, layout.bare, inner.pixels, inner.elements)
+        layout = replace(layout, pixels=inner.pixels)
     if layout.bare or not pixels:
         source.seek(0)
         end = size if pixels or layout.pixels is None else layout.pixels
@@ -220,7 +194,7 @@ def _read(file: BinaryIO, size: int, limits: Limits, pixels: bool) -> FileDatase
         warnings.simplefilter("ignore")
         try:
             dataset = pydicom.dcmread(source, force=True)
-            _complete(dataset, declared)
+            _complete(dataset, layout.syntax)
         except Exception as error:
             raise InputError(f"expected a sound DICOM file, got {_brief(error)}") from error
     return dataset

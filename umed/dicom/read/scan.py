@@ -13,7 +13,7 @@ from pydicom.dataset import FileDataset
 from umed.core.errors import InputError
 from umed.core.types import Progress
 from umed.data.files import sha256
-from umed.dicom.objects import Instance, Limits, Scan, Series
+from umed.dicom.objects import LIMITS, Instance, Limits, Scan, Series
 from umed.dicom.read import geometry, headers, reader
 from umed.dicom.read.geometry import SlicePlane
 
@@ -21,7 +21,7 @@ _Planes = tuple[SlicePlane, ...] | None
 _Member = tuple[Instance, _Planes, tuple[float, float]]
 
 
-def scan(root: Path, work: Path, limits: Limits | None = None, progress: Progress | None = None) -> Scan:
+def scan(root: Path, work: Path, limits: Limits = LIMITS, progress: Progress | None = None) -> Scan:
     """Find the series below a folder, or in a zip, from headers only.
 
     Args:
@@ -36,23 +36,20 @@ def scan(root: Path, work: Path, limits: Limits | None = None, progress: Progres
     Raises:
         InputError: if ``root`` does not exist or holds too many files.
     """
-    limits = limits or Limits()
     found, refused = reader.find(root, work, limits)
     members: list[_Member] = []
     for number, (path, name) in enumerate(found):
         try:
-            members.append(_look(path, name, limits))
+            member = _look(path, name, limits)
+            if member[0].kind == "refused":
+                refused.append((name, member[0].reason))
+            else:
+                members.append(member)
         except InputError as error:
             refused.append((name, str(error).removeprefix(f"{path}: ")))
         if progress:
             progress("scan", number + 1, len(found))
-    kept: list[_Member] = []
-    for member in members:
-        if member[0].kind == "refused":
-            refused.append((member[0].name, member[0].reason))
-        else:
-            kept.append(member)
-    unique, doubles = _without_doubles(kept)
+    unique, doubles = _without_doubles(members)
     return Scan(root, _series(unique), tuple(sorted(refused + doubles)))
 
 
@@ -92,12 +89,9 @@ def _without_doubles(members: Sequence[_Member]) -> tuple[list[_Member], list[tu
     kept: list[_Member] = []
     refused: list[tuple[str, str]] = []
     for group in by_uid.values():
-        if len(group) == 1:
-            kept.append(group[0])
-            continue
         first = group[0][0]
         try:
-            same = len({sha256(instance.path) for instance, _, _ in group}) == 1
+            same = len(group) == 1 or len({sha256(instance.path) for instance, _, _ in group}) == 1
         except OSError:
             same = False
         if same:
@@ -118,7 +112,7 @@ def _series(members: Sequence[_Member]) -> tuple[Series, ...]:
     found: list[Series] = []
     for key in sorted(groups, key=lambda key: (min(member[0].study_uid for member in groups[key]), key)):
         if groups[key][0][1] is None:
-            found.append(_unplaced([member for member in groups[key]]))
+            found.append(_unplaced(groups[key]))
             continue
         for cluster in _clusters(groups[key]):
             found.extend(_stacks(cluster))
@@ -176,32 +170,30 @@ def _stacks(members: list[_Member]) -> list[Series]:
     found = []
     for number, part in enumerate(passes, 1):
         instances = tuple(members[index][0] for index in part)
-        first = instances[0]
-        grid, problems = geometry.build([planes[index] for index in part], *first.shape[1:])
-        if volumes:
-            problems = (f"volume {number} of {len(passes)} at the same place", *problems)
-        slices = tuple((index, 0) for index in range(len(instances)))
-        spacing = (grid.spacing[1], grid.spacing[2])
-        found.append(
-            Series(first.series_uid, "", first.modality, first.kind, instances, slices, grid, problems, spacing)
-        )
+        slices = tuple((index, 0) for index in range(len(part)))
+        note = (f"volume {number} of {len(passes)} at the same place",) if volumes else ()
+        found.append(_placed(instances, slices, [planes[index] for index in part], note))
     return found
 
 
 def _multi_frame(member: _Member) -> Series:
     """One file with many placed frames."""
-    instance, planes, spacing = member
+    instance, planes, _ = member
     assert planes is not None
-    series = Series(instance.series_uid, "", instance.modality, instance.kind, (instance,), spacing=spacing)
     if not all(geometry.parallel(planes[0], plane) for plane in planes):
-        slices = tuple((0, frame) for frame in range(len(planes)))
-        return replace(series, slices=slices, problems=("its frames have different orientations",))
+        return replace(_unplaced([member]), problems=("its frames have different orientations",))
     order = [index for part in geometry.order(planes) for index in part]
-    grid, problems = geometry.build([planes[index] for index in order], *instance.shape[1:])
-    return replace(
-        series,
-        slices=tuple((0, frame) for frame in order),
-        geometry=grid,
-        problems=problems,
-        spacing=(grid.spacing[1], grid.spacing[2]),
-    )
+    return _placed((instance,), tuple((0, frame) for frame in order), [planes[index] for index in order])
+
+
+def _placed(
+    instances: tuple[Instance, ...],
+    slices: tuple[tuple[int, int], ...],
+    planes: Sequence[SlicePlane],
+    note: tuple[str, ...] = (),
+) -> Series:
+    """A volume of parallel slices in order."""
+    first = instances[0]
+    grid, odd = geometry.build(planes, *first.shape[1:])
+    problems, spacing = (*note, *odd), (grid.spacing[1], grid.spacing[2])
+    return Series(first.series_uid, "", first.modality, first.kind, instances, slices, grid, problems, spacing)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
@@ -21,6 +21,7 @@ from umed.dicom.objects import NO_DICOM, Limits
 
 PREAMBLE = 128
 UNDEFINED = 0xFFFFFFFF
+TRANSFER_SYNTAX = 0x00020010
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 """Float Pixel Data, Double Float Pixel Data, Pixel Data."""
@@ -59,19 +60,20 @@ class _Walk:
 
     def __init__(self, file: BinaryIO, size: int, limits: Limits) -> None:
         self.file, self.size, self.limits = file, size, limits
+        self.order: Literal["<", ">"] = "<"
+        self.syntax: tuple[int, int] | None = None
         self.elements = 0
         self.pixels: int | None = None
         self.pixels_bytes = 0
 
-    def data_set(self, start: int, end: int, implicit: bool, little: bool, depth: int, group: int | None = None) -> int:
+    def data_set(self, start: int, end: int, implicit: bool, depth: int, group: int | None = None) -> int:
         """Walk data elements from ``start``; returns where they end.
 
         ``end`` is the end of the container; an item delimiter ends the set before. With ``group`` the walk stops at
         the first element of another one.
         """
         read, seek = self.file.read, self.file.seek
-        order = "<" if little else ">"
-        tags, longs, short = (struct.Struct(order + kind) for kind in ("HH", "I", "H"))
+        tags, longs, short = (struct.Struct(self.order + kind) for kind in ("HH", "I", "H"))
         at = start
         while at + 8 <= end:
             seek(at)
@@ -104,22 +106,22 @@ class _Walk:
             self.elements += 1
             if self.elements > self.limits.elements:
                 raise InputError(f"expected at most {self.limits.elements} data elements, got more")
+            if tag == TRANSFER_SYNTAX and depth == 0 and self.syntax is None:
+                self.syntax = value, length
             if vr in _SHORT and value + length <= end:  # most elements: nothing to look into
                 at = value + length
                 continue
             if depth == 0 and tag in PIXELS and self.pixels is None:
                 self.pixels = at
-            at = self.value(tag, vr, length, value, end, implicit, little, depth)
+            at = self.value(tag, vr, length, value, end, implicit, depth)
         return end if group is None else at
 
-    def value(
-        self, tag: int, vr: bytes | None, length: int, start: int, end: int, implicit: bool, little: bool, depth: int
-    ) -> int:
+    def value(self, tag: int, vr: bytes | None, length: int, start: int, end: int, implicit: bool, depth: int) -> int:
         """Walk over one value; returns where it ends."""
         if length == UNDEFINED:
             if tag in PIXELS:
-                return self.fragments(start, end, little)
-            return self.items(start, end, True, implicit or vr is None, little, depth + 1)
+                return self.fragments(start, end)
+            return self.items(start, end, True, implicit or vr is None, depth + 1)
         stop = start + length
         if stop > end:
             place = "of the file" if end == self.size else "of its sequence"
@@ -127,29 +129,29 @@ class _Walk:
         if tag in PIXELS and depth == 0:
             self.pixels_bytes += length
         elif vr == b"SQ":
-            self.items(start, stop, False, implicit, little, depth + 1)
+            self.items(start, stop, False, implicit, depth + 1)
         elif length >= 8 and (vr is None or vr == b"UN"):
-            self.maybe_items(tag, start, stop, implicit or vr is None, little, depth + 1)
+            self.maybe_items(tag, start, stop, implicit or vr is None, depth + 1)
         return stop
 
-    def maybe_items(self, tag: int, start: int, stop: int, implicit: bool, little: bool, depth: int) -> None:
+    def maybe_items(self, tag: int, start: int, stop: int, implicit: bool, depth: int) -> None:
         """Walk a value of unknown kind if it is a sequence by the dictionary or looks like one."""
         known = _known_vr(tag)
         self.file.seek(start)
-        looks = self.file.read(4) == (b"\xfe\xff\x00\xe0" if little else b"\xff\xfe\xe0\x00")
+        looks = self.file.read(4) == struct.pack(self.order + "HH", ITEM >> 16, ITEM & 0xFFFF)
         if known != "SQ" and not (looks and known is None):
             return
         try:
-            self.items(start, stop, False, implicit, little, depth)
+            self.items(start, stop, False, implicit, depth)
         except _Structure:
             if known == "SQ":
                 raise  # else it is a private value that begins like a sequence by chance
 
-    def items(self, start: int, end: int, undefined: bool, implicit: bool, little: bool, depth: int) -> int:
+    def items(self, start: int, end: int, undefined: bool, implicit: bool, depth: int) -> int:
         """Walk the items of a sequence; returns where it ends."""
         if depth > self.limits.depth:
             raise InputError(f"expected sequences nested at most {self.limits.depth} deep, got deeper ones")
-        head_struct = struct.Struct(("<" if little else ">") + "HHI")
+        head_struct = struct.Struct(self.order + "HHI")
         at = start
         while at + 8 <= end:
             self.file.seek(at)
@@ -168,7 +170,7 @@ class _Walk:
             if stop > end:
                 raise self.broken(at, "an item is longer than its sequence")
             child = implicit or self.turns_implicit(at, stop)
-            done = self.data_set(at, stop, child, little, depth)
+            done = self.data_set(at, stop, child, depth)
             at = done if length == UNDEFINED else stop
         if undefined:
             raise self.broken(at, "a sequence without an end")
@@ -181,9 +183,9 @@ class _Walk:
         self.file.seek(start + 4)
         return not _letters(self.file.read(2))
 
-    def fragments(self, start: int, end: int, little: bool) -> int:
+    def fragments(self, start: int, end: int) -> int:
         """Walk the fragments of encapsulated pixel data (PS3.5 A.4); returns where they end."""
-        head_struct = struct.Struct(("<" if little else ">") + "HHI")
+        head_struct = struct.Struct(self.order + "HHI")
         at = start
         while at + 8 <= end:
             self.file.seek(at)
@@ -233,8 +235,14 @@ def survey(file: BinaryIO, size: int, limits: Limits) -> Layout:
     walk = _Walk(file, size, limits)
     file.seek(start + 4)
     implicit = not _letters(file.read(2))
-    begin = walk.data_set(start, size, implicit, True, 0, group=2)
-    syntax = _syntax(file, start, begin, implicit)
+    begin = walk.data_set(start, size, implicit, 0, group=2)
+    if begin - start > 1 << 20:
+        raise InputError("expected a file meta header of at most 1 MiB, got a longer one")
+    syntax = ""
+    if walk.syntax is not None:
+        value, length = walk.syntax
+        file.seek(value)
+        syntax = file.read(min(length, begin - value)).decode("ascii", "replace").strip("\0 ")
     file.seek(begin)
     first = file.read(6)
     if first[:2] == b"\0\0" and begin + 8 < size:
@@ -255,12 +263,12 @@ def survey_set(file: BinaryIO, size: int, start: int, limits: Limits) -> Layout:
 
 
 def _finish(walk: _Walk, start: int, syntax: str, guessed: bool, bare: bool) -> Layout:
-    little = syntax != BIG
+    walk.order = ">" if syntax == BIG else "<"
     walk.file.seek(start + 4)
     letters = walk.file.read(2)
     # what is there counts, not what the meta header says
     implicit = not _letters(letters) if len(letters) == 2 else syntax == IMPLICIT
-    end = walk.data_set(start, walk.size, implicit, little, 0)
+    end = walk.data_set(start, walk.size, implicit, 0)
     if walk.size - end >= 8:
         raise walk.broken(end, "data after the end of the data set")
     if walk.size - walk.pixels_bytes > walk.limits.header_bytes:
@@ -288,24 +296,3 @@ def _looks_like_set(head: bytes) -> bool:
         if order == "<" and length <= 1024 and length % 2 == 0 and element <= 0x0100:
             return True
     return False
-
-
-def _syntax(file: BinaryIO, start: int, end: int, implicit: bool) -> str:
-    """TransferSyntaxUID of a meta header that was walked before, ``""`` without."""
-    if end - start > 1 << 20:
-        raise InputError("expected a file meta header of at most 1 MiB, got a longer one")
-    file.seek(start)
-    meta = file.read(end - start)
-    at = 0
-    while at + 8 <= len(meta):
-        tag = meta[at : at + 4]
-        if implicit or not _letters(meta[at + 4 : at + 6]):
-            value, length = at + 8, int.from_bytes(meta[at + 4 : at + 8], "little")
-        elif meta[at + 4 : at + 6] in _LONG:
-            value, length = at + 12, int.from_bytes(meta[at + 8 : at + 12], "little")
-        else:
-            value, length = at + 8, int.from_bytes(meta[at + 6 : at + 8], "little")
-        if tag == b"\x02\x00\x10\x00":
-            return meta[value : value + length].decode("ascii", "replace").strip("\0 ")
-        at = value + length
-    return ""

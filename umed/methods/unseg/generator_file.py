@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from umed.core.errors import ConfigError, InputError
+from umed.core.errors import InputError
 from umed.data import files
 from umed.data.files import atomic
 from umed.data.paths import refuse_paths
 from umed.networks.noise_head import UnSegGenerator, from_released
 from umed.networks.sam import make_sam, shape_of
-from umed.networks.sam_weights import BROKEN, load_sam
+from umed.networks.sam_weights import load_sam, weights_of
 
 FILE = "unseg.pt"
 FORMAT = 1
@@ -125,8 +125,7 @@ def load_generator(path: Path) -> tuple[UnSegGenerator, str, Origin]:
         raise InputError(
             f"{path.parent}: expected a generator ({path.name}), got none. Train one: umed train-generator unseg."
         )
-    try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    with weights_of(path, "a generator saved by umed", "another file") as content:
         if not isinstance(content, dict):
             raise TypeError(f"a {type(content).__name__}")
         if content["format"] != FORMAT or content["method"] != "unseg":
@@ -141,9 +140,6 @@ def load_generator(path: Path) -> tuple[UnSegGenerator, str, Origin]:
         if content["frozen"]:
             generator.freeze()
         return generator.eval(), str(content["encoder"]), origin
-    except (*BROKEN, ConfigError) as error:
-        text = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{path}: expected a generator saved by umed, got another file ({text}).") from error
 
 
 def import_released(weights: Path, sam: Path, *, encoder: str = "vit_b") -> tuple[UnSegGenerator, Origin]:
@@ -163,12 +159,7 @@ def import_released(weights: Path, sam: Path, *, encoder: str = "vit_b") -> tupl
     if not weights.is_file():
         raise InputError(f"{weights}: expected the released weights of UnSeg, got no such file. Check the path.")
     generator, start = make_generator(encoder, sam=sam, released=True)
-    try:
-        content = torch.load(weights, map_location="cpu", weights_only=True)
-        state = from_released(content.get("model", content))
-        generator.head.load_state_dict(state)
-    except BROKEN as error:
-        text = " ".join(str(error).split())[:200]
-        raise InputError(f"{weights}: expected the released weights of UnSeg, got others ({text}).") from error
+    with weights_of(weights, "the released weights of UnSeg") as content:
+        generator.head.load_state_dict(from_released(content.get("model", content)))
     digest = files.sha256(weights)[:16]
     return generator.eval(), Origin(f"the authors' released weights (SHA-256 {digest}...)", start)

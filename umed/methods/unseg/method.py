@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from umed.core.config import parse_number, require
 from umed.core.device import pick_device, process_rank
@@ -23,16 +23,15 @@ from umed.core.errors import ConfigError, InputError
 from umed.core.types import Progress, Regions
 from umed.core.version import __version__
 from umed.methods.base import Method
-from umed.methods.options import choice, option, rate, switch, whole
+from umed.methods.options import choice, option, rate, some, switch, whole
 from umed.methods.unseg.colour_pictures import SamplePictures
 from umed.methods.unseg.generator_file import FILE, Origin, load_generator, make_generator, save_generator
 from umed.methods.unseg.picture_noise import flat_direction
-from umed.methods.unseg.prompts import KINDS, NONE, check_kinds
+from umed.methods.unseg.prompts import KINDS, NONE
 from umed.methods.unseg.square_batches import SquareBatches
-from umed.methods.unseg.trainer import EPOCHS, UnSegTrainer
-from umed.methods.unseg.unseg_surrogates import NETWORKS, SAM, make_surrogate
+from umed.methods.unseg.trainer import EPOCHS, NETWORKS, SAM, Unprompted, UnSegTrainer
 from umed.networks.noise_head import UnSegGenerator
-from umed.networks.sam import PromptedSam, shape_of
+from umed.networks.sam import PromptedSam, make_sam, shape_of
 from umed.networks.sam_weights import load_encoder
 from umed.plan.planning import Plan
 from umed.training.alternating import BatchLoader
@@ -102,11 +101,9 @@ class UnSeg(Method):
     file: ClassVar[str] = FILE
     where_from: ClassVar[str] = "Train one: umed train-generator"
     encoder: str = "vit_s"
-    prompts: tuple[str, ...] = option(KINDS, lambda _, kinds: check_kinds(kinds))
+    prompts: tuple[str, ...] = some(KINDS, KINDS)
     surrogate: str = choice(SAM, (SAM, *NETWORKS))
-    surrogate_prompts: tuple[str, ...] = option(
-        KINDS, lambda _, kinds: check_kinds(kinds, (*KINDS, NONE), "surrogate_prompts")
-    )
+    surrogate_prompts: tuple[str, ...] = some(KINDS, (*KINDS, NONE))
     label_modification: bool = switch(True)
     train_epsilon: float | None = option(1 / 255, _range_share)
     epochs: int = whole(EPOCHS)
@@ -123,11 +120,9 @@ class UnSeg(Method):
         odd = self.high_pass == 0 or self.high_pass % 2 == 1
         require(odd, "method_options.high_pass", "an odd number of px, or 0", self.high_pass)
         self._generator: UnSegGenerator | None = None
-        self._origin = Origin(f"trained by umed {__version__}")
+        self.origin = Origin(f"trained by umed {__version__}")
         self._other: list[str] = []
         self._unknown: tuple[str, ...] = ()
-        self._sam: Path | None = None
-        self._surrogate: Path | None = None
         self._slice_axis: int | None = None
         self._weak: float = 0.25
         self._device = torch.device("cpu")
@@ -135,7 +130,7 @@ class UnSeg(Method):
     def __repr__(self) -> str:
         known = [name for name in (*DECIDED, "per_instance") if name not in self._unknown]
         text = f"UnSeg({', '.join(f'{name}={getattr(self, name)!r}' for name in known)})"
-        return f"{text} ({self._origin})" if self._generator is not None else text
+        return f"{text} ({self.origin})" if self._generator is not None else text
 
     @property
     def generator(self) -> UnSegGenerator:
@@ -148,32 +143,30 @@ class UnSeg(Method):
             raise InputError("unseg: expected a trained generator, got none. Give one with --generators.")
         return self._generator
 
-    @property
-    def origin(self) -> Origin:
-        """Where the weights come from."""
-        return self._origin
-
-    def start_from(self, sam: Path | None, surrogate: Path | None = None) -> None:
-        """Train from pretrained weights. No options, since a plan is published and holds no paths.
-
-        Args:
-            sam: of Segment Anything, for the generator, which then stays frozen.
-            surrogate: weights for the surrogate's encoder, of SAM or of a plain vision transformer such as MAE's.
-        """
-        self._sam, self._surrogate = sam, surrogate
-
     def check(self, plan: Plan) -> None:
         """Remember how slices are taken and how much weaker the background is."""
         self._slice_axis = plan.slice_axis
         weak = plan.epsilon if plan.epsilon_background is None else plan.epsilon_background
         self._weak = weak / plan.epsilon
 
-    def make_trainer(self, samples: Sequence[Sample], plan: Plan, *, epoch_length: int | None = None) -> UnSegTrainer:
+    def make_trainer(
+        self,
+        samples: Sequence[Sample],
+        plan: Plan,
+        *,
+        sam: Path | None = None,
+        encoder: Path | None = None,
+        epoch_length: int | None = None,
+    ) -> UnSegTrainer:
         """Make the trainer of a plan; its generator is :attr:`generator`.
+
+        Pretrained weights are no options, since a plan is published and holds no paths.
 
         Args:
             samples: training cases.
             plan: the resolved plan; ``training.iterations`` and ``training.batch_size`` are used.
+            sam: weights of Segment Anything, for the generator, which then stays frozen.
+            encoder: weights for the surrogate's encoder, of SAM or of a plain vision transformer such as MAE's.
             epoch_length: iterations in an epoch; the plan's iterations over the epochs if ``None``.
 
         Returns:
@@ -183,22 +176,24 @@ class UnSeg(Method):
             ConfigError: when weights are given for a surrogate that has no use for them.
         """
         self.check(plan)
-        if self._surrogate is not None and self.surrogate != SAM:
+        if encoder is not None and self.surrogate != SAM:
             raise ConfigError(
-                f"method_options.surrogate: expected {SAM}, for which weights are given ({self._surrogate}), got "
+                f"method_options.surrogate: expected {SAM}, for which weights are given ({encoder}), got "
                 f"{self.surrogate}. Give --set method_options.surrogate=sam, or leave --surrogate-checkpoint out."
             )
         training, self._device = plan.training, pick_device(plan.device)
         gpu = self._device.type == "cuda"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)
-            self._generator, start = make_generator(
-                self.encoder, sam=self._sam, high_pass=self.high_pass, checkpointing=gpu
-            )
-            surrogate = make_surrogate(self.surrogate, self.encoder, checkpointing=gpu)
-        self._origin = replace(self._origin, sam=start, options={name: getattr(self, name) for name in DECIDED})
-        if isinstance(surrogate, PromptedSam) and self._surrogate is not None:
-            load_encoder(surrogate, self._surrogate)
+            self._generator, start = make_generator(self.encoder, sam=sam, high_pass=self.high_pass, checkpointing=gpu)
+            surrogate: nn.Module
+            if self.surrogate == SAM:
+                surrogate = make_sam(self.encoder, checkpointing=gpu)
+            else:
+                surrogate = Unprompted(self.surrogate)
+        self.origin = replace(self.origin, sam=start, options={name: getattr(self, name) for name in DECIDED})
+        if isinstance(surrogate, PromptedSam) and encoder is not None:
+            load_encoder(surrogate, encoder)
         self._generator, surrogate = self._generator.to(self._device), surrogate.to(self._device)
         length = epoch_length or max(1, -(-training.iterations // self.epochs))
         asked = self.surrogate_prompts if self.surrogate == SAM else (NONE,)
@@ -240,7 +235,7 @@ class UnSeg(Method):
         """Say where the weights come from, above all whether Segment Anything was pretrained."""
         if given is None and self._generator is None:
             return ("unseg: trains its generator on these data; Segment Anything without pretrained weights",)
-        origin, other = self._origin, self._other
+        origin, other = self.origin, self._other
         if given is not None:
             one = UnSeg(**{name: getattr(self, name) for name in DECIDED})
             one.adopt(given)
@@ -250,7 +245,7 @@ class UnSeg(Method):
 
     def save(self, folder: Path) -> None:
         """Write ``unseg.pt``: all weights, and what they come from."""
-        save_generator(self.generator, self.encoder, self._origin, folder / FILE)
+        save_generator(self.generator, self.encoder, self.origin, folder / FILE)
 
     def load(self, folder: Path) -> None:
         """Read ``unseg.pt``; its encoder and the options that it was trained with replace those given.
@@ -263,8 +258,8 @@ class UnSeg(Method):
 
     def adopt(self, path: Path) -> None:
         """The same for a file of any name, without moving it to a device."""
-        self._generator, encoder, self._origin = load_generator(path)
-        told = {name: value for name, value in self._origin.options.items() if name in DECIDED}
+        self._generator, encoder, self.origin = load_generator(path)
+        told = {name: value for name, value in self.origin.options.items() if name in DECIDED}
         told |= {"encoder": encoder, "high_pass": self._generator.head.high_pass}
         try:
             checked = UnSeg(**told)
@@ -291,12 +286,7 @@ class UnSeg(Method):
             Direction in [-1, 1], at most the share of the background outside the labels.
         """
         flat = partial(
-            flat_direction,
-            self.generator,
-            weak=self._weak,
-            per_instance=self.per_instance,
-            enlarge=self.enlarge,
-            device=self._device,
+            flat_direction, self.generator, weak=self._weak, per_instance=self.per_instance, enlarge=self.enlarge
         )
         labels = regions.labels
         if labels.ndim == 2:

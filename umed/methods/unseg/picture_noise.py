@@ -30,25 +30,23 @@ def flat_direction(
     weak: float,
     per_instance: bool,
     enlarge: bool,
-    device: torch.device,
 ) -> Tensor:
     """Direction of pictures.
 
     Args:
-        generator: trained, on ``device``.
+        generator: trained; it works on its own device.
         image: ``(B, C, H, W)`` float32 in [0, 1].
         labels: ``(B, H, W)``, each with foreground.
         weak: bound outside the labels as a share of that inside.
         per_instance: prompt each instance, or once with all that is labelled.
         enlarge: pictures smaller than the square fill it; else they keep their size.
-        device: of the generator.
 
     Returns:
         ``(B, C, H, W)`` in [-1, 1], at most ``weak`` outside the labels. Each instance has the noise of its own prompt
         (the :data:`MOST_PROMPTS` largest), everything else the mean over the prompts. Images that are not RGB get its
         first channel.
     """
-    size, mask_size = generator.sam.shape.image_size, generator.sam.shape.mask_size
+    size, mask_size, device = generator.sam.shape.image_size, generator.sam.shape.mask_size, generator.sam.mean.device
     height, width = labels.shape[1:]
     small = max(height, width) < size and not enlarge
     fill = (0, size - width, 0, size - height) if small else (0, 0, 0, 0)

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from umed.core.errors import ConfigError
 from umed.networks.sam import Prompts
 
 KINDS = ("box", "points", "mask")
@@ -21,18 +20,6 @@ LOGIT = 8.0
 JITTER = 0.1
 """A corner of a drawn box is off by up to this share of its side (HQ-SAM)."""
 MOST_POINTS = 10
-
-
-def check_kinds(kinds: Collection[str], known: Sequence[str] = KINDS, option: str = "prompts") -> tuple[str, ...]:
-    """Some of the known kinds, in their order.
-
-    Raises:
-        ConfigError: when one is unknown, or there is none; names the option.
-    """
-    listed = isinstance(kinds, (list, tuple))
-    if not listed or not kinds or any(kind not in known for kind in kinds):
-        raise ConfigError(f"method_options.{option}: expected a list of some of {', '.join(known)}, got {kinds!r}.")
-    return tuple(kind for kind in known if kind in kinds)
 
 
 def subsets(kinds: Sequence[str]) -> list[tuple[str, ...]]:

@@ -101,9 +101,9 @@ class SquareBatches(Sequence[Squares]):
         window, pad = [], []
         for at, side in zip(centre, (height, width), strict=True):
             low, high = max(0, at - self.size + 1), max(0, min(at, side - self.size))
-            start = int(rng.integers(low, high + 1)) if low <= high else 0
+            start = int(rng.integers(low, high + 1))
             window.append(slice(start, start + self.size))
-            pad.append(max(0, start + self.size - side) if side < self.size else 0)
+            pad.append(max(0, start + self.size - side))
         cut = (slice(None), slice(None), *window)
         padding = (0, pad[1], 0, pad[0])
         image = functional.pad(image[cut], padding)[0]

@@ -16,13 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from umed.core.registry import SURROGATES, resolve
 from umed.methods.unseg.losses import point_loss
 from umed.methods.unseg.prompts import draw_prompts, subsets
 from umed.methods.unseg.square_batches import Squares
 from umed.networks.noise_head import UnSegGenerator
-from umed.networks.sam import resize
+from umed.networks.sam import Prompts, resize
 from umed.training.alternating import AlternatingTrainer
 
+SAM = "sam"
+NETWORKS = tuple(SURROGATES)
 GENERATOR_EPOCHS = 3
 """Generator epochs after each surrogate epoch."""
 EPOCHS, DROP = 27, 20
@@ -143,3 +146,21 @@ def add_noise(image: Tensor, noise: Tensor, mask: Tensor, grey: Tensor, epsilon:
         noise = resize(noise, (int(image.shape[2]), int(image.shape[3])))
     weight = torch.where(mask, 1.0, background)
     return (image + epsilon * weight * noise).clamp(0, 1)
+
+
+class Unprompted(nn.Module):
+    """A segmentation network in the place of a prompted SAM: it finds all that is labelled by itself.
+
+    Args:
+        name: one of :data:`NETWORKS`.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        options = {"deep_supervision": False} if name == "dynunet" else {}
+        self.network: nn.Module = resolve("surrogate", name)(2, 3, 1, **options)
+
+    def forward(self, image: Tensor, prompts: Prompts) -> Tensor:
+        """Logits ``(B, size, size)`` of pictures ``(B, 3, size, size)``, a multiple of 16 px; prompts play no part."""
+        found: Tensor = self.network(image)
+        return found[:, 0]

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Edge maps that guide the contour generator."""
+"""Fixed convolutions of batched images, differentiable: edge maps that guide the contour generator, Gaussian blur."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -60,3 +62,16 @@ def edge_map(image: Tensor) -> Tensor:
     magnitude = gradient.square().sum(2).sqrt().amax(1, keepdim=True)
     peak = magnitude.flatten(1).amax(1).clamp_min(torch.finfo(magnitude.dtype).eps)
     return magnitude / peak.reshape(-1, *(1,) * (image.ndim - 1))
+
+
+def blur(image: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of ``(B, C, *spatial)`` along every spatial axis, edges repeated."""
+    radius = max(1, math.ceil(3 * sigma))
+    axis = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (axis / sigma) ** 2)
+    kernel = (kernel / kernel.sum())[None, None].to(image)
+    for dim in range(2, image.ndim):
+        rows = image.movedim(dim, -1)
+        flat = F.pad(rows.reshape(-1, 1, rows.shape[-1]), (radius, radius), mode="replicate")
+        image = F.conv1d(flat, kernel).reshape(rows.shape).movedim(-1, dim)
+    return image
