@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Callable
@@ -77,6 +78,7 @@ def test_the_errors_of_the_documentation() -> None:
     from umed.core.errors import UmedError
 
     assert umed.errors.UmedError is UmedError
+    assert importlib.import_module("umed.errors").UmedError is UmedError
     with pytest.raises(umed.errors.ConfigError, match="epsilon"):
         umed.plan("nowhere", overrides={"epsilon": 2})
 

@@ -11,6 +11,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from umed.core import errors
 from umed.core.version import __version__
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ _PUBLIC = {
 
 _MODULES = {
     "bundle": "umed.monai.bundle",  # for `$import umed` and `$umed.bundle.check_overrides()` in a MONAI configuration
-    "errors": "umed.core.errors",
 }
 
 __all__ = ["Protect", "Protectd", "__version__", "inspect", "plan", "protect", "verify"]
@@ -59,3 +59,4 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+sys.modules[f"{__name__}.errors"] = errors  # ``from umed.errors import UmedError`` is documented

@@ -4,6 +4,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import tempfile
 import zipfile
 
 import numpy as np
@@ -20,6 +21,7 @@ from umed.cases import series_writer as running
 from umed.core.errors import ConfigError, InputError, UmedError
 from umed.deid.check import check
 from umed.deid.keys import Key
+from umed.dicom.objects import Limits
 from umed.protect import run as ending
 from umed.protect.verify import verify
 from umed.release.anonymize import anonymize
@@ -545,3 +547,38 @@ def test_series_that_are_done_by_other_processes_have_the_same_bytes(source, key
     zipped = [umed.protect(tmp_path / "all.zip", tmp_path / f"zip{n}", method="random", workers=n) for n in (1, 2)]
     assert zipped[0].counts == zipped[1].counts and zipped[0].counts["protected"] >= 1
     assert all_bytes(tmp_path / "zip1") == all_bytes(tmp_path / "zip2")
+
+
+def test_workers_leave_nothing_that_a_zip_held_and_keep_the_bounds_of_the_run(source, key, tmp_path, monkeypatch):
+    write_series(source / "second", volume(1), study=2, series=2, kind="CT")
+    shutil.make_archive(str(tmp_path / "all"), "zip", source)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    small = Limits(pixels_bytes=int(np.prod(SHAPE[1:])))  # 16 bits do not fit: every image is refused
+    packed = {"key_file": key, "transfer_syntax": "rle", "report": False}  # so that pixels are decoded
+    done = [anonymize(tmp_path / "all.zip", tmp_path / f"small{n}", workers=n, limits=small, **packed) for n in (1, 2)]
+    assert all_bytes(tmp_path / "small1") == all_bytes(tmp_path / "small2")
+    assert done[0].to_dict()["quarantine"] == done[1].to_dict()["quarantine"]
+    whole = anonymize(tmp_path / "all.zip", tmp_path / "whole", workers=2, **packed)
+    assert whole.written > done[1].written
+    assert list((tmp_path / "temporary").rglob("*.dcm")) == []
+
+
+def test_an_original_below_the_records_is_found(source, key, tmp_path):
+    output = tmp_path / "out"
+    anonymize(source, output, key_file=key, **OPTIONS)
+    original = next(path for path in sorted(source.rglob("*.dcm")) if path.stat().st_size > 1000)
+    for name in ("original.dcm", "original"):
+        shutil.copy(original, output / "umed" / name)
+        assert f"umed/{name}: expected files of the manifest only" in verify(source, output, key_file=key).summary()
+        (output / "umed" / name).unlink()
+
+
+def test_what_makes_no_sense_is_said_before_anything_is_written(source, key, tmp_path):
+    with pytest.raises(ConfigError, match="workers: expected at least 1, got 0"):
+        anonymize(source, tmp_path / "out", key_file=key, workers=0, **OPTIONS)
+    (tmp_path / "masks").mkdir()
+    with pytest.raises(InputError, match="masks"):
+        anonymize(source, tmp_path / "masks" / "out", key_file=key, masks=tmp_path / "masks", **OPTIONS)
+    assert not (tmp_path / "out").exists() and list((tmp_path / "masks").iterdir()) == []

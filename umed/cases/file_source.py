@@ -46,6 +46,7 @@ class FileSource:
     """
 
     strict = True
+    work: Path | None = None
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset

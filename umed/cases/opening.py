@@ -4,15 +4,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
 from umed.cases.file_source import open_files
 from umed.cases.source import Request, Source
 from umed.core.types import Progress
 from umed.data.dicom_input import takes_dicom
-
-if TYPE_CHECKING:
-    from umed.dicom.objects import Limits
 
 
 def is_series(request: Request) -> bool:
@@ -24,14 +20,11 @@ def is_series(request: Request) -> bool:
     return request.key_file is not None or takes_dicom(request.path, request.masks)
 
 
-def open_source(
-    request: Request, *, limits: Limits | None = None, progress: Progress | None = None
-) -> AbstractContextManager[Source]:
+def open_source(request: Request, *, progress: Progress | None = None) -> AbstractContextManager[Source]:
     """Open a data set of any kind; members of a zip are there as long as the context is.
 
     Args:
         request: what and how.
-        limits: for DICOM: :class:`umed.dicom.objects.Limits` against hostile input.
         progress: called with ``"scan"`` for each DICOM file.
 
     Returns:
@@ -44,5 +37,5 @@ def open_source(
     if is_series(request):
         from umed.cases.series_source import open_series
 
-        return open_series(request, limits=limits, progress=progress)
+        return open_series(request, progress=progress)
     return open_files(request)

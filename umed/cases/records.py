@@ -28,7 +28,8 @@ class Record:
     Args:
         outcome: as in the manifest.
         run: hash of plan and generators that made it.
-        sources: SHA-256 of each file that was read, by name relative to the input.
+        sources: what was read, as its source tells it: of files the SHA-256 of each by name, of a DICOM series
+            fingerprints without names.
         outputs: SHA-256 of each file that was written, by name relative to the output.
     """
 

@@ -18,6 +18,8 @@ from umed.cases.series_reader import SeriesReader
 from umed.cases.series_source import SeriesSource
 from umed.cases.spans import Slices
 from umed.core.errors import UmedError
+from umed.data import formats
+from umed.data.dicom_input import looks_like_dicom
 from umed.data.files import RECORDS, sha256
 from umed.deid.identity import Names
 from umed.dicom.objects import Instance, Limits, Series
@@ -228,6 +230,7 @@ def check_folder(source: SeriesSource, entries: Mapping[str, Mapping[str, Any]],
         relative = path.relative_to(output)
         if path.is_dir() and not path.is_symlink():
             continue
-        if relative.parts[0] != RECORDS and relative.as_posix() not in expected:
+        ours = relative.parts[0] == RECORDS and not (formats.looks_like_image(path) or looks_like_dicom(path))
+        if not ours and relative.as_posix() not in expected:
             problems.append(f"{relative.as_posix()}: expected files of the manifest only, got another; remove it")
     return problems

@@ -32,7 +32,7 @@ from umed.data.files import sha256
 from umed.deid.identity import Anonymous, Derived, Identity, Names, Renamed
 from umed.deid.keys import Key
 from umed.deid.profile import load_profile
-from umed.dicom.objects import NO_DICOM, Limits, Scan, Series
+from umed.dicom.objects import LIMITS, NO_DICOM, Limits, Scan, Series
 from umed.dicom.pixels.pixel_data import SYNTAXES
 from umed.dicom.read.scan import scan
 from umed.plan.facts import Facts
@@ -44,11 +44,9 @@ UNUSABLE = "cannot be read, or has other channels than most series"
 
 
 @contextmanager
-def open_series(
-    request: Request, *, limits: Limits | None = None, progress: Progress | None = None
-) -> Iterator[SeriesSource]:
+def open_series(request: Request, *, progress: Progress | None = None) -> Iterator[SeriesSource]:
     """Scan a folder or zip; see :func:`umed.cases.opening.open_source`."""
-    bounds = limits or Limits()
+    bounds = request.limits or LIMITS
     if request.syntax not in SYNTAXES:
         hint = did_you_mean(request.syntax, SYNTAXES)
         raise ConfigError(f"transfer_syntax: expected one of {', '.join(SYNTAXES)}, got {request.syntax!r}.{hint}")
@@ -58,8 +56,12 @@ def open_series(
         identity = Anonymous(Key.load(request.key_file), profile, request.accept_burned_in)
     if not request.path.exists():
         raise InputError(f"{request.path}: expected a folder or zip of DICOM files, got nothing. Check the path.")
-    with tempfile.TemporaryDirectory(prefix="umed-") as work:
-        yield SeriesSource(scan(request.path, Path(work) / "input", bounds, progress), request, bounds, identity)
+    above = request.work if request.work is not None and request.work.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="umed-", dir=above) as work:
+        found = scan(request.path, Path(work) / "input", bounds, progress)
+        source = SeriesSource(found, request, bounds, identity)
+        source.work = Path(work)
+        yield source
 
 
 @contextmanager
@@ -82,7 +84,7 @@ def open_released(
         ConfigError: when the key is missing or another one.
         InputError: when the source cannot be read at all.
     """
-    bounds = limits or Limits()
+    bounds = limits or LIMITS
     with tempfile.TemporaryDirectory(prefix="umed-") as work:
         found = scan(path, Path(work), bounds)
         request = Request(path, None, masks=masks, key_file=key_file)
@@ -115,6 +117,7 @@ class SeriesSource:
 
     layout = "dicom"
     strict = False
+    work: Path | None = None
 
     def __init__(self, found: Scan, request: Request, limits: Limits, identity: Names | None) -> None:
         self.scan, self.request, self.limits = found, request, limits

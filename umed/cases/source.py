@@ -26,7 +26,7 @@ from umed.plan.facts import Facts
 from umed.plan.planning import Plan
 
 if TYPE_CHECKING:
-    pass
+    from umed.dicom.objects import Limits
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +172,8 @@ class Source(Protocol):
 
     layout: str
     root: Path
+    work: Path | None
+    """Folder that goes when the source is closed, for what other processes unpack."""
     strict: bool
     """Whether a resumed run must find the very same files."""
 
@@ -271,6 +273,9 @@ class Request:
         profile: of the de-identification.
         accept_burned_in: release pictures that may hold burned-in text.
         syntax: transfer syntax of written images.
+        limits: for DICOM: bounds against hostile input; the usual ones if ``None``.
+        work: folder of the run for what a zip holds; whoever opens the request elsewhere unpacks below it, so that all
+            of it goes with the run. ``None``, or a folder that is not there: one of its own.
     """
 
     path: Path
@@ -280,3 +285,5 @@ class Request:
     profile: str | Path = "basic"
     accept_burned_in: bool = False
     syntax: str = "explicit-le"
+    limits: Limits | None = None
+    work: Path | None = None

@@ -35,7 +35,7 @@ def is_dicom(root: Path) -> bool:
         for name in sorted(names):
             path = Path(folder, name)
             packed = name.lower().endswith(".zip") and path.is_file() and zipfile.is_zipfile(path)
-            if packed or name.lower().endswith(ENDINGS) or _has_prefix(path):
+            if packed or looks_like_dicom(path):
                 return True
             looked += 1
             if looked >= LOOKED_AT:
@@ -73,7 +73,10 @@ def require_dicom() -> None:
         raise InputError(f"DICOM: expected pydicom and highdicom, got no {missing[0]}. Run: pip install 'umed[dicom]'")
 
 
-def _has_prefix(path: Path) -> bool:
+def looks_like_dicom(path: Path) -> bool:
+    """Whether a file has a usual ending, or the DICOM prefix (PS3.10 section 7.1)."""
+    if path.name.lower().endswith(ENDINGS):
+        return True
     try:
         if not path.is_file():
             return False

@@ -37,12 +37,7 @@ def execute(
     Raises:
         ConfigError: when the tasks or the numbers make no sense, or the scheduler cannot be reached.
     """
-    if workers < 1:
-        raise ConfigError(f"workers: expected at least 1, got {workers}.")
-    if threads is not None and threads < 1:
-        raise ConfigError(f"threads: expected at least 1, got {threads}.")
-    if scheduler is not None and workers > 1:
-        raise ConfigError("workers: a Dask scheduler has its own. Leave --workers out.")
+    check_execution(workers, scheduler, threads)
     board = Board(tasks, on_done)
     if scheduler is not None:
         from umed.execution.dask_client import run_on_dask
@@ -57,6 +52,25 @@ def execute(
             while (task := board.take()) is not None:
                 board.finish(perform(task))
     return board.outcomes()
+
+
+def check_execution(workers: int, scheduler: str | None, threads: int | None) -> None:
+    """Refuse numbers that make no sense, before anything is done.
+
+    Args:
+        workers: local processes.
+        scheduler: address of a Dask scheduler, instead of them.
+        threads: of each local process.
+
+    Raises:
+        ConfigError: when they make no sense.
+    """
+    if workers < 1:
+        raise ConfigError(f"workers: expected at least 1, got {workers}.")
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads: expected at least 1, got {threads}.")
+    if scheduler is not None and workers > 1:
+        raise ConfigError("workers: a Dask scheduler has its own. Leave --workers out.")
 
 
 @contextmanager

@@ -81,7 +81,8 @@ class Plan(Settings):
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Name what differs between two flat settings, as ``key was X, now Y``."""
-    keys = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    differing = (key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    keys = sorted(differing, key=lambda key: (key.startswith("plan."), key))  # what matters most is said first
     return [f"{key} was {before.get(key)!r}, now {now.get(key)!r}" for key in keys]
 
 

@@ -121,7 +121,9 @@ def read_manifest(output: Path) -> dict[str, Any]:
     if found != VERSION:
         raise InputError(f"{path}: expected manifest format {VERSION}, got {found!r}. Use the version that wrote it.")
     cases = manifest.get("cases")
-    whole = isinstance(manifest.get("plan"), dict) and isinstance(cases, list)
+    whole = isinstance(manifest.get("plan"), dict) and isinstance(cases, list) and "layout" in manifest
     if not whole or not all(isinstance(case, dict) and {"id", "status"} <= case.keys() for case in cases):
-        raise InputError(f"{path}: expected 'plan' and 'cases' with id and status, got others. Protect the data again.")
+        raise InputError(
+            f"{path}: expected 'layout', 'plan' and 'cases' with id and status, got others. Protect the data again."
+        )
     return dict(manifest)

@@ -17,7 +17,8 @@ from umed.cases.source import Request, Source
 from umed.core.config import Settings, make_settings
 from umed.core.errors import InputError, UmedError
 from umed.core.types import Progress
-from umed.data.files import hashes
+from umed.data.files import check_apart, hashes
+from umed.execution import check_execution
 from umed.plan.planning import Plan
 from umed.protect.conclude import conclude
 from umed.protect.loop import DISK, full, make_shares, protect_elsewhere, protect_here
@@ -25,7 +26,6 @@ from umed.protect.result import Released, Result
 from umed.protect.start import check_run, start_run
 
 if TYPE_CHECKING:
-    from umed.dicom.objects import Limits
     from umed.methods.base import Method
 
 
@@ -84,7 +84,7 @@ def protect(
 
 @dataclass(frozen=True)
 class RunOptions:
-    """RunOptions a run is done; none of it decides a byte of the images.
+    """How a run is done; none of it decides a byte of the images.
 
     Args:
         generators: folder or file of trained generators; nothing is trained then.
@@ -110,7 +110,6 @@ def run(
     output: Path,
     options: RunOptions,
     *,
-    limits: Limits | None = None,
     progress: Progress | None = None,
 ) -> Released:
     """Do a run; :func:`protect` and :func:`umed.release.anonymize.anonymize` both end here.
@@ -119,7 +118,6 @@ def run(
         request: what is read, and how it is written.
         output: output root.
         options: how it is done.
-        limits: for DICOM: bounds against hostile input.
         progress: called with a stage, the steps done and the steps in all.
 
     Returns:
@@ -130,8 +128,11 @@ def run(
         ConfigError: when a setting is wrong, or a resumed run had another one.
         UmedError: when the disk is full.
     """
+    check_execution(options.workers, options.scheduler, options.threads)
     check_run(request.path, None, output, resume=options.resume, overwrite=options.overwrite)
-    with open_source(request, limits=limits, progress=progress) as source:
+    if request.masks is not None:
+        check_apart(request.masks, output)
+    with open_source(request, progress=progress) as source:
         if not source.sizes:
             first = "; ".join(f"{one.name}: {one.reason}" for one in source.refused[:3]) or "no file was found"
             raise InputError(f"{request.path}: expected DICOM files, got none that can be released ({first}).")

@@ -81,7 +81,8 @@ def start_run(source: Source, output: Path, plan: Plan | None, *, resume: bool, 
         found = differences(before, now)
         if found:
             raise ConfigError(
-                f"--resume: expected the plan of the earlier run, got another {'; '.join(found)}. "
+                f"--resume: expected the plan of the earlier run, got another {found[0].split()[0]}: "
+                f"{'; '.join(found)}. "
                 "Give the same settings, or --overwrite to start again."
             )
         for name in set(store.targets()) - set(names):  # of sources that are no longer there

@@ -81,6 +81,7 @@ def anonymize(
         profile=profile,
         accept_burned_in=accept_burned_in,
         syntax=transfer_syntax,
+        limits=limits,
     )
     options = RunOptions(generators, resume, overwrite, report, workers, scheduler, threads)
-    return run(request, Path(output), options, limits=limits, progress=progress)
+    return run(request, Path(output), options, progress=progress)
