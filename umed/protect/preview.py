@@ -42,7 +42,6 @@ def plan(
     masks: str | Path | None = None,
     generators: Path | None = None,
     overrides: Mapping[str, Any] | Sequence[tuple[str, Any]] = (),
-    **more: Any,
 ) -> Plan:
     """Say what :func:`umed.protect` would do with a data set, without doing it.
 
@@ -53,7 +52,6 @@ def plan(
         masks: for DICOM: folder with masks beside those in it.
         generators: folder or file of trained generators.
         overrides: laid over the recipe.
-        more: any setting by its name, laid over them.
 
     Returns:
         The plan.
@@ -62,7 +60,7 @@ def plan(
         ConfigError: when a setting does not fit the data.
         InputError: when no case can be read, or there are no generators there.
     """
-    chosen = make_settings(recipe, {**dict(overrides), **more}) if settings is None else settings
+    chosen = make_settings(recipe, dict(overrides)) if settings is None else settings
     with open_source(_request(root, masks, chosen)) as source:
         return _plan(source, chosen, generators)
 
