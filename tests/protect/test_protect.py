@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import dataclasses
 import errno
 import gzip
 import hashlib
@@ -438,3 +439,23 @@ def test_a_worker_that_lives_on_takes_no_run_for_another(phantom: Path, tmp_path
         assert [done.outcome.status for share in shares for done in protect_share(share)] == ["protected"] * 5
         label = packed.relative_to(other)
         assert (out / label).read_bytes() == (root / label).read_bytes()
+
+
+def test_a_worker_in_another_folder_finds_what_the_run_was_given(
+    phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from umed.cases.opening import open_source
+    from umed.cases.source import Request
+    from umed.core.config import make_settings
+    from umed.protect.loop import make_shares
+
+    monkeypatch.chdir(phantom.parent)
+    Path("site.yaml").write_text("profile: basic")
+    request = Request(Path(phantom.name), make_settings("default", {"method": "random"}))
+    with open_source(request) as source:
+        plan = source.make_plan(request.settings)
+        for profile, wanted in (("site.yaml", Path("site.yaml").resolve()), ("basic", "basic")):
+            given = dataclasses.replace(request, profile=profile, key_file=Path("a.key"), masks=Path("masks"))
+            [share, *_] = make_shares(source, given, Path("out"), plan, "run", 1)
+            paths = (share.request.path, share.request.key_file, share.request.masks, share.output)
+            assert share.request.profile == wanted and all(path.is_absolute() for path in paths)

@@ -110,8 +110,10 @@ def make_shares(
     """
     ids, text = list(source.sizes), "" if plan is None else plan.to_json()
     size = max(1, len(ids) // (8 * workers))
-    whole = replace(
+    profile = Path(request.profile)
+    whole = replace(  # a worker may stand in another folder
         request,
+        profile=profile.resolve() if profile.is_file() else request.profile,
         path=request.path.resolve(),
         masks=None if request.masks is None else request.masks.resolve(),
         key_file=None if request.key_file is None else request.key_file.resolve(),

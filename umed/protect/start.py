@@ -82,8 +82,7 @@ def start_run(source: Source, output: Path, plan: Plan | None, *, resume: bool, 
         if found:
             raise ConfigError(
                 f"--resume: expected the plan of the earlier run, got another {found[0].split()[0]}: "
-                f"{'; '.join(found)}. "
-                "Give the same settings, or --overwrite to start again."
+                f"{'; '.join(found)}. Give the same settings, or --overwrite to start again."
             )
         for name in set(store.targets()) - set(names):  # of sources that are no longer there
             (output / name).unlink(missing_ok=True)
