@@ -13,7 +13,7 @@ from highdicom.seg.enum import SegmentAlgorithmTypeValues, SegmentationTypeValue
 from highdicom.sr.coding import CodedConcept
 
 from tests.dicom_files import dataset, save, write_series
-from umed.deid.keys import Key
+from umed.deid.keys import DeidKey
 
 SHAPE = (6, 40, 44)
 
@@ -77,7 +77,7 @@ def hospital(root: Path, shape=SHAPE) -> Path:
 def make_key(folder: Path) -> Path:
     """A key file."""
     path = folder / "project.key"
-    Key.create(path)
+    DeidKey.create(path)
     return path
 
 

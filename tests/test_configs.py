@@ -60,7 +60,7 @@ def test_policy_of_a_site(tmp_path: Path) -> None:
     pydicom = pytest.importorskip("pydicom")
     from pydicom.data import get_testdata_file
 
-    from umed.deid.keys import Key
+    from umed.deid.keys import DeidKey
     from umed.deid.profile import load_profile
 
     policy = CONFIGS / "policy_of_a_site.yaml"
@@ -71,7 +71,7 @@ def test_policy_of_a_site(tmp_path: Path) -> None:
     source.PatientSex, source.PatientAge = "O", "050Y"
     (tmp_path / "in").mkdir()
     source.save_as(tmp_path / "in" / "ct.dcm")
-    Key.create(tmp_path / "key")
+    DeidKey.create(tmp_path / "key")
     words = ["anonymize", str(tmp_path / "in"), str(tmp_path / "out"), "--key-file", str(tmp_path / "key")]
     assert main([*words, "--profile", str(policy), "--quiet"]) == 0
     (written,) = (tmp_path / "out").rglob("*.dcm")

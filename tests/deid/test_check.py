@@ -8,11 +8,11 @@ from tests.dicom_files import dataset, image
 from umed.core.errors import InputError
 from umed.deid.check import check
 from umed.deid.engine import Deidentifier
-from umed.deid.keys import Key
+from umed.deid.keys import DeidKey
 from umed.deid.needles import Search
 from umed.deid.profile import load_profile
 
-KEY = Key(bytes(range(32)))
+KEY = DeidKey(bytes(range(32)))
 SECRETS = {"InstitutionName": "Sanatorium Zauberberg", "OtherPatientIDs": "9988776", "PatientName": "Muster^Erika"}
 
 

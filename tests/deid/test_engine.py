@@ -12,10 +12,10 @@ from pydicom.sequence import Sequence
 
 from tests.dicom_files import dataset, image, uid
 from umed.deid.engine import Deidentifier, Quarantine
-from umed.deid.keys import Key
+from umed.deid.keys import DeidKey
 from umed.deid.profile import load_profile
 
-KEY = Key(bytes(range(32)))
+KEY = DeidKey(bytes(range(32)))
 BASIC = Deidentifier(KEY, load_profile("basic"))
 
 

@@ -18,11 +18,11 @@ from pydicom.tag import Tag
 
 from tests.dicom_files import dataset
 from umed.deid.engine import Deidentifier
-from umed.deid.keys import Key
+from umed.deid.keys import DeidKey
 from umed.deid.policy import BINARY_VRS
 from umed.deid.profile import load_profile
 
-KEY = Key(bytes(range(32)))
+KEY = DeidKey(bytes(range(32)))
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # a leak is told in seconds; shrinking it takes minutes
 OPTIONS = "longitudinal+clean_descriptors+safe_private+device_identity+patient_characteristics"
 PATIENT = {

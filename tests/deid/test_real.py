@@ -12,12 +12,12 @@ from pydicom.dataset import Dataset
 from umed.core.errors import InputError
 from umed.deid.check import check
 from umed.deid.engine import Deidentifier, Quarantine
-from umed.deid.keys import Key, is_standard_uid
+from umed.deid.keys import DeidKey, is_standard_uid
 from umed.deid.profile import load_profile
 from umed.dicom.objects import Limits
 from umed.dicom.read import reader
 
-KEY = Key(bytes(range(32)))
+KEY = DeidKey(bytes(range(32)))
 EVERYTHING = "longitudinal+clean_descriptors+safe_private+device_identity+patient_characteristics"
 GEOMETRY = """
 ImagePositionPatient ImageOrientationPatient PixelSpacing SliceThickness SpacingBetweenSlices SliceLocation

@@ -20,7 +20,7 @@ from tests.unseg_files import loud_generator
 from umed.cases import series_writer as running
 from umed.core.errors import ConfigError, InputError, UmedError
 from umed.deid.check import check
-from umed.deid.keys import Key
+from umed.deid.keys import DeidKey
 from umed.dicom.objects import Limits
 from umed.protect import run as ending
 from umed.protect.verify import verify
@@ -60,7 +60,7 @@ def test_images_are_protected_within_the_bound_and_the_segmentation_still_points
     assert done.exit_code == 3  # the report and the cut file are put aside
     assert {entry.name for entry in done.quarantine} == {"notes.txt", "report.dcm", "cut.dcm"}
     found = images(output)
-    secret = Key.load(key)
+    secret = DeidKey.load(key)
     old = {secret.uid(str(ds.SOPInstanceUID)): ds for ds in map(pydicom.dcmread, (source / "ct of Erika").iterdir())}
     assert found.keys() == old.keys()
     steps = [int(np.abs(ds.pixel_array.astype(int) - old[uid].pixel_array).max()) for uid, ds in found.items()]
@@ -255,7 +255,7 @@ def test_slices_of_different_slopes_each_keep_their_own_bound(tmp_path, key):
     write_seg([source / f"{n}.dcm" for n in range(6)], labels(), source / "seg.dcm")
     done = anonymize(source, tmp_path / "out", key_file=key, range=[300.0, 700.0], **OPTIONS)
     assert not done.quarantine
-    secret = Key.load(key)
+    secret = DeidKey.load(key)
     found = released(tmp_path / "out")
     for number, slope in enumerate(slopes):
         old = pydicom.dcmread(source / f"{number}.dcm")
@@ -507,7 +507,7 @@ def universal(tmp_path_factory):
 def test_unseg_goes_slice_by_slice_with_two_bounds(source, key, tmp_path, universal):
     done = anonymize(source, tmp_path / "out", key_file=key, protect=True, method="unseg", generators=universal)
     assert done.plan.spatial_dims == 2 and done.plan.slice_axis == 0 and done.plan.support == "full"
-    secret, found = Key.load(key), images(tmp_path / "out").values()
+    secret, found = DeidKey.load(key), images(tmp_path / "out").values()
     inside = outside = 0
     slices = [pydicom.dcmread(path) for path in (source / "ct of Erika").iterdir()]
     for number, old in enumerate(sorted(slices, key=lambda ds: float(ds.ImagePositionPatient[2]))):

@@ -22,7 +22,7 @@ from pydicom.misc import is_dicom
 
 from tests.dicom_files import write_series
 from tests.release_files import hospital, make_key, released, volume
-from umed.deid.keys import Key
+from umed.deid.keys import DeidKey
 from umed.release.anonymize import anonymize
 
 OPTIONS = {"protect": True, "method": "checkerboard", "report": False}
@@ -53,7 +53,7 @@ def warnings_of(path):
 
 def compare(source, output, key):
     """Nothing that dcmdump says of an output was not said of its source; gives the number of files."""
-    secret = Key.load(key)
+    secret = DeidKey.load(key)
     paths = [path for path in sorted(source.rglob("*")) if path.is_file() and is_dicom(path)]
     before = {secret.uid(str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)): path for path in paths}
     written = sorted(output.rglob("*.dcm"))

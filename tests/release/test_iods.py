@@ -18,7 +18,7 @@ from pydicom.misc import is_dicom
 
 from tests.dicom_files import dataset, enhanced, image, save, write_series
 from tests.release_files import hospital, make_key, released, volume
-from umed.deid.keys import Key
+from umed.deid.keys import DeidKey
 from umed.release.anonymize import anonymize
 
 standard = pytest.importorskip("highdicom._standard_utils")
@@ -68,7 +68,7 @@ def look(item, table, path, module, wrong):
 
 def worse(source, output, key):
     """What is wrong in outputs only, with the name of the source; and the number of pairs."""
-    secret, found, pairs = Key.load(key), released(output), 0
+    secret, found, pairs = DeidKey.load(key), released(output), 0
     new = {}
     for path in sorted(source.rglob("*")):
         if not path.is_file() or not is_dicom(path):

@@ -14,7 +14,7 @@ from PIL import Image
 from pydicom.misc import is_dicom
 
 from tests.release_files import make_key, released
-from umed.deid.keys import Key
+from umed.deid.keys import DeidKey
 from umed.dicom.masks import series_masks
 from umed.dicom.pixels import pixel_data
 from umed.dicom.read.reader import read
@@ -69,7 +69,7 @@ def test_masks_follow_their_images_and_are_the_same_voxel_by_voxel(folder, tmp_p
     source, output, key = folder(name), tmp_path / "out", make_key(tmp_path)
     options = {"protect": True, "method": "checkerboard"} if protect else {}
     done = anonymize(source, output, key_file=key, report=False, **options)
-    secret = Key.load(key)
+    secret = DeidKey.load(key)
     before, after = voxels(source, tmp_path / "a"), voxels(output, tmp_path / "b")
     quarantined = {entry.name for entry in done.quarantine}
     renamed = {(secret.uid(mask), secret.uid(uid), n): drawn for (mask, uid, n), drawn in before.items()}
@@ -86,7 +86,7 @@ def test_masks_follow_their_images_and_are_the_same_voxel_by_voxel(folder, tmp_p
 def test_every_reference_that_led_to_a_file_leads_to_its_new_one(folder, tmp_path, name):
     source, output, key = folder(name), tmp_path / "out", make_key(tmp_path)
     anonymize(source, output, key_file=key, protect=True, method="checkerboard", report=False)
-    secret, found = Key.load(key), released(output)
+    secret, found = DeidKey.load(key), released(output)
     checked, olds = 0, sources(source)
     for old in olds:
         new = found.get(secret.uid(str(old.SOPInstanceUID)))
@@ -108,7 +108,7 @@ def test_every_reference_that_led_to_a_file_leads_to_its_new_one(folder, tmp_pat
 def test_highdicom_reads_the_segmentations(folder, tmp_path):
     source, output, key = folder("ct_liver_3slice"), tmp_path / "out", make_key(tmp_path)
     anonymize(source, output, key_file=key, protect=True, method="checkerboard", report=False)
-    secret = Key.load(key)
+    secret = DeidKey.load(key)
     found = [segread(path) for path in sorted(output.rglob("*.dcm")) if pydicom.dcmread(path).Modality == "SEG"]
     before = [segread(path) for path in sorted(source.rglob("*.dcm")) if pydicom.dcmread(path).Modality == "SEG"]
     assert len(found) == len(before) == 2

@@ -30,7 +30,7 @@ from umed.core.types import Outcome, Progress
 from umed.core.version import __version__
 from umed.data.files import sha256
 from umed.deid.identity import Anonymous, Derived, Identity, Names, Renamed
-from umed.deid.keys import Key
+from umed.deid.keys import DeidKey
 from umed.deid.profile import load_profile
 from umed.dicom.objects import LIMITS, NO_DICOM, Limits, Scan, Series
 from umed.dicom.pixels.pixel_data import SYNTAXES
@@ -53,7 +53,7 @@ def open_series(request: Request, *, progress: Progress | None = None) -> Iterat
     identity: Identity | None = None
     if request.key_file is not None:
         profile = load_profile(request.profile)
-        identity = Anonymous(Key.load(request.key_file), profile, request.accept_burned_in)
+        identity = Anonymous(DeidKey.load(request.key_file), profile, request.accept_burned_in)
     if not request.path.exists():
         raise InputError(f"{request.path}: expected a folder or zip of DICOM files, got nothing. Check the path.")
     above = request.work if request.work is not None and request.work.is_dir() else None
@@ -99,7 +99,7 @@ def _names_of(manifest: Mapping[str, Any], key_file: Path | None, found: Scan) -
         return Derived([i.sop_uid for one in found.series if one.id in done for i in one.instances])
     if key_file is None:
         raise ConfigError("--key-file: expected the key of the run, since the output is anonymized, got none. Give it.")
-    key = Key.load(key_file)
+    key = DeidKey.load(key_file)
     if key.digest() != manifest.get("key"):
         raise ConfigError(f"--key-file {key_file}: expected the key of the run, got another one. Give that key.")
     return Renamed(key)

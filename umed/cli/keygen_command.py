@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write a new secret key for umed anonymize.
+"""Write a new secret key for umed protect and umed anonymize.
 
-The same key gives the same UIDs and pseudonyms next year; without it nothing can be linked back. Keep it apart from
-every release, and keep a copy.
+The same key gives the same codes, UIDs and pseudonyms next year; without it nothing can be drawn again, checked or linked
+back. Keep it apart from every release, and keep a copy.
 """
 
 from __future__ import annotations
@@ -18,10 +18,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the key."""
-    from umed.data.dicom_input import require_dicom
-
-    require_dicom()
-    from umed.deid.keys import Key
+    from umed.core.keyfile import Key
 
     kept = "Keep it secret, and keep a copy: it is the only link back."
     print(f"{args.file}: new key, fingerprint {Key.create(args.file).digest()}. {kept}")

@@ -29,7 +29,7 @@ from umed.deid.elements import (
     text_of,
 )
 from umed.deid.finish import clean_meta, record
-from umed.deid.keys import Key
+from umed.deid.keys import DeidKey
 from umed.deid.policy import BINARY_VRS, NUMBER_VRS, PATIENT_ID, PATIENT_NAME, Act, Decision, Policy, place
 from umed.deid.private import safe_tags
 from umed.deid.profile import Profile
@@ -74,7 +74,7 @@ class Deidentifier:
         profile: what to do; see :func:`umed.deid.profile.load_profile`.
     """
 
-    def __init__(self, key: Key, profile: Profile) -> None:
+    def __init__(self, key: DeidKey, profile: Profile) -> None:
         self.key = key
         self.profile = profile
         self._policy = Policy(profile)

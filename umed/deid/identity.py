@@ -14,7 +14,7 @@ from pydicom.multival import MultiValue
 
 from umed.deid import burned
 from umed.deid.engine import Deidentifier
-from umed.deid.keys import Key
+from umed.deid.keys import DeidKey
 from umed.deid.profile import Profile, Rectangle
 from umed.dicom.objects import Instance
 
@@ -28,7 +28,7 @@ class Renamed:
 
     secret = True
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: DeidKey) -> None:
         self.key = key
 
     def settings(self) -> dict[str, object]:
@@ -58,7 +58,7 @@ class Anonymous(Renamed):
         accept_burned_in: release pictures that may hold burned-in text.
     """
 
-    def __init__(self, key: Key, profile: Profile, accept_burned_in: bool = False) -> None:
+    def __init__(self, key: DeidKey, profile: Profile, accept_burned_in: bool = False) -> None:
         super().__init__(key)
         self.profile, self.accept_burned_in = profile, accept_burned_in
         self._deidentify = Deidentifier(key, profile)

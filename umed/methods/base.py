@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from umed.core.keyfile import Secret
 from umed.core.registry import check_options, resolve
 from umed.core.types import Progress, Regions, Volume
 from umed.methods.options import check_fields
@@ -54,6 +55,7 @@ class Method(ABC):
 
     def __post_init__(self) -> None:
         check_fields(self)
+        self.secret: Secret | None = None
 
     @classmethod
     def options(cls) -> tuple[str, ...]:
@@ -192,11 +194,12 @@ def _scale(
     )
 
 
-def make_method(plan: Plan) -> Method:
+def make_method(plan: Plan, secret: Secret | None = None) -> Method:
     """Make the method that a plan names.
 
     Args:
         plan: its ``method`` and ``method_options`` are used.
+        secret: what everything random is drawn from; ``None`` where nothing is perturbed or trained, as in a dry run.
 
     Returns:
         The method, untrained.
@@ -207,5 +210,6 @@ def make_method(plan: Plan) -> Method:
     cls = resolve("method", plan.method)
     check_options(plan.method, plan.method_options, cls.options())
     method: Method = cls(**plan.method_options)
+    method.secret = secret
     method.check(plan)
     return method

@@ -10,7 +10,7 @@ import pytest
 from tests.dicom_files import image, save
 from umed.core.errors import InputError
 from umed.deid.engine import Deidentifier
-from umed.deid.keys import Key
+from umed.deid.keys import DeidKey
 from umed.deid.profile import load_profile
 from umed.dicom.pixels import pixel_data, writing
 from umed.dicom.read import reader
@@ -68,7 +68,7 @@ def test_the_preamble_is_empty(tmp_path):
 
 def test_the_bytes_are_those_of_pydicom_for_real_files(dicom_zoo):
     """As they are read, de-identified, and with decoded pixels."""
-    key, profile = Key(bytes(range(32))), load_profile("basic")
+    key, profile = DeidKey(bytes(range(32))), load_profile("basic")
     compared = 0
     for path in sorted(dicom_zoo.iterdir()):
         for change in (lambda ds: None, lambda ds: Deidentifier(key, profile)(ds, "x"), packed):
