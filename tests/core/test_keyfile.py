@@ -43,3 +43,12 @@ def test_a_key_survives_its_file_and_nothing_shows_it(tmp_path) -> None:
     assert KEY.secret.hex() not in repr(Secret(KEY, "r"))
     with pytest.raises(InputError, match="expected 32 bytes, got 3"):
         Key(b"abc")
+
+
+def test_a_seal_holds_for_the_same_content_key_and_purpose_only() -> None:
+    sealed = KEY.seal("plan", {"epsilon": 0.1, "cases": [{"id": "ä"}]})
+    assert KEY.is_sealed("plan", sealed) and KEY.is_sealed("plan", dict(reversed(sealed.items())))
+    assert not KEY.is_sealed("manifest", sealed) and not Key(bytes(32)).is_sealed("plan", sealed)
+    for broken in ({**sealed, "epsilon": 0.2}, {**sealed, "more": 1}, {"epsilon": 0.1}, {**sealed, "hmac": None}):
+        assert not KEY.is_sealed("plan", broken)
+    assert not KEY.is_sealed("plan", {**sealed, "hmac": "ü"})

@@ -14,9 +14,10 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -113,6 +114,21 @@ class Key:
     def digest(self) -> str:
         """Public fingerprint of the key, 16 hex digits: tells two keys apart, and nothing else."""
         return self.mac("fingerprint", "").hex()[:16]
+
+    def seal(self, purpose: str, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Add ``"hmac"`` to plain data: that of its canonical JSON, for a purpose.
+
+        >>> Key(bytes(32)).is_sealed("plan", Key(bytes(32)).seal("plan", {"epsilon": 1}))
+        True
+        """
+        bare = {name: value for name, value in content.items() if name != "hmac"}
+        return {**bare, "hmac": self.mac(f"seal {purpose}", json.dumps(bare, sort_keys=True)).hex()}
+
+    def is_sealed(self, purpose: str, content: Mapping[str, Any]) -> bool:
+        """Whether plain data are those that :meth:`seal` saw, unchanged, for the same purpose and key."""
+        found = content.get("hmac")
+        wanted: str = self.seal(purpose, content)["hmac"]
+        return isinstance(found, str) and hmac.compare_digest(found.encode(), wanted.encode())
 
 
 @dataclass(frozen=True)
