@@ -146,6 +146,16 @@ SHARED: dict[str, dict[str, Any]] = {
         "metavar": "DIR|FILE",
         "help": "use these trained generators, train nothing",
     },
+    "--key-file": {
+        "type": Path,
+        "metavar": "KEY",
+        "help": "secret from umed keygen (default: release.key of the private folder, made where there is none)",
+    },
+    "--private": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "folder for what must never be published: key, generators, plan, report (default: OUTPUT-private)",
+    },
     "--json": {"action": "store_true", "help": "print one JSON object on stdout"},
     "--quiet": {"action": "store_true", "help": "no progress on stderr (off anyway without a terminal)"},
 }
