@@ -245,7 +245,6 @@ def test_masks_that_are_there_are_kept_and_never_replaced(
     assert main(command(root, out, {"a": [BOX]}, random_sam)) == 0
     assert tree(out)["masks/b.png"] == tree(root)["masks/b_segmentation.png"]
     assert main(["protect", str(out), str(release), "--method", "random", "--quiet"]) == 0
-    manifest = read_manifest(release)
     assert [case.get("labels") for case in record(release)["cases"]] == ["proposal", None] and verify(out, release).ok
     assert main(command(out, tmp_path / "again", "grid", random_sam)) == 1
     assert "got masks that are proposals already" in capsys.readouterr().err
