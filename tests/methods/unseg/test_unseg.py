@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.unseg_files import make_loud
 from umed.core.config import make_settings
+from umed.core.version import __version__
 from umed.core.errors import ConfigError, InputError
 from umed.core.keyfile import Key
 from umed.core.types import Regions
@@ -281,13 +282,13 @@ def test_a_network_of_the_thiefs_kind_can_be_the_surrogate(name: str, tmp_path: 
 def test_plan_and_report_say_what_the_weights_are(generators: Path, tmp_path: Path) -> None:
     source, text = make_pictures(tmp_path / "in", count=2), "Segment Anything without pretrained weights"
     result = protect(source, tmp_path / "out", generators=generators, **TINY)
-    assert f"unseg: generator trained by umed 0.1.0; {text}" in result.plan.why
+    assert f"unseg: generator trained by umed {__version__}; {text}" in result.plan.why
     report = (tmp_path / "out-private" / "report.html").read_text()
     assert text in report and "more than 4/255 of the range, and by 1/255 outside the labels" in report
     assert verify(source, tmp_path / "out").ok
     method = UnSeg(encoder="tiny")
     assert method.reasons() == (f"unseg: trains its generator on these data; {text}",)
-    assert method.reasons(generators / FILE) == (f"unseg: generator trained by umed 0.1.0; {text}",)
+    assert method.reasons(generators / FILE) == (f"unseg: generator trained by umed {__version__}; {text}",)
 
 
 def test_slices_in_batches_are_those_one_by_one(trained: Path) -> None:
