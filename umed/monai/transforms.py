@@ -38,9 +38,11 @@ class Protect(Transform):
         radius: dilation of the contour band, in pixels, or in mm where ``spacing`` is given to the call.
         radius_unit: {``"px"``, ``"mm"``}.
         seed: part of the plan; decides nothing by itself.
-        generators: folder of trained generators, ``OUT/umed/generators`` of a run, for methods that learn.
-        key: key file (``umed keygen``) from which all that is random of a case follows, with the plan and the case id.
-            Without one, a random key lives as long as this object: what it gives cannot be made again by anybody.
+        generators: folder of trained generators, ``OUT-private/generators`` of a run, for methods that learn.
+        key: key file (``umed keygen``) from which all that is random of a case follows, with the release and the case
+            id. Without one, a random key lives as long as this object: nobody can make the same again.
+        release_id: of a run whose codes are wanted, ``"release"`` in its private ``release.json``; the plan's
+            fingerprint if ``None``.
         settings: any further setting, such as ``method_options``.
 
     Raises:
@@ -69,6 +71,7 @@ class Protect(Transform):
         seed: int = 0,
         generators: str | Path | None = None,
         key: str | Path | None = None,
+        release_id: str | None = None,
         **settings: Any,
     ) -> None:
         given = dict(method=method, epsilon=epsilon, range=range, radius=radius, radius_unit=radius_unit, seed=seed)
@@ -81,10 +84,12 @@ class Protect(Transform):
         self.settings = chosen
         self.plan = Plan(**values)
         secret = Key.random() if key is None else Key.load(Path(key))
-        self.method = make_method(self.plan, Secret(secret, self.plan.fingerprint))
+        self.method = make_method(self.plan, Secret(secret, release_id or self.plan.fingerprint))
         if self.method.requires_training:
             if generators is None:
-                raise ConfigError(f"generators: {method} learns; expected a folder like OUT/umed/generators, got None.")
+                raise ConfigError(
+                    f"generators: {method} learns; expected a folder such as OUT-private/generators, got none."
+                )
             self.method.load(Path(generators))
 
     def __call__(self, image: Any, label: Any, case_id: str = "", spacing: tuple[float, ...] | None = None) -> Any:

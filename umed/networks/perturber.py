@@ -26,12 +26,12 @@ class UMedPerturber(nn.Module):
     .. math:: d = (1 - s)\,[M_c \tanh(g\,z_c) + M_t\, a(x) \tanh(g\,z_t)]
               + s\, M\, [(G_\sigma x - x) / s\epsilon]_{-1}^{1}, \qquad z = \sum_k (C_{y,k} + w_k)\, c_k
 
-    ``M_c`` is the contour band, ``M_t`` the interior, ``a(x)`` grows with texture, ``c_k`` are the case's
-    carriers, ``C`` is a learnt table with one code for each class (row 0: the band outside the ROI), and the two
-    generators give, for each pixel, a change ``w`` of the carriers' weights. There is no free residual: min-min turns it
-    into a constant offset, which an early surrogate sees best and which does not protect. ``C`` starts with carrier
-    ``k - 1`` at full amplitude for class ``k``, the band outside with the first carrier at a lower amplitude; training
-    moves both. A share ``s`` of the budget may go into taking fine texture out of the ROI (``G`` is a Gaussian), so that the code
+    ``M_c`` is the contour band, ``M_t`` the interior, ``a(x)`` grows with texture, ``c_k`` are the case's carriers,
+    ``C`` is a learnt table with one code for each class (row 0: the band outside the ROI), and the two generators give,
+    for each pixel, a change ``w`` of the carriers' weights. There is no free residual: min-min turns it into a constant
+    offset, which an early surrogate sees best and which does not protect. ``C`` starts with carrier ``k - 1`` at full
+    amplitude for class ``k``, the band outside with the first carrier at a lower amplitude; training moves both.
+    A share ``s`` of the budget may go into taking fine texture out of the ROI (``G`` is a Gaussian), so that the code
     stands alone there: less of it is needed (docs/experiments.md has what each choice gave).
 
     Reference: UMed, https://arxiv.org/abs/2403.14250. Ours are the carriers, the table, and the view of the label map.
