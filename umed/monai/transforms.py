@@ -98,7 +98,8 @@ class Protect(Transform):
         Args:
             image: ``(C, H, W[, D])``, physical values; ndarray, tensor or MetaTensor.
             label: ``(H, W[, D])`` or ``(1, H, W[, D])``, classes, 0 is background.
-            case_id: stable name; give another one to each image, or all get the same code.
+            case_id: stable name; give another one to each image, or all get the same code. A run of files calls a case
+                ``ID/SHA-256`` of its image file.
             spacing: pixel size in mm along each axis; taken from a MetaTensor when left out.
 
         Returns:
