@@ -50,7 +50,7 @@ class Method(ABC):
     requires_training: ClassVar[bool] = False
     file: ClassVar[str] = ""
     """What :meth:`save` writes into its folder."""
-    where_from: ClassVar[str] = "Give OUTPUT/umed/generators of a run"
+    where_from: ClassVar[str] = "Give OUTPUT-private/generators of a run"
     """How a user gets trained generators, for errors."""
 
     def __post_init__(self) -> None:

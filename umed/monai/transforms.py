@@ -37,7 +37,7 @@ class Protect(Transform):
         radius: dilation of the contour band, in pixels, or in mm where ``spacing`` is given to the call.
         radius_unit: {``"px"``, ``"mm"``}.
         seed: seeds the randomness together with the case id.
-        generators: folder of trained generators, ``OUT/umed/generators`` of a run, for methods that learn.
+        generators: folder of trained generators, ``OUT-private/generators`` of a run, for methods that learn.
         settings: any further setting, such as ``method_options``.
 
     Raises:
@@ -78,7 +78,9 @@ class Protect(Transform):
         self.method = make_method(self.plan)
         if self.method.requires_training:
             if generators is None:
-                raise ConfigError(f"generators: {method} learns; expected a folder like OUT/umed/generators, got None.")
+                raise ConfigError(
+                    f"generators: {method} learns; expected a folder such as OUT-private/generators, got none."
+                )
             self.method.load(Path(generators))
 
     def __call__(self, image: Any, label: Any, case_id: str = "", spacing: tuple[float, ...] | None = None) -> Any:
