@@ -180,7 +180,7 @@ def tiff(data: bytes) -> SideData:
 def _fields(directory: tiff_tags.Directory, where: str) -> list[tuple[str, str]]:
     """Texts of a directory; a position counts as one."""
     if directory.kind == "gps":
-        return [("exif.GPS", "a position")] if len(directory.tags) > 1 else []
+        return [("exif.GPS", "a position")] if any(tag.code for tag in directory.tags) else []  # 0: version
     found = []
     for tag in directory.tags:
         name = _TAGS.get(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import math
 import warnings
 import zlib
@@ -55,7 +56,10 @@ def grids(data: bytes) -> Iterator[NDArray[Any]]:
     Raises:
         InputError: when it cannot be decoded, or is too large.
     """
+    log = logging.getLogger("tifffile")
+    level = log.level
     try:
+        log.setLevel(logging.CRITICAL)  # what it has to say about damaged files is raised here
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if nifti_layout(data[:540]) is not None:
@@ -70,6 +74,8 @@ def grids(data: bytes) -> Iterator[NDArray[Any]]:
         raise
     except Exception as error:  # decoders raise many kinds on damaged bytes
         raise InputError(f"expected a readable image, got {type(error).__name__}: {str(error)[:80]}.") from error
+    finally:
+        log.setLevel(level)
 
 
 def volume_grids(volume: Volume) -> Iterator[NDArray[Any]]:
@@ -145,6 +151,8 @@ def _array(data: bytes) -> Iterator[NDArray[Any]]:
 
 def _tiff(data: bytes) -> Iterator[NDArray[Any]]:
     with tifffile.TiffFile(io.BytesIO(data)) as file:
+        if not len(file.pages):
+            raise InputError("expected a page, got none.")
         for number, page in enumerate(file.pages):
             if number >= MOST_FRAMES:
                 raise InputError(f"expected at most {MOST_FRAMES} pages, got more.")

@@ -16,6 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from umed.cases.records import KEY, private_of
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
 from umed.core.keyfile import Key
 from umed.core.types import Progress
@@ -32,7 +33,7 @@ from umed.protect.release_findings import ReleaseCheck, make_check
 
 ACCEPTABLE = ("nifti.", "png.", "jpeg.", "tiff.", "exif.")
 """How the fields begin whose text a steward may accept."""
-IMAGES = ("protected image", "unprotected image", "label")
+IMAGES = ("protected image", "unprotected image", "label", "proposed label")
 MOST_BYTES = 4 << 30
 """Files larger than this are not looked into."""
 UNCHANGED = 0.5
@@ -97,8 +98,7 @@ def check_release(
 
 def _private_folder(found: Published, root: Path, private: str | Path | None) -> Path | None:
     """The private folder, where there is one; one inside the output is a finding."""
-    whole = root if root.name else root.resolve()
-    folder = whole.with_name(f"{whole.name}-private") if private is None else Path(private)
+    folder = private_of(root) if private is None else Path(private)
     if not folder.is_dir():
         if private is not None:
             raise InputError(f"{folder}: expected the private folder of {root}, got none. Check the path.")
@@ -113,12 +113,12 @@ def _key(found: Published, kept: Path | None, key: Key | str | Path | None) -> K
         return key
     if key is not None:
         return Key.load(Path(key))
-    if kept is None or not (kept / "release.key").is_file():
+    if kept is None or not (kept / KEY).is_file():
         return None
     try:
-        return Key.load(kept / "release.key")
+        return Key.load(kept / KEY)
     except InputError as error:
-        found.add("key-file", "release.key", error_line(error))
+        found.add("key-file", KEY, error_line(error))
         return None
 
 

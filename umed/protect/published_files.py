@@ -20,14 +20,18 @@ MANIFEST, ABOUT = f"{RECORDS}/manifest.json", f"{RECORDS}/about.html"
 FORMAT = 2
 PUBLIC = {"format", "umed_version", "notice", "layout", "bound", "key", "files", "labels", "hmac"}
 """All that a public manifest says; anything else may be what a code depends on."""
-KINDS_OF_FILE = {"protected image", "unprotected image", "label", "carried", "other"}
+KINDS_OF_FILE = {"protected image", "unprotected image", "label", "proposed label", "carried", "other"}
 OLD = ("generators", "cases", "work", "report.html", "report.json", "plan.json", "targets.json", "left_out.json")
 """What umed 0.1 kept in ``umed/``."""
 _HIDDEN = re.compile(
     r"\..+|.*~|#.*#|.*\.(?:bak|orig|swp|swo|tmp|temp|part|crdownload)|Thumbs\.db|ehthumbs\.db|desktop\.ini|__MACOSX",
     re.IGNORECASE | re.DOTALL,
 )
-_PAGE = re.compile(rb"<\s*(?:img|svg|canvas|picture|image|video|object|embed|iframe)\b|data:|url\s*\(", re.IGNORECASE)
+_PAGE = re.compile(
+    rb"<\s*(?:img|svg|canvas|picture|image|video|object|embed|iframe)\b|url\s*\(|data:[\w/+.-]*(?:;[\w=-]+)*,",
+    re.IGNORECASE,
+)
+"""Pictures in a page; not the ``data:`` of a content security policy."""
 _MOST_MANIFEST = 1 << 29
 
 
@@ -40,16 +44,21 @@ class Published:
         findings: what is wrong so far.
         listed: entries of the manifest by name; empty where there is no sound one.
         manifest: its content; empty likewise.
+        broken: files that are known to be damaged.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
     findings: list[ReleaseFinding] = field(default_factory=list)
     listed: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
 
     def add(self, kind: str, where: str, what: str = "") -> None:
-        """Note a finding."""
-        self.findings.append(ReleaseFinding(kind, where, what))
+        """Note a finding; of the damages of a file the first says enough."""
+        if kind != "damaged" or where not in self.broken:
+            self.findings.append(ReleaseFinding(kind, where, what))
+        if kind == "damaged":
+            self.broken.add(where)
 
     def what(self, name: str) -> str:
         """What the manifest says that a file is; empty where it does not list it."""
@@ -58,11 +67,7 @@ class Published:
 
 def printable(name: str) -> str:
     """A name that may be shown: control and broken characters escaped."""
-    return name.encode("utf-8", "backslashreplace").decode().encode("unicode_escape").decode() if _odd(name) else name
-
-
-def _odd(name: str) -> bool:
-    return not name.isprintable() or any("\ud800" <= letter <= "\udfff" for letter in name)
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
 
 
 def walk_output(output: Path) -> Published:
