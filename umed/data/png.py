@@ -20,6 +20,7 @@ COLOUR_TYPE = {1: 0, 3: 2, 2: 4, 4: 6}
 """Colour type by samples a pixel."""
 KEPT = (b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"pHYs")
 """Chunks that say how to show the pixels. Text, time and EXIF may name a patient and are dropped."""
+TEXT = (b"tEXt", b"zTXt", b"iTXt")
 LEVEL = 6
 
 
