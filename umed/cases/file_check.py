@@ -61,7 +61,7 @@ def check_case(
             yield f"{where}: expected the checksums in the manifest, got others; a file was changed since"
         if limit is not None and record.get("epsilon_steps") != limit.steps:
             yield f"{where}: expected {limit.steps} steps in the manifest, got {record.get('epsilon_steps')}"
-        failures, differs = check_file(volume, written, unit.regions, limit)
+        failures, differs = check_file(volume, written, unit.regions, limit, mark=plan.mark and status == "protected")
         yield from (f"{where}: {failure}" for failure in failures)
         changed |= differs
     if not unit.regions.empty and not changed:
@@ -82,7 +82,9 @@ def _check_label(source: FileSource, case: str, label: Path, entry: Mapping[str,
         yield f"expected the mask to be called {'an annotation' if is_proposal(entry) else 'a proposal'}, got the other"
 
 
-def check_file(source: Volume, written: Path, regions: Regions, budget: Budget | None) -> tuple[list[str], bool]:
+def check_file(
+    source: Volume, written: Path, regions: Regions, budget: Budget | None, *, mark: bool = False
+) -> tuple[list[str], bool]:
     """Read a written file again and compare it with its source.
 
     Args:
@@ -90,6 +92,7 @@ def check_file(source: Volume, written: Path, regions: Regions, budget: Budget |
         written: the written file.
         regions: of the case; empty ones mean that nothing may differ.
         budget: of the file, ``None`` only with empty regions.
+        mark: whether a PNG or TIFF carries the mark of :mod:`umed.data.mark`.
 
     Returns:
         Broken promises, empty if all hold, and whether any value differs from the source.
@@ -98,7 +101,7 @@ def check_file(source: Volume, written: Path, regions: Regions, budget: Budget |
         other = formats.read(written)
     except InputError as error:
         return [f"cannot be read again: {error}"], False
-    found = formats.header_difference(source, other)
+    found = formats.header_difference(source, other, mark=mark)
     failures = [found] if found else []
     if other.stored.shape != source.stored.shape or other.stored.dtype.str != source.stored.dtype.str:
         got = f"{other.stored.shape} {other.stored.dtype.str}"

@@ -121,6 +121,7 @@ class Settings:
         psnr_target: dB that each case must reach at least, by scaling it down; ``None`` for none.
         device: ``"auto"``, ``"cpu"`` or a torch device such as ``"cuda:0"``.
         report_cases: cases drawn in the report.
+        mark: say in each protected PNG and TIFF that it is protected; see :mod:`umed.data.mark`.
         training: how a learnt method is trained.
     """
 
@@ -140,6 +141,7 @@ class Settings:
     psnr_target: float | None = None
     device: str = "auto"
     report_cases: int = 6
+    mark: bool = False
     training: Training = field(default_factory=Training)
 
     def __post_init__(self) -> None:
