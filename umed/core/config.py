@@ -116,8 +116,8 @@ class Settings:
             (``unseg`` with a bound outside the labels: full; all others: roi).
         spatial_dims: 2, 3, or ``None`` to let the plan decide.
         slice_axis: axis that a 2D method walks along in a volume, ``None`` to let the plan decide.
-        seed: part of the name of the release: another one gives other codes under the same key.
-        release: the rest of that name, such as ``"2026-11"`` or a recipient.
+        seed: part of the release's name: another one gives other codes under the same key.
+        release: the rest of that name, such as ``"2026-11"``.
         psnr_target: dB that each case must reach at least, by scaling it down; ``None`` for none.
         device: ``"auto"``, ``"cpu"`` or a torch device such as ``"cuda:0"``.
         report_cases: cases drawn in the report.
@@ -161,19 +161,15 @@ class Settings:
                 raise ConfigError(f"range: expected {hint}, got {self.range!r}.{did_you_mean(self.range, RANGES)}")
         else:
             require(self.range[0] < self.range[1], "range", "[low, high] with low < high", list(self.range))
-        check_device(self.device)
+        # Whether the device is there is seen where it is used.
+        known = re.fullmatch(r"auto|cpu|(cuda|xpu|mps)(:\d+)?", self.device) is not None
+        require(known, "device", "auto, cpu, cuda, cuda:1 ...", self.device)
 
 
 def require(condition: bool, where: str, expected: str, got: object) -> None:
     """Raise ConfigError unless a condition holds; it names the place, what was expected and what was got."""
     if not condition:
         raise ConfigError(f"{where}: expected {expected}, got {got!r}.")
-
-
-def check_device(name: str) -> None:
-    """Raise ConfigError unless this is the name of a device; whether it is there is seen where it is used."""
-    known = re.fullmatch(r"auto|cpu|(cuda|xpu|mps)(:\d+)?", name) is not None
-    require(known, "device", "auto, cpu, cuda, cuda:1 ...", name)
 
 
 def parse_number(value: object, where: str = "number") -> float:
