@@ -110,10 +110,8 @@ class Settings:
         percentiles: the two percentiles of ``"percentile"``.
         radius: dilation of the contour band.
         radius_unit: ``"px"`` or ``"mm"``.
-        epsilon_background: bound outside the labels, a share of the range, at most ``epsilon``; ``None`` lets the
-            method decide (``unseg``: a quarter of epsilon; all others: the same epsilon everywhere).
-        support: where a case may change: ``"roi"``, ROI and dilated contour, ``"full"``, the whole frame, or ``"auto"``
-            (``unseg`` with a bound outside the labels: full; all others: roi).
+        epsilon_background: bound outside the labels, at most ``epsilon``; ``None`` leaves it to the method.
+        support: where a case may change: ``"roi"``, ROI and dilated contour, ``"full"``, or ``"auto"``: the method's.
         spatial_dims: 2, 3, or ``None`` to let the plan decide.
         slice_axis: axis that a 2D method walks along in a volume, ``None`` to let the plan decide.
         seed: part of the release's name: another one gives other codes under the same key.
@@ -161,15 +159,19 @@ class Settings:
                 raise ConfigError(f"range: expected {hint}, got {self.range!r}.{did_you_mean(self.range, RANGES)}")
         else:
             require(self.range[0] < self.range[1], "range", "[low, high] with low < high", list(self.range))
-        # Whether the device is there is seen where it is used.
-        known = re.fullmatch(r"auto|cpu|(cuda|xpu|mps)(:\d+)?", self.device) is not None
-        require(known, "device", "auto, cpu, cuda, cuda:1 ...", self.device)
+        check_device(self.device)
 
 
 def require(condition: bool, where: str, expected: str, got: object) -> None:
     """Raise ConfigError unless a condition holds; it names the place, what was expected and what was got."""
     if not condition:
         raise ConfigError(f"{where}: expected {expected}, got {got!r}.")
+
+
+def check_device(name: str) -> None:
+    """Raise ConfigError unless this is the name of a device; whether it is there is seen where it is used."""
+    known = re.fullmatch(r"auto|cpu|(cuda|xpu|mps)(:\d+)?", name) is not None
+    require(known, "device", "auto, cpu, cuda, cuda:1 ...", name)
 
 
 def parse_number(value: object, where: str = "number") -> float:
