@@ -352,7 +352,7 @@ def test_a_data_set_is_protected_and_verifies(
     assert umed.verify(phantom, tmp_path / "out").ok
     record = result.outcomes[0].measures["files"][0]
     assert 0 < record["largest_step"] <= record["epsilon_steps"]
-    assert [path.name for path in (tmp_path / "out" / "umed" / "generators").iterdir()] == ["surrogates.pt"]
+    assert [path.name for path in (tmp_path / "out-private" / "generators").iterdir()] == ["surrogates.pt"]
 
 
 def test_a_folder_without_surrogates_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ nothing that a code depends on::
      "notice": "...",                                   # protected, for research, not for diagnosis
      "bound": {"epsilon": 0.0157, "text": "..."},       # {} where nothing was perturbed
      "files": {"imagesTr/a.nii.gz": {"sha256": "...",   # every file of OUTPUT but this one
-                                     "what": "protected image"}},  # unprotected image | label | carried | other
+                                     "what": "protected image"}},  # or unprotected image, label, proposed label, ...
      "labels": "...",                                   # only where masks are proposals
      "hmac": "..."}                                     # by the key of the release
 
@@ -36,6 +36,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from umed.cases.proposals import is_proposal
 from umed.cases.records import GENERATORS, KEPT, KEY, MANIFEST, RECORD, Store, write_json
 from umed.cases.source import Source
 from umed.core.errors import ConfigError, InputError
@@ -103,17 +104,17 @@ def list_files(source: Source, store: Store, outcomes: Iterable[Outcome], others
     for outcome in outcomes:
         record = store.read(outcome.id)
         for name, digest in (record.outputs if record is not None else {}).items():
-            found[name] = {"sha256": digest, "what": _what(source.role(outcome.id, name), outcome.status)}
+            found[name] = {"sha256": digest, "what": _what(source.role(outcome.id, name), outcome)}
     for name in others:
         found[name] = {"sha256": files.sha256(store.output / name), "what": "other"}
     return dict(sorted(found.items()))
 
 
-def _what(role: str, status: str) -> str:
+def _what(role: str, outcome: Outcome) -> str:
     """What a file is to the public."""
-    if role != "image":
-        return role
-    return "protected image" if status == "protected" else "unprotected image"
+    if role == "image":
+        return "protected image" if outcome.status == "protected" else "unprotected image"
+    return "proposed label" if role == "label" and is_proposal(outcome.measures) else role
 
 
 def write_record(store: Store, key: Key, record: Mapping[str, Any]) -> None:

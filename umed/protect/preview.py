@@ -14,7 +14,7 @@ from umed.core.config import Settings, make_settings
 from umed.core.registry import METHODS
 from umed.plan.facts import Facts
 from umed.plan.planning import Plan
-from umed.protect.start import check_run, find_key
+from umed.protect.start import check_key_place, check_run, find_key
 
 
 def inspect(root: str | Path, masks: str | Path | None = None) -> Facts:
@@ -100,6 +100,7 @@ def dry_run(
     with open_source(_request(root, masks, settings)) as source:
         names = source.targets() if source.strict else None
         store = Store(output, private)
+        check_key_place(key_file, output)
         check_run(source.root, names, store, resume=resume, overwrite=overwrite)
         find_key(store, key_file)
         return source.facts(), _plan(source, settings, generators)

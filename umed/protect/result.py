@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from umed.cases.proposals import is_proposal
-from umed.cases.records import MANIFEST
+from umed.cases.records import MANIFEST, QUARANTINE
 from umed.cases.source import Quarantined
 from umed.core.types import Outcome
 from umed.data import files
@@ -156,6 +156,8 @@ class Released:
         lines += [f"quarantined: {q.name}: {q.reason}" for q in ordered[:SHOWN]]
         if len(self.quarantine) > SHOWN:
             lines.append(f"... and {len(self.quarantine) - SHOWN} more files")
+        if (self.private / QUARANTINE).is_file():
+            lines.append(f"what was quarantined, by name: {self.private / QUARANTINE}")
         lines += [f"left out of training: {name}: {reason}" for name, reason in self.left_out]
         lines += _folders(self.output, self.private, self.report)
         return "\n".join(lines)

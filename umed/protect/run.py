@@ -24,7 +24,7 @@ from umed.plan.planning import Plan
 from umed.protect.conclude import conclude
 from umed.protect.loop import DISK, full, make_shares, protect_elsewhere, protect_here
 from umed.protect.result import Released, Result
-from umed.protect.start import check_run, find_key, start_run
+from umed.protect.start import check_key_place, check_run, find_key, start_run
 
 if TYPE_CHECKING:
     from umed.methods.base import Method
@@ -140,8 +140,10 @@ def run(
     """
     check_execution(options.workers, options.scheduler, options.threads)
     store = Store(output, None if options.private is None else Path(options.private))
+    key_file = None if options.key_file is None else Path(options.key_file)
+    check_key_place(key_file, output)
     check_run(request.path, None, store, resume=options.resume, overwrite=options.overwrite)
-    key = find_key(store, None if options.key_file is None else Path(options.key_file))
+    key = find_key(store, key_file)
     if request.masks is not None:
         check_apart(request.masks, output)
     with open_source(request, progress=progress) as source:

@@ -97,6 +97,12 @@ def blank_name(path: Path) -> bool:
     return path.name.startswith(TEMPORARY)
 
 
+def check_key_place(given: Path | None, output: Path) -> None:
+    """Refuse a key that lies where all is published, with a ConfigError."""
+    if given is not None and output.resolve() in given.resolve().parents:
+        raise ConfigError(f"--key-file {given}: expected a key outside the output, got one inside. Move it away.")
+
+
 def find_key(store: Store, given: Path | None) -> Key | None:
     """The key of a run, ``None`` where one is to be made.
 
@@ -106,11 +112,9 @@ def find_key(store: Store, given: Path | None) -> Key | None:
 
     Raises:
         InputError: when the file is no key, or others than its owner may read it.
-        ConfigError: when it is not that of the run that is resumed, or lies in the output.
+        ConfigError: when it is not that of the run that is resumed.
     """
     kept = store.path(KEY)
-    if given is not None and store.output.resolve() in given.resolve().parents:
-        raise ConfigError(f"--key-file {given}: expected a key outside the output, got one inside. Move it away.")
     if given is None and not kept.is_file():
         if store.begun:
             raise InputError(
@@ -121,7 +125,9 @@ def find_key(store: Store, given: Path | None) -> Key | None:
     key = Key.load(kept if given is None else given)
     place = kept if given is None else f"--key-file {given}"
     if store.begun and key.digest() != store.key_digest:
-        raise ConfigError(f"{place}: expected the key of the earlier run ({store.key_digest}), got {key.digest()}.")
+        raise ConfigError(
+            f"{place}: expected the key of the earlier run ({store.key_digest}), got another key ({key.digest()})."
+        )
     if given is not None and kept.is_file() and Key.load(kept) != key:
         raise ConfigError(f"{place}: expected no other key, got one beside {kept}. Leave the option out, or move it.")
     return key

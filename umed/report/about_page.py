@@ -12,7 +12,7 @@ from typing import Any
 
 from umed.report.template import render
 
-NAMES = ("protected image", "unprotected image", "label", "carried", "other")
+NAMES = ("protected image", "unprotected image", "label", "proposed label", "carried", "other")
 
 
 def render_about(record: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ import torch
 from monai.bundle import ConfigWorkflow, ckpt_export, run, verify_net_in_out
 
 from tests.release_files import hospital
+from umed.cases.records import private_of
 from umed.core.errors import InputError
 from umed.monai.workflows import choose_input, load_weights, trained_for
 from umed.networks.perturber import UMedPerturber
@@ -49,7 +50,7 @@ def test_protect_and_verify(phantom: Path, tmp_path: Path, capsys: pytest.Captur
     run("protect", config_file="configs/protect.yaml", **overrides)
     said = capsys.readouterr().out
     assert "2 protected" in said and "PSNR" in said and "report.html" in said
-    assert (output / "umed" / "manifest.json").is_file() and (output / "umed" / "report.html").is_file()
+    assert (output / "umed" / "manifest.json").is_file() and (private_of(output) / "report.html").is_file()
     run("verify", config_file="configs/protect.yaml", **overrides)
 
 
@@ -80,7 +81,7 @@ def test_generators_of_train_protect_without_training(phantom: Path, trained: Pa
     (generators / "umed.pt").write_bytes((trained / "umed.pt").read_bytes())
     overrides = {"dataset_dir": str(phantom), "output_dir": str(tmp_path / "out"), "generators": str(generators)}
     run("protect", config_file="configs/protect.yaml", probe=False, **overrides)
-    assert (tmp_path / "out" / "umed" / "generators" / "umed.pt").read_bytes() == (trained / "umed.pt").read_bytes()
+    assert (tmp_path / "out-private" / "generators" / "umed.pt").read_bytes() == (trained / "umed.pt").read_bytes()
 
 
 def test_required_properties(phantom: Path, tmp_path: Path) -> None:
@@ -227,7 +228,7 @@ def test_unseg_is_trained_and_applied(phantom: Path, tmp_path: Path, capsys: pyt
     given = {"dataset_dir": str(phantom), "output_dir": protected, "method": "unseg", "generators": out, "quiet": True}
     given["epsilon"] = "64/255"  # a generator that has learnt little is quiet
     run("protect", config_file="configs/protect.yaml", **given)
-    manifest = json.loads((tmp_path / "out" / "umed" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "out-private" / "release.json").read_text())
     assert "Segment Anything without pretrained weights" in manifest["method"] and verify(phantom, protected).ok
 
 
