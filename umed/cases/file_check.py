@@ -168,9 +168,7 @@ def check_file(source: Volume, written: Path, regions: Regions, budget: Budget |
     return compare_volumes(source, other, regions, budget)
 
 
-def compare_volumes(
-    source: Volume, other: Volume, regions: Regions, budget: Budget | None
-) -> tuple[list[str], bool]:
+def compare_volumes(source: Volume, other: Volume, regions: Regions, budget: Budget | None) -> tuple[list[str], bool]:
     """:func:`check_file` of a file that was read again already."""
     found = formats.header_difference(source, other)
     failures = [found] if found else []

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a file is, byte for byte, what umed writes for its values: nothing may hide beside them.
 
-A gzip header has room for a name, a PNG for text after its last chunk, a TIFF for a second page. So the values that were
-read back are written once more and the bytes are compared. Where another version of zlib packed them, packed bytes may
-differ; then everything around them must be the same, their content too, and their size about.
+A gzip header has room for a name, a PNG for text after its last chunk, a TIFF for a second page. So the values that
+were read back are written once more and the bytes are compared. Where another version of zlib packed them, packed bytes
+may differ; then everything around them must be the same, their content too, and their size about.
 """
 
 from __future__ import annotations
@@ -73,8 +73,9 @@ def _png(ours: bytes, theirs: bytes) -> str:
         return "bytes after the last chunk"
     for (kind, one), (_, other) in zip(before, after, strict=True):
         if kind == b"IDAT":
-            unpacker = zlib.decompressobj()
-            if unpacker.decompress(other) != zlib.decompress(one) or unpacker.unused_data or not unpacker.eof:
+            unpacker, wanted = zlib.decompressobj(), zlib.decompress(one)
+            same = unpacker.decompress(other, len(wanted) + 1) == wanted
+            if not same or unpacker.unused_data or unpacker.unconsumed_tail or not unpacker.eof:
                 return "pixels that are packed in another way, or bytes after them"
         elif one != other:
             return f"another {kind.decode('latin-1')} chunk"

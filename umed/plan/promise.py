@@ -22,8 +22,9 @@ from umed.plan.metrics import different
 SLAB = 1 << 20
 """Values that are compared at once."""
 LEAST_MOVED = 0.25
-"""Share of the labelled values that may move, of each class, that must have moved where no record settles what was written:
-each method's default moves more than half of them, and an image that was restored but for a few voxels is no protection."""
+"""Share of the labelled values that may move, of each class, that must have moved where no record settles what was
+written. The defaults of all methods move more than twice as many; an image restored but for a few voxels is no
+protection."""
 FEW = 32
 """Classes with fewer values that may move are not counted: chance decides there."""
 
@@ -168,7 +169,7 @@ class Moved:
             share = moved[value] / self.movable[value]
             if share < LEAST_MOVED:
                 found.append(
-                    f"expected at least {LEAST_MOVED:.0%} of the values of class {value} that may move to be moved, got "
+                    f"expected at least {LEAST_MOVED:.0%} of the values of class {value} that may move moved, got "
                     f"{moved[value]} of {self.movable[value]} ({share:.1%}); if the run scaled it down, give --private"
                 )
         return found
