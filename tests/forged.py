@@ -120,13 +120,16 @@ def png_chunk(path: Path, kind: bytes, body: bytes) -> None:
     path.write_bytes(raw[:-12] + chunk + raw[-12:])
 
 
+def repack(path: Path, change: Callable[[bytes, bytes], bytes]) -> None:
+    """Other bodies of the chunks of a PNG."""
+    parts = [(kind, change(kind, body)) for kind, body in png.chunks(path.read_bytes())]
+    chunks = (struct.pack(">I", len(b)) + k + b + struct.pack(">I", zlib.crc32(k + b)) for k, b in parts)
+    path.write_bytes(png.SIGNATURE + b"".join(chunks))
+
+
 def png_idat(path: Path, content: bytes) -> None:
     """Bytes behind the packed pixels, within their chunk."""
-    parts = [(k, b + content if k == b"IDAT" else b) for k, b in png.chunks(path.read_bytes())]
-    path.write_bytes(
-        png.SIGNATURE
-        + b"".join(struct.pack(">I", len(b)) + k + b + struct.pack(">I", zlib.crc32(k + b)) for k, b in parts)
-    )
+    repack(path, lambda kind, body: body + content if kind == b"IDAT" else body)
 
 
 def tiff_page(path: Path, pixels: NDArray[Any]) -> None:
@@ -148,14 +151,9 @@ def dicom(path: Path, change: Callable[[pydicom.FileDataset], None]) -> None:
     found.save_as(path, enforce_file_format=True)
 
 
-def dicom_values(root: Path, path: Path, change: Change) -> None:
-    """Write other pixels into a DICOM file; its original has the same place in the patient."""
-    new = pydicom.dcmread(path)
-    old = next(
-        ds
-        for ds in map(pydicom.dcmread, sorted(root.rglob("*.dcm")))
-        if ds.get("ImagePositionPatient") == new.get("ImagePositionPatient") and ds.Modality == new.Modality
-    )
+def dicom_values(original: Path, path: Path, change: Change) -> None:
+    """Write other pixels into a DICOM file."""
+    old, new = pydicom.dcmread(original), pydicom.dcmread(path)
     pixels = new.pixel_array.copy()
     labelled = np.zeros(pixels.shape, bool)
     labelled[10:26, 12:30] = True  # as tests.release_files.labels has it

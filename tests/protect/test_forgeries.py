@@ -18,6 +18,7 @@ from tests.dicom_files import write_series
 from tests.release_files import labels, make_key, volume, write_seg
 from umed.core.errors import ConfigError, InputError
 from umed.data import layouts
+from umed.protect.manifest import bound_text
 from umed.protect.verification import Verification
 from umed.protect.verify import verify
 from umed.release.anonymize import anonymize
@@ -42,7 +43,9 @@ class Case:
         self.kind, self.root, self.out, self.private = kind, folder / "in", folder / "out", folder / "out-private"
         self.name, self.other, self.label = NAMES[kind]
         if kind == "dicom":  # names do not follow the place
-            images = [p for p in sorted((self.out / "ct").iterdir()) if "DERIVED" in str(pydicom.dcmread(p).ImageType)]
+            images = [
+                p for p in sorted((self.out / "ct").iterdir()) if "DERIVED" in str(pydicom.dcmread(p).get("ImageType"))
+            ]
             self.name, self.other = (p.relative_to(self.out).as_posix() for p in images[:2])
         self.path, self.folder = self.out / self.name, folder
 
@@ -50,8 +53,8 @@ class Case:
         """Other pixels in the image, or in every slice."""
         if self.kind == "dicom":
             for path in sorted((self.out / "ct").iterdir()):
-                if "DERIVED" in str(pydicom.dcmread(path).ImageType):
-                    forged.dicom_values(self.root, path, change)
+                if "DERIVED" in str(pydicom.dcmread(path).get("ImageType")):
+                    forged.dicom_values(self.root / "ct" / path.name, path, change)
         else:
             forged.values(self.root, self.out, self.name, self.label, change)
 
@@ -114,10 +117,7 @@ def foreign(case: Case, name: str) -> None:
 
 def loose_manifest(case: Case) -> None:
     case.change(forged.blank)
-    bound = {
-        "epsilon": 1.0,
-        "text": "no value moves by more than 1 (255/255) of its range, and none outside ROI and dilated contour",
-    }
+    bound = {"epsilon": 1.0, "text": bound_text({"epsilon": 1.0, "support": "roi"})}
     forged.state(case.out, lambda manifest: manifest.update(bound=bound))
 
 
@@ -135,6 +135,34 @@ def outside(new: np.ndarray, old: np.ndarray, labelled: np.ndarray) -> None:
 def above(new: np.ndarray, old: np.ndarray, labelled: np.ndarray) -> None:
     place = tuple(np.argwhere(labelled)[0])
     new[place] = np.where(old[place] > 100, old[place] - 60, old[place] + 60)
+
+
+def twice(case: Case) -> None:
+    one = {"image": f"./{case.name}", "label": f"./{case.label}"}
+    edit_text(case.out / "dataset.json", '"training": [', f'"training": [{json.dumps(one)}, ')
+
+
+Edit = Callable[[pydicom.FileDataset], object]
+
+
+def dicom(edit: Edit) -> Callable[[Case], object]:
+    return lambda case: forged.dicom(case.path, edit)
+
+
+def setting(keyword: str, value: object) -> Edit:
+    return lambda ds: setattr(ds, keyword, value)
+
+
+def private(ds: pydicom.FileDataset) -> None:
+    ds.private_block(0x99, "x", create=True).add_new(1, "OB", SECRET)
+
+
+def named_in_meta(ds: pydicom.FileDataset) -> None:
+    ds.file_meta.SourceApplicationEntityTitle = "ERIKA"
+
+
+def longer(ds: pydicom.FileDataset) -> None:
+    ds.PixelData = ds.PixelData + SECRET
 
 
 def rows(*items: tuple[str, tuple[str, ...], Callable[[Case], object]]) -> list[object]:
@@ -166,7 +194,7 @@ IMAGES = rows(
     ("link to a folder", ALL, lambda c: forged.link(c.path.parent, c.folder / "away")),
     ("link beside", ALL, lambda c: (c.out / "umed" / "more").symlink_to(c.root)),
     ("page edited", ALL, lambda c: edit_text(c.out / "umed/about.html", "These images", "None of these images")),
-    ("picture in the page", ALL, lambda c: edit_text(c.out / "umed/about.html", "</body>", "<!--" + "00" * 99 + "--></body>")),
+    ("picture in the page", ALL, lambda c: edit_text(c.out / "umed/about.html", "</body>", f"{SECRET!r}</body>")),
     ("page deleted", ALL, lambda c: (c.out / "umed/about.html").unlink()),
     ("gzip name", ("nifti",), lambda c: forged.gzip_name(c.path)),
     ("gzip name of what is unchanged", ("nifti",), lambda c: forged.gzip_name(c.out / "imagesTr/case_000.nii.gz")),
@@ -174,22 +202,22 @@ IMAGES = rows(
     ("gzip member", ("nifti",), lambda c: forged.gzip_member(c.path, SECRET)),
     ("empty gzip member", ("nifti",), lambda c: forged.gzip_member(c.path, b"")),
     ("loose packing", ("nifti",), lambda c: forged.gzip_loose(c.path)),
-    ("unlabelled image", ("nifti",), lambda c: (c.out / "imagesTs").mkdir() or shutil.copy(c.root / "imagesTs/case_900.nii.gz", c.out / "imagesTs")),
-    ("index with a case twice", ("nifti",), lambda c: edit_text(c.out / "dataset.json", '"training": [', '"training": [{"image": "./imagesTr/case_001.nii.gz", "label": "./labelsTr/case_001.nii.gz"},')),
+    ("unlabelled image", ("nifti",), lambda c: shutil.copytree(c.root / "imagesTs", c.out / "imagesTs")),
+    ("index with a case twice", ("nifti",), twice),
     ("licence edited", ("png", "tiff"), lambda c: (c.out / "LICENSE").write_text("none")),
     ("text chunk", ("png",), lambda c: forged.png_chunk(c.path, b"tEXt", b"Author\0Erika Muster")),
     ("EXIF chunk", ("png",), lambda c: forged.png_chunk(c.path, b"eXIf", b"II*\0\x08\0\0\0" + SECRET)),
     ("bytes behind the packed pixels", ("png",), lambda c: forged.png_idat(c.path, SECRET)),
     ("second page", ("tiff",), lambda c: forged.tiff_page(c.path, np.zeros((9, 9, 3), np.uint8))),
     ("description", ("tiff",), lambda c: forged.tiff_text(c.path, "Erika Muster")),
-    ("private element", ("dicom",), lambda c: forged.dicom(c.path, lambda ds: ds.private_block(0x99, "x", create=True).add_new(1, "OB", SECRET))),
-    ("comment", ("dicom",), lambda c: forged.dicom(c.path, lambda ds: setattr(ds, "ImageComments", "Erika"))),
+    ("private element", ("dicom",), dicom(private)),
+    ("comment", ("dicom",), dicom(setting("ImageComments", "Erika"))),
     ("preamble", ("dicom",), lambda c: c.path.write_bytes(b"Erika" + c.path.read_bytes()[5:])),
-    ("file meta", ("dicom",), lambda c: forged.dicom(c.path, lambda ds: setattr(ds.file_meta, "SourceApplicationEntityTitle", "ERIKA"))),
-    ("mark removed", ("dicom",), lambda c: forged.dicom(c.path, lambda ds: ds.pop("DerivationCodeSequence"))),
-    ("no longer derived", ("dicom",), lambda c: forged.dicom(c.path, lambda ds: setattr(ds, "ImageType", ["ORIGINAL", "PRIMARY"]))),
-    ("other rescale", ("dicom",), lambda c: forged.dicom(c.path, lambda ds: setattr(ds, "RescaleIntercept", "-1000"))),
-    ("bytes behind the pixels", ("dicom",), lambda c: forged.dicom(c.path, lambda ds: setattr(ds, "PixelData", ds.PixelData + SECRET))),
+    ("file meta", ("dicom",), dicom(named_in_meta)),
+    ("mark removed", ("dicom",), dicom(lambda ds: ds.pop("DerivationCodeSequence"))),
+    ("no longer derived", ("dicom",), dicom(setting("ImageType", ["ORIGINAL", "PRIMARY"]))),
+    ("other rescale", ("dicom",), dicom(setting("RescaleIntercept", "-1000"))),
+    ("bytes behind the pixels", ("dicom",), dicom(longer)),
 )  # fmt: skip
 
 
@@ -350,9 +378,9 @@ def test_a_case_listed_twice_in_the_record_is_found(release: Callable[[str], Cas
     "forge",
     [
         None,
-        lambda ds: setattr(ds, "ImageComments", "Erika"),
-        lambda ds: setattr(ds, "PatientName", "Muster^Erika"),
-        lambda ds: ds.private_block(0x99, "x", create=True).add_new(1, "LO", "Erika"),
+        setting("ImageComments", "Erika"),
+        setting("PatientName", "Muster^Erika"),
+        private,
         lambda ds: ds.pop("DeidentificationMethod"),
         lambda ds: ds.pop("ContributingEquipmentSequence"),
     ],

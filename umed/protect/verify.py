@@ -84,8 +84,6 @@ def verify(
         raise InputError(f"{root}: {OLD}. To check its bound all the same, {NAME_IT}.")
     folder, file = (None if one is None else Path(one) for one in (private, key_file))
     evidence = find_promise(root, folder, file, promise)
-    if evidence.record is not None and evidence.record["layout"] != manifest.get("layout"):
-        raise ConfigError(f"{evidence.private}: expected the private folder of {root}, got that of another data set.")
     there = OutputFolder(root)
     wanted = Path(masks) if masks is not None else None
     request = Request(Path(input), evidence.settings, masks=wanted, profile=profile)
