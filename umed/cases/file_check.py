@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from umed.cases.file_source import FileSource
-from umed.cases.output_folder import Finding, OutputFolder
+from umed.cases.output_folder import CaseFinding, OutputFolder
 from umed.cases.proposals import is_proposal
 from umed.core.errors import InputError
 from umed.core.types import Case, Regions, Volume
@@ -24,7 +24,7 @@ GIVE_RECORD = "is in the input but not in the output; if the run could not prote
 
 def check_case(
     source: FileSource, case_id: str, plan: Plan | None, entry: Mapping[str, Any] | None, output: OutputFolder
-) -> Finding:
+) -> CaseFinding:
     """Check one case.
 
     Args:
@@ -41,11 +41,11 @@ def check_case(
     case = source.by_id[case_id]
     assert plan is not None  # of files there always is one
     if entry is not None:
-        found = Finding(str(entry["status"]), str(entry.get("reason", "")))
+        found = CaseFinding(str(entry["status"]), str(entry.get("reason", "")))
     elif case.label is None:
-        found = Finding("skipped", "no label, so there is no telling what to protect; not copied")
+        found = CaseFinding("skipped", "no label, so there is no telling what to protect; not copied")
     else:
-        found = Finding("protected")
+        found = CaseFinding("protected")
     names = [*case.outputs, *([case.label] if case.label is not None else [])]
     there = [name.as_posix() for name in names if name.as_posix() in output or (output.root / name).is_symlink()]
     if found.status not in ("protected", "unchanged"):
@@ -65,7 +65,7 @@ def check_case(
 
 
 def _check_images(
-    source: FileSource, case: Case, plan: Plan, entry: Mapping[str, Any] | None, output: OutputFolder, found: Finding
+    source: FileSource, case: Case, plan: Plan, entry: Mapping[str, Any] | None, output: OutputFolder, found: CaseFinding
 ) -> None:
     """Regions and bounds, worked out again, and every voxel."""
     unit = source.open(case.id, plan).unit(0, margin=0)
@@ -130,7 +130,7 @@ def _hidden(source: Volume, written: Volume, regions: Regions, budget: Budget | 
 
 
 def _check_label(
-    source: FileSource, case: Case, entry: Mapping[str, Any] | None, output: OutputFolder, found: Finding
+    source: FileSource, case: Case, entry: Mapping[str, Any] | None, output: OutputFolder, found: CaseFinding
 ) -> Iterator[str]:
     """The label is the same, and called a proposal only if it is one."""
     assert case.label is not None

@@ -67,14 +67,15 @@ class OutputFolder:
         if digest:
             self._digests[name] = digest
 
-    def foreign(self, expected: Iterable[str]) -> list[str]:
+    def foreign(self, expected: Iterable[str], targets: Iterable[str]) -> list[str]:
         """A sentence for each entry that should not be there.
 
         Args:
             expected: names of all files that may.
+            targets: names of all files that a run may write; of what it put aside, empty folders may stay.
         """
         known = set(expected)
-        around = {parent.as_posix() for name in known for parent in Path(name).parents}
+        around = {parent.as_posix() for name in {*known, *targets} for parent in Path(name).parents}
         found = [f"{name}: expected no such file, got one; remove it" for name in self.files - known]
         found += [f"{name}: expected no such folder, got one; remove it" for name in self.folders - around]
         found += [f"{name}: expected files and folders only, got {what}" for name, what in self.odd.items()]
@@ -82,7 +83,7 @@ class OutputFolder:
 
 
 @dataclass
-class Finding:
+class CaseFinding:
     """What was found about one case.
 
     Args:

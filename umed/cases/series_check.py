@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from umed.cases.instance_check import blanked, bytes_difference
-from umed.cases.output_folder import Finding, OutputFolder
+from umed.cases.output_folder import CaseFinding, OutputFolder
 from umed.cases.proposals import is_proposal
 from umed.cases.series_reader import SeriesReader
 from umed.cases.series_source import SeriesSource
@@ -44,7 +44,7 @@ REFERRING = ("SEG", "RTSTRUCT", "PR", "KO")
 
 def check_case(
     source: SeriesSource, case_id: str, plan: Plan | None, entry: Mapping[str, Any] | None, output: OutputFolder
-) -> Finding:
+) -> CaseFinding:
     """Check one series.
 
     Checked: bound in stored steps, pixels outside the support, outside the range and in the padding identical, all
@@ -63,7 +63,7 @@ def check_case(
         What was found.
     """
     series = source.by_id[case_id]
-    found = _expected(source, series) if entry is None else Finding(str(entry["status"]), str(entry.get("reason", "")))
+    found = _expected(source, series) if entry is None else CaseFinding(str(entry["status"]), str(entry.get("reason", "")))
     targets = {source.identity.target(instance).as_posix(): instance for instance in series.instances}
     if entry is None and found.status != "failed":
         if not any(name in output for name in targets):
@@ -99,15 +99,15 @@ def _aside(status: str) -> str:
     return "failed" if status == "failed" else "quarantined"
 
 
-def _expected(source: SeriesSource, series: Series) -> Finding:
+def _expected(source: SeriesSource, series: Series) -> CaseFinding:
     """What a run makes of a series, from the originals alone."""
     if series.kind != "image":
-        return Finding("carried", "its references follow")
+        return CaseFinding("carried", "its references follow")
     if series.id in source.masked.refusals:
-        return Finding("failed", source.masked.refusals[series.id])
+        return CaseFinding("failed", source.masked.refusals[series.id])
     if source.usable(series):
-        return Finding("protected")
-    return Finding("unchanged", "the mask is empty, so there is nothing to protect")
+        return CaseFinding("protected")
+    return CaseFinding("unchanged", "the mask is empty, so there is nothing to protect")
 
 
 def _check_proposal(source: SeriesSource, series: Series, status: str, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -125,7 +125,7 @@ def _check_pixels(
     entry: Mapping[str, Any] | None,
     there: Mapping[str, Instance],
     output: OutputFolder,
-    found: Finding,
+    found: CaseFinding,
 ) -> None:
     """Pixels of the files that are there, and where no record vouches for them, their bytes."""
     limits, identity = source.limits, source.identity

@@ -80,7 +80,10 @@ def find_promise(
                 raise
             return Evidence(folder, key, None, settings, (str(error),))
     if key is None and folder.is_dir():
-        why = f"{file}: the key is not there, so nothing can be verified against the private plan; the release stands"
+        why = (
+            f"{file}: expected the key of the run, got none. If it is lost, nothing can be verified against the "
+            "private plan; the release stands"
+        )
     elif key is None:
         why = f"{folder}: there is no private folder, so nothing can be verified against the private plan"
     else:

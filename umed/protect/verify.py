@@ -16,7 +16,7 @@ from typing import Any
 
 from umed.cases import file_check
 from umed.cases.file_source import open_files
-from umed.cases.output_folder import Finding, OutputFolder
+from umed.cases.output_folder import CaseFinding, OutputFolder
 from umed.cases.proposals import marked, sentence
 from umed.cases.source import Request, Source
 from umed.core.config import Settings
@@ -91,7 +91,7 @@ def verify(
         private_plan = evidence.plan()
         plan = private_plan if evidence.settings is None else originals.make_plan(evidence.settings)
         entries = None if evidence.record is None else {str(one["id"]): one for one in evidence.record["cases"]}
-        found: dict[str, Finding] = {}
+        found: dict[str, CaseFinding] = {}
         for done, case in enumerate(originals.sizes):
             found[case] = _check_case(originals, kind, case, plan, entries, there)
             if progress is not None:
@@ -100,11 +100,11 @@ def verify(
         problems, others = kind.check_folder(originals, released, there)
         problems += evidence.problems
         labels = _labels(evidence, originals, found)
-        layout = originals.layout
+        layout, targets = originals.layout, originals.targets()
     notes = list(evidence.notes)
     if evidence.record is not None:
         problems += _against_record(evidence, entries or {}, found, there)
-    problems += there.foreign(_may_be_there(evidence, found, others, old=old))
+    problems += there.foreign(_may_be_there(evidence, found, others, old=old), targets)
     if not old:
         problems += check_manifest(manifest, there, evidence.key, evidence.record)
         if evidence.key is None:
@@ -161,23 +161,23 @@ def _check_case(
     plan: Plan | None,
     entries: Mapping[str, Mapping[str, Any]] | None,
     there: OutputFolder,
-) -> Finding:
+) -> CaseFinding:
     """All checks of one case; one that cannot be read is a failure, not an end."""
     if entries is not None and case not in entries:
-        return Finding("missing", failures=["is not in the private record: it is no case of this run"])
+        return CaseFinding("missing", failures=["is not in the private record: it is no case of this run"])
     entry = None if entries is None else entries[case]
     try:
-        found: Finding = kind.check_case(originals, case, plan, entry, there)
+        found: CaseFinding = kind.check_case(originals, case, plan, entry, there)
         return found
     except (UmedError, OSError) as error:
         failure = error_line(error)
     except Exception as error:  # what surprises the check is not proven
         failure = f"cannot be checked ({type(error).__name__}: {' '.join(str(error).split())})"
-    return Finding("unknown" if entry is None else str(entry["status"]), failures=[failure])
+    return CaseFinding("unknown" if entry is None else str(entry["status"]), failures=[failure])
 
 
 def _against_record(
-    evidence: Evidence, entries: Mapping[str, Any], found: Mapping[str, Finding], there: OutputFolder
+    evidence: Evidence, entries: Mapping[str, Any], found: Mapping[str, CaseFinding], there: OutputFolder
 ) -> list[str]:
     """What the record vouches for; what belongs to a case is added to its finding."""
     assert evidence.record is not None
@@ -196,14 +196,14 @@ def _against_record(
     return [*problems, *check_record(evidence.record, evidence.private, there)]
 
 
-def _may_be_there(evidence: Evidence, found: Mapping[str, Finding], others: set[str], *, old: bool) -> set[str]:
+def _may_be_there(evidence: Evidence, found: Mapping[str, CaseFinding], others: set[str], *, old: bool) -> set[str]:
     """Names of all files that the output may hold."""
     own = {MANIFEST_FILE} if old else {MANIFEST_FILE, ABOUT_FILE}
     listed = set() if evidence.record is None else set(evidence.record["files"])
     return own | others | listed | {name for one in found.values() for name in one.files}
 
 
-def _labels(evidence: Evidence, originals: Source, found: Mapping[str, Finding]) -> str:
+def _labels(evidence: Evidence, originals: Source, found: Mapping[str, CaseFinding]) -> str:
     """What must be known about masks that are proposals."""
     if evidence.record is not None:
         return str(evidence.record.get("labels", ""))
