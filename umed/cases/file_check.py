@@ -65,7 +65,12 @@ def check_case(
 
 
 def _check_images(
-    source: FileSource, case: Case, plan: Plan, entry: Mapping[str, Any] | None, output: OutputFolder, found: CaseFinding
+    source: FileSource,
+    case: Case,
+    plan: Plan,
+    entry: Mapping[str, Any] | None,
+    output: OutputFolder,
+    found: CaseFinding,
 ) -> None:
     """Regions and bounds, worked out again, and every voxel."""
     unit = source.open(case.id, plan).unit(0, margin=0)
@@ -100,10 +105,11 @@ def _check_images(
             found.failures.append(f"{name}: cannot be read again: {error}")
             continue
         output.know(name, written.sha256)
-        failures, differs = compare_volumes(volume, written, unit.regions, limit)
+        mark = plan.mark and not empty
+        failures, differs = compare_volumes(volume, written, unit.regions, limit, mark=mark)
         changed |= differs
         if entry is None and not failures:
-            failures = _hidden(volume, written, unit.regions, limit, same=image == path)
+            failures = _hidden(volume, written, unit.regions, limit, mark=mark, same=image == path)
         found.failures += [f"{name}: {failure}" for failure in failures]
     if not empty and not changed:
         found.failures.append("expected changed voxels in a protected case, got none")
@@ -115,12 +121,14 @@ def _records(entry: Mapping[str, Any], count: int) -> list[Mapping[str, Any] | N
     return list(listed) if isinstance(listed, list) and len(listed) == count else None
 
 
-def _hidden(source: Volume, written: Volume, regions: Regions, budget: Budget | None, *, same: bool) -> list[str]:
+def _hidden(
+    source: Volume, written: Volume, regions: Regions, budget: Budget | None, *, mark: bool, same: bool
+) -> list[str]:
     """What only a record would settle otherwise: bytes beside the values, and an image that is as good as restored."""
     if budget is None and same:  # it was copied
         equal = files.sha256(source.source) == files.sha256(written.source)
         return [] if equal else ["expected a copy of the original, byte for byte, got other bytes"]
-    found = container_difference(source, written)
+    found = container_difference(source, written, mark=mark)
     broken = [found] if found else []
     if budget is not None:
         moved = Moved()
@@ -149,7 +157,9 @@ def _check_label(
         yield f"expected the mask to be called {'an annotation' if is_proposal(entry) else 'a proposal'}, got the other"
 
 
-def check_file(source: Volume, written: Path, regions: Regions, budget: Budget | None) -> tuple[list[str], bool]:
+def check_file(
+    source: Volume, written: Path, regions: Regions, budget: Budget | None, *, mark: bool = False
+) -> tuple[list[str], bool]:
     """Read a written file again and compare it with its source.
 
     Args:
@@ -157,6 +167,7 @@ def check_file(source: Volume, written: Path, regions: Regions, budget: Budget |
         written: the written file.
         regions: of the case; empty ones mean that nothing may differ.
         budget: of the file, ``None`` only with empty regions.
+        mark: whether a PNG or TIFF carries the mark of :mod:`umed.data.mark`.
 
     Returns:
         Broken promises, empty if all hold, and whether any value differs from the source.
@@ -165,12 +176,14 @@ def check_file(source: Volume, written: Path, regions: Regions, budget: Budget |
         other = formats.read(written)
     except InputError as error:
         return [f"cannot be read again: {error}"], False
-    return compare_volumes(source, other, regions, budget)
+    return compare_volumes(source, other, regions, budget, mark=mark)
 
 
-def compare_volumes(source: Volume, other: Volume, regions: Regions, budget: Budget | None) -> tuple[list[str], bool]:
+def compare_volumes(
+    source: Volume, other: Volume, regions: Regions, budget: Budget | None, *, mark: bool
+) -> tuple[list[str], bool]:
     """:func:`check_file` of a file that was read again already."""
-    found = formats.header_difference(source, other)
+    found = formats.header_difference(source, other, mark=mark)
     failures = [found] if found else []
     if other.stored.shape != source.stored.shape or other.stored.dtype.str != source.stored.dtype.str:
         got = f"{other.stored.shape} {other.stored.dtype.str}"

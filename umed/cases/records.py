@@ -23,6 +23,7 @@ from umed.data.files import RECORDS, TEMPORARY, atomic, sha256
 
 PLAN, TARGETS, CASES, GENERATORS, WORK = "plan.json", "targets.json", "cases", "generators", "work"
 RECORD, KEY, REPORT, LEFT_OUT = "release.json", "release.key", "report.html", "left_out.json"
+LOCK = "lock"
 AUDIT, QUARANTINE = "report.json", "quarantine.json"
 KEPT = (PLAN, LEFT_OUT, REPORT, AUDIT, QUARANTINE)
 """Files of the private folder whose content the record vouches for, beside the generators."""

@@ -63,7 +63,9 @@ def check_case(
         What was found.
     """
     series = source.by_id[case_id]
-    found = _expected(source, series) if entry is None else CaseFinding(str(entry["status"]), str(entry.get("reason", "")))
+    found = (
+        _expected(source, series) if entry is None else CaseFinding(str(entry["status"]), str(entry.get("reason", "")))
+    )
     targets = {source.identity.target(instance).as_posix(): instance for instance in series.instances}
     if entry is None and found.status != "failed":
         if not any(name in output for name in targets):

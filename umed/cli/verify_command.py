@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _promise(args: argparse.Namespace) -> dict[str, Any] | None:
     """What the options name; ``None`` if nothing."""
-    names = ("epsilon", "epsilon_background", "support", "range", "percentiles", "spatial_dims", "slice_axis")
+    names = ("mark", "epsilon", "epsilon_background", "support", "range", "percentiles", "spatial_dims", "slice_axis")
     named = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.radius is not None:
         named["radius"], named["radius_unit"] = args.radius

@@ -18,24 +18,26 @@ import tifffile
 
 from umed.core.types import Volume
 from umed.data import formats, nifti, png
+from umed.data.mark import MARK
 
 SLACK = 1.25
 """How much larger than our own another packing may be: levels of zlib differ by less, a stream that hides by more."""
 _FEW = 64
 
 
-def container_difference(source: Volume, written: Volume) -> str:
+def container_difference(source: Volume, written: Volume, *, mark: bool = False) -> str:
     """Say what a written file holds beside the values and the header that it should, or ``""``.
 
     Args:
         source: the original, for its header.
         written: what was read again; its header is known to be that of the source.
+        mark: whether a PNG or TIFF carries the mark of :mod:`umed.data.mark`.
 
     Returns:
         A sentence.
     """
     path = written.source
-    ours = _again(source, written)
+    ours = _again(source, written, MARK if mark else "")
     theirs = path.read_bytes()
     if ours == theirs:
         return ""
@@ -52,13 +54,13 @@ def container_difference(source: Volume, written: Volume) -> str:
     return f"expected nothing beside what umed writes for these values, got {found}" if found else ""
 
 
-def _again(source: Volume, written: Volume) -> bytes:
+def _again(source: Volume, written: Volume, mark: str) -> bytes:
     """What umed writes for these values."""
     if isinstance(source.header, nifti.NiftiHeader):
         return b"".join(nifti.pieces(source, written.stored))
     with tempfile.TemporaryDirectory(prefix="umed-") as folder:
         again = Path(folder) / written.source.name
-        formats.write(source, written.stored, again)
+        formats.write(source, written.stored, again, mark=mark)
         return again.read_bytes()
 
 

@@ -82,6 +82,32 @@ def alone(path: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def only_one(path: Path, what: str) -> Iterator[None]:
+    """Let one process in and refuse all others, where the system has file locks.
+
+    Args:
+        path: the lock file, which stays; its folder is there.
+        what: is being written, for people.
+
+    Raises:
+        InputError: when another process is in.
+    """
+    with path.open("w") as file:
+        try:
+            import fcntl
+        except ImportError:  # Windows: nothing keeps two runs apart
+            yield
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{what}: expected to be the only run that writes here, got another at work. Wait for it, or stop it."
+            ) from None
+        yield
+
+
 def copy(source: Path, target: Path) -> None:
     """Copy the bytes of a file atomically, without its times and permissions.
 

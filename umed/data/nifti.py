@@ -80,7 +80,21 @@ def read(path: Path) -> Volume:
     Raises:
         InputError: for anything that could not be written back exactly.
     """
-    raw, zipped, digest = _load(path)
+    return decode(path, *_load(path))
+
+
+def decode(path: Path, raw: bytes, zipped: bool, digest: str) -> Volume:
+    """Like :func:`read`, of bytes in memory.
+
+    Args:
+        path: what they are called in errors.
+        raw: the file, unpacked.
+        zipped: whether it was gzipped.
+        digest: SHA-256 of the file as it lay.
+
+    Raises:
+        InputError: as :func:`read` does.
+    """
     header = _parse(path, raw)
     code = int(header["datatype"])
     colours = _COLOURS.get(code, 1)

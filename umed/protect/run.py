@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from umed.cases.opening import open_source
 from umed.cases.proposals import marked, sentence
-from umed.cases.records import GENERATORS, KEY, Store, hash_of
+from umed.cases.records import GENERATORS, KEY, LOCK, Store, hash_of, make_private
 from umed.cases.source import Request, Source
 from umed.core.config import Settings, make_settings
 from umed.core.errors import InputError, UmedError
 from umed.core.keyfile import Key, Secret
 from umed.core.types import Progress
-from umed.data.files import check_apart, hashes
+from umed.data.files import check_apart, hashes, only_one
 from umed.execution import check_execution
 from umed.plan.planning import Plan
 from umed.protect.conclude import conclude
@@ -161,12 +161,32 @@ def run(
 def _run(
     source: Source, request: Request, store: Store, key: Key | None, options: RunOptions, progress: Progress | None
 ) -> Released:
-    if source.strict:  # the names of DICOM files follow from their masks
-        check_run(source.root, source.targets(), store, resume=options.resume, overwrite=options.overwrite)
     plan = None if request.settings is None else source.make_plan(request.settings)
     given = None if options.generators is None else Path(options.generators)
-    method, proposals = _make(plan, given), source.proposals  # a damaged record is refused before anything is written
-    key = start_run(source, store, plan, key, resume=options.resume, overwrite=options.overwrite)
+    method = _make(plan, given)
+    _ = source.proposals  # a damaged record is refused before anything is written
+    check_run(  # once more: now the names of DICOM files are known, too
+        source.root, source.targets(), store, resume=options.resume, overwrite=options.overwrite, strict=source.strict
+    )
+    make_private(store.folder)
+    with only_one(store.path(LOCK), str(store.output)):
+        key = start_run(source, store, plan, key, resume=options.resume, overwrite=options.overwrite)
+        return _work(source, request, store, key, plan, method, options, progress)
+
+
+def _work(
+    source: Source,
+    request: Request,
+    store: Store,
+    key: Key,
+    plan: Plan | None,
+    method: Method | None,
+    options: RunOptions,
+    progress: Progress | None,
+) -> Released:
+    """Train, do every case, and write what covers all of them."""
+    given = None if options.generators is None else Path(options.generators)
+    proposals = source.proposals
     secret = Secret(key, release_id(source, plan))
     left_out: tuple[tuple[str, str], ...] = ()
     if method is not None and plan is not None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from umed.cases.records import CASES, GENERATORS, KEY, PLAN, Store, blank, make_private, write_text
+from umed.cases.records import CASES, GENERATORS, KEY, LOCK, PLAN, Store, blank, write_text
 from umed.cases.source import Source
 from umed.core.errors import ConfigError, InputError
 from umed.core.keyfile import Key
@@ -84,7 +84,7 @@ def _check_private(root: Path, store: Store) -> None:
         raise InputError(f"{private}: expected a folder, got a file. Pick another with --private.")
     if store.begun or not private.is_dir():
         return
-    others = sorted(path.name for path in private.iterdir() if path.name != KEY and not blank_name(path))
+    others = sorted(path.name for path in private.iterdir() if path.name not in (KEY, LOCK) and not _half(path))
     if others:
         raise InputError(
             f"{private}: expected an empty folder for what must not be published, got one with other files "
@@ -92,7 +92,7 @@ def _check_private(root: Path, store: Store) -> None:
         )
 
 
-def blank_name(path: Path) -> bool:
+def _half(path: Path) -> bool:
     """Whether this is a half-written record."""
     return path.name.startswith(TEMPORARY)
 
@@ -176,7 +176,6 @@ def start_run(
         if not source.strict:
             store.begin(names, key.digest())
         return key
-    make_private(store.folder)
     key = key or Key.create(store.path(KEY))
     store.begin(names, key.digest())
     write_text(store.path(PLAN), source.plan_text(plan))

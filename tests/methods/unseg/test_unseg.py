@@ -17,13 +17,14 @@ from umed.core.config import make_settings
 from umed.core.errors import ConfigError, InputError
 from umed.core.keyfile import Key
 from umed.core.types import Regions
+from umed.core.version import __version__
 from umed.data.formats import read
 from umed.data.layouts import find_dataset
 from umed.data.phantom import make_phantom
 from umed.methods.base import make_method
 from umed.methods.prepare import explain
 from umed.methods.unseg.generator_file import FILE, Origin, load_generator, make_generator, save_generator
-from umed.methods.unseg.method import UnSeg
+from umed.methods.unseg.method import SECRET, UnSeg
 from umed.networks.sam import make_sam
 from umed.plan.planning import Plan
 from umed.plan.regions import make_regions
@@ -281,13 +282,13 @@ def test_a_network_of_the_thiefs_kind_can_be_the_surrogate(name: str, tmp_path: 
 def test_plan_and_report_say_what_the_weights_are(generators: Path, tmp_path: Path) -> None:
     source, text = make_pictures(tmp_path / "in", count=2), "Segment Anything without pretrained weights"
     result = protect(source, tmp_path / "out", generators=generators, **TINY)
-    assert f"unseg: generator trained by umed 0.1.0; {text}" in result.plan.why
+    assert f"unseg: generator trained by umed {__version__}; {text}" in result.plan.why
     report = (tmp_path / "out-private" / "report.html").read_text()
     assert text in report and "more than 4/255 of the range, and by 1/255 outside the labels" in report
     assert verify(source, tmp_path / "out").ok
     method = UnSeg(encoder="tiny")
-    assert method.reasons() == (f"unseg: trains its generator on these data; {text}",)
-    assert method.reasons(generators / FILE) == (f"unseg: generator trained by umed 0.1.0; {text}",)
+    assert method.reasons() == (f"unseg: trains its generator on these data; {text}", SECRET)
+    assert method.reasons(generators / FILE) == (f"unseg: generator trained by umed {__version__}; {text}", SECRET)
 
 
 def test_slices_in_batches_are_those_one_by_one(trained: Path) -> None:
@@ -374,9 +375,12 @@ def test_noise_without_its_mean_is_a_texture_and_the_file_knows_its_training(tmp
     method.load(tmp_path / "out-private" / "generators")
     assert "high_pass=5" in repr(method) and "label_modification=False" in repr(method)
     assert method.enlarge is False
-    (told, decided) = UnSeg(high_pass=3, learning_rate=0.5).reasons(tmp_path / "out-private" / "generators" / FILE)
+    (told, decided, secret) = UnSeg(high_pass=3, learning_rate=0.5).reasons(
+        tmp_path / "out-private" / "generators" / FILE
+    )
     assert "high_pass 5 instead of 3" in decided and "learning_rate 0.001 instead of 0.5" in decided
     assert "encoder" not in decided and told.startswith("unseg: generator trained by umed")
+    assert secret == SECRET and "keep it as secret as a key" in secret
     assert method.surrogate_prompts == ("none",) and method.encoder == "tiny" and method.learning_rate == 1e-3
     head = method.generator.head
     with torch.no_grad():

@@ -19,6 +19,7 @@ from monai.bundle import ConfigWorkflow, ckpt_export, run, verify_net_in_out
 from tests.release_files import hospital
 from umed.cases.records import private_of
 from umed.core.errors import InputError
+from umed.core.registry import METHODS
 from umed.monai.workflows import choose_input, load_weights, trained_for
 from umed.networks.perturber import UMedPerturber
 from umed.protect.verify import verify
@@ -113,12 +114,11 @@ def test_checkpoint_exports_to_the_same_network(trained: Path, tmp_path: Path) -
         config_file="configs/inference.yaml",
         key_in_ckpt="weights",
         use_trace=True,
-        input_shape=[1, 7, 16, 16, 16],
+        input_shape=[1, 5, 16, 16, 16],
     )
     exported = torch.jit.load(str(tmp_path / "model.ts"))
     network = load_weights(UMedPerturber(3, 1, 4), checkpoint).eval()
-    stacked = torch.rand(1, 7, 16, 16, 16)
-    stacked[:, 4:] = 0
+    stacked = torch.rand(1, 5, 16, 16, 16)
     assert torch.allclose(exported(stacked), network(stacked), atol=1e-5)
 
 
@@ -130,7 +130,10 @@ def test_network_follows_a_checkpoint_of_colour_pictures(pictures: Callable[...,
     checkpoint = str(models / "umed.pt")
     trained = trained_for(checkpoint)
     assert [trained[key] for key in ("spatial_dims", "channels", "classes")] == [2, 3, 2]
-    assert list(trained["widths"]) == [4, 8, 16] and list(trained["carriers"]) == ["2c"]
+    assert (
+        list(trained["widths"]) == [4, 8, 16]
+        and list(trained["carriers"]) == METHODS["umed"].defaults["colour"]["carriers"]
+    )
     overrides = {"dataset_dir": str(source), "output_dir": str(tmp_path / "eval"), "checkpoint": checkpoint}
     run(config_file="configs/inference.yaml", **overrides)
     directions = [torch.load(path, weights_only=True) for path in sorted((tmp_path / "eval").glob("*.pt"))]
@@ -142,12 +145,11 @@ def test_network_follows_a_checkpoint_of_colour_pictures(pictures: Callable[...,
         config_file="configs/inference.yaml",
         key_in_ckpt="weights",
         use_trace=True,
-        input_shape=[1, 8, 32, 32],
+        input_shape=[1, 9, 32, 32],
         checkpoint=checkpoint,
     )
     network = load_weights(UMedPerturber(**trained), checkpoint).eval()
-    stacked = torch.rand(1, 8, 32, 32)
-    stacked[:, 6:] = 0
+    stacked = torch.rand(1, 9, 32, 32)
     assert torch.allclose(torch.jit.load(str(tmp_path / "model.ts"))(stacked), network(stacked), atol=1e-5)
 
 
