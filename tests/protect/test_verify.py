@@ -227,6 +227,19 @@ def test_an_option_is_needed_where_a_run_put_cases_aside(
     assert "if the run could not protect it, give --private" in found.summary() and found.exit_code == 1
 
 
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+def test_a_mark_is_part_of_the_promise(tmp_path: Path, make_pairs: Callable[..., Path], ending: str) -> None:
+    root = make_pairs(tmp_path / "p", ending=ending)
+    umed.protect(root, tmp_path / "q", **SETTINGS, mark=True)
+    assert "mark: each protected PNG" in verify(root, tmp_path / "q").summary()
+    shutil.rmtree(tmp_path / "q-private")
+    assert verify(root, tmp_path / "q", promise={**PROMISE, "mark": True}).ok
+    assert "expected no comment, got 1" in verify(root, tmp_path / "q", promise=PROMISE).summary()
+    path = tmp_path / "q" / "images" / f"photo_0{ending}"
+    path.write_bytes(path.read_bytes().replace(b"Protected by umed", b"Released by Erika"))
+    assert not verify(root, tmp_path / "q", promise={**PROMISE, "mark": True}).ok
+
+
 def test_a_case_of_the_input_that_the_run_never_saw(decathlon: tuple[Path, Path]) -> None:
     root, out = decathlon
     for folder in ("imagesTr", "labelsTr"):

@@ -32,6 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--range", type=value_range, metavar="NAME|LOW,HIGH", help=f"full scale: {', '.join(RANGES)}")
     group.add_argument("--percentiles", type=_pair, metavar="LOW,HIGH", help="of --range percentile")
     group.add_argument("--spatial-dims", type=int, choices=(2, 3), help="band slice by slice, or in 3D")
+    group.add_argument("--mark", action="store_true", default=None, help="protected PNG and TIFF carry the mark")
     group.add_argument("--slice-axis", type=int, choices=(0, 1, 2), help="axis that the slices follow")
     group.add_argument(
         "--profile", default="basic", metavar="NAME|FILE", help="of an anonymized output without its record"

@@ -160,6 +160,7 @@ def in_words(plan: Plan | None, bounds: Iterable[float], origin: str) -> list[st
     lines += [
         f"support: {_where(plan)}; nothing else moves",
         f"range: {_range(plan)}; values outside it do not move",
+        *(["mark: each protected PNG and TIFF says that it is protected"] if plan.mark else []),
         origin,
     ]
     return lines
