@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 
 from umed.core.errors import BudgetError, ConfigError, GeometryError
 from umed.core.keyfile import Key
+from umed.data.files import sha256
 from umed.monai.transforms import Protect, ProtectD, Protectd, ProtectDict
 from umed.protect.run import protect
 
@@ -75,7 +76,8 @@ def test_same_bytes_as_protect(phantom: Path, tmp_path: Path) -> None:
     private = tmp_path / "out-private"
     release = json.loads((private / "release.json").read_text())["release"]
     same = Protect(method="random", range=(-160, 240), key=private / "release.key", release_id=release)
-    assert np.array_equal(same(image[None], label, case_id=name)[0], written)
+    case_id = f"{name}/{sha256(phantom / f'imagesTr/{name}.nii.gz')}"
+    assert np.array_equal(same(image[None], label, case_id=case_id)[0], written)
 
 
 def test_empty_label_changes_nothing() -> None:

@@ -109,14 +109,12 @@ class Settings:
         percentiles: the two percentiles of ``"percentile"``.
         radius: dilation of the contour band.
         radius_unit: ``"px"`` or ``"mm"``.
-        epsilon_background: bound outside the labels, a share of the range, at most ``epsilon``; ``None`` lets the
-            method decide (``unseg``: a quarter of epsilon; all others: the same epsilon everywhere).
-        support: where a case may change: ``"roi"``, ROI and dilated contour, ``"full"``, the whole frame, or ``"auto"``
-            (``unseg`` with a bound outside the labels: full; all others: roi).
+        epsilon_background: bound outside the labels, at most ``epsilon``; ``None`` leaves it to the method.
+        support: where a case may change: ``"roi"``, ROI and dilated contour, ``"full"``, or ``"auto"``: the method's.
         spatial_dims: 2, 3, or ``None`` to let the plan decide.
         slice_axis: axis that a 2D method walks along in a volume, ``None`` to let the plan decide.
-        seed: part of the name of the release: another one gives other codes under the same key.
-        release: the rest of that name, such as ``"2026-11"`` or a recipient.
+        seed: part of the release's name: another one gives other codes under the same key.
+        release: the rest of that name, such as ``"2026-11"``.
         psnr_target: dB that each case must reach at least, by scaling it down; ``None`` for none.
         device: ``"auto"``, ``"cpu"`` or a torch device such as ``"cuda:0"``.
         report_cases: cases drawn in the report.
