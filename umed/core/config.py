@@ -105,8 +105,7 @@ class Settings:
         method: name from the registry.
         method_options: keyword arguments of the method.
         epsilon: L-infinity bound as a share of the range; ``"4/255"`` is accepted.
-        range: what counts as full scale, in physical values: ``"auto"``, ``"dtype"``, ``"percentile"``, ``"ct:NAME"``
-            or ``[low, high]``.
+        range: what counts as full scale, in physical values: one of :data:`RANGES`, or ``[low, high]``.
         percentiles: the two percentiles of ``"percentile"``.
         radius: dilation of the contour band.
         radius_unit: ``"px"`` or ``"mm"``.
@@ -145,9 +144,8 @@ class Settings:
     def __post_init__(self) -> None:
         check_name("method", self.method)
         require(0 < self.epsilon <= 1, "epsilon", "a share of the range in (0, 1], such as 4/255", self.epsilon)
-        weak = self.epsilon_background
-        between = weak is None or 0 <= weak <= self.epsilon
-        require(between, "epsilon_background", f"from 0 to epsilon = {self.epsilon:g}", weak)
+        weak, most = self.epsilon_background, self.epsilon
+        require(weak is None or 0 <= weak <= most, "epsilon_background", f"from 0 to epsilon = {most:g}", weak)
         require(self.radius >= 0, "radius", "0 or more", self.radius)
         require(self.spatial_dims in (None, 2, 3), "spatial_dims", "2, 3 or null", self.spatial_dims)
         require(self.slice_axis in (None, 0, 1, 2), "slice_axis", "0, 1, 2 or null", self.slice_axis)
