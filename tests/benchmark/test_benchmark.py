@@ -15,6 +15,7 @@ from umed.benchmark.benchmark import Ended, benchmark, make_tasks, preview
 from umed.benchmark.grid.assemble import assemble, check_grid
 from umed.benchmark.grid.grid_reading import load_grid
 from umed.benchmark.results.cells import CLEAN, read_cells
+from umed.cases.records import private_of
 from umed.core.errors import ConfigError
 from umed.data.phantom import make_phantom
 from umed.protect.verify import verify
@@ -284,7 +285,7 @@ def test_generators_that_were_trained_before_are_used_as_they_are(folder: Path, 
     assert "training" not in job.mark and job.mark["generators"]
     ended = benchmark(folder / "grid.yaml", tmp_path / "out", changes=changes)
     assert ended.done == 2 and ended.failures == ()
-    used = job.folder / "umed" / "generators" / "unseg.pt"
+    used = private_of(job.folder) / "generators" / "unseg.pt"
     assert used.read_bytes() == (generator / "unseg.pt").read_bytes()
     for wrong, message in (({"generators": "none"}, "expected trained generators"), ({"generators": 3}, "got 3")):
         with pytest.raises(ConfigError, match=f"grid.yaml:5: .*{message}"):

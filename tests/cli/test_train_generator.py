@@ -49,7 +49,7 @@ def test_a_generator_is_trained_and_used_by_its_file_or_folder(
         assert main(command) == 0 and verify(phantom, target).ok
     files = [sorted((tmp_path / f"protected{k}" / "imagesTr").iterdir()) for k in range(2)]
     assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]]
-    assert sorted(path.name for path in (tmp_path / "protected0" / "umed" / "generators").iterdir()) == ["unseg.pt"]
+    assert sorted(path.name for path in (tmp_path / "protected0-private" / "generators").iterdir()) == ["unseg.pt"]
 
 
 def test_pretrained_weights_are_frozen_and_named(phantom: Path, tmp_path: Path) -> None:

@@ -12,14 +12,23 @@ import torch
 
 import umed
 from umed.core.errors import ConfigError
+from umed.core.keyfile import Key, Secret
 from umed.methods.autoregressive import Autoregressive, coefficients, write
-from umed.methods.base import case_generator, make_method
+from umed.methods.base import Method, make_method
 from umed.methods.linear_separable import LinearSeparable
 from umed.methods.voxshield import VoxShield, slice_consistency
 from umed.plan.planning import Plan
 from umed.plan.regions import make_regions
 from umed.training.bilevel import normalise
 from umed.training.patches import Sample
+
+SECRET = Secret(Key(bytes(range(32))), "test")
+
+
+def keyed(method: Method) -> Any:
+    """The method with a secret."""
+    method.secret = SECRET
+    return method
 
 
 def regions_of(shape: tuple[int, ...], **more: Any):
@@ -31,7 +40,7 @@ def regions_of(shape: tuple[int, ...], **more: Any):
 def drawn(method, shape: tuple[int, ...], channels: int = 1, case: str = "a", **more: Any):
     regions = regions_of(shape, **more)
     image = torch.rand(channels, *regions.labels.shape)
-    return method.direction(image, regions, case_generator(0, case)).numpy(), regions
+    return keyed(method).direction(image, regions, SECRET.draw("case", case)).numpy(), regions
 
 
 def test_lsp_is_blocks_of_one_value_in_step_with_the_file() -> None:
@@ -45,7 +54,7 @@ def test_lsp_is_blocks_of_one_value_in_step_with_the_file() -> None:
 
 
 def test_lsp_points_are_separable_by_the_vertices_and_differ_by_case() -> None:
-    method = LinearSeparable(patch=2, period=4, separation=10)
+    method = keyed(LinearSeparable(patch=2, period=4, separation=10))
     inner, outer = (method.vertex(label, 1, 2).ravel() for label in (1, 0))
     assert set(np.unique(inner)) == {-1, 1} and not np.array_equal(inner, outer)
     one, regions = drawn(method, (32, 32), case="a", full=True)
@@ -62,7 +71,7 @@ def test_lsp_may_give_each_label_its_own_point_and_goes_into_volumes() -> None:
     regions = make_regions(labels, radius=2)
     image = torch.rand(1, *regions.labels.shape)
     both = [
-        LinearSeparable(patch=2, classes=kind).direction(image, regions, case_generator(0, "a")).numpy()
+        keyed(LinearSeparable(patch=2, classes=kind)).direction(image, regions, SECRET.draw("case", "a")).numpy()
         for kind in ("roi", "label")
     ]
     assert np.array_equal(both[0][0, regions.labels == 1], both[1][0, regions.labels == 1])
@@ -71,9 +80,10 @@ def test_lsp_may_give_each_label_its_own_point_and_goes_into_volumes() -> None:
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_ar_noise_satisfies_its_equation(label: int) -> None:
-    beta = np.array(coefficients(3, label, 0))
+    drawn_once = coefficients(np.random.default_rng(label))
+    beta = np.array(drawn_once)
     assert beta[0, 0] == 0 and beta.sum() == pytest.approx(1)
-    noise = write(coefficients(3, label, 0), (40, 30), 2, np.random.default_rng(0))
+    noise = write(drawn_once, (40, 30), 2, np.random.default_rng(0))
     assert noise.shape == (2, 40, 30) and noise.std() > 0
     for i in range(2, 40):
         for j in range(2, 30):
@@ -82,7 +92,9 @@ def test_ar_noise_satisfies_its_equation(label: int) -> None:
 
 
 def test_ar_has_one_process_a_class_and_another_start_a_case() -> None:
-    assert coefficients(0, 0, 0) != coefficients(0, 1, 0) != coefficients(0, 1, 1)
+    method = keyed(Autoregressive())
+    assert method.process(0, 0) != method.process(1, 0) != method.process(1, 1)
+    assert keyed(Autoregressive()).process(1, 0) == method.process(1, 0) != keyed(Autoregressive(seed=1)).process(1, 0)
     one, regions = drawn(Autoregressive(), (48, 40), 3, case="a", full=True)
     two, _ = drawn(Autoregressive(), (48, 40), 3, case="b", full=True)
     assert not np.array_equal(one, two) and np.abs(one).max() == 1 and regions.frames is not None
@@ -107,7 +119,7 @@ def test_voxshield_adds_its_two_terms_and_they_reach_the_generator(tmp_path: Pat
     image = rng.random((1, *regions.labels.shape), np.float32)
     training = umed.core.config.Training(iterations=2, batch_size=1, patch_size=(32, 32, 32))
     plan = Plan(method="voxshield", spatial_dims=3, classes=2, channels=1, training=training)
-    method = make_method(plan)
+    method = make_method(plan, SECRET)
     trainer = method.make_trainer([Sample(image, regions, "a", (None,))], plan)  # type: ignore[attr-defined]
     batch = trainer.loader.batches[0]
     for surrogate in trainer.surrogates:

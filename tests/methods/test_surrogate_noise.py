@@ -13,7 +13,8 @@ from torch import nn
 
 import umed
 from umed.core.errors import ConfigError, InputError
-from umed.methods.base import case_generator, make_method
+from umed.core.keyfile import Key, Secret
+from umed.methods.base import make_method
 from umed.methods.descent import descend, loss_gradient
 from umed.methods.error_minimizing import ErrorMinimizing
 from umed.methods.self_ensemble import SelfEnsemble
@@ -27,6 +28,7 @@ from umed.training.bilevel import normalise, segmentation_loss
 from umed.training.patches import Batch, Patches, Sample
 
 EPSILON = 4 / 255
+SECRET = Secret(Key(bytes(range(32))), "test")
 NAMES = ("error_minimizing", "targeted_adversarial", "self_ensemble", "stable_error_minimizing")
 
 
@@ -197,7 +199,7 @@ def plan_of(dims: int, **more: Any) -> Plan:
 def test_training_goes_on_where_it_stopped_and_survives_its_file(name: str, tmp_path: Path) -> None:
     plan = plan_of(2, method=name, method_options={"steps": 2, "step_size": 0.5})
     samples = [sample((40, 40))]
-    whole, part, again = (make_method(plan) for _ in range(3))
+    whole, part, again = (make_method(plan, SECRET) for _ in range(3))
     whole.fit(samples, plan, tmp_path / "a")
 
     def stop(_stage: str, done: int, _total: int) -> None:
@@ -212,11 +214,11 @@ def test_training_goes_on_where_it_stopped_and_survives_its_file(name: str, tmp_
         folder = tmp_path / f"saved{number}"
         folder.mkdir()
         method.save(folder)
-        fresh = make_method(plan)
+        fresh = make_method(plan, SECRET)
         fresh.load(folder)
         regions = samples[0].regions
         directions += [
-            one.direction(torch.from_numpy(samples[0].image), regions, case_generator(0, "case"))
+            one.direction(torch.from_numpy(samples[0].image), regions, SECRET.draw("case", "case"))
             for one in (method, fresh)
         ]
     assert all(torch.equal(directions[0], other) for other in directions[1:])
@@ -229,11 +231,11 @@ def test_em_lowers_and_untargeted_tap_raises_the_loss_of_their_surrogates(tmp_pa
     losses: dict[str, list[float]] = {}
     for name, more in (("error_minimizing", {}), ("targeted_adversarial", {"targeted": False})):
         plan = plan_of(2, method=name, method_options=more)
-        method = make_method(plan)
+        method = make_method(plan, SECRET)
         assert isinstance(method, SurrogateNoise)
         method.fit([one], plan, tmp_path / name)
         image = torch.from_numpy(one.image)
-        noise = EPSILON * method.direction(image, one.regions, case_generator(0, "case"))
+        noise = EPSILON * method.direction(image, one.regions, SECRET.draw("case", "case"))
         labels = torch.from_numpy(one.regions.labels.astype(np.int64))[None, None]
         size = (32, 32)
         parts = [part[..., : size[0], : size[1]] for part in (image[None], (image + noise)[None], labels)]
@@ -259,12 +261,12 @@ def test_pictures_slices_and_volumes(
         slice_axis=axis,
         method_options={"steps": 2, "inner_steps": 2},
     )
-    method = make_method(plan)
+    method = make_method(plan, SECRET)
     method.fit([one], plan, tmp_path)
-    found = method.direction(torch.from_numpy(one.image), one.regions, case_generator(0, "case"))
+    found = method.direction(torch.from_numpy(one.image), one.regions, SECRET.draw("case", "case"))
     assert found.shape == one.image.shape and 0 < float(found.abs().max()) <= 1
     with pytest.raises(InputError, match="expected . channels and classes 0 to 2"):
-        method.direction(torch.rand(channels + 1, *found.shape[1:]), one.regions, case_generator(0, "case"))
+        method.direction(torch.rand(channels + 1, *found.shape[1:]), one.regions, SECRET.draw("case", "case"))
 
 
 @pytest.mark.parametrize(
@@ -310,7 +312,7 @@ def test_a_state_of_other_options_is_of_no_use(tmp_path: Path) -> None:
     samples, found = [sample((40, 40))], []
     for folder, steps in (("a", 1), ("a", 3), ("b", 3)):  # the second finds the state of the first
         plan = plan_of(2, method="error_minimizing", method_options={"inner_steps": steps})
-        method = make_method(plan)
+        method = make_method(plan, SECRET)
         assert isinstance(method, SurrogateNoise)
         method.fit(samples, plan, tmp_path / folder)
         found.append(torch.cat([weight.flatten() for weight in method.networks[0].parameters()]))
@@ -319,7 +321,7 @@ def test_a_state_of_other_options_is_of_no_use(tmp_path: Path) -> None:
 
 def test_surrogates_of_another_method_are_refused(tmp_path: Path) -> None:
     plan = plan_of(2, method="error_minimizing")
-    method = make_method(plan)
+    method = make_method(plan, SECRET)
     method.fit([sample((40, 40))], plan, tmp_path / "work")
     method.save(tmp_path)
     with pytest.raises(InputError, match="surrogates of targeted_adversarial, got those of error_minimizing"):
@@ -352,7 +354,7 @@ def test_a_data_set_is_protected_and_verifies(
     assert umed.verify(phantom, tmp_path / "out").ok
     record = result.outcomes[0].measures["files"][0]
     assert 0 < record["largest_step"] <= record["epsilon_steps"]
-    assert [path.name for path in (tmp_path / "out" / "umed" / "generators").iterdir()] == ["surrogates.pt"]
+    assert [path.name for path in (tmp_path / "out-private" / "generators").iterdir()] == ["surrogates.pt"]
 
 
 def test_a_folder_without_surrogates_is_refused(tmp_path: Path) -> None:
@@ -372,7 +374,7 @@ def test_a_folder_without_surrogates_is_refused(tmp_path: Path) -> None:
 
 def test_the_noise_of_a_batch_is_where_it_may_be() -> None:
     plan = plan_of(2, method="error_minimizing")
-    method, network = make_method(plan), tiny()
+    method, network = make_method(plan, SECRET), tiny()
     assert isinstance(method, ErrorMinimizing)
     batch: Batch = Patches([sample((40, 40))], plan, iterations=1)[0]
     noise = method.training_noise(network, batch, plan, torch.Generator())

@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.test_bilevel import make_plan
+from tests.training.test_bilevel import keyed_umed, make_plan
 from tests.training.test_patches import make_sample
 from umed.core.config import Training
 from umed.core.errors import ConfigError, InputError
 from umed.methods.umed import UMed
 from umed.methods.windows import HALO, tiles
+from umed.networks.carriers import carrier_bank
 from umed.plan.planning import Plan
 from umed.protect.run import protect
 
 
 def untrained(plan: Plan, **options: object) -> UMed:
-    method = UMed(widths=(4, 8), **options)  # type: ignore[arg-type]
+    method = keyed_umed(widths=(4, 8), **{"carriers": ("2",), **options})
     method.fit([], replace(plan, training=replace(plan.training, iterations=0)), Path("unused"))
     torch.manual_seed(0)
     for generator in (method.perturber.contour, method.perturber.texture):
@@ -47,7 +48,11 @@ def test_slices_are_what_the_generator_gives_for_each_slice() -> None:
         k = int(np.flatnonzero(sample.regions.support.any((0, 1)))[0])
         r = sample.regions
         maps = [torch.from_numpy(a[None, None, :, :, k]) for a in (r.labels, r.contour, r.interior)]
-        alone = method.perturber.perturb(torch.from_numpy(sample.image[None, :, :, :, k]), *maps, [r.origin[:2]])[0]
+        alone = method.perturber.perturb(
+            torch.from_numpy(sample.image[None, :, :, :, k]),
+            *maps,
+            carrier_bank(["2"], 1, r.labels.shape[:2], r.origin[:2])[None],
+        )[0]
     assert torch.allclose(whole[..., k], alone, atol=1e-5)
 
 
@@ -62,10 +67,13 @@ def test_windows_keep_every_voxel_once(shape: tuple[int, ...], axis: int | None)
     assert (count == 1).all()
 
 
+@pytest.mark.parametrize("carrier", ["2", "wave6+cells16"])
 @pytest.mark.parametrize("shape", [(70, 40, 30), (90, 70)])
-def test_windows_hardly_show_in_the_direction(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_hardly_show_in_the_direction(
+    shape: tuple[int, ...], carrier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sample = make_sample(shape)
-    method = untrained(make_plan(spatial_dims=len(shape)))
+    method = untrained(make_plan(spatial_dims=len(shape)), carriers=(carrier,))
     image = torch.from_numpy(sample.image)
     with torch.no_grad():
         method.window = 96
@@ -116,7 +124,7 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="fit"):
         _ = UMed().perturber
     with pytest.raises(ConfigError, match="even period"):
-        UMed(carriers=("3",)).fit([], make_plan(training=Training(iterations=0)), tmp_path)
+        keyed_umed(carriers=("3",)).fit([], make_plan(training=Training(iterations=0)), tmp_path)
 
 
 def test_a_wrong_value_is_refused_before_anything_is_written(phantom: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from monai.data import MetaTensor
 
 from umed.core.errors import BudgetError, ConfigError, GeometryError
+from umed.core.keyfile import Key
+from umed.data.files import sha256
 from umed.monai.transforms import Protect, ProtectD, Protectd, ProtectDict
 from umed.protect.run import protect
 
@@ -48,12 +51,19 @@ def test_type_dtype_and_bound(make: Callable[[Any], Any], dims: int, dtype: str)
     assert not moved[:, far].any()
 
 
-def test_case_id_and_seed_decide_alone() -> None:
+def test_key_and_case_id_decide_alone(tmp_path: Path) -> None:
     image, label = case(2, "uint8")
-    transform = Protect(method="random", range="dtype")
+    keys = [tmp_path / "a.key", tmp_path / "b.key"]
+    for key in keys:
+        Key.create(key)
+    transform = Protect(method="random", range="dtype", key=keys[0])
     first = transform(image, label, case_id="a")
-    assert np.array_equal(first, Protect(method="random", range="dtype")(image, label, case_id="a"))
+    assert np.array_equal(first, Protect(method="random", range="dtype", key=keys[0])(image, label, case_id="a"))
     assert not np.array_equal(first, transform(image, label, case_id="b"))
+    for key in (keys[1], None):  # without a key file: a random key
+        other = Protect(method="random", range="dtype", key=key)
+        assert not np.array_equal(first, other(image, label, case_id="a"))
+        assert np.array_equal(other(image, label, case_id="a"), other(image, label, case_id="a"))
 
 
 def test_same_bytes_as_protect(phantom: Path, tmp_path: Path) -> None:
@@ -63,8 +73,11 @@ def test_same_bytes_as_protect(phantom: Path, tmp_path: Path) -> None:
         np.asarray(nib.load(root / f"imagesTr/{name}.nii.gz").dataobj) for root in (phantom, tmp_path / "out")
     )
     label = np.asarray(nib.load(phantom / f"labelsTr/{name}.nii.gz").dataobj)
-    done = Protect(method="random", range=(-160, 240))(image[None], label, case_id=name)
-    assert np.array_equal(done[0], written)
+    private = tmp_path / "out-private"
+    release = json.loads((private / "release.json").read_text())["release"]
+    same = Protect(method="random", range=(-160, 240), key=private / "release.key", release_id=release)
+    case_id = f"{name}/{sha256(phantom / f'imagesTr/{name}.nii.gz')}"
+    assert np.array_equal(same(image[None], label, case_id=case_id)[0], written)
 
 
 def test_empty_label_changes_nothing() -> None:
@@ -72,15 +85,17 @@ def test_empty_label_changes_nothing() -> None:
     assert np.array_equal(Protect(method="random", range="dtype")(image, np.zeros_like(label)), image)
 
 
-def test_dictionary() -> None:
+def test_dictionary(tmp_path: Path) -> None:
     image, label = case(2, "uint8")
     data = {"image": image, "label": label, "name": "a", "other": 1}
+    key = tmp_path / "a.key"
+    Key.create(key)
     transform = Protectd(
-        ["image", "absent"], case_id_key="name", allow_missing_keys=True, method="random", range="dtype"
+        ["image", "absent"], case_id_key="name", allow_missing_keys=True, method="random", range="dtype", key=key
     )
     done = transform(data)
     assert done["other"] == 1 and done["label"] is label and data["image"] is image
-    assert np.array_equal(done["image"], Protect(method="random", range="dtype")(image, label, case_id="a"))
+    assert np.array_equal(done["image"], Protect(method="random", range="dtype", key=key)(image, label, case_id="a"))
     assert ProtectD is ProtectDict is Protectd
 
 

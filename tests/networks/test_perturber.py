@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from umed.networks.carriers import carrier_bank
 from umed.networks.convolutions import blur
 from umed.networks.perturber import SIGMA, UMedPerturber
 from umed.networks.unet import CentralDifferenceConv, GeneratorUNet
@@ -53,12 +54,16 @@ def _inputs(dims: int) -> tuple[torch.Tensor, ...]:
     return torch.rand(2, 3, *[16] * dims), labels, contour, interior
 
 
+def _bank(dims: int, *names: str) -> torch.Tensor:
+    return carrier_bank(names or ["2"], 3, [16] * dims).expand(2, *[-1] * (dims + 2))
+
+
 @pytest.mark.parametrize("dims", [2, 3])
 def test_perturber_is_bounded_and_zero_outside_the_support(dims: int) -> None:
     image, labels, contour, interior = _inputs(dims)
     perturber = UMedPerturber(dims, 3, 3, carriers=("2", "4"), widths=(4, 8))
     nn.init.normal_(perturber.contour.head.weight)
-    d = perturber.perturb(image, labels, contour, interior, [[0] * dims, [1] * dims])
+    d = perturber.perturb(image, labels, contour, interior, _bank(dims, "2", "4"))
     assert d.shape == image.shape and d.abs().max() <= 1
     outside = ~(contour | interior).expand_as(d)
     assert d[outside].abs().max() == 0 and d[~outside].abs().min() > 0
@@ -67,7 +72,7 @@ def test_perturber_is_bounded_and_zero_outside_the_support(dims: int) -> None:
 def test_untrained_perturber_is_each_class_own_carrier_and_less_outside() -> None:
     image, labels, contour, interior = _inputs(2)
     perturber = UMedPerturber(2, 3, 3, carriers=("2", "0x2"), widths=(4,), amplitude_floor=1.0, outside=0.5)
-    d = perturber.perturb(image, labels, contour, interior, [[0, 0], [0, 0]])[0, 0]
+    d = perturber.perturb(image, labels, contour, interior, _bank(2, "2", "0x2"))[0, 0]
     level = torch.tanh(torch.tensor(perturber.gain))
     checker = 1.0 - 2.0 * ((torch.arange(16)[:, None] + torch.arange(16)[None]) % 2)
     stripes = (1.0 - 2.0 * (torch.arange(16) % 2)).expand(16, 16)
@@ -81,7 +86,7 @@ def test_nothing_outside_leaves_the_outer_band_alone() -> None:
     image, labels, contour, interior = _inputs(2)
     perturber = UMedPerturber(2, 3, 3, widths=(4,), outside=0.0, smoothing=0.5)
     nn.init.normal_(perturber.contour.head.weight)
-    changed = perturber.perturb(image, labels, contour, interior, [[0, 0], [0, 0]]).abs().amax(1, keepdim=True) > 0
+    changed = perturber.perturb(image, labels, contour, interior, _bank(2)).abs().amax(1, keepdim=True) > 0
     assert not changed[labels == 0].any() and changed[labels > 0].all()
 
 
@@ -89,26 +94,39 @@ def test_nothing_outside_leaves_the_outer_band_alone() -> None:
 def test_smoothing_takes_texture_away_within_its_share(dims: int) -> None:
     image, labels, contour, interior = _inputs(dims)
     plain, smooth = (UMedPerturber(dims, 3, 3, widths=(4,), smoothing=s, epsilon=0.02) for s in (0.0, 0.5))
-    one, two = (p.perturb(image, labels, contour, interior, [[0] * dims, [0] * dims]) for p in (plain, smooth))
+    one, two = (p.perturb(image, labels, contour, interior, _bank(dims)) for p in (plain, smooth))
     wanted = 0.5 * ((blur(image, SIGMA) - image) / 0.01).clamp(-1, 1) * ((contour | interior) & (labels > 0))
     assert torch.allclose(two - 0.5 * one, wanted, atol=1e-6) and wanted.abs().max() == 0.5
     still = UMedPerturber(dims, 3, 3, widths=(4,), smoothing=0.5).perturb(
-        torch.full_like(image, 0.3), labels, contour, interior, [[0] * dims, [0] * dims]
+        torch.full_like(image, 0.3), labels, contour, interior, _bank(dims)
     )
     assert still.abs().max() <= 0.5  # nothing to smooth, so only the code's own share is used
 
 
 def test_gradients_reach_every_part() -> None:
     image, labels, contour, interior = _inputs(2)
-    perturber = UMedPerturber(2, 3, 3, widths=(4, 8))
+    perturber = UMedPerturber(2, 3, 3, carriers=("2",), widths=(4, 8))
     nn.init.normal_(perturber.contour.head.weight)
     nn.init.normal_(perturber.texture.head.weight)
-    perturber.perturb(image, labels, contour, interior, [[0, 0], [0, 0]]).square().sum().backward()
+    perturber.perturb(image, labels, contour, interior, _bank(2)).square().sum().backward()
     missing = [name for name, weight in perturber.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert missing == []
 
 
+def test_carriers_are_channels_of_the_stacked_input() -> None:
+    image, labels, contour, interior = _inputs(2)
+    perturber, bank = UMedPerturber(2, 3, 3, carriers=("2", "wave6c"), widths=(4,)), torch.rand(2, 2, 3, 16, 16)
+    stacked = torch.cat([image, labels, contour, interior, bank.flatten(1, 2)], dim=1)
+    assert torch.equal(perturber(stacked), perturber.perturb(image, labels, contour, interior, bank))
+
+
 def test_bad_arguments() -> None:
-    for arguments in ({"carriers": ()}, {"carriers": ("3",)}, {"outside": 1.0}, {"smoothing": 1.0}):
+    for arguments in (
+        {"carriers": ()},
+        {"carriers": ("3",)},
+        {"carriers": ("wave1",)},
+        {"outside": 1.0},
+        {"smoothing": 1.0},
+    ):
         with pytest.raises(ValueError):
             UMedPerturber(2, 1, 2, **arguments)  # type: ignore[arg-type]

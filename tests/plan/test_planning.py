@@ -13,6 +13,8 @@ import pytest
 from umed.core import registry
 from umed.core.config import CT_WINDOWS, Settings, make_settings
 from umed.core.errors import ConfigError, InputError
+from umed.core.registry import METHODS
+from umed.networks.secret_carriers import is_secret
 from umed.plan.facts import Facts, gather
 from umed.plan.planning import Plan, differences, make_plan
 from umed.protect.preview import inspect, plan
@@ -37,11 +39,14 @@ def test_plan_of_pictures_is_2d_and_dtype(pictures: Callable[..., Path]) -> None
 def test_options_of_umed_follow_the_kind_of_image(pictures: Callable[..., Path], phantom: Path) -> None:
     root = pictures()
     colour, grey = plan(root), plan(phantom)
-    assert colour.method_options["carriers"] == ["2c"] and colour.method_options["smoothing"] == 0.5
-    assert grey.method_options["carriers"] == ["2"] and grey.method_options["outside"] == 0.5
+    for made, kind in ((colour, "colour"), (grey, "other")):
+        defaults = METHODS["umed"].defaults[kind]
+        assert {key: made.method_options[key] for key in defaults} == defaults
+        assert all(is_secret(name) for name in defaults["carriers"])
     assert any("colour pictures" in reason for reason in colour.why)
     asked = plan(root, overrides={"method_options": {"outside": 0.25}}).method_options
-    assert (asked["outside"], asked["carriers"], asked["amplitude_floor"]) == (0.25, ["2c"], 0.9)
+    assert (asked["outside"], asked["amplitude_floor"]) == (0.25, 0.9)
+    assert asked["carriers"] == colour.method_options["carriers"]
     assert plan(root, overrides={"method": "checkerboard"}).method_options == {}
 
 

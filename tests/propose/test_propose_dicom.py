@@ -19,7 +19,9 @@ from tests.dicom_files import dataset, image, save, uid, write_series
 from tests.propose_files import fill_boxes
 from tests.release_files import all_bytes, labels, make_key, write_seg
 from tests.sam_files import dice, shape_picture, tight_box, two_shapes
+from tests.sealed import edit, record
 from umed.cases.proposals import NAME
+from umed.cases.records import private_of
 from umed.cli.main import main
 from umed.data.files import sha256
 from umed.dicom.masks import series_masks
@@ -91,7 +93,7 @@ def command(root: Path, out: Path, prompts: object, sam: Path, *more: str) -> li
 
 
 def marks(output: Path) -> dict[str, Any]:
-    return {case["id"]: case.get("labels") for case in read_manifest(output)["cases"]}
+    return {case["id"]: case.get("labels") for case in record(output)["cases"]}
 
 
 def wishes(known: dict[str, str]) -> dict[str, Any]:
@@ -143,22 +145,22 @@ def test_proposals_go_into_a_release_that_calls_them_so(
     }  # fmt: skip
     manifest = read_manifest(release)
     assert manifest["labels"].startswith("2 of 3 are proposals by Segment Anything tiny, unknown weights (SHA-256 ")
-    page = (release / "umed" / "report.html").read_text()
+    page = (private_of(release) / "report.html").read_text()
     assert "Masks: 2 of 3 are proposals" in page and page.count("the mask is a proposal, not annotation") == 2
-    assert json.loads((release / "umed" / "report.json").read_text())["labels"] == manifest["labels"]
+    assert json.loads((private_of(release) / "report.json").read_text())["labels"] == manifest["labels"]
     assert not list(release.rglob(NAME))
     checked = verify(root, release, masks=out)
     assert checked.ok and checked.notes == (manifest["labels"],)
 
     # A manifest that hides a proposal, or accuses an annotation, breaks a promise.
-    path = release / "umed" / "manifest.json"
-    content = json.loads(path.read_text())
-    for case in content["cases"]:
-        if case["id"] == known["ct"]:
-            del case["labels"]
-        elif case["id"] in (known["annotated"], known["seg"]):
-            case["labels"] = "proposal"
-    path.write_text(json.dumps(content))
+    def lie(content: dict[str, Any]) -> None:
+        for case in content["cases"]:
+            if case["id"] == known["ct"]:
+                del case["labels"]
+            elif case["id"] in (known["annotated"], known["seg"]):
+                case["labels"] = "proposal"
+
+    edit(release, lie)
     failures = {case.id: case.failures for case in verify(root, release, masks=out).cases}
     accused = ("expected the mask to be called an annotation, got the other",)
     assert failures[known["ct"]] == ("expected the mask to be called a proposal, got the other",)
@@ -180,7 +182,7 @@ def test_an_anonymized_release_has_the_mark_and_no_other_word_of_the_source(
     assert marks(release)[known["annotated"]] is None
     assert verify(root, release, key_file=key, masks=out).ok
     digests = json.loads((out / NAME).read_text())["files"].values()
-    for name, data in all_bytes(release / "umed").items():
+    for name, data in all_bytes(release).items():
         for word in (CALLED, "4711-X", "Muster", uid("se", 1, 2), *digests):
             assert word.encode() not in data, name
 

@@ -17,7 +17,9 @@ from PIL import Image
 from tests.conftest import save_nifti
 from tests.propose_files import fill_boxes
 from tests.sam_files import dice, shape_picture, tight_box, two_shapes
+from tests.sealed import edit, record
 from umed.cases.proposals import NAME, read_proposals
+from umed.cases.records import private_of
 from umed.cli.main import main
 from umed.core.errors import InputError
 from umed.data.files import sha256
@@ -130,13 +132,13 @@ def test_boxes_become_masks_that_fit_and_are_protected_and_marked(
     assert main(["protect", str(out), str(release), "--method", "random", "--quiet"]) == 0
     assert "2 of the masks are proposals" in capsys.readouterr().out
     manifest = read_manifest(release)
-    assert {case["id"]: case.get("labels") for case in manifest["cases"]} == {
-        "colour": "proposal",
-        "deep": None,
-        "tiff": "proposal",
+    assert {name: one["what"] for name, one in manifest["files"].items() if name.startswith("masks/")} == {
+        "masks/colour.png": "proposed label",
+        "masks/deep.png": "label",
+        "masks/tiff.png": "proposed label",
     }
     assert manifest["labels"].startswith("2 of 3 are proposals by Segment Anything tiny, unknown weights (SHA-256 ")
-    page = (release / "umed" / "report.html").read_text()
+    page = (private_of(release) / "report.html").read_text()
     assert 'class="warning">Masks: 2 of 3 are proposals' in page
     assert page.count("the mask is a proposal, not annotation") == 2
     assert not (release / NAME).exists() and str(tmp_path) not in json.dumps(manifest)
@@ -144,12 +146,11 @@ def test_boxes_become_masks_that_fit_and_are_protected_and_marked(
     assert found.ok and found.notes == (manifest["labels"],) and "2 of 3 are proposals" in found.summary()
 
     # A manifest that hides a proposal, or accuses an annotation, breaks a promise.
-    path = release / "umed" / "manifest.json"
-    text = path.read_text()
-    content = json.loads(text)
-    del content["cases"][0]["labels"]
-    content["cases"][1]["labels"] = "proposal"
-    path.write_text(json.dumps(content))
+    def lie(content: dict[str, Any]) -> None:
+        del content["cases"][0]["labels"]
+        content["cases"][1]["labels"] = "proposal"
+
+    edit(release, lie)
     failures = {case.id: case.failures for case in verify(out, release).cases}
     assert failures["colour"] == ("expected the mask to be called a proposal, got the other",)
     assert failures["deep"] == ("expected the mask to be called an annotation, got the other",)
@@ -244,8 +245,7 @@ def test_masks_that_are_there_are_kept_and_never_replaced(
     assert main(command(root, out, {"a": [BOX]}, random_sam)) == 0
     assert tree(out)["masks/b.png"] == tree(root)["masks/b_segmentation.png"]
     assert main(["protect", str(out), str(release), "--method", "random", "--quiet"]) == 0
-    manifest = read_manifest(release)
-    assert [case.get("labels") for case in manifest["cases"]] == ["proposal", None] and verify(out, release).ok
+    assert [case.get("labels") for case in record(release)["cases"]] == ["proposal", None] and verify(out, release).ok
     assert main(command(out, tmp_path / "again", "grid", random_sam)) == 1
     assert "got masks that are proposals already" in capsys.readouterr().err
 
@@ -404,7 +404,8 @@ def test_a_damaged_record_is_refused_and_that_of_somebody_else_is_not_read(tmp_p
     assert main(["protect", str(root), str(plain), "--method", "random", "--quiet"]) == 0
     (root / NAME).write_text(json.dumps({"talks": ["one"]}))
     assert read_proposals(root) is None
-    assert main(["protect", str(root), str(tmp_path / "same"), "--method", "random", "--quiet"]) == 0
+    words = ["--method", "random", "--quiet", "--key-file", str(private_of(plain) / "release.key")]
+    assert main(["protect", str(root), str(tmp_path / "same"), *words]) == 0
     assert tree(plain) == tree(tmp_path / "same") and "labels" not in read_manifest(plain)
     for text, message in (
         ("{", "expected JSON"),

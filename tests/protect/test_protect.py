@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,8 +20,10 @@ import numpy as np
 import pytest
 import torch
 
+from umed.cases.records import Store, make_private, private_of
 from umed.core import registry
 from umed.core.errors import ConfigError, InputError, UmedError
+from umed.core.keyfile import Key
 from umed.data.files import TEMPORARY
 from umed.methods.base import Method
 from umed.protect.result import Result
@@ -29,6 +31,14 @@ from umed.protect.run import protect
 from umed.protect.verify import verify
 
 module = importlib.import_module("umed.cases.file_source")
+
+
+@pytest.fixture(autouse=True)
+def one_key() -> Iterator[None]:
+    """Every run of these tests makes the same key, so that their bytes can be compared."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Key, "create", classmethod(lambda cls, path: cls(bytes(range(32))).write(path)))
+        yield
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -47,9 +57,11 @@ def test_a_volume_data_set_is_protected_and_verifies(method: str, phantom: Path,
     after = tree(tmp_path / "out")
     assert after["dataset.json"] == before["dataset.json"]
     assert {name for name in after if not name.startswith("umed/")} == set(before)
-    record = json.loads(after["umed/manifest.json"])["cases"][0]["files"][0]
+    assert {name for name in after if name.startswith("umed/")} == {"umed/manifest.json", "umed/about.html"}
+    private = tree(tmp_path / "out-private")
+    record = json.loads(private["release.json"])["cases"][0]["files"][0]
     assert 0 < record["largest_step"] <= record["epsilon_steps"] == 6  # 4/255 of 400 HU
-    assert str(tmp_path) not in after["umed/manifest.json"].decode() + after["umed/plan.json"].decode()
+    assert str(tmp_path).encode() not in b"".join([*after.values(), *private.values()])
 
 
 def test_same_seed_same_bytes_other_seed_others(phantom: Path, tmp_path: Path) -> None:
@@ -71,7 +83,7 @@ def test_checkerboard_is_in_phase_with_the_full_grid(phantom: Path, tmp_path: Pa
 
 def test_psnr_target_is_reached(phantom: Path, tmp_path: Path) -> None:
     protect(phantom, tmp_path / "out", method="random", psnr_target=50, report=False)
-    manifest = json.loads((tmp_path / "out/umed/manifest.json").read_text())
+    manifest = json.loads((tmp_path / "out-private/release.json").read_text())
     assert all(case["files"][0]["psnr"] >= 50 for case in manifest["cases"])
     assert verify(phantom, tmp_path / "out").ok
 
@@ -119,7 +131,7 @@ def test_an_unexpected_error_in_one_case_stops_nothing(
     result = protect(pictures(), tmp_path / "out", method="random")
     assert [outcome.status for outcome in result.outcomes] == ["protected", "failed", "protected", "protected"]
     assert result.outcomes[1].reason.startswith("ZeroDivisionError")
-    assert str(tmp_path) not in (tmp_path / "out/umed/manifest.json").read_text()
+    assert str(tmp_path) not in (tmp_path / "out-private/release.json").read_text()
     assert not list((tmp_path / "out").rglob("case_1.png"))
     assert not list((tmp_path / "out").rglob(f"{TEMPORARY}*"))
     monkeypatch.undo()
@@ -143,7 +155,7 @@ def test_checksums_are_those_of_the_bytes_that_were_read(
         monkeypatch.setattr(module, "plan_regions", replaced)
         protect(root, tmp_path / f"out{number}", method="random", report=False)
         monkeypatch.undo()
-        manifest = json.loads((tmp_path / f"out{number}/umed/manifest.json").read_text())
+        manifest = json.loads((tmp_path / f"out{number}-private/release.json").read_text())
         written = {hashlib.sha256(content).hexdigest() for content in tree(tmp_path / f"out{number}").values()}
         done = [record for case in manifest["cases"] for record in case.get("files", ())]
         assert done and all(record["sha256_in"] in before and record["sha256_out"] in written for record in done)
@@ -179,7 +191,8 @@ def test_every_image_is_hashed_from_the_bytes_that_were_read_and_read_back_once(
     assert sorted(name for name in read if name.startswith(TEMPORARY)) == [
         f"{TEMPORARY}phantom_00{i}.nii.gz" for i in range(5)
     ]
-    assert len(hashed) == 10  # the labels, and their copies
+    others = {"dataset.json", "plan.json"}  # once each, for manifest and record
+    assert len([name for name in hashed if name not in others]) == 10  # the labels, and their copies
 
 
 def test_nothing_released_is_a_failure(pictures: Callable[..., Path], tmp_path: Path) -> None:
@@ -223,7 +236,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(phantom: Path, tmp_path: Path) -
     out = tmp_path / "out"
     done = subprocess.run([sys.executable, "-c", KILLED, str(phantom), str(out)], check=False)
     assert done.returncode == -signal.SIGKILL
-    assert not (out / "umed/manifest.json").exists()
+    assert not (out / "umed/manifest.json").exists() and not private_of(out).stat().st_mode & 0o077
     # what a kill in the middle of a case leaves: a half-written file, and a renamed one without a record
     (out / "imagesTr" / f"{TEMPORARY}phantom_003.nii.gz").write_bytes(b"half")
     (out / "imagesTr" / "phantom_004.nii.gz").write_bytes(b"whole but not recorded")
@@ -232,7 +245,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(phantom: Path, tmp_path: Path) -
         protect(phantom, out, method="random")
     assert protect(phantom, out, method="random", resume=True).exit_code == 0
     assert (out / "imagesTr/phantom_000.nii.gz").stat().st_mtime_ns == kept
-    protect(phantom, tmp_path / "whole", method="random")
+    protect(phantom, tmp_path / "whole", method="random", key_file=private_of(out) / "release.key")
     assert tree(out) == tree(tmp_path / "whole")
 
 
@@ -262,10 +275,15 @@ def test_overwrite_deletes_only_what_umed_wrote(phantom: Path, tmp_path: Path) -
     (out / "notes.txt").write_text("mine")
     (out / "imagesTr" / "mine.nii.gz").write_text("mine")
     (out / "umed" / "mine.txt").write_text("mine")
+    (private_of(out) / "mine.txt").write_text("mine")
+    key = (private_of(out) / "release.key").read_bytes()
     protect(phantom, out, method="checkerboard", overwrite=True, report=False)
     assert (out / "notes.txt").read_text() == (out / "imagesTr/mine.nii.gz").read_text() == "mine"
     assert (out / "umed/mine.txt").read_text() == "mine"
-    assert json.loads((out / "umed/plan.json").read_text())["method"] == "checkerboard"
+    assert (private_of(out) / "mine.txt").read_text() == "mine" and (
+        private_of(out) / "release.key"
+    ).read_bytes() == key
+    assert json.loads((private_of(out) / "plan.json").read_text())["method"] == "checkerboard"
     (out / "imagesTr/phantom_000.nii.gz").write_bytes(b"edited by hand")
     with pytest.raises(InputError, match=r"phantom_000.nii.gz: expected the file that umed wrote, got a changed one"):
         protect(phantom, out, method="random", overwrite=True)
@@ -274,7 +292,7 @@ def test_overwrite_deletes_only_what_umed_wrote(phantom: Path, tmp_path: Path) -
 def test_overwrite_spares_folders_that_only_look_like_ours(phantom: Path, tmp_path: Path) -> None:
     (tmp_path / "repository/umed").mkdir(parents=True)
     (tmp_path / "repository/umed/code.py").write_text("mine")
-    with pytest.raises(InputError, match="expected the records of an earlier run"):
+    with pytest.raises(InputError, match="expected an empty folder, got one with other files"):
         protect(phantom, tmp_path / "repository", method="random", overwrite=True)
     assert (tmp_path / "repository/umed/code.py").read_text() == "mine"
 
@@ -298,6 +316,7 @@ class Learnt(Method):
     fits: ClassVar[int] = 0
 
     def __init__(self) -> None:
+        super().__init__()
         self.seen = 0
 
     def fit(self, samples: Any, plan: Any, workdir: Path, progress: Any = None) -> None:
@@ -350,16 +369,16 @@ def test_cases_left_out_of_training_are_told_whether_the_run_was_stopped_or_not(
         if stage == "train":  # between the list and the generators
             patch.setattr(learnt, "save", stop)
         run_learnt(root, tmp_path / "out", progress=stop)
-    assert not (tmp_path / "out/umed/manifest.json").exists()
+    assert not (tmp_path / "out-private/release.json").exists()
     result = run_learnt(root, tmp_path / "out", resume=True)
     assert learnt.fits == (2 if stage == "train" else 1)
     run_learnt(root, tmp_path / "whole")
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
-    manifest = json.loads((tmp_path / "out/umed/manifest.json").read_text())
+    manifest = json.loads((tmp_path / "out-private/release.json").read_text())
     reason = "images/case_2.jpg: expected a readable .jpg image, got bytes of another kind. Check the file."
     assert manifest["left_out_of_training"] == [{"id": "case_2", "reason": reason}]
     assert result.left_out == (("case_2", reason),) and f"left out of training: case_2: {reason}" in result.summary()
-    page = (tmp_path / "out/umed/report.html").read_text()
+    page = (tmp_path / "out-private/report.html").read_text()
     assert f"Left out of training: 1 case. case_2: {reason}" in page
     assert verify(root, tmp_path / "out").ok
 
@@ -370,16 +389,16 @@ def test_a_case_that_is_repaired_before_the_training_is_done_again_is_not_left_o
     root, trained = pictures(), tmp_path / "trained"
     whole = (root / "images/case_2.png").read_bytes()
     run_learnt(root, trained)
-    for generators in (None, trained / "umed/generators"):
+    for generators in (None, private_of(trained) / "generators"):
         out = tmp_path / f"out{generators is None}"
         (root / "images/case_2.png").write_bytes(b"no picture")
         with monkeypatch.context() as patch, pytest.raises(OSError, match="stopped"):
             patch.setattr(learnt, "save", lambda *args: (_ for _ in ()).throw(OSError("stopped")))
             run_learnt(root, out)
-        assert (out / "umed/left_out.json").is_file()
+        assert (private_of(out) / "left_out.json").is_file()
         (root / "images/case_2.png").write_bytes(whole)
         assert run_learnt(root, out, resume=True, generators=generators).left_out == ()
-        manifest = json.loads((out / "umed/manifest.json").read_text())
+        manifest = json.loads((private_of(out) / "release.json").read_text())
         assert "left_out_of_training" not in manifest and verify(root, out).ok
         run_learnt(root, out, overwrite=True)
         assert tree(out)["umed/manifest.json"] == tree(trained)["umed/manifest.json"]
@@ -389,7 +408,7 @@ def test_a_damaged_list_of_cases_left_out_is_named(
     learnt: type[Learnt], pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
     run_learnt(pictures(), tmp_path / "out")
-    (tmp_path / "out/umed/left_out.json").write_text("[3]")
+    (tmp_path / "out-private/left_out.json").write_text("[3]")
     with pytest.raises(InputError, match=r"left_out.json: expected the cases left out of training"):
         run_learnt(tmp_path / "pictures", tmp_path / "out", resume=True)
 
@@ -401,25 +420,28 @@ def test_a_learnt_method_is_trained_once_and_its_generators_can_be_used_again(
     (root / "images" / "case_2.png").write_bytes(b"no picture")
     result = run_learnt(root, tmp_path / "out")
     assert learnt.fits == 1
-    assert (tmp_path / "out/umed/generators/seen.txt").read_text() == "2"
-    assert not (tmp_path / "out/umed/work").exists()
+    assert (tmp_path / "out-private/generators/seen.txt").read_text() == "2"
+    assert not (tmp_path / "out-private/work").exists()
     assert [case for case, _ in result.left_out] == ["case_2"]
     whole = tree(tmp_path / "out")
     assert run_learnt(root, tmp_path / "out", resume=True).left_out == result.left_out
     assert learnt.fits == 1
     assert tree(tmp_path / "out") == whole
-    run_learnt(root, tmp_path / "again", generators=tmp_path / "out/umed/generators")
+    run_learnt(root, tmp_path / "again", generators=tmp_path / "out-private/generators")
     assert learnt.fits == 1
     again = tree(tmp_path / "again")
     assert again["images/case_0.png"] == whole["images/case_0.png"]
-    mine, theirs = (json.loads(files["umed/manifest.json"]) for files in (whole, again))
-    assert (
-        mine.pop("left_out_of_training")[0]["id"] == "case_2" and mine == theirs
-    )  # others' training is theirs to tell
+    mine, theirs = (
+        json.loads((tmp_path / name / "release.json").read_text()) for name in ("out-private", "again-private")
+    )
+    assert mine.pop("left_out_of_training")[0]["id"] == "case_2"  # others' training is theirs to tell
+    for record in (mine, theirs):
+        del record["hmac"], record["private"]
+    assert mine == theirs
     with pytest.raises(InputError, match="expected trained generators, got none"):
         run_learnt(root, tmp_path / "third", generators=tmp_path / "nowhere")
     with pytest.raises(InputError, match="learns nothing"):
-        protect(root, tmp_path / "fourth", method="random", generators=tmp_path / "out/umed/generators")
+        protect(root, tmp_path / "fourth", method="random", generators=tmp_path / "out-private/generators")
 
 
 def test_a_worker_that_lives_on_takes_no_run_for_another(phantom: Path, tmp_path: Path) -> None:
@@ -435,7 +457,11 @@ def test_a_worker_that_lives_on_takes_no_run_for_another(phantom: Path, tmp_path
     for root, out in ((phantom, tmp_path / "a"), (other, tmp_path / "b")):
         request = Request(root, make_settings("default", {"method": "random"}))
         with open_source(request) as source:
-            shares = make_shares(source, request, out, source.make_plan(request.settings), "same", 1)
+            store = Store(out)
+            make_private(store.folder)
+            Key.create(store.path("release.key"))
+            plan = source.make_plan(request.settings)
+            shares = make_shares(source, request, store, plan, store.path("release.key"), "r", "same", 1)
         assert [done.outcome.status for share in shares for done in protect_share(share)] == ["protected"] * 5
         label = packed.relative_to(other)
         assert (out / label).read_bytes() == (root / label).read_bytes()
@@ -456,6 +482,6 @@ def test_a_worker_in_another_folder_finds_what_the_run_was_given(
         plan = source.make_plan(request.settings)
         for profile, wanted in (("site.yaml", Path("site.yaml").resolve()), ("basic", "basic")):
             given = dataclasses.replace(request, profile=profile, key_file=Path("a.key"), masks=Path("masks"))
-            [share, *_] = make_shares(source, given, Path("out"), plan, "run", 1)
-            paths = (share.request.path, share.request.key_file, share.request.masks, share.output)
-            assert share.request.profile == wanted and all(path.is_absolute() for path in paths)
+            [share, *_] = make_shares(source, given, Store(Path("out")), plan, Path("b.key"), "r", "run", 1)
+            paths = (share.request.path, share.request.key_file, share.request.masks, share.output, share.private)
+            assert share.request.profile == wanted and all(path.is_absolute() for path in (*paths, share.key_file))

@@ -376,7 +376,7 @@ def released_any(output):
 def test_a_trained_method_and_its_generators(source, key, tmp_path):
     options = {"protect": True, "report": False, "training": {"iterations": 2}}
     anonymize(source, tmp_path / "one", key_file=key, **options)
-    kept = tmp_path / "one" / "umed" / "generators"
+    kept = tmp_path / "one-private" / "generators"
     assert any(kept.iterdir())
     again = anonymize(source, tmp_path / "two", key_file=key, generators=kept, **options)
     assert [outcome.status for outcome in again.outcomes] == ["carried", "protected"] or again.written == 7
@@ -461,7 +461,7 @@ def test_resume_refuses_other_generators(source, key, tmp_path):
     options = {"protect": True, "report": False, "training": {"iterations": 1}}
     anonymize(source, tmp_path / "one", key_file=key, **options)
     anonymize(source, tmp_path / "two", key_file=key, **{**options, "training": {"iterations": 2}})
-    given = tmp_path / "two" / "umed" / "generators"
+    given = tmp_path / "two-private" / "generators"
     with pytest.raises(InputError, match="generators of the resumed run"):
         anonymize(source, tmp_path / "one", key_file=key, generators=given, resume=True, **options)
 
@@ -544,7 +544,8 @@ def test_series_that_are_done_by_other_processes_have_the_same_bytes(source, key
     )
     assert all_bytes(tmp_path / "alone") == all_bytes(tmp_path / "shared")
     assert alone.to_dict()["quarantine"] == shared.to_dict()["quarantine"] and alone.actions == shared.actions
-    zipped = [umed.protect(tmp_path / "all.zip", tmp_path / f"zip{n}", method="random", workers=n) for n in (1, 2)]
+    own = {"method": "random", "key_file": key}
+    zipped = [umed.protect(tmp_path / "all.zip", tmp_path / f"zip{n}", workers=n, **own) for n in (1, 2)]
     assert zipped[0].counts == zipped[1].counts and zipped[0].counts["protected"] >= 1
     assert all_bytes(tmp_path / "zip1") == all_bytes(tmp_path / "zip2")
 

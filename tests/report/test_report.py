@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import umed
+from umed.cases.records import private_of
 from umed.data.phantom import make_phantom
 from umed.report.protect_page import sample_cases, write_report
 
@@ -43,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str,
     root = tmp_path_factory.mktemp("report")
     data = make_phantom(root / "in", cases=3, size=(32, 32, 24))
     umed.protect(data, root / "out", method="checkerboard", report_cases=2)
-    return data, root / "out", json.loads((root / "out" / "umed" / "manifest.json").read_text())
+    return data, root / "out", json.loads((root / "out-private" / "release.json").read_text())
 
 
 def check(page: str) -> Checker:
@@ -54,7 +55,7 @@ def check(page: str) -> Checker:
 
 
 def test_is_self_contained_and_well_formed(run: tuple[Path, Path, dict[str, Any]]) -> None:
-    page = (run[1] / "umed" / "report.html").read_text(encoding="utf-8")
+    page = (private_of(run[1]) / "report.html").read_text(encoding="utf-8")
     checker = check(page)
     assert len(checker.loads) == 6 and all(uri.startswith("data:image/png;base64,") for uri in checker.loads)
     assert "http:" not in page and "https:" not in page and "@import" not in page and "url(" not in page
@@ -62,12 +63,12 @@ def test_is_self_contained_and_well_formed(run: tuple[Path, Path, dict[str, Any]
 
 
 def test_names_no_folder_of_the_machine(run: tuple[Path, Path, dict[str, Any]]) -> None:
-    page = (run[1] / "umed" / "report.html").read_text(encoding="utf-8")
+    page = (private_of(run[1]) / "report.html").read_text(encoding="utf-8")
     assert str(run[1].parent) not in page and str(Path.home()) not in page
 
 
 def test_says_the_figures_of_the_manifest(run: tuple[Path, Path, dict[str, Any]]) -> None:
-    page = (run[1] / "umed" / "report.html").read_text(encoding="utf-8")
+    page = (private_of(run[1]) / "report.html").read_text(encoding="utf-8")
     for case in run[2]["cases"]:
         assert case["id"] in page and f"{case['files'][0]['psnr']:.2f}" in page
     assert "3 / 3" in page and "4/255" in page and "checkerboard" in page and "6 / 6" in page
@@ -76,7 +77,7 @@ def test_says_the_figures_of_the_manifest(run: tuple[Path, Path, dict[str, Any]]
 
 def test_same_run_same_bytes(run: tuple[Path, Path, dict[str, Any]], tmp_path: Path) -> None:
     again = write_report(run[2], run[0], run[1], tmp_path / "report.html")
-    assert again.read_bytes() == (run[1] / "umed" / "report.html").read_bytes()
+    assert again.read_bytes() == (private_of(run[1]) / "report.html").read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
@@ -99,7 +100,7 @@ def test_names_a_few_of_the_cases_that_were_left_out_of_training(
     page = write_report({**run[2], "left_out_of_training": unused}, run[0], run[1], tmp_path / "r.html")
     text = page.read_text(encoding="utf-8")
     first = "; ".join(f"case_{i}: expected &lt;a&gt;, got b. Fetch it" for i in range(5))
-    assert f"Left out of training: 7 cases. {first}; and 2 more, see manifest.json." in text
+    assert f"Left out of training: 7 cases. {first}; and 2 more, see release.json." in text
 
 
 def test_a_picture_that_cannot_be_drawn_does_not_cost_the_report(

@@ -9,6 +9,7 @@ import torch
 
 from tests.training.test_patches import make_sample
 from umed.core.config import Training
+from umed.core.keyfile import Key, Secret
 from umed.methods.umed import UMed
 from umed.networks.surrogates import make_dynunet, make_strided_unet, make_unet
 from umed.plan.planning import Plan
@@ -23,6 +24,16 @@ LEARN = Training(
     restart_every=4,
     checkpoint_every=3,
 )
+
+
+SECRET = Secret(Key(bytes(range(32))), "test")
+
+
+def keyed_umed(**options: object) -> UMed:
+    """UMed with a secret."""
+    method = UMed(**options)  # type: ignore[arg-type]
+    method.secret = SECRET
+    return method
 
 
 def make_plan(**changes: object) -> Plan:
@@ -45,10 +56,10 @@ def test_loss_takes_every_surrogate(make: object, dims: int) -> None:
 
 def test_training_changes_the_generators_and_is_reproducible(tmp_path: Path) -> None:
     samples = [make_sample((40, 30), "a"), make_sample((36, 44), "b")]
-    methods = [UMed(widths=(4, 8)) for _ in range(2)]
+    methods = [keyed_umed(widths=(4, 8)) for _ in range(2)]
     for index, method in enumerate(methods):
         method.fit(samples, make_plan(), tmp_path / str(index))
-    untrained = UMed(widths=(4, 8))
+    untrained = keyed_umed(widths=(4, 8))
     untrained.make_trainer(samples, make_plan())
     assert torch.equal(weights_of(methods[0]), weights_of(methods[1]))
     assert not torch.equal(weights_of(methods[0]), weights_of(untrained))
@@ -56,9 +67,9 @@ def test_training_changes_the_generators_and_is_reproducible(tmp_path: Path) -> 
 
 def test_a_stopped_training_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
     samples = [make_sample((40, 30), "a"), make_sample((36, 44), "b")]
-    whole = UMed(widths=(4, 8))
+    whole = keyed_umed(widths=(4, 8))
     whole.fit(samples, make_plan(), tmp_path / "whole")
-    stopped = UMed(widths=(4, 8))
+    stopped = keyed_umed(widths=(4, 8))
 
     def stop(stage: str, done: int, total: int) -> None:
         if done == 4:  # one iteration after the checkpoint at 3, which must be done again
@@ -66,7 +77,7 @@ def test_a_stopped_training_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         stopped.fit(samples, make_plan(), tmp_path / "stopped", stop)
-    resumed = UMed(widths=(4, 8))
+    resumed = keyed_umed(widths=(4, 8))
     seen: list[int] = []
     resumed.fit(samples, make_plan(), tmp_path / "stopped", lambda stage, done, total: seen.append(done))
     assert seen == [4, 5, 6]
@@ -74,7 +85,7 @@ def test_a_stopped_training_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
 
 
 def test_surrogates_start_afresh_at_staggered_times() -> None:
-    trainer: BilevelTrainer = UMed(widths=(4,)).make_trainer([make_sample((40, 30))], make_plan())
+    trainer: BilevelTrainer = keyed_umed(widths=(4,)).make_trainer([make_sample((40, 30))], make_plan())
     first = [next(surrogate.parameters()).clone() for surrogate in trainer.surrogates]
     changed: list[list[bool]] = []
 
@@ -92,7 +103,7 @@ def test_surrogates_start_afresh_at_staggered_times() -> None:
 
 
 def test_published_images_keep_bound_range_and_steps() -> None:
-    trainer = UMed(widths=(4,)).make_trainer([make_sample((40, 30))], make_plan(epsilon=4 / 255))
+    trainer = keyed_umed(widths=(4,)).make_trainer([make_sample((40, 30))], make_plan(epsilon=4 / 255))
     batch = trainer.loader.batches[0]
     published = trainer.protect(batch)
     change = (published - batch.image) * 255

@@ -28,10 +28,11 @@ def draw_patches(
     axis: int | None = None,
     seed: int = 0,
     rank: int = 0,
+    carriers: tuple[str, ...] = (),
 ) -> Patches:
     training = Training(patch_size=patch, batch_size=batch_size)
     plan = Plan(spatial_dims=len(patch), slice_axis=axis, seed=seed, training=training)
-    return Patches(samples, plan, iterations, rank)
+    return Patches(samples, plan, iterations, rank, carriers)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_patches_have_the_asked_size_and_hold_foreground(
     for batch in patches:
         assert batch.image.shape == (3, 2, *patch) and batch.labels.shape == (3, 1, *patch)
         assert (batch.labels > 0).flatten(1).any(1).all()
-        assert len(batch.origins) == 3 and len(batch.origins[0]) == len(patch)
+        assert batch.carriers.shape == (3, 0, 2, *patch)
         assert batch.steps.shape == (3, 2, *[1] * len(patch)) and (batch.steps == 4).all()
 
 
@@ -53,22 +54,23 @@ def test_a_batch_depends_on_seed_iteration_and_rank_alone() -> None:
     sample = make_sample((40, 30))
 
     def draw(seed: int, rank: int) -> Patches:
-        return draw_patches([sample], (16, 16), batch_size=4, iterations=9, seed=seed, rank=rank)
+        return draw_patches([sample], (16, 16), batch_size=4, iterations=9, seed=seed, rank=rank, carriers=("wave6",))
 
     first, again = draw(1, 0), draw(1, 0)
     list(again)  # drawing others in between changes nothing
-    assert torch.equal(first[5].image, again[5].image)
+    assert torch.equal(first[5].image, again[5].image) and torch.equal(first[5].carriers, again[5].carriers)
     for other in (draw(2, 0)[5], draw(1, 1)[5], first[6]):
         assert not torch.equal(first[5].image, other.image)
 
 
-def test_origins_name_the_place_in_the_file() -> None:
+def test_fixed_carriers_keep_the_phase_of_the_file_and_secret_ones_are_new_in_every_patch() -> None:
     sample = make_sample((64, 48))
     grid = np.stack(np.meshgrid(*(np.arange(s.start, s.stop) for s in sample.regions.box), indexing="ij"))
     known = Sample(grid.astype(np.float32), sample.regions, "a", (None, None))
-    batch = draw_patches([known], (8, 8), batch_size=6, iterations=1)[0]
-    for image, origin in zip(batch.image, batch.origins, strict=True):
-        assert [int(v) for v in image[:, 0, 0]] == list(origin)
+    batch = draw_patches([known], (8, 8), batch_size=6, iterations=1, carriers=("2", "wave4"))[0]
+    assert torch.equal(batch.carriers[:, 0, 0], 1 - 2 * (batch.image.sum(1) % 2))
+    secret = batch.carriers[:, 1]
+    assert not any(torch.equal(secret[i], secret[j]) for i in range(6) for j in range(i))
     assert (batch.steps == 0).all()
 
 

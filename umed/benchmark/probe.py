@@ -16,14 +16,16 @@ from umed.benchmark.victims.ready import make_ready
 from umed.benchmark.victims.scoring import dsc_table, mean_dsc, predict
 from umed.benchmark.victims.victim_recipe import default_recipe
 from umed.benchmark.victims.victim_training import fresh_victim, train_victim
+from umed.cases.records import KEY, Store
 from umed.core.device import pick_device
 from umed.core.errors import InputError
+from umed.core.keyfile import Key
 from umed.core.types import Progress
 from umed.data.layouts import find_dataset
-from umed.protect.manifest import read_manifest
+from umed.protect.conclude import report_again
+from umed.protect.manifest import read_record
 from umed.protect.result import Result
 from umed.protect.run import protect
-from umed.report.protect_page import write_report
 
 
 @dataclass(frozen=True)
@@ -162,5 +164,8 @@ def protect_and_probe(
         return replace(result, probe=f"no probe: {error}")
     if result.report is not None:
         means = {"clean": found.before, "protected": found.after}
-        write_report(read_manifest(result.output), Path(input), result.output, result.report, probe=means)
+        store = Store(result.output, result.private)
+        file = store.path(KEY) if arguments.get("key_file") is None else Path(arguments["key_file"])
+        key = Key.load(file)
+        report_again(store, key, read_record(store.folder, key), source=Path(input), probe=means)
     return replace(result, probe=found.summary())

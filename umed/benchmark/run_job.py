@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections import OrderedDict
@@ -28,8 +29,10 @@ from umed.benchmark.victims.ready import Ready, make_ready
 from umed.benchmark.victims.scoring import Answers, predict, score
 from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe
 from umed.benchmark.victims.victim_training import StepProgress, VictimTraining, fresh_victim, train_victim
+from umed.cases.records import KEY, Store, make_private
 from umed.core.device import pick_device
 from umed.core.errors import VerificationError
+from umed.core.keyfile import Key
 from umed.core.types import Progress
 from umed.data.files import alone, atomic
 from umed.protect.run import protect
@@ -66,13 +69,17 @@ def _protect(job: ProtectJob, progress: Progress | None) -> str:
     if job.done:
         return str(job.folder)
     mark = job.folder.name.rpartition("-")[2]
+    store = Store(job.folder)
+    if not store.path(KEY).is_file():
+        make_private(store.folder)
+        known_key(job.settings.seed).write(store.path(KEY))
     source = subset_dataset(job.data.root, job.data.published, job.out / "data" / f"{job.data.name}-published-{mark}")
     result = protect(
         source,
         job.folder,
         settings=job.settings,
         generators=job.generators,
-        resume=job.folder.exists(),
+        resume=store.begun,
         progress=progress,
     )
     failed = [outcome for outcome in result.outcomes if outcome.status in ("failed", "skipped")]
@@ -84,6 +91,15 @@ def _protect(job: ProtectJob, progress: Progress | None) -> str:
     with atomic(job.stamp) as temporary:
         temporary.touch()
     return str(job.folder)
+
+
+def known_key(seed: int) -> Key:
+    """The key of a benchmark: no secret at all, so that its figures can be repeated.
+
+    Args:
+        seed: of the protection's settings; another seed draws other codes.
+    """
+    return Key(hashlib.sha256(f"umed benchmark, seed {seed}".encode()).digest())
 
 
 def run_pretrain(job: PretrainJob, progress: StepProgress | None = None) -> str:

@@ -122,6 +122,11 @@ class FileSource:
             return None
         return CaseDone(record.to_outcome())
 
+    def role(self, case: str, name: str) -> str:
+        """A label or an image."""
+        label = self.by_id[case].label
+        return "label" if label is not None and label.as_posix() == name else "image"
+
     def open(self, case: str, plan: Plan) -> FileReader:
         """Open a case for reading."""
         return FileReader(self, self.by_id[case], plan)
@@ -193,17 +198,23 @@ class FileWriter(ExitStack):
         yield self.source.open(self.case.id, self.plan).unit(0)
 
     def seed(self, unit: Unit) -> str:
-        """The case's id."""
-        return unit.name
+        """The case's id and the content of its images, so that one code is never on two images."""
+        return "/".join([unit.name, *(self._digest(v, n) for v, n in zip(unit.volumes, self.case.images, strict=True))])
+
+    def _digest(self, volume: Volume, name: Path) -> str:
+        key = name.as_posix()
+        if key not in self._sources:
+            self._sources[key] = volume.sha256 or files.sha256(self.source.root / name)
+        return self._sources[key]
 
     def put(self, unit: Unit, changed: Sequence[NDArray[Any]] | None) -> None:
         """Write images and label."""
         case, root = self.case, self.source.root
         assert case.label is not None
         new = None if changed is None else list(changed)
-        known = {name: volume.sha256 for volume, name in zip(unit.volumes, case.images, strict=True)}
-        names = (*case.images, case.label)
-        self._sources = {name.as_posix(): known.get(name) or files.sha256(root / name) for name in names}
+        for volume, name in zip(unit.volumes, case.images, strict=True):
+            self._digest(volume, name)
+        self._sources[case.label.as_posix()] = files.sha256(root / case.label)
         measures = []
         for i, (volume, name) in enumerate(zip(unit.volumes, case.outputs, strict=True)):
             temporary = self.enter_context(files.atomic(self.output / name))

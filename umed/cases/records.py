@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run leaves beside the images so that it can be resumed, and overwritten without touching others' files."""
+"""What a run keeps apart from the images, so that it can be resumed, verified, and overwritten without touching others.
+
+OUTPUT holds only what may be published: the images, and of umed two files in ``umed/``. All else lies in the private
+folder beside it, which only its owner may read.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,20 @@ from umed.core.types import Outcome
 from umed.data.files import RECORDS, TEMPORARY, atomic, sha256
 
 PLAN, TARGETS, CASES, GENERATORS, WORK = "plan.json", "targets.json", "cases", "generators", "work"
-MANIFEST, REPORT, LEFT_OUT = "manifest.json", "report.html", "left_out.json"
+RECORD, KEY, REPORT, LEFT_OUT = "release.json", "release.key", "report.html", "left_out.json"
+LOCK = "lock"
+AUDIT, QUARANTINE = "report.json", "quarantine.json"
+KEPT = (PLAN, LEFT_OUT, REPORT, AUDIT, QUARANTINE)
+"""Files of the private folder whose content the record vouches for, beside the generators."""
+MANIFEST, ABOUT = "manifest.json", "about.html"
+"""All that lies in ``OUTPUT/umed``."""
+PRIVATE = "-private"
+"""Ending of the private folder's name."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What was done to one case; lies in ``umed/cases/<id>.json``.
+    """What was done to one case; lies in ``cases/<id>.json`` of the private folder.
 
     Args:
         outcome: as in the manifest.
@@ -69,20 +81,58 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode())
 
 
+def private_of(output: Path) -> Path:
+    """Where the private folder of an output lies, unless the user names another place.
+
+    >>> private_of(Path("data/out")).as_posix()
+    'data/out-private'
+    """
+    whole = output if output.name else output.absolute()
+    return whole.with_name(f"{whole.name}{PRIVATE}")
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only its owner may enter, or close one that is there.
+
+    Raises:
+        InputError: when it cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: expected a folder of yours for what must not be published, got none ({error.strerror}). "
+            "Pick another with --private."
+        ) from error
+
+
+def close_private(folder: Path) -> None:
+    """Take everything in a folder from all but its owner: folders 0700, files 0600."""
+    for path in [folder, *folder.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(0o700 if path.is_dir() else 0o600)
+
+
 class Store:
     """The records of one output folder.
 
     Args:
         output: output root.
+        private: its private folder; beside the output if ``None``.
     """
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, private: Path | None = None) -> None:
         self.output = output
-        self.folder = output / RECORDS
+        self.folder = private_of(output) if private is None else private
 
     def path(self, name: str) -> Path:
-        """Path of one of the records."""
+        """Path of one of the private records."""
         return self.folder / name
+
+    def public(self, name: str) -> Path:
+        """Path of one of umed's files in the output."""
+        return self.output / RECORDS / name
 
     def read(self, case_id: str) -> Record | None:
         """Read a case's record.
@@ -94,14 +144,14 @@ class Store:
             The record, ``None`` where there is none or it is of another kind.
         """
         try:
-            content = json.loads((self.folder / CASES / f"{case_id}.json").read_text(encoding="utf-8"))
+            content = json.loads((self.path(CASES) / f"{case_id}.json").read_text(encoding="utf-8"))
             return from_mapping(Record, content, case_id)
         except (OSError, ValueError, ConfigError):
             return None  # the case is simply done again
 
     def write(self, case_id: str, record: Record) -> None:
         """Write a case's record."""
-        write_json(self.folder / CASES / f"{case_id}.json", dataclasses.asdict(record))
+        write_json(self.path(CASES) / f"{case_id}.json", dataclasses.asdict(record))
 
     def write_left_out(self, cases: Iterable[tuple[str, str]]) -> None:
         """Keep which cases the training had to do without; an empty list replaces that of a stopped training.
@@ -127,59 +177,88 @@ class Store:
                 f"{path}: expected the cases left out of training, got: {error!r}. Overwrite it."
             ) from error
 
+    def begin(self, names: Iterable[str], key: str) -> None:
+        """Keep what a run may write and with which key, before it writes anything.
+
+        Args:
+            names: all files outside ``umed/``, relative to the output.
+            key: its fingerprint.
+        """
+        make_private(self.folder)
+        write_json(self.path(TARGETS), {"output": self.output.absolute().name, "key": key, "files": sorted(names)})
+
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier run has begun here."""
+        return self.path(TARGETS).is_file()
+
+    def _targets(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self.path(TARGETS).read_text(encoding="utf-8"))
+            found = {"output": str(content["output"]), "key": str(content["key"])}
+            return {**found, "files": [str(name) for name in content["files"]]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.path(TARGETS)}: expected the records of an earlier run, got none. "
+                "Pick other folders for output and --private."
+            ) from error
+
+    @property
+    def key_digest(self) -> str:
+        """Fingerprint of the key of the earlier run; InputError when there was none."""
+        return str(self._targets()["key"])
+
     def targets(self) -> list[str]:
         """Names, relative to the output, of all files outside ``umed/`` that the earlier run may have written.
 
         Raises:
-            InputError: when the folder was not written by umed.
+            InputError: when there was none, or it was of another output.
         """
-        try:
-            content = json.loads(self.path(TARGETS).read_text(encoding="utf-8"))
-            names = [str(name) for name in content["files"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        content = self._targets()
+        if content["output"] != self.output.absolute().name:
             raise InputError(
-                f"{self.output}: expected the records of an earlier run in {RECORDS}/{TARGETS}, got none. "
-                "Pick another output folder."
-            ) from error
-        root = self.output.resolve()
+                f"{self.folder}: expected the private folder of {self.output.name}, got that of {content['output']}. "
+                "Give another --private."
+            )
+        root, names = self.output.resolve(), list(content["files"])
         for name in names:
             if root not in (root / name).resolve().parents:
                 raise InputError(f"{self.path(TARGETS)}: expected names inside the output, got {name!r}.")
         return names
 
     def clear(self) -> None:
-        """Delete what umed wrote, and nothing else.
+        """Delete what umed wrote, and nothing else; the key stays, since a lost one cannot be made again.
 
         Raises:
             InputError: when a written file was changed since, so that it is no longer ours to delete.
         """
         names = self.targets()
         written: dict[str, Any] = {}
-        for path in sorted((self.folder / CASES).glob("*.json")):
+        for path in sorted(self.path(CASES).glob("*.json")):
             record = self.read(path.stem)
             written |= record.outputs if record is not None else {}
         for name in names:
             path = self.output / name
             if name in written and path.is_file() and sha256(path) != written[name]:
                 raise InputError(f"{path}: expected the file that umed wrote, got a changed one. Move it away first.")
-        for name in names:
-            for path in (self.output / name, (self.output / name).with_name(TEMPORARY + Path(name).name)):
-                if path.is_file() or path.is_symlink():
-                    path.unlink()
-        for name in (PLAN, TARGETS, MANIFEST, REPORT, LEFT_OUT):
-            for path in (self.path(name), self.path(TEMPORARY + name)):
-                path.unlink(missing_ok=True)
+        public = [self.public(MANIFEST), self.public(ABOUT)]
+        private = [self.path(name) for name in (TARGETS, RECORD, *KEPT)]
+        for path in (*(self.output / name for name in names), *public, *private):
+            for one in (path, path.with_name(TEMPORARY + path.name)):
+                if one.is_file() or one.is_symlink():
+                    one.unlink()
         for name in (CASES, GENERATORS, WORK):
             if self.path(name).is_dir() and not self.path(name).is_symlink():
                 shutil.rmtree(self.path(name))
-        for folder in sorted({parent for name in names for parent in (self.output / name).parents}, reverse=True):
+        folders = {parent for name in [*names, f"{RECORDS}/{ABOUT}"] for parent in (self.output / name).parents}
+        for folder in sorted(folders, reverse=True):
             if self.output in folder.parents and folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 
 
-def blank(output: Path) -> bool:
-    """Whether a folder holds no file but half-written records, so that a run starts afresh in it."""
-    return all(path.is_dir() or path.name.startswith(TEMPORARY) for path in output.rglob("*"))  # none: true
+def blank(folder: Path) -> bool:
+    """Whether a folder holds no file but half-written ones, so that a run starts afresh in it."""
+    return all(path.is_dir() or path.name.startswith(TEMPORARY) for path in folder.rglob("*"))  # none: true
 
 
 def hash_of(parts: Iterable[str]) -> str:

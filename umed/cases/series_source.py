@@ -205,7 +205,7 @@ class SeriesSource:
         }
 
     def plan_text(self, plan: Plan | None) -> str:
-        """What is decisive; the plan itself is in the manifest."""
+        """What is decisive; the plan itself is in the record."""
         return json.dumps(self.decisive(plan), sort_keys=True, indent=1) + "\n"
 
     def decisive_of(self, text: str) -> dict[str, Any]:
@@ -273,6 +273,10 @@ class SeriesSource:
         if key not in self._ranges:
             self._ranges[key] = value_range(series, plan, slices, self.masked.masks[series.id])
         return self._ranges[key]
+
+    def role(self, case: str, name: str) -> str:
+        """Images, and objects that refer to them."""
+        return "image" if self.by_id[case].kind == "image" else "carried"
 
     def open(self, case: str, plan: Plan) -> SeriesReader:
         """Open a series for reading."""

@@ -209,11 +209,11 @@ class Source(Protocol):
         ...
 
     def plan_text(self, plan: Plan | None) -> str:
-        """Content of ``umed/plan.json``."""
+        """Content of ``plan.json``."""
         ...
 
     def decisive_of(self, text: str) -> dict[str, Any]:
-        """:meth:`decisive` of an earlier run, from its ``umed/plan.json``."""
+        """:meth:`decisive` of an earlier run, from its ``plan.json``."""
         ...
 
     def left_alone(self, case: str, output: Path) -> CaseDone | None:
@@ -230,6 +230,10 @@ class Source(Protocol):
 
     def recall(self, case: str, record: Record, output: Path) -> CaseDone | None:
         """What an earlier run made of a case, if its sources and outputs are still the same."""
+        ...
+
+    def role(self, case: str, name: str) -> str:
+        """What a written file of a case is: ``"image"``, ``"label"``, or ``"carried"`` along."""
         ...
 
     def open(self, case: str, plan: Plan) -> CaseReader:

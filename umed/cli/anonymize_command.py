@@ -30,6 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     protection.add_argument("--protect", action="store_true", help=every)
     protection.add_argument("--masks", type=Path, metavar="DIR", help="more masks: SEG, RTSTRUCT, NIfTI or PNG")
     add_shared(protection, "--generators")
+    add_shared(parser, "--private")
     add_settings(parser)
     add_again(parser)
     option = parser.add_argument_group("check (writes nothing)").add_argument
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     require_dicom()
     given = overrides(args)
     if args.check is not None:
-        refused = (args.input, args.output, args.key_file, args.masks, args.generators)
+        refused = (args.input, args.output, args.key_file, args.masks, args.generators, args.private)
         if given or args.protect or args.resume or args.overwrite or any(value is not None for value in refused):
             raise ConfigError("--check: expected no more than --original INPUT and --profile, got other arguments.")
         return _check(args)
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--masks, --generators and settings: expected --protect beside them, got none. Add it.")
     from umed.release.anonymize import anonymize
 
-    names = ("key_file", "protect", "masks", "profile", "accept_burned_in", "transfer_syntax", "generators")
+    names = ("key_file", "protect", "masks", "profile", "accept_burned_in", "transfer_syntax", "generators", "private")
     options = {name: getattr(args, name) for name in (*names, "resume", "overwrite", "workers", "scheduler", "threads")}
     return carry_out(args, anonymize, args.input, args.output, settings=settings_of(args), **options)
 

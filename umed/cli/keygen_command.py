@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write a new secret key for umed protect and umed anonymize.
 
-The same key gives the same codes, UIDs and pseudonyms next year; without it nothing can be drawn again, checked or linked
-back. Keep it apart from every release, and keep a copy.
+The same key gives the same codes, UIDs and pseudonyms next year; without it nothing can be drawn again, checked or
+linked back. Keep it apart from every release, and keep a copy.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--range", type=value_range, metavar="NAME|LOW,HIGH", help=f"full scale: {', '.join(RANGES)} or two values"
     )
     group.add_argument("--radius", type=radius, metavar="3px|3mm", help="dilation of the contour band")
-    group.add_argument("--seed", type=int, help="same input, settings and seed give the same bytes")
+    group.add_argument("--seed", type=int, help="another seed gives other codes under the same key")
     group.add_argument("--psnr-target", type=number, metavar="DB", help="scale each case down to reach this PSNR")
     group.add_argument("--device", help="auto, cpu, cuda, cuda:1 ...")
     group.add_argument(
@@ -145,6 +145,16 @@ SHARED: dict[str, dict[str, Any]] = {
         "type": Path,
         "metavar": "DIR|FILE",
         "help": "use these trained generators, train nothing",
+    },
+    "--key-file": {
+        "type": Path,
+        "metavar": "KEY",
+        "help": "secret from umed keygen (default: release.key of the private folder, made where there is none)",
+    },
+    "--private": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "folder for what must never be published: key, generators, plan, report (default: OUTPUT-private)",
     },
     "--json": {"action": "store_true", "help": "print one JSON object on stdout"},
     "--quiet": {"action": "store_true", "help": "no progress on stderr (off anyway without a terminal)"},

@@ -18,7 +18,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set; never changed")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="new folder, outside INPUT")
     add_settings(parser)
-    add_shared(parser, "--generators", "--masks")
+    add_shared(parser, "--generators", "--masks", "--key-file", "--private")
     add_again(parser)
     parser.add_argument("--dry-run", action="store_true", help="print plan and actions, write nothing")
     parser.add_argument("--probe", action="store_true", help="then train two small victims and say how they fare")
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         from umed.benchmark.probe import protect_and_probe as protect
     else:
         from umed.protect.run import protect
-    names = ("generators", "masks", "resume", "overwrite", "workers", "scheduler", "threads")
+    names = ("generators", "masks", "key_file", "private", "resume", "overwrite", "workers", "scheduler", "threads")
     given = {name: getattr(args, name) for name in names}
     return carry_out(args, protect, args.input, args.output, settings=settings, **given)
 
@@ -43,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
 def _dry_run(args: argparse.Namespace, settings: Settings) -> int:
     from umed.protect.preview import dry_run
 
-    options = {name: getattr(args, name) for name in ("masks", "generators", "resume", "overwrite")}
+    options = {
+        name: getattr(args, name) for name in ("masks", "generators", "key_file", "private", "resume", "overwrite")
+    }
     facts, plan = dry_run(args.input, args.output, settings, **options)
     if args.json:
         print_json({"plan": json.loads(plan.to_json()), "facts": json.loads(facts.to_json())})

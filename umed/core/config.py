@@ -116,7 +116,8 @@ class Settings:
             (``unseg`` with a bound outside the labels: full; all others: roi).
         spatial_dims: 2, 3, or ``None`` to let the plan decide.
         slice_axis: axis that a 2D method walks along in a volume, ``None`` to let the plan decide.
-        seed: every random number comes from it and the case id.
+        seed: part of the name of the release: another one gives other codes under the same key.
+        release: the rest of that name, such as ``"2026-11"`` or a recipient.
         psnr_target: dB that each case must reach at least, by scaling it down; ``None`` for none.
         device: ``"auto"``, ``"cpu"`` or a torch device such as ``"cuda:0"``.
         report_cases: cases drawn in the report.
@@ -135,6 +136,7 @@ class Settings:
     spatial_dims: int | None = None
     slice_axis: int | None = None
     seed: int = 0
+    release: str = ""
     psnr_target: float | None = None
     device: str = "auto"
     report_cases: int = 6

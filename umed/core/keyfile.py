@@ -48,6 +48,11 @@ class Key:
             raise InputError(f"key: expected {KEY_BYTES} bytes, got {len(self.secret)}. Make one with 'umed keygen'.")
 
     @classmethod
+    def random(cls: type[K]) -> K:
+        """A new random key that is in no file."""
+        return cls(secrets.token_bytes(KEY_BYTES))
+
+    @classmethod
     def create(cls: type[K], path: Path) -> K:
         """Write a new random key that only its owner may read.
 
@@ -57,7 +62,7 @@ class Key:
         Raises:
             InputError: when the file exists (a lost key cannot be made again) or cannot be written.
         """
-        return cls(secrets.token_bytes(KEY_BYTES)).write(path)
+        return cls.random().write(path)
 
     def write(self: K, path: Path) -> K:
         """Write the key to a new file that only its owner may read; gives the key itself.

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from umed.core.errors import ConfigError, InputError, VerificationError
+from umed.core.errors import InputError, VerificationError
 
 RECORDS = "umed"
-"""Folder in the output that holds manifest, plan, report and generators."""
+"""Folder in the output that holds the public manifest and page."""
 PROPOSALS = "proposals.json"
 """File beside masks that says which of them a network proposed, see :mod:`umed.cases.proposals`; it is no mask."""
 TEMPORARY = ".umed-tmp-"
@@ -82,6 +82,32 @@ def alone(path: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def only_one(path: Path, what: str) -> Iterator[None]:
+    """Let one process in and refuse all others, where the system has file locks.
+
+    Args:
+        path: the lock file, which stays; its folder is there.
+        what: is being written, for people.
+
+    Raises:
+        InputError: when another process is in.
+    """
+    with path.open("w") as file:
+        try:
+            import fcntl
+        except ImportError:  # Windows: nothing keeps two runs apart
+            yield
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{what}: expected to be the only run that writes here, got another at work. Wait for it, or stop it."
+            ) from None
+        yield
+
+
 def copy(source: Path, target: Path) -> None:
     """Copy the bytes of a file atomically, without its times and permissions.
 
@@ -132,31 +158,3 @@ def check_apart(source: Path, output: Path) -> None:
         )
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: expected a folder, got a file. Pick another output folder.")
-
-
-def check_output(source: Path, output: Path, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Make sure that the output folder may be written; changes nothing.
-
-    Args:
-        source: the data set that is read.
-        output: the folder to write.
-        resume: go on with an unfinished run in ``output``.
-        overwrite: start again in an ``output`` that an earlier run has written.
-
-    Raises:
-        InputError: if one folder lies in the other, or ``output`` is not empty or not ours.
-        ConfigError: if both ``resume`` and ``overwrite`` are given.
-    """
-    if resume and overwrite:
-        raise ConfigError("expected --resume or --overwrite, got both. Pick one.")
-    check_apart(source, output)
-    if not output.exists() or not any(output.iterdir()):
-        return
-    ours = (output / RECORDS).is_dir() and not (output / RECORDS).is_symlink()
-    if not ours:
-        raise InputError(f"{output}: expected an empty folder, got one with other files. Pick another output folder.")
-    if not resume and not overwrite:
-        raise InputError(
-            f"{output}: expected an empty folder, got an earlier run. "
-            "Give --resume to go on or --overwrite to start again."
-        )

@@ -9,7 +9,6 @@ For segmentation the two classes are inside and outside of the ROI, as the UMed 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -26,6 +25,7 @@ from umed.methods.options import choice
 TRIAL = 96
 """Edge of the trial on which a process must not diverge."""
 GROWTH = 4.0
+Coefficients = tuple[tuple[float, ...], ...]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -41,7 +41,7 @@ class Autoregressive(Method):
 
     Args:
         classes: ``"roi"`` for inside and outside, ``"label"`` for one process a label.
-        seed: of the coefficients.
+        seed: tells processes of one secret apart; decides nothing by itself.
 
     Raises:
         ConfigError: when ``classes`` is unknown.
@@ -50,6 +50,21 @@ class Autoregressive(Method):
     name: ClassVar[str] = "autoregressive"
     classes: str = choice("roi", CLASSES)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._drawn: dict[tuple[int, int], Coefficients] = {}
+
+    def process(self, label: int, channel: int) -> Coefficients:
+        """The coefficients of a class and channel, the same for all cases of a release.
+
+        Raises:
+            InputError: without a secret.
+        """
+        if (label, channel) not in self._drawn:
+            names = (str(number) for number in (self.seed, label, channel))
+            self._drawn[label, channel] = coefficients(self.require_secret().draw("release", self.name, *names))
+        return self._drawn[label, channel]
 
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Let each class's process write the whole crop, and keep what lies in the class."""
@@ -60,26 +75,22 @@ class Autoregressive(Method):
         for label in range(int(labels.max(initial=0)) + 1):
             inside = labels == label
             for channel in range(image.shape[0]):
-                written = write(coefficients(self.seed, label, channel), (height, width), slices, rng)
+                written = write(self.process(label, channel), (height, width), slices, rng)
                 noise = np.moveaxis(written, 0, -1) if labels.ndim == 3 else written[0]
                 noise = np.clip(noise / max(float(np.percentile(np.abs(noise), 99)), 1e-12), -1, 1)
                 out[channel] = np.where(inside, noise, out[channel])
         return torch.from_numpy(out)
 
 
-@cache
-def coefficients(seed: int, label: int, channel: int) -> tuple[tuple[float, ...], ...]:
-    """Coefficients of one class and channel.
+def coefficients(rng: np.random.Generator) -> Coefficients:
+    """Draw the coefficients of one class and channel.
 
     Args:
-        seed: the method's.
-        label: the class.
-        channel: the channel.
+        rng: draws them.
 
     Returns:
         ``beta[a][b]``, 3 x 3, with ``beta[0][0] = 0`` and sum 1; the process neither dies out nor diverges.
     """
-    rng = np.random.default_rng([seed, label, channel])
     while True:
         beta = rng.standard_normal((3, 3))
         beta[0, 0] = 0.0
@@ -91,9 +102,7 @@ def coefficients(seed: int, label: int, channel: int) -> tuple[tuple[float, ...]
             return drawn
 
 
-def write(
-    beta: tuple[tuple[float, ...], ...], shape: tuple[int, int], count: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def write(beta: Coefficients, shape: tuple[int, int], count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Run a process over several planes, row by row.
 
     Args:

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, final
 
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from umed.core.errors import InputError
 from umed.core.keyfile import Secret
 from umed.core.registry import check_options, resolve
 from umed.core.types import Progress, Regions, Volume
@@ -23,20 +23,6 @@ from umed.plan import budget
 from umed.plan.budget import Budget
 from umed.plan.limits import make_limits
 from umed.plan.planning import Plan
-
-
-def case_generator(seed: int, case_id: str) -> np.random.Generator:
-    """Make the random generator of one case; it depends on nothing but its arguments.
-
-    Args:
-        seed: the plan's seed.
-        case_id: stable name of the case.
-
-    Returns:
-        A numpy generator.
-    """
-    digest = hashlib.sha256(f"{seed}/{case_id}".encode()).digest()
-    return np.random.default_rng(np.frombuffer(digest, dtype="<u4"))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -50,12 +36,13 @@ class Method(ABC):
     requires_training: ClassVar[bool] = False
     file: ClassVar[str] = ""
     """What :meth:`save` writes into its folder."""
-    where_from: ClassVar[str] = "Give OUTPUT/umed/generators of a run"
+    where_from: ClassVar[str] = "Give OUTPUT-private/generators of a run"
     """How a user gets trained generators, for errors."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         self.secret: Secret | None = None
+        """What everything random is drawn from; see :func:`make_method`."""
 
     @classmethod
     def options(cls) -> tuple[str, ...]:
@@ -64,6 +51,27 @@ class Method(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self.options())})"
+
+    def require_secret(self) -> Secret:
+        """The secret of the release.
+
+        Raises:
+            InputError: when there is none, so that nothing can be drawn.
+        """
+        if self.secret is None:
+            raise InputError(
+                f"{self.name}: expected the secret of a release, from which all that is random is drawn, got none. "
+                "Give make_method a Secret."
+            )
+        return self.secret
+
+    def keyed(self, plan: Plan) -> Plan:
+        """The plan for a training: its seed follows from the secret, and must never be written.
+
+        Raises:
+            InputError: without a secret.
+        """
+        return replace(plan, seed=self.require_secret().seed("training"))
 
     def fit(  # noqa: B027 - not abstract: most methods learn nothing
         self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None
@@ -137,7 +145,7 @@ class Method(ABC):
             volumes: the case's image files; their channels are stacked.
             regions: where it may be changed.
             plan: the resolved plan.
-            case_id: stable name, seeds the case's randomness.
+            case_id: stable name; the case's randomness follows from the secret and from it alone.
             limits: budget of each file, made from the plan when left out.
 
         Returns:
@@ -145,6 +153,7 @@ class Method(ABC):
 
         Raises:
             BudgetError: when the bound is below one stored step, or ``psnr_target`` leaves nothing.
+            InputError: without a secret.
         """
         if regions.empty:
             return [volume.stored.copy() for volume in volumes]
@@ -154,7 +163,7 @@ class Method(ABC):
         units = [budget.to_unit(c, v.encoding, limit) for c, v, limit in zip(crops, volumes, limits, strict=True)]
         image = torch.from_numpy(np.ascontiguousarray(np.concatenate(units)))
         with torch.no_grad():
-            proposed = self.direction(image, regions, case_generator(plan.seed, case_id))
+            proposed = self.direction(image, regions, self.require_secret().draw("case", case_id))
         if proposed.shape != image.shape:
             raise RuntimeError(f"{self.name}: expected direction {tuple(image.shape)}, got {tuple(proposed.shape)}")
         whole = proposed.detach().cpu().numpy().astype(np.float32, copy=False)

@@ -18,6 +18,7 @@ from umed.core.errors import ConfigError
 from umed.core.types import Progress, Regions
 from umed.methods.learnt import LearntMethod, shape_of_data
 from umed.methods.windows import PICTURE_WINDOW, by_windows
+from umed.networks.carriers import draw_carriers
 from umed.networks.perturber import stack_inputs
 from umed.plan.planning import Plan
 from umed.training.bilevel import BilevelTrainer
@@ -105,23 +106,29 @@ class GeneratorMethod(LearntMethod):
     ) -> BilevelTrainer:
         """Make the bilevel trainer of a plan, ready to run; used by :meth:`fit` and by the bundle's ``train.yaml``.
 
+        Everything that is drawn follows from the method's secret, not from the plan's seed.
+
         Args:
             samples: training cases.
             plan: the resolved plan.
-            network: untrained generators; built from the plan's seed if ``None``.
+            network: untrained generators; built if ``None``.
             epoch_length: iterations in an epoch, ``plan.training.checkpoint_every`` by default.
             parts: handlers, optimizer, transformation and loss of :class:`umed.training.bilevel.BilevelTrainer`.
 
         Returns:
             The trainer; its generator is :attr:`perturber`.
+
+        Raises:
+            InputError: without a secret.
         """
+        plan = self.keyed(plan)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)
             generator = self._make(plan) if network is None else self.adopt(network, plan)
         iterations = plan.training.iterations
         return self.trainer()(
             plan,
-            Patches(samples, plan, iterations, process_rank()),
+            Patches(samples, plan, iterations, process_rank(), getattr(generator, "carriers", ())),
             generator,
             device=self._device,
             epoch_length=min(epoch_length or plan.training.checkpoint_every, iterations),
@@ -164,22 +171,33 @@ class GeneratorMethod(LearntMethod):
         self._networks = [perturber.to(self._device).eval()]
 
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
-        """Run the generators over a crop; nothing is drawn from ``rng``.
+        """Run the generators over a crop; the case's carriers are drawn from ``rng``, those of each slice by itself.
 
         Raises:
             InputError: when the generators were trained for other channels, classes or axes.
         """
         axis = self.slices_of(image, regions)
+        names, channels, box = getattr(self.perturber, "carriers", ()), len(image), regions.box
+        if axis is None:
+            drawn = draw_carriers(names, channels, box, rng)
 
-        def look(seen: tuple[slice, ...]) -> Tensor:
-            box = (slice(None), *seen)
-            stacked = stack_inputs(image[box], regions.part(seen))  # never for the whole volume
-            if axis is None:
-                return self._run(stacked[None])[0]
-            planes = stacked.movedim(axis + 1, 0)
-            others = [a for a in range(3) if a != axis]  # of the grid indices, without that of the slice
-            planes = torch.cat([planes[:, :-3], planes[:, -3:][:, others]], dim=1)
-            return self._run(planes).movedim(0, axis + 1)
+            def look(seen: tuple[slice, ...]) -> Tensor:
+                part = regions.part(seen)
+                window = (slice(None), *seen)
+                stacked = stack_inputs(image[window], part, drawn.bank(part.box))
+                return self._run(stacked[None])[0]  # never for the whole volume
+
+        else:
+            plane = tuple(side for a, side in enumerate(box) if a != axis)
+            drawn_slices = [draw_carriers(names, channels, plane, one) for one in rng.spawn(image.shape[axis + 1])]
+
+            def look(seen: tuple[slice, ...]) -> Tensor:
+                part = regions.part(seen)
+                flat = tuple(side for a, side in enumerate(part.box) if a != axis)
+                bank = torch.stack([one.bank(flat) for one in drawn_slices[seen[axis]]], dim=axis + 2)
+                window = (slice(None), *seen)
+                stacked = stack_inputs(image[window], part, bank)
+                return self._run(stacked.movedim(axis + 1, 0)).movedim(0, axis + 1)
 
         return by_windows(image, regions, self.window if image.ndim == 4 else PICTURE_WINDOW, axis, look)
 

@@ -31,15 +31,15 @@ class LinearSeparable(Method):
     Points of class k are drawn from :math:`N(s\, v_k, 1)` with a random vertex :math:`v_k \in \{-1, 1\}^n` and
     separation ``s`` (the paper takes them from ``make_classification`` with one cluster a class and ``class_sep`` 10),
     reshaped to a grid of blocks, each value repeated over a block, and scaled to the bound. The paper scales to an L2
-    norm of 1; here it is the L-infinity bound that all methods share. The vertex is the same for all cases and repeats
-    every ``period`` blocks, so that images of any size can be covered.
+    norm of 1; here it is the L-infinity bound that all methods share. The vertex is the same for all cases of a
+    release, follows from its secret, and repeats every ``period`` blocks, so that images of any size can be covered.
 
     Args:
         patch: edge of a block in pixels; the paper takes 8 and 32 (for 32 and 224 px).
         separation: ``s``; the larger, the less cases differ.
         period: blocks along each axis after which the pattern repeats.
         classes: ``"roi"`` for inside and outside, ``"label"`` for one pattern a label.
-        seed: of the vertices.
+        seed: tells vertices of one secret apart; decides nothing by itself.
 
     Raises:
         ConfigError: when a value is out of range.
@@ -60,8 +60,13 @@ class LinearSeparable(Method):
         require(self.separation > 0, "method_options.separation", "a positive number", self.separation)
 
     def vertex(self, label: int, channels: int, dims: int) -> NDArray[np.float32]:
-        """The class centre ``v_k``: -1 and 1, shape ``(C, period, ...)``."""
-        rng = np.random.default_rng([self.seed, label, channels, dims])
+        """The class centre ``v_k``: -1 and 1, shape ``(C, period, ...)``.
+
+        Raises:
+            InputError: without a secret.
+        """
+        names = (str(number) for number in (self.seed, label, channels, dims))
+        rng = self.require_secret().draw("release", self.name, *names)
         return rng.choice(np.array([-1, 1], np.float32), size=(channels, *[self.period] * dims))
 
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:

@@ -28,6 +28,7 @@ from umed.methods.learnt import LearntMethod, shape_of_data
 from umed.methods.windows import PICTURE_WINDOW, by_windows
 from umed.networks.surrogates import DIVISOR
 from umed.plan.planning import Plan
+from umed.training.alternating import mixed_seed
 from umed.training.augment import Transformation, compose
 from umed.training.bilevel import normalise, segmentation_loss
 from umed.training.patches import Batch, Patches
@@ -61,7 +62,7 @@ class SurrogateNoise(LearntMethod):
         """Build the surrogates once, which refuses what cannot be built; keep epsilon, of which steps are a share."""
         self._epsilon = plan.epsilon
         compose(plan.training.transformations)
-        _make_networks(_shape(plan), plan.seed)
+        _make_networks(_shape(plan), 0)
 
     # What a paper says.
 
@@ -113,14 +114,19 @@ class SurrogateNoise(LearntMethod):
     # Training.
 
     def fit(self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None) -> None:
-        """Train one surrogate of each kind; goes on from the newest state in ``workdir``."""
+        """Train one surrogate of each kind; goes on from the newest state in ``workdir``.
+
+        Raises:
+            InputError: without a secret.
+        """
+        of = f"{self!r} {plan.fingerprint} {self.require_secret().key.digest()}"  # a state of anything else is no use
+        plan = self.keyed(plan)
         training, iterations = plan.training, self.surrogate_iterations or plan.training.iterations
         self._device, self._epsilon, self._shape = pick_device(plan.device), plan.epsilon, _shape(plan)
         patches = Patches(samples, plan, max(1, iterations))
         networks = nn.ModuleList(self._fresh(plan.seed))
         adam = torch.optim.Adam(networks.parameters(), training.surrogate_learning_rate)
         path, step, kept = workdir / STATE, 0, list[dict[str, Tensor]]()
-        of = f"{self!r} {plan.fingerprint}"  # a state of other options or another plan is of no use
         state = torch.load(path, map_location=self._device, weights_only=True) if path.is_file() else {}
         if state.get("of") == of:
             step, kept = state["step"], list(state["kept"])
@@ -128,7 +134,7 @@ class SurrogateNoise(LearntMethod):
             adam.load_state_dict(state["optimizer"])
         while step < iterations:
             batch = patches[step].to(self._device)
-            draw = torch.Generator().manual_seed(plan.seed * 1_000_003 + step)
+            draw = torch.Generator().manual_seed(mixed_seed(plan.seed, step))
             for network in networks:
                 noise = self.training_noise(network, batch, plan, draw)
                 self._train_step(network, adam, batch, noise, draw)

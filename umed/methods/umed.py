@@ -22,7 +22,7 @@ class UMed(GeneratorMethod):
     """Contour and texture generators that modulate structured carriers inside the ROI and its dilated contour.
 
     Args:
-        carriers: see :func:`umed.networks.carriers.parse_carrier`; class ``k`` starts with carrier ``k - 1``, cyclic.
+        carriers: see :func:`umed.networks.carriers.draw_carriers`; class ``k`` starts with carrier ``k - 1``, cyclic.
         widths: width of each level of both generators.
         theta: share of the central difference in the contour generator, in [0, 1].
         amplitude_floor: amplitude in perfectly flat regions, in (0, 1].
@@ -37,7 +37,7 @@ class UMed(GeneratorMethod):
 
     name: ClassVar[str] = "umed"
     file: ClassVar[str] = "umed.pt"
-    carriers: Sequence[str] = listed(["2"])
+    carriers: Sequence[str] = listed(["corner12"])
     widths: Sequence[int] = listed([8, 16, 32])
     theta: float = 0.7
     amplitude_floor: float = 0.9

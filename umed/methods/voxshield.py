@@ -49,11 +49,11 @@ class VoxelGenerator(nn.Module):
         epsilon: bound as a share of the unit range.
 
     Shape:
-        input ``(B, C + 3 + spatial_dims, *spatial)`` float as :func:`umed.networks.perturber.stack_inputs` makes it, of
+        input ``(B, C + 3, *spatial)`` float as :func:`umed.networks.perturber.stack_inputs` makes it, of
         which only the image is looked at; output ``(B, C, *spatial)`` in [-1, 1].
 
     Example:
-        >>> VoxelGenerator(3, 1, 3)(torch.rand(1, 7, 8, 12, 8)).shape
+        >>> VoxelGenerator(3, 1, 3)(torch.rand(1, 4, 8, 12, 8)).shape
         torch.Size([1, 1, 8, 12, 8])
     """
 

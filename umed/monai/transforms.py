@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from umed.core.config import CT_WINDOWS, Settings, from_mapping
 from umed.core.errors import ConfigError, GeometryError
+from umed.core.keyfile import Key, Secret
 from umed.core.types import Encoding, Volume
 from umed.methods.base import make_method
 from umed.plan.planning import Plan
@@ -36,12 +37,17 @@ class Protect(Transform):
         range: ``"dtype"``, ``"percentile"``, ``"ct:NAME"`` or ``(low, high)`` in the image's values.
         radius: dilation of the contour band, in pixels, or in mm where ``spacing`` is given to the call.
         radius_unit: {``"px"``, ``"mm"``}.
-        seed: seeds the randomness together with the case id.
-        generators: folder of trained generators, ``OUT/umed/generators`` of a run, for methods that learn.
+        seed: part of the plan; decides nothing by itself.
+        generators: folder of trained generators, ``OUT-private/generators`` of a run, for methods that learn.
+        key: key file (``umed keygen``) from which all that is random of a case follows, with the release and the case
+            id. Without one, a random key lives as long as this object: nobody can make the same again.
+        release_id: of a run whose codes are wanted, ``"release"`` in its private ``release.json``; the plan's
+            fingerprint if ``None``.
         settings: any further setting, such as ``method_options``.
 
     Raises:
         ConfigError: when a setting is wrong, or a method that learns gets no generators.
+        InputError: when the key cannot be read.
 
     Example:
         >>> import numpy as np
@@ -64,6 +70,8 @@ class Protect(Transform):
         radius_unit: str = "px",
         seed: int = 0,
         generators: str | Path | None = None,
+        key: str | Path | None = None,
+        release_id: str | None = None,
         **settings: Any,
     ) -> None:
         given = dict(method=method, epsilon=epsilon, range=range, radius=radius, radius_unit=radius_unit, seed=seed)
@@ -75,10 +83,13 @@ class Protect(Transform):
             values["range"] = CT_WINDOWS[chosen.range[3:]]
         self.settings = chosen
         self.plan = Plan(**values)
-        self.method = make_method(self.plan)
+        secret = Key.random() if key is None else Key.load(Path(key))
+        self.method = make_method(self.plan, Secret(secret, release_id or self.plan.fingerprint))
         if self.method.requires_training:
             if generators is None:
-                raise ConfigError(f"generators: {method} learns; expected a folder like OUT/umed/generators, got None.")
+                raise ConfigError(
+                    f"generators: {method} learns; expected a folder such as OUT-private/generators, got none."
+                )
             self.method.load(Path(generators))
 
     def __call__(self, image: Any, label: Any, case_id: str = "", spacing: tuple[float, ...] | None = None) -> Any:
@@ -87,7 +98,8 @@ class Protect(Transform):
         Args:
             image: ``(C, H, W[, D])``, physical values; ndarray, tensor or MetaTensor.
             label: ``(H, W[, D])`` or ``(1, H, W[, D])``, classes, 0 is background.
-            case_id: stable name, seeds the case's randomness.
+            case_id: stable name; give another one to each image, or all get the same code. A run of files calls a case
+                ``ID/SHA-256`` of its image file.
             spacing: pixel size in mm along each axis; taken from a MetaTensor when left out.
 
         Returns:
@@ -144,7 +156,7 @@ class Protectd(MapTransform):
     Args:
         keys: images to protect.
         label_key: their label map.
-        case_id_key: key of the case id; when left out, or missing from the data, the seed alone decides.
+        case_id_key: key of the case id; when left out, or missing from the data, all cases get the same code.
         allow_missing_keys: whether missing images are passed over.
         kwargs: arguments of :class:`Protect`.
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed
 import torch
 from ignite.engine import Events
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from umed.cases.file_source import FileSource
 from umed.core.device import is_first
 from umed.core.errors import ConfigError, InputError
+from umed.core.keyfile import Key, Secret
 from umed.core.progress import progress_bar
 from umed.data.files import atomic
 from umed.data.layouts import find_dataset
@@ -24,7 +26,8 @@ from umed.methods.base import make_method
 from umed.methods.generators import GeneratorMethod
 from umed.methods.umed import UMed
 from umed.monai.bundle import one_line
-from umed.networks.perturber import stack_inputs
+from umed.networks.carriers import draw_carriers
+from umed.networks.perturber import UMedPerturber, stack_inputs
 from umed.plan.planning import Plan
 from umed.protect.preview import plan as make_plan
 from umed.training.bilevel import BilevelTrainer
@@ -59,28 +62,37 @@ def training_cases(dataset_dir: str | Path, plan: Plan) -> CaseSamples:
 
 
 @one_line()
-def learnt_method(plan: Plan) -> GeneratorMethod:
+def learnt_method(plan: Plan, key_file: str | Path) -> GeneratorMethod:
     """Make the plan's method, untrained.
+
+    Args:
+        plan: the plan.
+        key_file: all that the training draws follows from it, in every process and after a stop; made if it is absent.
 
     Raises:
         ConfigError: when there is nothing to train.
+        InputError: when the key cannot be read or written.
     """
-    method = make_method(plan)
+    path = Path(key_file)
+    if is_first() and not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Key.create(path)
+    ignite.distributed.barrier()
+    method = make_method(plan, Secret(Key.load(path), "train.yaml"))
     if not isinstance(method, GeneratorMethod):
         raise ConfigError(f"method: expected one that is trained (umed), got {plan.method!r}, which learns nothing.")
     return method
 
 
-def build_network(method: GeneratorMethod, seed: int, **shape: Any) -> nn.Module:
+def build_network(method: GeneratorMethod, **shape: Any) -> nn.Module:
     """The method's untrained generators, the same in every process of a distributed run.
 
     Args:
         method: from :func:`learnt_method`.
-        seed: of the weights.
         shape: ``spatial_dims``, ``channels`` (of the image), ``classes`` (with the background) and ``epsilon``.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(method.require_secret().seed("training"))
         return method.build(**shape)
 
 
@@ -138,9 +150,27 @@ def save_generators(method: GeneratorMethod, output_dir: str | Path) -> Path:
     return folder / method.file
 
 
-def stack_case(sample: Sample) -> dict[str, Any]:
-    """A case as the stacked input of :class:`umed.networks.perturber.UMedPerturber`, with its id."""
-    return {"image": stack_inputs(torch.from_numpy(sample.image), sample.regions), "case_id": sample.case_id}
+class CaseStacker:
+    """Turns a case into the stacked input of :class:`umed.networks.perturber.UMedPerturber`, with its id.
+
+    Args:
+        network: whose carriers are drawn, another code for each case.
+        key_file: they follow from it; without one from a random key, so that each run gives others.
+
+    Raises:
+        InputError: when the key cannot be read.
+    """
+
+    def __init__(self, network: UMedPerturber, key_file: str | Path | None = None) -> None:
+        with one_line():
+            key = Key.load(Path(key_file)) if key_file else Key.random()
+        self.names, self.secret = network.carriers, Secret(key, "inference.yaml")
+
+    def __call__(self, sample: Sample) -> dict[str, Any]:
+        """Stack one case; its input is ``(C + 3 + K C, *box)`` float32."""
+        image, box = torch.from_numpy(sample.image), sample.regions.box
+        drawn = draw_carriers(self.names, len(image), box, self.secret.draw("case", sample.case_id))
+        return {"image": stack_inputs(image, sample.regions, drawn.bank(box)), "case_id": sample.case_id}
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from umed.core.types import Regions
-from umed.networks.carriers import carrier_bank, parse_carrier
+from umed.networks.carriers import check_carriers
 from umed.networks.convolutions import blur, edge_map
 from umed.networks.texture_maps import texture_amplitude, texture_maps
 from umed.networks.unet import GeneratorUNet
@@ -26,7 +26,7 @@ class UMedPerturber(nn.Module):
     .. math:: d = (1 - s)\,[M_c \tanh(g\,z_c) + M_t\, a(x) \tanh(g\,z_t)]
               + s\, M\, [(G_\sigma x - x) / s\epsilon]_{-1}^{1}, \qquad z = \sum_k (C_{y,k} + w_k)\, c_k
 
-    ``M_c`` is the contour band, ``M_t`` the interior, ``a(x)`` grows with texture, ``c_k`` are fixed +-1 carriers,
+    ``M_c`` is the contour band, ``M_t`` the interior, ``a(x)`` grows with texture, ``c_k`` are the case's carriers,
     ``C`` is a learnt table with one code for each class (row 0: the band outside the ROI), and the two generators give,
     for each pixel, a change ``w`` of the carriers' weights. There is no free residual: min-min turns it into a constant
     offset, which an early surrogate sees best and which does not protect. ``C`` starts with carrier ``k - 1`` at full
@@ -40,7 +40,8 @@ class UMedPerturber(nn.Module):
         spatial_dims: 2 or 3.
         channels: image channels C.
         classes: number of classes with the background.
-        carriers: names, see :func:`umed.networks.carriers.parse_carrier`.
+        carriers: names of the K carriers, see :func:`umed.networks.carriers.draw_carriers`. The network only keeps
+            them: the carriers themselves are part of its input, and no code of a release is in its weights.
         widths: width of each level of both generators.
         theta: share of the central difference in the contour generator.
         amplitude_floor: ``a(x)`` of a perfectly flat region, in (0, 1].
@@ -50,11 +51,10 @@ class UMedPerturber(nn.Module):
         epsilon: bound as a share of the unit range, only needed for the smoothing.
 
     Shape:
-        input ``(B, C + 3 + spatial_dims, *spatial)`` float, see :func:`stack_inputs`; output ``(B, C, *spatial)`` in
-        [-1, 1]. A traced export takes every position as 0, so give it whole crops.
+        input ``(B, C + 3 + K C, *spatial)`` float, see :func:`stack_inputs`; output ``(B, C, *spatial)`` in [-1, 1].
 
     Example:
-        >>> UMedPerturber(2, 1, 3)(torch.rand(1, 6, 20, 24)).shape
+        >>> UMedPerturber(2, 1, 3)(torch.rand(1, 5, 20, 24)).shape
         torch.Size([1, 1, 20, 24])
     """
 
@@ -79,8 +79,7 @@ class UMedPerturber(nn.Module):
         for name, value in (("outside", outside), ("smoothing", smoothing)):
             if not 0 <= value < 1:
                 raise ValueError(f"UMedPerturber: expected {name} in [0, 1), got {value}.")
-        for name in carriers:
-            parse_carrier(name, spatial_dims)
+        check_carriers(carriers, spatial_dims)
         self.spatial_dims, self.channels, self.classes = spatial_dims, channels, classes
         self.carriers, self.widths, self.theta = tuple(carriers), tuple(widths), theta
         self.amplitude_floor, self.gain = amplitude_floor, gain
@@ -97,16 +96,11 @@ class UMedPerturber(nn.Module):
     def forward(self, stacked: Tensor) -> Tensor:
         """Propose a direction from one tensor, as bundles, exports and sliding windows need it."""
         parts = [self.channels, self.channels + 1, self.channels + 2, self.channels + 3]
-        image, labels, contour, interior, index = stacked.tensor_split(parts, dim=1)
-        if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]  # would freeze the example's position
-            origins = [[0] * self.spatial_dims] * int(stacked.shape[0])
-        else:
-            origins = [[int(value) for value in corner] for corner in index.flatten(2)[:, :, 0].round()]
-        return self.perturb(image, labels.round(), contour > 0.5, interior > 0.5, origins)
+        image, labels, contour, interior, bank = stacked.tensor_split(parts, dim=1)
+        carriers = torch.unflatten(bank, 1, (len(self.carriers), self.channels))
+        return self.perturb(image, labels.round(), contour > 0.5, interior > 0.5, carriers)
 
-    def perturb(
-        self, image: Tensor, labels: Tensor, contour: Tensor, interior: Tensor, origins: Sequence[Sequence[int]]
-    ) -> Tensor:
+    def perturb(self, image: Tensor, labels: Tensor, contour: Tensor, interior: Tensor, bank: Tensor) -> Tensor:
         """Propose a direction.
 
         Args:
@@ -114,7 +108,7 @@ class UMedPerturber(nn.Module):
             labels: ``(B, 1, *spatial)``, whole numbers.
             contour: the contour band, ``(B, 1, *spatial)`` bool.
             interior: the rest of the ROI, same shape.
-            origins: index of each item's first pixel on the grid of its file.
+            bank: carriers ``(B, K, C, *spatial)`` in [-1, 1].
 
         Returns:
             ``(B, C, *spatial)`` in [-1, 1].
@@ -122,9 +116,6 @@ class UMedPerturber(nn.Module):
         flat = labels[:, 0].long()
         classes = torch.movedim(F.one_hot(flat, self.classes), -1, 1).to(image.dtype)
         code = torch.movedim(self.codes[flat], -1, 1)
-        bank = torch.stack(
-            [carrier_bank(self.carriers, self.channels, image.shape[2:], o, image.device) for o in origins]
-        ).to(image.dtype)
         if not self.outside:
             contour = contour & (labels > 0)
         maps = texture_maps(image)
@@ -143,18 +134,17 @@ class UMedPerturber(nn.Module):
         return torch.tanh(self.gain * ((code + drawn)[:, :, None] * bank).sum(1))
 
 
-def stack_inputs(image: Tensor, regions: Regions) -> Tensor:
+def stack_inputs(image: Tensor, regions: Regions, bank: Tensor) -> Tensor:
     """Stack what :class:`UMedPerturber` sees of one case.
 
     Args:
         image: unit image in the crop ``regions.box``, shape ``(C, *box)``.
         regions: of the same box.
+        bank: carriers of the same box, ``(K, C, *box)``; K may be 0.
 
     Returns:
-        Shape ``(C + 3 + spatial_dims, *box)`` float32: image, labels, contour band, interior, and the index of each
-        voxel along each axis of its file, which keeps carriers in phase between windows.
+        Shape ``(C + 3 + K C, *box)`` float32: image, labels, contour band, interior, carriers.
     """
     parts = (regions.labels, regions.contour, regions.interior)
     maps = [torch.from_numpy(part.astype("float32"))[None] for part in parts]
-    axes = [torch.arange(part.start, part.stop, dtype=torch.float32) for part in regions.box]
-    return torch.cat([image.float(), *maps, torch.stack(torch.meshgrid(axes, indexing="ij"))])
+    return torch.cat([image.float(), *maps, bank.flatten(0, 1)])

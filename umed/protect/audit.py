@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run says about itself: manifest, report.json and report.html without a source value, and the private list."""
+"""What a run over DICOM files keeps for its owner: counts of what was done, what was put aside, the report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from pydicom.datadict import keyword_for_tag
 
 from umed.cases.instance_writer import CATEGORIES
-from umed.cases.records import MANIFEST, REPORT, Store, write_json, write_text
+from umed.cases.records import AUDIT, QUARANTINE, REPORT, Store, write_json, write_text
 from umed.cases.series_reader import SeriesReader
 from umed.cases.series_source import AGAIN, SeriesSource
 from umed.cases.span_units import make_volume
@@ -23,14 +23,12 @@ from umed.core.errors import UmedError
 from umed.core.version import __version__
 from umed.deid.identity import Anonymous, Identity
 from umed.deid.table import edition
-from umed.protect.manifest import make_manifest
 from umed.protect.result import Released
 from umed.report.pictures import Picture, draw_case
 from umed.report.release_page import render_release
 
 FORMAT = 1
 TOOLS = ("pydicom", "highdicom", "numpy", "torch", "monai")
-AUDIT = "report.json"
 ACTIONS = {
     "D": "replaced by a dummy value",
     "Z": "emptied",
@@ -42,34 +40,33 @@ ACTIONS = {
 
 
 def finish_series(result: Released, source: SeriesSource, store: Store, report: bool) -> Released:
-    """Write what covers all series.
+    """Write what covers all series into the private folder.
 
     Args:
         result: what came of them.
-        source: of the run; its identity decides whether names of sources may be in the report.
+        source: of the run; its identity decides whether the files are still those of the same patients.
         store: records of the output.
         report: write ``report.html`` too.
 
     Returns:
-        The result with the paths of report and private list.
+        The result with the path of the report.
     """
     identity = source.identity
-    manifest = make_manifest(result.plan, source.layout, result.outcomes, labels=result.labels)
-    manifest |= {
-        "identity": "anonymous" if identity.secret else "derived",
-        "derived": list(source.derived),
-        "key": identity.key.digest() if isinstance(identity, Anonymous) else "",
-    }
-    write_json(store.path(MANIFEST), manifest)
-    private = _private(result) if identity.secret else None
+    if identity.secret:
+        _list_quarantined(result, store)
     content = audit(result, identity)
     write_json(store.path(AUDIT), content)
-    path = None
-    if report:
-        path = store.path(REPORT)
-        pictures, failures = _pictures(result, source, store.output)
-        write_text(path, render_release(content, result.plan, result.outcomes, pictures, failures))
-    return replace(result, private=private, report=path)
+    if not report:
+        return result
+    pictures, failures = _pictures(result, source, store.output)
+    write_text(store.path(REPORT), render_release(content, result.plan, result.outcomes, pictures, failures))
+    return replace(result, report=store.path(REPORT))
+
+
+def identity_of(source: SeriesSource) -> dict[str, Any]:
+    """What finds the pairs of an output again, for the record."""
+    kind = "anonymous" if source.identity.secret else "derived"
+    return {"identity": kind, "derived": list(source.derived)}
 
 
 def audit(result: Released, identity: Identity) -> dict[str, Any]:
@@ -123,9 +120,9 @@ def _tools() -> dict[str, str]:
     return found
 
 
-def _private(result: Released) -> Path:
-    """The list with names lies beside the output, never in it; a resumed run keeps the reasons of the earlier one."""
-    path = result.output.with_name(f"{result.output.name}-private") / "quarantine.json"
+def _list_quarantined(result: Released, store: Store) -> None:
+    """The list with names; a resumed run keeps the reasons of the earlier one."""
+    path = store.path(QUARANTINE)
     try:
         before = {entry["name"]: entry["reason"] for entry in json.loads(path.read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, KeyError, TypeError):
@@ -134,10 +131,7 @@ def _private(result: Released) -> Path:
         {**asdict(entry), "reason": before.get(entry.name, AGAIN) if entry.reason == AGAIN else entry.reason}
         for entry in result.quarantine
     ]
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_json(path, {"note": "Names files of the source. Do not release.", "files": listed})
-    path.chmod(0o600)  # the names may be those of patients
-    return path
 
 
 def _pictures(result: Released, source: SeriesSource, output: Path) -> tuple[list[tuple[str, Picture]], list[str]]:

@@ -1,49 +1,97 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what covers all cases of a run: index, sidecars, manifest, report."""
+"""Writes what covers all cases of a run: index, sidecars, report, record, and the page and manifest that go public."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from umed.cases.records import GENERATORS, REPORT, Store
+from umed.cases.records import ABOUT, GENERATORS, REPORT, Store, close_private, write_text
 from umed.cases.source import Source
+from umed.core.keyfile import Key, Secret
 from umed.data import layouts
-from umed.data.files import hashes
-from umed.protect.manifest import make_manifest, write_manifest
+from umed.data.files import RECORDS, hashes, sha256
+from umed.protect.manifest import list_files, make_record, write_manifest, write_record
 from umed.protect.result import Released
+from umed.report.about_page import render_about
 
 if TYPE_CHECKING:
     from umed.cases.file_source import FileSource
     from umed.cases.series_source import SeriesSource
 
 
-def conclude(result: Released, source: Source, store: Store, method: str, report: bool) -> Released:
+def conclude(result: Released, source: Source, store: Store, secret: Secret, method: str, report: bool) -> Released:
     """Write what covers all cases.
 
     Args:
         result: what came of them.
         source: of the run.
         store: records of the output.
+        secret: of the release.
         method: the method with its options, in words.
-        report: write ``umed/report.html`` too.
+        report: write ``report.html`` too.
 
     Returns:
         The result with the paths of what was written.
     """
+    record = make_record(result.plan, source.layout, result.outcomes, left_out=result.left_out, labels=result.labels)
+    record |= {"release": secret.release, "method": method, "generators": hashes(store.path(GENERATORS))}
     if source.layout == "dicom":
-        from umed.protect.audit import finish_series
+        from umed.protect.audit import finish_series, identity_of
 
-        return finish_series(result, cast("SeriesSource", source), store, report)
-    plan, dataset = result.plan, cast("FileSource", source).dataset
-    assert plan is not None
+        others: list[str] = []
+        series = cast("SeriesSource", source)
+        result = finish_series(result, series, store, report)
+        record |= identity_of(series)
+    else:
+        result, others = _finish_files(result, cast("FileSource", source), store, record, report)
+    publish(store, secret.key, record | {"files": list_files(source, store, result.outcomes, others)})
+    return result
+
+
+def _finish_files(
+    result: Released, source: FileSource, store: Store, record: Mapping[str, Any], report: bool
+) -> tuple[Released, list[str]]:
+    """Index, sidecars and report; gives the names of files that belong to no case, too."""
+    dataset = source.dataset
     released = {outcome.id for outcome in result.outcomes if outcome.status in ("protected", "unchanged")}
     layouts.write_index(dataset, released, store.output)
-    manifest = make_manifest(plan, source.layout, result.outcomes, left_out=result.left_out, labels=result.labels)
-    manifest |= {"method": method, "generators": hashes(store.path(GENERATORS))}
-    write_manifest(store.output, manifest)
-    if not report:
-        return result
+    others = [name for name in (layouts.INDEX, *dataset.sidecars) if (store.output / name).is_file()]
+    if report:
+        from umed.report.protect_page import write_report
+
+        result = replace(result, report=write_report(record, dataset.root, store.output, store.path(REPORT)))
+    return result, [name.as_posix() for name in others]
+
+
+def publish(store: Store, key: Key, record: dict[str, Any]) -> None:
+    """Write the public page, the record and the manifest, and take the private folder from all but its owner.
+
+    Args:
+        store: of the output.
+        key: of the release.
+        record: with ``"files"`` of all cases.
+    """
+    write_text(store.public(ABOUT), render_about(record))
+    page = {f"{RECORDS}/{ABOUT}": {"sha256": sha256(store.public(ABOUT)), "what": "other"}}
+    record["files"] = dict(sorted({**record["files"], **page}.items()))
+    write_record(store, key, record)
+    close_private(store.folder)
+    write_manifest(store, key, record)
+
+
+def report_again(store: Store, key: Key, record: Mapping[str, Any], **more: Any) -> None:
+    """Write the report of a finished run once more, with what was measured since; the record then vouches for it.
+
+    Args:
+        store: of the output.
+        key: of the release.
+        record: of the run.
+        more: further arguments of :func:`umed.report.protect_page.write_report`, ``source`` among them.
+    """
     from umed.report.protect_page import write_report
 
-    return replace(result, report=write_report(manifest, dataset.root, store.output, store.path(REPORT)))
+    write_report(record, output=store.output, path=store.path(REPORT), **more)
+    write_record(store, key, record)
+    close_private(store.folder)

@@ -19,6 +19,7 @@ from umed.cases.opening import open_source
 from umed.cases.records import GENERATORS, Store
 from umed.cases.source import CaseDone, Request, Source
 from umed.core.errors import UmedError
+from umed.core.keyfile import Key, Secret
 from umed.core.types import Progress
 from umed.execution import Task, execute
 from umed.plan.planning import Plan
@@ -37,7 +38,10 @@ class Share:
 
     Args:
         request: how to open the source.
-        output: output root, with the trained generators of a method that learns.
+        output: output root.
+        private: its private folder, with the trained generators of a method that learns.
+        key_file: key of the release; it never travels itself.
+        release: what tells this release from others of the same key.
         plan: the plan as JSON; empty where nothing is perturbed.
         run: hash of all that decides the output.
         cases: ids.
@@ -46,6 +50,9 @@ class Share:
 
     request: Request
     output: Path
+    private: Path
+    key_file: Path
+    release: str
     plan: str
     run: str
     cases: tuple[str, ...]
@@ -69,7 +76,7 @@ def protect_share(share: Share) -> list[CaseDone]:
         _OPEN.close()
         _READY[share.token] = _make_ready(share)
     source, method, plan = _READY[share.token]
-    store = Store(share.output)
+    store = Store(share.output, share.private)
     return [protect_case(source, case, method, plan, store, share.run) for case in share.cases]
 
 
@@ -85,23 +92,32 @@ def _make_ready(share: Share) -> tuple[Source, Method | None, Plan | None]:
     from umed.methods.base import make_method
 
     plan = Plan.from_json(share.plan)
-    method = make_method(plan)
+    method = make_method(plan, Secret(Key.load(share.key_file), share.release))
     if method.requires_training:
-        method.load(Store(share.output).path(GENERATORS))
+        method.load(share.private / GENERATORS)
         method.to(plan.device)
     return source, method, plan
 
 
 def make_shares(
-    source: Source, request: Request, output: Path, plan: Plan | None, run: str, workers: int
+    source: Source,
+    request: Request,
+    store: Store,
+    plan: Plan | None,
+    key_file: Path,
+    release: str,
+    run: str,
+    workers: int,
 ) -> list[Share]:
     """Cut a run into shares, several for each worker, so that none waits long for the last one.
 
     Args:
         source: of the run.
         request: how it was opened.
-        output: output root.
+        store: of the output.
         plan: the resolved plan, ``None`` where nothing is perturbed.
+        key_file: key of the release.
+        release: what tells it from others of the same key.
         run: hash of all that decides the output.
         workers: how many processes there are, about.
 
@@ -120,8 +136,9 @@ def make_shares(
         work=source.work,
     )
     token = secrets.token_hex(8)
+    places = store.output.resolve(), store.folder.resolve(), key_file.resolve()
     return [
-        Share(whole, output.resolve(), text, run, tuple(ids[start : start + size]), token)
+        Share(whole, *places, release, text, run, tuple(ids[start : start + size]), token)
         for start in range(0, len(ids), size)
     ]
 
@@ -164,7 +181,7 @@ def protect_elsewhere(
 
 def protect_here(
     source: Source,
-    output: Path,
+    store: Store,
     method: Method | None,
     plan: Plan | None,
     run: str,
@@ -174,7 +191,7 @@ def protect_here(
 
     Args:
         source: of the run.
-        output: output root.
+        store: of the output.
         method: ready for use; ``None`` where nothing is perturbed.
         plan: the resolved plan.
         run: hash of all that decides the output.
@@ -183,7 +200,7 @@ def protect_here(
     Returns:
         What came of each case, in the order of the source.
     """
-    store, found, total, files = Store(output), [], sum(source.sizes.values()), 0
+    found, total, files = [], sum(source.sizes.values()), 0
     for case, size in source.sizes.items():
         found.append(protect_case(source, case, method, plan, store, run))
         files += size

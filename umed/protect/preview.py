@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from umed.cases.opening import open_source
+from umed.cases.records import Store
 from umed.cases.source import Request, Source
 from umed.core.config import Settings, make_settings
 from umed.core.registry import METHODS
 from umed.plan.facts import Facts
 from umed.plan.planning import Plan
-from umed.protect.start import check_run
+from umed.protect.start import check_key_place, check_run, find_key
 
 
 def inspect(root: str | Path, masks: str | Path | None = None) -> Facts:
@@ -72,6 +73,8 @@ def dry_run(
     *,
     masks: Path | None = None,
     generators: Path | None = None,
+    key_file: Path | None = None,
+    private: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> tuple[Facts, Plan]:
@@ -83,6 +86,8 @@ def dry_run(
         settings: what the user chose.
         masks: for DICOM: folder with masks beside those in it.
         generators: folder or file of trained generators.
+        key_file: of the release.
+        private: folder for what must never be published.
         resume: go on with an earlier run.
         overwrite: replace an earlier run.
 
@@ -94,7 +99,10 @@ def dry_run(
     """
     with open_source(_request(root, masks, settings)) as source:
         names = source.targets() if source.strict else None
-        check_run(source.root, names, output, resume=resume, overwrite=overwrite)
+        store = Store(output, private)
+        check_key_place(key_file, output)
+        check_run(source.root, names, store, resume=resume, overwrite=overwrite)
+        find_key(store, key_file)
         return source.facts(), _plan(source, settings, generators)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from umed.cases.proposals import is_proposal
-from umed.cases.records import MANIFEST
+from umed.cases.records import MANIFEST, QUARANTINE
 from umed.cases.source import Quarantined
 from umed.core.types import Outcome
 from umed.data import files
@@ -25,7 +25,8 @@ class Result:
     """What came of protecting a data set.
 
     Args:
-        output: output root.
+        output: output root: what may be published.
+        private: folder of what must never be published.
         plan: the resolved plan.
         outcomes: one a case, sorted by id.
         left_out: training cases that could not be read, with the reason.
@@ -35,6 +36,7 @@ class Result:
     """
 
     output: Path
+    private: Path
     plan: Plan
     outcomes: tuple[Outcome, ...]
     left_out: tuple[tuple[str, str], ...] = ()
@@ -44,7 +46,7 @@ class Result:
 
     @property
     def manifest(self) -> Path:
-        """The manifest."""
+        """The public manifest."""
         return self.output / files.RECORDS / MANIFEST
 
     @property
@@ -65,6 +67,7 @@ class Result:
         """Plain data for ``--json``."""
         return {
             "output": str(self.output),
+            "private": str(self.private),
             "manifest": str(self.manifest),
             "report": None if self.report is None else str(self.report),
             "exit_code": self.exit_code,
@@ -85,7 +88,7 @@ class Result:
         lines += [f"{o.status}: {o.id}: {o.reason}" for o in self.outcomes if o.status in ("failed", "skipped")]
         lines += [f"left out of training: {case}: {reason}" for case, reason in self.left_out]
         lines += [f"quarantined: {name}: {reason}" for name, reason in self.quarantine]
-        lines.append(f"report: {self.report}" if self.report else f"manifest: {self.manifest}")
+        lines += _folders(self.output, self.private, self.report)
         return "\n".join(lines)
 
 
@@ -94,24 +97,24 @@ class Released:
     """What came of a run, with all that is known about DICOM files.
 
     Args:
-        output: output root.
+        output: output root: what may be published.
+        private: folder of what must never be published.
         outcomes: one a case.
         quarantine: files that are not in the output.
         actions: how often each tag met each action of the profile.
         plan: ``None`` when nothing was to be protected.
         left_out: cases that could not be used for training.
-        private: list of what was quarantined, with names; never to be released.
         report: the report, ``None`` when it was not wanted.
         labels: what must be known about the masks, see :mod:`umed.cases.proposals`; ``""`` where nothing must.
     """
 
     output: Path
+    private: Path
     outcomes: tuple[Outcome, ...]
     quarantine: tuple[Quarantined, ...] = ()
     actions: Mapping[tuple[str, str], int] | None = None
     plan: Plan | None = None
     left_out: tuple[tuple[str, str], ...] = ()
-    private: Path | None = None
     report: Path | None = None
     labels: str = ""
 
@@ -132,7 +135,7 @@ class Released:
         return {
             "output": str(self.output),
             "report": None if self.report is None else str(self.report),
-            "private": None if self.private is None else str(self.private),
+            "private": str(self.private),
             "exit_code": self.exit_code,
             "files_written": self.written,
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
@@ -153,12 +156,22 @@ class Released:
         lines += [f"quarantined: {q.name}: {q.reason}" for q in ordered[:SHOWN]]
         if len(self.quarantine) > SHOWN:
             lines.append(f"... and {len(self.quarantine) - SHOWN} more files")
+        if (self.private / QUARANTINE).is_file():
+            lines.append(f"what was quarantined, by name: {self.private / QUARANTINE}")
         lines += [f"left out of training: {name}: {reason}" for name, reason in self.left_out]
-        if self.private is not None:
-            lines.append(f"what was quarantined, by name (private, never release it): {self.private}")
-        if self.report is not None:
-            lines.append(f"report: {self.report}")
+        lines += _folders(self.output, self.private, self.report)
         return "\n".join(lines)
+
+
+def _folders(output: Path, private: Path, report: Path | None) -> list[str]:
+    """Which folder to publish, and which never."""
+    lines = [] if report is None else [f"report, with originals: {report}"]
+    return [
+        *lines,
+        f"publish: {output}",
+        f"never publish: {private} (key, generators, plan, records). Keep it, and a copy: without its key nothing can "
+        "be verified or resumed.",
+    ]
 
 
 def _figures(outcomes: Iterable[Outcome]) -> list[str]:

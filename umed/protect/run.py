@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from umed.cases.opening import open_source
 from umed.cases.proposals import marked, sentence
-from umed.cases.records import GENERATORS, Store, hash_of
+from umed.cases.records import GENERATORS, KEY, LOCK, Store, hash_of, make_private
 from umed.cases.source import Request, Source
 from umed.core.config import Settings, make_settings
 from umed.core.errors import InputError, UmedError
+from umed.core.keyfile import Key, Secret
 from umed.core.types import Progress
-from umed.data.files import check_apart, hashes
+from umed.data.files import check_apart, hashes, only_one
 from umed.execution import check_execution
 from umed.plan.planning import Plan
 from umed.protect.conclude import conclude
 from umed.protect.loop import DISK, full, make_shares, protect_elsewhere, protect_here
 from umed.protect.result import Released, Result
-from umed.protect.start import check_run, start_run
+from umed.protect.start import check_key_place, check_run, find_key, start_run
 
 if TYPE_CHECKING:
     from umed.methods.base import Method
@@ -37,6 +38,8 @@ def protect(
     settings: Settings | None = None,
     generators: str | Path | None = None,
     masks: str | Path | None = None,
+    key_file: str | Path | None = None,
+    private: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     report: bool = True,
@@ -56,9 +59,12 @@ def protect(
         settings: used as they are instead of the recipe.
         generators: folder of trained generators; nothing is trained then.
         masks: for DICOM: folder with masks beside those in the input.
+        key_file: secret from ``umed keygen``, from which every code is drawn; made in the private folder if ``None``.
+        private: folder for what must never be published: key, generators, plan, records, report with originals;
+            ``OUTPUT-private`` if ``None``.
         resume: go on with a stopped run; the result has the same bytes as that of an unbroken one.
         overwrite: first delete what umed wrote to ``output``, and only that.
-        report: write ``umed/report.html``.
+        report: write ``report.html`` into the private folder.
         workers: local processes that share the cases, once the method is trained; the bytes are the same.
         scheduler: address of a Dask scheduler whose workers see both folders, instead of local processes.
         threads: of each local process; the cores divided by the workers if ``None``.
@@ -75,11 +81,11 @@ def protect(
     """
     chosen = make_settings(recipe, overrides) if settings is None else settings
     request = Request(Path(input), chosen, masks=None if masks is None else Path(masks))
-    options = RunOptions(generators, resume, overwrite, report, workers, scheduler, threads)
+    options = RunOptions(generators, resume, overwrite, report, workers, scheduler, threads, key_file, private)
     done = run(request, Path(output), options, progress=progress)
     assert done.plan is not None
     aside = tuple((entry.name, entry.reason) for entry in done.quarantine if entry.category != "no-dicom")
-    return Result(done.output, done.plan, done.outcomes, done.left_out, done.report, aside)
+    return Result(done.output, done.private, done.plan, done.outcomes, done.left_out, done.report, aside)
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,8 @@ class RunOptions:
         workers: local processes that share the cases.
         scheduler: address of a Dask scheduler, instead of local processes.
         threads: of each local process.
+        key_file: of the release; made in the private folder if ``None``.
+        private: folder for what must never be published; beside the output if ``None``.
     """
 
     generators: str | Path | None = None
@@ -103,6 +111,8 @@ class RunOptions:
     workers: int = 1
     scheduler: str | None = None
     threads: int | None = None
+    key_file: str | Path | None = None
+    private: str | Path | None = None
 
 
 def run(
@@ -129,7 +139,11 @@ def run(
         UmedError: when the disk is full.
     """
     check_execution(options.workers, options.scheduler, options.threads)
-    check_run(request.path, None, output, resume=options.resume, overwrite=options.overwrite)
+    store = Store(output, None if options.private is None else Path(options.private))
+    key_file = None if options.key_file is None else Path(options.key_file)
+    check_key_place(key_file, output)
+    check_run(request.path, None, store, resume=options.resume, overwrite=options.overwrite)
+    key = find_key(store, key_file)
     if request.masks is not None:
         check_apart(request.masks, output)
     with open_source(request, progress=progress) as source:
@@ -137,34 +151,60 @@ def run(
             first = "; ".join(f"{one.name}: {one.reason}" for one in source.refused[:3]) or "no file was found"
             raise InputError(f"{request.path}: expected DICOM files, got none that can be released ({first}).")
         try:
-            return _run(source, request, output, options, progress)
+            return _run(source, request, store, key, options, progress)
         except OSError as error:
             if error.errno not in DISK:
                 raise
             raise UmedError(f"{output}: {full(error)}") from error
 
 
-def _run(source: Source, request: Request, output: Path, options: RunOptions, progress: Progress | None) -> Released:
-    if source.strict:  # the names of DICOM files follow from their masks
-        check_run(source.root, source.targets(), output, resume=options.resume, overwrite=options.overwrite)
+def _run(
+    source: Source, request: Request, store: Store, key: Key | None, options: RunOptions, progress: Progress | None
+) -> Released:
     plan = None if request.settings is None else source.make_plan(request.settings)
     given = None if options.generators is None else Path(options.generators)
-    method, proposals = _make(plan, given), source.proposals  # a damaged record is refused before anything is written
-    store = start_run(source, output, plan, resume=options.resume, overwrite=options.overwrite)
+    method = _make(plan, given)
+    _ = source.proposals  # a damaged record is refused before anything is written
+    check_run(  # once more: now the names of DICOM files are known, too
+        source.root, source.targets(), store, resume=options.resume, overwrite=options.overwrite, strict=source.strict
+    )
+    make_private(store.folder)
+    with only_one(store.path(LOCK), str(store.output)):
+        key = start_run(source, store, plan, key, resume=options.resume, overwrite=options.overwrite)
+        return _work(source, request, store, key, plan, method, options, progress)
+
+
+def _work(
+    source: Source,
+    request: Request,
+    store: Store,
+    key: Key,
+    plan: Plan | None,
+    method: Method | None,
+    options: RunOptions,
+    progress: Progress | None,
+) -> Released:
+    """Train, do every case, and write what covers all of them."""
+    given = None if options.generators is None else Path(options.generators)
+    proposals = source.proposals
+    secret = Secret(key, release_id(source, plan))
     left_out: tuple[tuple[str, str], ...] = ()
     if method is not None and plan is not None:
+        method.secret = secret
         left_out, plan = _ready(method, plan, store, source, given, progress)
-    decisive = hash_of([json.dumps(source.decisive(plan), sort_keys=True)])
+    decisive = hash_of([json.dumps(source.decisive(plan), sort_keys=True), key.digest()])
     whole = source.name_run(decisive, list(hashes(store.path(GENERATORS)).values()))
     if options.workers == 1 and options.scheduler is None:
-        done = protect_here(source, output, method, plan, whole, progress)
+        done = protect_here(source, store, method, plan, whole, progress)
     else:
-        shares = make_shares(source, request, output, plan, whole, options.workers)
+        file = store.path(KEY) if options.key_file is None else Path(options.key_file)
+        shares = make_shares(source, request, store, plan, file, secret.release, whole, options.workers)
         done = protect_elsewhere(shares, options.workers, options.scheduler, options.threads, progress)
     outcomes = marked([one.outcome for one in done], proposals)
     aside = [*source.refused, *(entry for one in done for entry in one.quarantine)]
     released = Released(
-        output,
+        store.output,
+        store.folder,
         tuple(outcomes),
         tuple(sorted(aside, key=lambda entry: entry.name)),
         sum((one.actions for one in done), Counter()),
@@ -172,7 +212,12 @@ def _run(source: Source, request: Request, output: Path, options: RunOptions, pr
         left_out,
         labels=sentence(outcomes, proposals),
     )
-    return conclude(released, source, store, "" if method is None else repr(method), options.report)
+    return conclude(released, source, store, secret, "" if method is None else repr(method), options.report)
+
+
+def release_id(source: Source, plan: Plan | None) -> str:
+    """What tells a release from others of the same key: a hash of all settings that decide its bytes."""
+    return hash_of([json.dumps(source.decisive(plan), sort_keys=True)])
 
 
 def _make(plan: Plan | None, given: Path | None) -> Method | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a run may write to a folder, and how it begins or goes on there."""
+"""Whether a run may write to a folder, with which key, and how it begins or goes on there."""
 
 from __future__ import annotations
 
@@ -7,38 +7,58 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from umed.cases.records import PLAN, TARGETS, Store, blank, write_json, write_text
+from umed.cases.records import CASES, GENERATORS, KEY, LOCK, PLAN, Store, blank, write_text
 from umed.cases.source import Source
 from umed.core.errors import ConfigError, InputError
-from umed.data.files import RECORDS, TEMPORARY, check_output
+from umed.core.keyfile import Key
+from umed.data.files import RECORDS, TEMPORARY, check_apart
 from umed.plan.planning import Plan, differences
 
 
 def check_run(
-    root: Path, names: Sequence[str] | None, output: Path, *, resume: bool, overwrite: bool, strict: bool = True
+    root: Path, names: Sequence[str] | None, store: Store, *, resume: bool, overwrite: bool, strict: bool = True
 ) -> None:
-    """Make sure that a run may write to a folder; changes nothing.
+    """Make sure that a run may write to its folders; changes nothing.
 
     Args:
         root: what is read.
         names: all files that may be written outside ``umed/``, relative to the output; ``None`` where they are not
             known yet.
-        output: output root.
+        store: of the output.
         resume: go on with an earlier run.
         overwrite: replace an earlier run.
         strict: a resumed run must be of the very same files; else those that are gone are taken back.
 
     Raises:
-        InputError: when the folder holds somebody else's files, or lies in the input.
+        InputError: when a folder holds somebody else's files, or lies in another one of the run.
         ConfigError: when both flags are given, or there is nothing to resume.
     """
     if resume and overwrite:
         raise ConfigError("expected --resume or --overwrite, got both. Pick one.")
-    again = resume or overwrite
-    check_output(root, output, resume=again, overwrite=False)
-    if names is None or not again or blank(output):
+    output, again = store.output, resume or overwrite
+    check_apart(root, output)
+    _check_private(root, store)
+    old = [name for name in (PLAN, CASES, GENERATORS) if store.public(name).exists()]
+    if old:
+        raise InputError(
+            f"{output}: expected an output of this version, got one of umed 0.1, whose code is public and lies in it "
+            f"({RECORDS}/{old[0]}). Protect the data again into a new folder."
+        )
+    if store.begun and not again:
+        raise InputError(
+            f"{output}: expected an empty folder, got an earlier run (its private folder is {store.folder}). "
+            "Give --resume to go on or --overwrite to start again."
+        )
+    if not store.begun and not blank(output):
+        raise InputError(
+            f"{output}: expected an empty folder, got one with other files, and no private folder of its run in "
+            f"{store.folder}. Pick another output folder, or give its --private."
+        )
+    if not store.begun:
         return
-    known = set(Store(output).targets())
+    known = set(store.targets())
+    if names is None:
+        return
     if resume and strict and set(names) != known:
         differing = sorted(set(names) ^ known)[0]
         raise ConfigError(
@@ -50,32 +70,99 @@ def check_run(
             raise InputError(f"{output / name}: expected none, got a file that umed did not write. Move it away first.")
 
 
-def start_run(source: Source, output: Path, plan: Plan | None, *, resume: bool, overwrite: bool) -> Store:
-    """Open the records of a run: write the plan, or check that it is still the same.
+def _check_private(root: Path, store: Store) -> None:
+    """The private folder is no part of what is published or read, and holds nothing but an earlier run or a key."""
+    private, output = store.folder, store.output
+    for other, what in ((output, "output"), (root, "input")):
+        one, two = private.resolve(), other.resolve()
+        if one == two or one in two.parents or two in one.parents:
+            raise InputError(
+                f"{private}: expected a private folder apart from the {what} {other}, got one inside the other. "
+                "What lies there must never be published: pick another with --private."
+            )
+    if private.exists() and not private.is_dir():
+        raise InputError(f"{private}: expected a folder, got a file. Pick another with --private.")
+    if store.begun or not private.is_dir():
+        return
+    others = sorted(path.name for path in private.iterdir() if path.name not in (KEY, LOCK) and not _half(path))
+    if others:
+        raise InputError(
+            f"{private}: expected an empty folder for what must not be published, got one with other files "
+            f"({others[0]}). Move it away, or pick another with --private."
+        )
+
+
+def _half(path: Path) -> bool:
+    """Whether this is a half-written record."""
+    return path.name.startswith(TEMPORARY)
+
+
+def check_key_place(given: Path | None, output: Path) -> None:
+    """Refuse a key that lies where all is published, with a ConfigError."""
+    if given is not None and output.resolve() in given.resolve().parents:
+        raise ConfigError(f"--key-file {given}: expected a key outside the output, got one inside. Move it away.")
+
+
+def find_key(store: Store, given: Path | None) -> Key | None:
+    """The key of a run, ``None`` where one is to be made.
+
+    Args:
+        store: of the output.
+        given: a key file; else that of the private folder.
+
+    Raises:
+        InputError: when the file is no key, or others than its owner may read it.
+        ConfigError: when it is not that of the run that is resumed.
+    """
+    kept = store.path(KEY)
+    if given is None and not kept.is_file():
+        if store.begun:
+            raise InputError(
+                f"{kept}: expected the key of the run, got none. Give it with --key-file; if it is lost, the run "
+                "cannot go on: protect into new folders."
+            )
+        return None
+    key = Key.load(kept if given is None else given)
+    place = kept if given is None else f"--key-file {given}"
+    if store.begun and key.digest() != store.key_digest:
+        raise ConfigError(
+            f"{place}: expected the key of the earlier run ({store.key_digest}), got another key ({key.digest()})."
+        )
+    if given is not None and kept.is_file() and Key.load(kept) != key:
+        raise ConfigError(f"{place}: expected no other key, got one beside {kept}. Leave the option out, or move it.")
+    return key
+
+
+def start_run(
+    source: Source, store: Store, plan: Plan | None, key: Key | None, *, resume: bool, overwrite: bool
+) -> Key:
+    """Open the records of a run: write key and plan, or check that the plan is still the same.
 
     Args:
         source: what is read.
-        output: output root.
+        store: of the output.
         plan: the resolved plan, ``None`` where nothing is perturbed.
+        key: of the release; made if ``None``.
         resume: go on with an earlier run.
         overwrite: replace an earlier run.
 
     Returns:
-        The records.
+        The key.
 
     Raises:
         ConfigError: when a resumed run had other settings; the message names what differs.
         InputError: see :func:`check_run`.
     """
-    names = source.targets()
-    check_run(source.root, names, output, resume=resume, overwrite=overwrite, strict=source.strict)
-    store = Store(output)
+    names, output = source.targets(), store.output
+    check_run(source.root, names, store, resume=resume, overwrite=overwrite, strict=source.strict)
     if resume:
-        for name in [*names, f"{RECORDS}/{PLAN}"]:  # what a killed run was writing
+        for name in names:  # what a killed run was writing
             (output / name).with_name(TEMPORARY + Path(name).name).unlink(missing_ok=True)
-    if overwrite and not blank(output):
+        store.path(TEMPORARY + PLAN).unlink(missing_ok=True)
+    if overwrite and store.begun:
         store.clear()
     if resume and store.path(PLAN).is_file():
+        assert key is not None
         before = source.decisive_of(store.path(PLAN).read_text(encoding="utf-8"))
         now = json.loads(json.dumps(source.decisive(plan)))
         found = differences(before, now)
@@ -87,8 +174,9 @@ def start_run(source: Source, output: Path, plan: Plan | None, *, resume: bool, 
         for name in set(store.targets()) - set(names):  # of sources that are no longer there
             (output / name).unlink(missing_ok=True)
         if not source.strict:
-            write_json(store.path(TARGETS), {"files": names})
-        return store
-    write_json(store.path(TARGETS), {"files": names})
+            store.begin(names, key.digest())
+        return key
+    key = key or Key.create(store.path(KEY))
+    store.begin(names, key.digest())
     write_text(store.path(PLAN), source.plan_text(plan))
-    return store
+    return key

@@ -21,7 +21,7 @@ from umed.core.errors import ConfigError, UmedError, error_line
 from umed.core.types import Progress
 from umed.data.dicom_input import require_dicom
 from umed.plan.planning import Plan
-from umed.protect.manifest import read_manifest
+from umed.protect.manifest import record_of
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def verify(
         InputError: if one of the folders cannot be read at all.
     """
     root = Path(output)
-    manifest = read_manifest(root)
+    manifest = record_of(root, key_file=None if key_file is None else Path(key_file))
     plan = Plan.from_json(json.dumps(manifest["plan"])) if manifest["plan"] else None
     entries: dict[str, Mapping[str, Any]] = {str(entry["id"]): entry for entry in manifest["cases"]}
     with _open(Path(input), manifest, key_file, masks) as (source, kind):

@@ -9,7 +9,6 @@ from typing import Any
 
 from umed.cases.source import Request
 from umed.core.config import Settings, make_settings
-from umed.core.errors import ConfigError
 from umed.core.types import Progress
 from umed.dicom.objects import Limits
 from umed.protect.result import Released
@@ -29,6 +28,7 @@ def anonymize(
     recipe: str | Path | Mapping[str, Any] = "default",
     settings: Settings | None = None,
     generators: str | Path | None = None,
+    private: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     report: bool = True,
@@ -53,9 +53,10 @@ def anonymize(
         recipe: of the protection, as in :func:`umed.protect`.
         settings: used as they are instead of the recipe.
         generators: folder of trained generators; nothing is trained then.
+        private: folder for what must never be published: plan, records, audit, report; ``OUTPUT-private`` if ``None``.
         resume: go on with a stopped run; the same bytes in the end.
         overwrite: first delete what umed wrote to ``output``, and only that.
-        report: write ``umed/report.html``.
+        report: write ``report.html`` into the private folder.
         workers: local processes that share the series; the bytes are the same.
         scheduler: address of a Dask scheduler whose workers see both folders, instead of local processes.
         threads: of each local process; the cores divided by the workers if ``None``.
@@ -70,8 +71,6 @@ def anonymize(
         InputError: when the input cannot be read at all, or the output may not be written.
         ConfigError: when a setting is wrong, or a resumed run had another one.
     """
-    if Path(output).resolve() in Path(key_file).resolve().parents:
-        raise ConfigError(f"--key-file {key_file}: expected a key outside the output, got one inside. Move it away.")
     chosen = make_settings(recipe, overrides) if settings is None else settings
     request = Request(
         Path(input),
@@ -83,5 +82,5 @@ def anonymize(
         syntax=transfer_syntax,
         limits=limits,
     )
-    options = RunOptions(generators, resume, overwrite, report, workers, scheduler, threads)
+    options = RunOptions(generators, resume, overwrite, report, workers, scheduler, threads, key_file, private)
     return run(request, Path(output), options, progress=progress)

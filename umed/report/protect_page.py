@@ -36,7 +36,7 @@ def write_report(
     """Write the report of a finished run, atomically; the same run gives the same bytes.
 
     Args:
-        manifest: content of ``umed/manifest.json``.
+        manifest: record of the run, see :mod:`umed.protect.manifest`.
         source: root of the original data set, read again for the pictures.
         output: root of the protected one, read again for the pictures.
         path: file to write.
@@ -80,7 +80,7 @@ def _notes(manifest: Mapping[str, Any], counts: Mapping[str, int]) -> list[str]:
     if counts["failed"]:
         notes.append(f"Failed: {cases(counts['failed'])}, not in the released folder. The table says why.")
     if unused := [f"{one['id']}: {one['reason'].rstrip('.')}" for one in manifest.get("left_out_of_training", ())]:
-        more = f"; and {len(unused) - NAMED} more, see manifest.json" if len(unused) > NAMED else ""
+        more = f"; and {len(unused) - NAMED} more, see release.json" if len(unused) > NAMED else ""
         notes.append(f"Left out of training: {cases(len(unused))}. {'; '.join(unused[:NAMED])}{more}.")
     if not counts["protected"]:
         notes.append("No case was protected.")

@@ -26,7 +26,7 @@ def render_release(
     """Say what a release did.
 
     Args:
-        audit: content of ``umed/report.json``.
+        audit: content of ``report.json``.
         plan: ``None`` when nothing was to be protected.
         outcomes: one a series.
         pictures: series id and pictures.

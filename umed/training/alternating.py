@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,15 @@ import ignite.distributed
 import torch
 from monai.engines import Trainer
 from torch import Tensor, distributed, nn
+
+
+def mixed_seed(*parts: int) -> int:
+    """A seed below 2**63 from whole numbers of any size, another one for each of their rows.
+
+    >>> mixed_seed(0, 1) == mixed_seed(1, 0), mixed_seed(2**63, 1) < 2**63
+    (False, True)
+    """
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1
 
 
 class BatchLoader:
@@ -90,7 +100,7 @@ class AlternatingTrainer(Trainer):
 
     def draw(self, iteration: int) -> torch.Generator:
         """The randomness of one iteration, which depends on nothing but the seed and its number."""
-        return torch.Generator().manual_seed(self.seed * 1_000_003 + iteration)
+        return torch.Generator().manual_seed(mixed_seed(self.seed, iteration))
 
     def step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
         """One step down a loss, the same in all processes."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from umed.core.registry import resolve
 from umed.plan.budget import straight_through
 from umed.plan.planning import Plan
-from umed.training.alternating import AlternatingTrainer, BatchLoader
+from umed.training.alternating import AlternatingTrainer, BatchLoader, mixed_seed
 from umed.training.augment import Transformation, compose
 from umed.training.patches import Batch
 
@@ -110,7 +110,7 @@ class BilevelTrainer(AlternatingTrainer):
     def _fresh(self, index: int, generation: int) -> tuple[nn.Module, torch.optim.Optimizer]:
         training = self.plan.training
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed((self.seed * 1_000_003 + index) * 1_000_003 + generation)
+            torch.manual_seed(mixed_seed(self.seed, index, generation))
             surrogate = resolve("surrogate", training.surrogates[index])(
                 spatial_dims=self.plan.spatial_dims,
                 in_channels=self.plan.channels,
@@ -129,7 +129,7 @@ class BilevelTrainer(AlternatingTrainer):
     def propose(self, batch: Batch) -> Tensor:
         """The generator's direction, ``(B, C, *patch)``, 0 outside the support."""
         direction: Tensor = self.generator.perturb(
-            batch.image, batch.labels, batch.contour, batch.interior, batch.origins
+            batch.image, batch.labels, batch.contour, batch.interior, batch.carriers
         )
         return direction
 

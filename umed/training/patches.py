@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training cases and the patches that the bilevel loop draws from them.
 
-Every batch is a function of (seed, iteration, rank) alone, so a resumed training draws what an unbroken one would have.
+Every batch, with the carriers of its patches, is a function of (seed, iteration, rank) alone, so a resumed training
+draws what an unbroken one would have.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from umed.core.types import Regions
+from umed.networks.carriers import draw_carriers
 from umed.plan.planning import Plan
 
 
@@ -45,7 +47,7 @@ class Batch:
         labels: ``(B, 1, *patch)`` int64.
         contour: ``(B, 1, *patch)`` bool.
         interior: ``(B, 1, *patch)`` bool.
-        origins: index of each patch's first pixel on the grid of its file.
+        carriers: ``(B, K, C, *patch)`` float32 in [-1, 1], of secret ones another draw for each patch.
         steps: ``(B, C, 1, ...)`` float32, budget in stored steps; 0 for files of floats, which need no rounding.
         support: ``(B, 1, *patch)`` bool, where the image may change; nowhere beyond its edge.
     """
@@ -54,7 +56,7 @@ class Batch:
     labels: Tensor
     contour: Tensor
     interior: Tensor
-    origins: tuple[tuple[int, ...], ...]
+    carriers: Tensor
     steps: Tensor
     support: Tensor
 
@@ -72,17 +74,21 @@ class Patches(Sequence[Batch]):
         plan: the resolved plan; every draw comes from its seed, the iteration and the rank.
         iterations: length of the sequence.
         rank: process number in distributed training, so that each process draws its own patches.
+        carriers: names of the carriers that the patches bring along. Each patch gets secret ones that no case of a
+            release has, so that generators work for codes that they have never seen.
 
     Raises:
         ValueError: If there is no sample.
     """
 
-    def __init__(self, samples: Sequence[Sample], plan: Plan, iterations: int, rank: int = 0) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], plan: Plan, iterations: int, rank: int = 0, carriers: Sequence[str] = ()
+    ) -> None:
         if not len(samples):
             raise ValueError("Patches: expected at least one training case with foreground, got none.")
         self.patch_size = plan.training.patch_size or (64,) * plan.spatial_dims
         self.samples, self.batch_size, self.slice_axis = samples, plan.training.batch_size, plan.slice_axis
-        self.iterations, self.seed, self.rank = iterations, plan.seed, rank
+        self.iterations, self.seed, self.rank, self.carriers = iterations, plan.seed, rank, tuple(carriers)
 
     def __len__(self) -> int:
         return self.iterations
@@ -93,15 +99,13 @@ class Patches(Sequence[Batch]):
         rng = np.random.default_rng([self.seed, iteration, self.rank])
         chosen = rng.integers(len(self.samples), size=self.batch_size)
         drawn = [self._patch(self.samples[int(index)], rng) for index in chosen]
-        image, labels, contour, interior, origins, steps, support = zip(*drawn, strict=True)
-        stacked = [torch.from_numpy(np.stack(parts)) for parts in (image, labels, contour, interior, steps, support)]
-        return Batch(stacked[0], stacked[1], stacked[2], stacked[3], tuple(origins), stacked[4], stacked[5])
+        return Batch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*drawn, strict=True)))
 
-    def _patch(self, sample: Sample, rng: np.random.Generator) -> tuple[NDArray[np.generic] | tuple[int, ...], ...]:
+    def _patch(self, sample: Sample, rng: np.random.Generator) -> tuple[NDArray[np.generic], ...]:
         regions = sample.regions
         foreground = np.argwhere(regions.labels > 0)
         centre = foreground[rng.integers(len(foreground))]
-        window, pad, origin = [], [], []
+        window, pad, box = [], [], []
         patch_axis = 0
         for axis, size in enumerate(regions.labels.shape):
             if axis == self.slice_axis:
@@ -113,7 +117,7 @@ class Patches(Sequence[Batch]):
             start = int(rng.integers(low, high + 1))
             window.append(slice(start, start + want))
             pad.append((0, max(0, start + want - size)))
-            origin.append(regions.origin[axis] + start)
+            box.append(slice(regions.origin[axis] + start, regions.origin[axis] + start + want))
         crop = (slice(None), *window)
 
         def cut(array: NDArray[np.generic], mode: str) -> NDArray[np.generic]:
@@ -129,7 +133,7 @@ class Patches(Sequence[Batch]):
             cut(regions.labels[None].astype(np.int64), "constant"),
             cut(regions.contour[None], "constant"),
             cut(regions.interior[None], "constant"),
-            tuple(origin),
+            draw_carriers(self.carriers, len(sample.image), box, rng).bank(box).numpy(),
             steps.reshape(-1, *[1] * len(self.patch_size)),
             cut(regions.support[None], "constant"),
         )

@@ -142,7 +142,7 @@ def test_pictures_from_their_files(tmp_path: Path) -> None:
         Image.fromarray(picture).save(root / "images" / f"p{number}.png")
         Image.fromarray(mask).save(root / "masks" / f"p{number}.png")
     umed.protect(root, tmp_path / "out", method="checkerboard", report=False)
-    manifest = json.loads((tmp_path / "out/umed/manifest.json").read_text())
+    manifest = json.loads((tmp_path / "out-private/release.json").read_text())
     ids = [case["id"] for case in manifest["cases"]]
 
     def half_right(image: torch.Tensor) -> torch.Tensor:

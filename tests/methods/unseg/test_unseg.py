@@ -15,14 +15,16 @@ from PIL import Image
 from tests.unseg_files import make_loud
 from umed.core.config import make_settings
 from umed.core.errors import ConfigError, InputError
+from umed.core.keyfile import Key
 from umed.core.types import Regions
+from umed.core.version import __version__
 from umed.data.formats import read
 from umed.data.layouts import find_dataset
 from umed.data.phantom import make_phantom
 from umed.methods.base import make_method
 from umed.methods.prepare import explain
 from umed.methods.unseg.generator_file import FILE, Origin, load_generator, make_generator, save_generator
-from umed.methods.unseg.method import UnSeg
+from umed.methods.unseg.method import SECRET, UnSeg
 from umed.networks.sam import make_sam
 from umed.plan.planning import Plan
 from umed.plan.regions import make_regions
@@ -66,7 +68,7 @@ def generators(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_generator(generator, encoder, origin, root / FILE)
     result = protect(make_pictures(root / "in"), root / "out", generators=root / FILE, **TINY)
     assert result.exit_code == 0
-    return root / "out" / "umed" / "generators"
+    return root / "out-private" / "generators"
 
 
 def steps(before: Path, after: Path, mask: Path) -> tuple[int, int]:
@@ -78,12 +80,12 @@ def steps(before: Path, after: Path, mask: Path) -> tuple[int, int]:
 
 
 def test_pictures_are_protected_inside_and_outside_each_within_its_bound(generators: Path) -> None:
-    root = generators.parents[2]
+    root = generators.parents[1]
     assert verify(root / "in", root / "out").ok
     for k in range(4):
         inside, outside = steps(*(root / part / f"p{k}.png" for part in ("in/images", "out/images", "in/masks")))
         assert 1 <= inside <= 4 and outside <= 1
-    found = json.loads((root / "out" / "umed" / "manifest.json").read_text())["plan"]
+    found = json.loads((root / "out-private" / "release.json").read_text())["plan"]
     assert (found["support"], found["epsilon_background"]) == ("full", found["epsilon"] / 4)
     assert any("unseg has it" in why for why in found["why"]) and any("outside" in why for why in found["why"])
 
@@ -103,8 +105,9 @@ def test_the_recipe_leaves_all_outside_the_labels_alone(generators: Path, tmp_pa
 def test_verify_finds_a_background_that_moved_too_far(generators: Path, tmp_path: Path) -> None:
     import shutil
 
-    root = generators.parents[2]
-    shutil.copytree(root / "out", tmp_path / "out")
+    root = generators.parents[1]
+    for name in ("out", "out-private"):
+        shutil.copytree(root / name, tmp_path / name)
     path = tmp_path / "out" / "images" / "p0.png"
     stored = read(root / "in" / "images" / "p0.png").stored.copy()
     stored[0, 0, 0] += 3  # within epsilon, but not outside the labels
@@ -212,12 +215,14 @@ def test_a_texture_is_the_same_with_workers_and_after_a_stop(tmp_path: Path) -> 
     generator, _ = make_generator("tiny", high_pass=5)
     make_loud(generator)
     save_generator(generator, "tiny", Origin("test", options={"enlarge": False}), given)
-    use = {"method": "unseg", "generators": given}
+    Key(bytes(32)).write(tmp_path / "key")
+    use = {"method": "unseg", "generators": given, "key_file": tmp_path / "key"}
     for name, more in {"one": {}, "two": {"workers": 2}, "stopped": {}}.items():
         assert protect(source, tmp_path / name, **use, **more).exit_code == 0
-    for name in ("images/p1.png", "umed/manifest.json", "umed/report.html"):
-        (tmp_path / "stopped" / name).unlink()
-    assert protect(source, tmp_path / "stopped", method="unseg", resume=True).exit_code == 0
+    for name in ("stopped/images/p1.png", "stopped/umed/manifest.json", "stopped-private/report.html"):
+        (tmp_path / name).unlink()
+    more = {"resume": True, "key_file": tmp_path / "key"}
+    assert protect(source, tmp_path / "stopped", method="unseg", **more).exit_code == 0
     for name in (*(f"images/p{k}.png" for k in range(5)), "umed/manifest.json"):
         whole = (tmp_path / "one" / name).read_bytes()
         assert all((tmp_path / other / name).read_bytes() == whole for other in ("two", "stopped")), name
@@ -277,13 +282,13 @@ def test_a_network_of_the_thiefs_kind_can_be_the_surrogate(name: str, tmp_path: 
 def test_plan_and_report_say_what_the_weights_are(generators: Path, tmp_path: Path) -> None:
     source, text = make_pictures(tmp_path / "in", count=2), "Segment Anything without pretrained weights"
     result = protect(source, tmp_path / "out", generators=generators, **TINY)
-    assert f"unseg: generator trained by umed 0.1.0; {text}" in result.plan.why
-    report = (tmp_path / "out" / "umed" / "report.html").read_text()
+    assert f"unseg: generator trained by umed {__version__}; {text}" in result.plan.why
+    report = (tmp_path / "out-private" / "report.html").read_text()
     assert text in report and "more than 4/255 of the range, and by 1/255 outside the labels" in report
     assert verify(source, tmp_path / "out").ok
     method = UnSeg(encoder="tiny")
-    assert method.reasons() == (f"unseg: trains its generator on these data; {text}",)
-    assert method.reasons(generators / FILE) == (f"unseg: generator trained by umed 0.1.0; {text}",)
+    assert method.reasons() == (f"unseg: trains its generator on these data; {text}", SECRET)
+    assert method.reasons(generators / FILE) == (f"unseg: generator trained by umed {__version__}; {text}", SECRET)
 
 
 def test_slices_in_batches_are_those_one_by_one(trained: Path) -> None:
@@ -367,12 +372,15 @@ def test_noise_without_its_mean_is_a_texture_and_the_file_knows_its_training(tmp
     given = {**SETTINGS, "method_options": options}
     assert protect(source, tmp_path / "out", epsilon=64 / 255, **given).exit_code == 0  # a quiet noise shows too
     method = UnSeg(encoder="vit_s")
-    method.load(tmp_path / "out" / "umed" / "generators")
+    method.load(tmp_path / "out-private" / "generators")
     assert "high_pass=5" in repr(method) and "label_modification=False" in repr(method)
     assert method.enlarge is False
-    (told, decided) = UnSeg(high_pass=3, learning_rate=0.5).reasons(tmp_path / "out" / "umed" / "generators" / FILE)
+    (told, decided, secret) = UnSeg(high_pass=3, learning_rate=0.5).reasons(
+        tmp_path / "out-private" / "generators" / FILE
+    )
     assert "high_pass 5 instead of 3" in decided and "learning_rate 0.001 instead of 0.5" in decided
     assert "encoder" not in decided and told.startswith("unseg: generator trained by umed")
+    assert secret == SECRET and "keep it as secret as a key" in secret
     assert method.surrogate_prompts == ("none",) and method.encoder == "tiny" and method.learning_rate == 1e-3
     head = method.generator.head
     with torch.no_grad():

@@ -17,7 +17,9 @@ import torch
 from monai.bundle import ConfigWorkflow, ckpt_export, run, verify_net_in_out
 
 from tests.release_files import hospital
+from umed.cases.records import private_of
 from umed.core.errors import InputError
+from umed.core.registry import METHODS
 from umed.monai.workflows import choose_input, load_weights, trained_for
 from umed.networks.perturber import UMedPerturber
 from umed.protect.verify import verify
@@ -49,7 +51,7 @@ def test_protect_and_verify(phantom: Path, tmp_path: Path, capsys: pytest.Captur
     run("protect", config_file="configs/protect.yaml", **overrides)
     said = capsys.readouterr().out
     assert "2 protected" in said and "PSNR" in said and "report.html" in said
-    assert (output / "umed" / "manifest.json").is_file() and (output / "umed" / "report.html").is_file()
+    assert (output / "umed" / "manifest.json").is_file() and (private_of(output) / "report.html").is_file()
     run("verify", config_file="configs/protect.yaml", **overrides)
 
 
@@ -80,7 +82,7 @@ def test_generators_of_train_protect_without_training(phantom: Path, trained: Pa
     (generators / "umed.pt").write_bytes((trained / "umed.pt").read_bytes())
     overrides = {"dataset_dir": str(phantom), "output_dir": str(tmp_path / "out"), "generators": str(generators)}
     run("protect", config_file="configs/protect.yaml", probe=False, **overrides)
-    assert (tmp_path / "out" / "umed" / "generators" / "umed.pt").read_bytes() == (trained / "umed.pt").read_bytes()
+    assert (tmp_path / "out-private" / "generators" / "umed.pt").read_bytes() == (trained / "umed.pt").read_bytes()
 
 
 def test_required_properties(phantom: Path, tmp_path: Path) -> None:
@@ -112,12 +114,11 @@ def test_checkpoint_exports_to_the_same_network(trained: Path, tmp_path: Path) -
         config_file="configs/inference.yaml",
         key_in_ckpt="weights",
         use_trace=True,
-        input_shape=[1, 7, 16, 16, 16],
+        input_shape=[1, 5, 16, 16, 16],
     )
     exported = torch.jit.load(str(tmp_path / "model.ts"))
     network = load_weights(UMedPerturber(3, 1, 4), checkpoint).eval()
-    stacked = torch.rand(1, 7, 16, 16, 16)
-    stacked[:, 4:] = 0
+    stacked = torch.rand(1, 5, 16, 16, 16)
     assert torch.allclose(exported(stacked), network(stacked), atol=1e-5)
 
 
@@ -129,7 +130,10 @@ def test_network_follows_a_checkpoint_of_colour_pictures(pictures: Callable[...,
     checkpoint = str(models / "umed.pt")
     trained = trained_for(checkpoint)
     assert [trained[key] for key in ("spatial_dims", "channels", "classes")] == [2, 3, 2]
-    assert list(trained["widths"]) == [4, 8, 16] and list(trained["carriers"]) == ["2c"]
+    assert (
+        list(trained["widths"]) == [4, 8, 16]
+        and list(trained["carriers"]) == METHODS["umed"].defaults["colour"]["carriers"]
+    )
     overrides = {"dataset_dir": str(source), "output_dir": str(tmp_path / "eval"), "checkpoint": checkpoint}
     run(config_file="configs/inference.yaml", **overrides)
     directions = [torch.load(path, weights_only=True) for path in sorted((tmp_path / "eval").glob("*.pt"))]
@@ -141,12 +145,11 @@ def test_network_follows_a_checkpoint_of_colour_pictures(pictures: Callable[...,
         config_file="configs/inference.yaml",
         key_in_ckpt="weights",
         use_trace=True,
-        input_shape=[1, 8, 32, 32],
+        input_shape=[1, 9, 32, 32],
         checkpoint=checkpoint,
     )
     network = load_weights(UMedPerturber(**trained), checkpoint).eval()
-    stacked = torch.rand(1, 8, 32, 32)
-    stacked[:, 6:] = 0
+    stacked = torch.rand(1, 9, 32, 32)
     assert torch.allclose(torch.jit.load(str(tmp_path / "model.ts"))(stacked), network(stacked), atol=1e-5)
 
 
@@ -227,7 +230,7 @@ def test_unseg_is_trained_and_applied(phantom: Path, tmp_path: Path, capsys: pyt
     given = {"dataset_dir": str(phantom), "output_dir": protected, "method": "unseg", "generators": out, "quiet": True}
     given["epsilon"] = "64/255"  # a generator that has learnt little is quiet
     run("protect", config_file="configs/protect.yaml", **given)
-    manifest = json.loads((tmp_path / "out" / "umed" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "out-private" / "release.json").read_text())
     assert "Segment Anything without pretrained weights" in manifest["method"] and verify(phantom, protected).ok
 
 

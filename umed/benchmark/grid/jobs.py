@@ -39,6 +39,7 @@ class ProtectJob:
     def mark(self) -> dict[str, Any]:
         """What decides the protected copy; a method without training does not depend on how others train."""
         mark = {key: value for key, value in asdict(self.settings).items() if key not in HOW_NOT_WHAT}
+        mark["codes"] = 2  # those of 0.1 were another protection
         training = mark.pop("training")
         if self.generators is not None:
             mark["generators"] = self.generators_hash

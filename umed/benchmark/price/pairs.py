@@ -20,7 +20,7 @@ from umed.plan.facts import open_case
 from umed.plan.metrics import measure
 from umed.plan.planning import Plan
 from umed.plan.regions import plan_regions
-from umed.protect.manifest import read_manifest
+from umed.protect.manifest import record_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ def read_pairs(original: Path, protected: Path, ids: Sequence[str]) -> list[Pair
     InputError when a case is missing or its files differ in shape.
     """
     dataset = find_dataset(original)
-    plan = from_mapping(Plan, read_manifest(protected)["plan"], "plan")
+    plan = from_mapping(Plan, record_of(protected)["plan"], "plan")
     cases = {case.id: case for case in dataset.cases}
     pairs = []
     for name in ids:

@@ -37,6 +37,7 @@ from umed.plan.planning import Plan
 from umed.training.alternating import BatchLoader
 from umed.training.patches import Sample
 
+SECRET = "unseg: who has the generator's file can compute the noise again and subtract it; keep it as secret as a key"
 AT_ONCE = 8
 """Pictures or slices that are embedded together."""
 
@@ -70,6 +71,9 @@ class UnSeg(Method):
     Volumes go slice by slice along the plan's axis; a slice without a label is left as it is. Pictures of one channel,
     or of channels that are no colours, are shown to the generator as grey and get the noise of its first channel. The
     mean of the three would be a third of what the bound allows: a generator that has seen colour lets them cancel.
+
+    The noise follows from the image, its masks and the generator alone: **whoever has the generator's file can compute
+    it again and subtract it**, so a generator must stay as secret as a key.
 
     ``eps_bg`` is the plan's ``epsilon_background``, a quarter of epsilon as in the paper. With 0 the support is the
     ROI, and the generator is shown the part of a picture around its labels, in training, too.
@@ -160,7 +164,8 @@ class UnSeg(Method):
     ) -> UnSegTrainer:
         """Make the trainer of a plan; its generator is :attr:`generator`.
 
-        Pretrained weights are no options, since a plan is published and holds no paths.
+        Pretrained weights are no options, since a plan holds no paths. The seed is that of the plan given: a generator
+        that its user trains (``umed train-generator``) is itself his secret, whatever the seed was.
 
         Args:
             samples: training cases.
@@ -226,22 +231,27 @@ class UnSeg(Method):
         )
 
     def fit(self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None) -> None:
-        """Train a generator from scratch on the data at hand; goes on from the newest checkpoint in ``workdir``."""
+        """Train a generator from scratch on the data at hand; goes on from the newest checkpoint in ``workdir``.
+
+        Raises:
+            InputError: without a secret.
+        """
         from umed.training.handlers import run_training  # ignite's handlers take a second to import
 
-        run_training(self.make_trainer(samples, plan), workdir, progress)
+        run_training(self.make_trainer(samples, self.keyed(plan)), workdir, progress)
 
     def reasons(self, given: Path | None = None) -> tuple[str, ...]:
         """Say where the weights come from, above all whether Segment Anything was pretrained."""
         if given is None and self._generator is None:
-            return ("unseg: trains its generator on these data; Segment Anything without pretrained weights",)
+            start = "unseg: trains its generator on these data; Segment Anything without pretrained weights"
+            return (start, SECRET)
         origin, other = self.origin, self._other
         if given is not None:
             one = UnSeg(**{name: getattr(self, name) for name in DECIDED})
             one.adopt(given)
             origin, other = one.origin, one._other
         decided = (f"unseg: the generator's file decides {', '.join(other)}",) if other else ()
-        return (f"unseg: generator {origin}", *decided)
+        return (f"unseg: generator {origin}", *decided, SECRET)
 
     def save(self, folder: Path) -> None:
         """Write ``unseg.pt``: all weights, and what they come from."""
