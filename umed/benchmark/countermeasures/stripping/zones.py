@@ -115,7 +115,8 @@ class Windows:
     @property
     def energy(self) -> Floats:
         """Sum of the squared weights of each window, ``(W,)``."""
-        return np.square(self.masks).reshape(len(self.masks), -1).sum(1)
+        found: Floats = np.square(self.masks).reshape(len(self.masks), -1).sum(1)
+        return found
 
     def join(self, parts: Floats) -> Floats:
         """Put estimates ``(W, C, *window)``, still times taper and mask, together; gives ``(C, *zone)``."""
@@ -124,10 +125,13 @@ class Windows:
         total, weight = np.zeros((parts.shape[1], *padded)), np.zeros(padded)
         taper = taper_of(self.side, dims)
         for part, mask, corner in zip(parts, self.masks, self.places, strict=True):
-            X[(slice(None), *here)] += part * taper
+            here = tuple(slice(start, start + self.side) for start in corner)
+            channels = (slice(None), *here)
+            total[channels] += part * taper
             weight[here] += mask * taper
         inner = tuple(slice(self.side, self.side + size) for size in self.shape)
-        joined: Floats = total[(slice(None), *inner)] / np.maximum(weight[inner], 1e-3)
+        whole = (slice(None), *inner)
+        joined: Floats = total[whole] / np.maximum(weight[inner], 1e-3)
         return joined
 
 
