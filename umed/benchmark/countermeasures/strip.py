@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from umed.benchmark.countermeasures.interface import Countermeasure, number
+from umed.benchmark.countermeasures.interface import Countermeasure, number, whole
 from umed.benchmark.countermeasures.stripping.averaging import averages, public_carrier
 from umed.benchmark.countermeasures.stripping.grating_pursuit import pursue, pursue_locally
 from umed.benchmark.countermeasures.stripping.nature_spectrum import Nature, learn_nature
@@ -51,6 +51,7 @@ class Strip(Countermeasure):
         epsilon: bound of the release as a share of the full scale, public.
         radius: half width of the contour band in pixels, public.
         generators: for ``regenerate``: folder of trained generators, where the release holds them.
+        iterations: for ``regenerate``: of the thief's training; those of umed's default recipe if ``None``.
     """
 
     name = "strip"
@@ -63,6 +64,7 @@ class Strip(Countermeasure):
         epsilon: float = 4 / 255,
         radius: float = 3.0,
         generators: str | None = None,
+        iterations: int | None = None,
     ) -> None:
         require(attack in ATTACKS, "strip.attack", f"one of {', '.join(ATTACKS)}", attack)
         self.attack = attack
@@ -71,6 +73,8 @@ class Strip(Countermeasure):
         path = generators is None or (isinstance(generators, str) and attack == "regenerate")
         require(path, "strip.generators", "a folder, and attack regenerate", generators)
         self.generators = generators
+        require(iterations is None or attack == "regenerate", "strip.iterations", "attack regenerate", iterations)
+        self.iterations = None if iterations is None else whole("strip.iterations", iterations, 0)
 
     def select(self, published: Samples, clean: Samples, seed: int) -> Samples:
         """Take the code off; ``clean`` is never looked at, and nothing is random but the key of ``regenerate``."""
@@ -81,7 +85,9 @@ class Strip(Countermeasure):
             for image, label, scale in pairs
         ]
         if self.attack == "regenerate":
-            changed = regenerated(published, epsilon=self.epsilon, generators=self.generators)
+            changed = regenerated(
+                published, epsilon=self.epsilon, generators=self.generators, iterations=self.iterations
+            )
             codes: list[Floats | None] = [
                 None if zone is None else _cut(image - new, zone) / bound
                 for image, new, zone, bound in zip(published.images, changed, found, bounds, strict=True)

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from umed.benchmark.countermeasures.stripping.grating_pursuit import may_be
 from umed.benchmark.countermeasures.stripping.nature_spectrum import Nature, filtered, padded_shape
 from umed.benchmark.countermeasures.stripping.shaping import Likelihood
-from umed.benchmark.countermeasures.stripping.zones import Floats, Zone
+from umed.benchmark.countermeasures.stripping.zones import Floats, Zone, grid_of
 from umed.networks.carriers import carrier_bank
 
 FEWEST = 3
@@ -61,7 +62,7 @@ def _steady(mean: Floats, count: Floats) -> Floats:
     axes = tuple(range(1, mean.ndim))
     spectrum = np.fft.fftn(mean * np.sqrt(count), axes=axes)
     power = np.square(np.abs(spectrum)) / max(float((mean[0] != 0).sum()), 1.0)
-    spectrum *= np.clip(1 - LOUDER / np.maximum(power, 1e-9), 0, None)
+    spectrum *= np.clip(1 - LOUDER / np.maximum(power, 1e-9), 0, None) * may_be(grid_of(mean.shape[1:]))
     kept: Floats = np.fft.ifftn(spectrum, axes=axes).real / np.sqrt(np.maximum(count, 1))
     return kept
 

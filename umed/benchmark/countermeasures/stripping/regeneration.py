@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -14,16 +15,20 @@ from PIL import Image
 from torch import Tensor
 
 from umed.benchmark.victims.case_tensors import Samples, load_samples
+from umed.core.config import make_settings
 from umed.protect.run import protect
 
 
-def regenerated(published: Samples, *, epsilon: float, generators: str | None = None) -> list[Tensor]:
+def regenerated(
+    published: Samples, *, epsilon: float, generators: str | None = None, iterations: int | None = None
+) -> list[Tensor]:
     """Protect published cases again and mirror what that adds: ``2 * published - twice``.
 
     Args:
         published: cases as they were published.
         epsilon: bound of the release, which its manifest tells.
         generators: trained generators, where the release holds any; else umed trains its own on the release.
+        iterations: of his training; those of the default recipe if ``None``.
 
     Returns:
         One image a case, ``(C, *spatial)`` float32.
@@ -34,7 +39,10 @@ def regenerated(published: Samples, *, epsilon: float, generators: str | None = 
     with tempfile.TemporaryDirectory(prefix="umed-strip-") as folder:
         source, out = Path(folder) / "published", Path(folder) / "twice"
         names = _write(published, source)
-        protect(source, out, generators=generators, report=False, epsilon=epsilon)
+        settings = make_settings("default", {"epsilon": epsilon})
+        if iterations is not None:
+            settings = replace(settings, training=replace(settings.training, iterations=iterations))
+        protect(source, out, settings=settings, generators=generators, report=False)
         twice = load_samples(out, names)
         again = dict(zip(twice.ids, twice.images, strict=True))
         once = load_samples(source, names)

@@ -14,8 +14,8 @@ from umed.benchmark.countermeasures.stripping.zones import Floats, Zone, grid_of
 
 EDGES = (1 / 24, 1 / 14, 1 / 10, 1 / 7.5, 1 / 5.6, 1 / 4.3, 1 / 3.3, 1 / 2.6, 1 / 2, 0.6, 0.87)
 """Borders of the radial bands in cycles a pixel; beyond 0.5 lie the corners of the spectrum."""
-LOUDER = 2.0
-"""Energy inside over outside, against the other colours or bands, below which nothing is done."""
+LOUDER = {"colour": 6.0, "band": 2.0}
+"""Energy inside over outside, against the other colours or bands, below which nothing is done: texture is uneven."""
 
 
 def bands_of(zone: Zone) -> list[Floats]:
@@ -51,7 +51,7 @@ def unmix(zone: Zone) -> Floats:
         in_, out = (np.cov(band[:, mask], bias=True) + 1e-3 * np.eye(channels) for mask in (zone.inside, outside))
         ratios, sources = eigh(in_, out)
         usual = float(np.median(ratios[:-1]))
-        if ratios[-1] > LOUDER * usual:
+        if ratios[-1] > LOUDER["colour"] * usual:
             direction = sources[:, -1]
             share = 1 - usual / ratios[-1]
             code += share * np.einsum("i,j,j...->i...", out @ direction, direction, band)
@@ -78,7 +78,7 @@ def notch(zones: Sequence[Zone]) -> list[Floats]:
         return [np.zeros_like(zone.image) for zone in zones]
     mean = np.exp(np.mean(np.log(np.array(ratios) + 1e-6), axis=0))
     best = int(mean.argmax())
-    loud = mean[best] > LOUDER * float(np.median(mean))
+    loud = mean[best] > LOUDER["band"] * float(np.median(mean))
     return [bands[best] * zone.inside * loud for zone, bands in zip(zones, cut, strict=True)]
 
 
