@@ -165,6 +165,7 @@ COUNTERMEASURES: dict[str, Entry] = {
         f"{_COUNTER}.projection:OrthogonalProjection",
         "linear class directions removed (arXiv 2305.19254)",
     ),
+    "strip": Entry(f"{_COUNTER}.strip:Strip", "code regenerated or estimated, and taken off (attack)"),
 }
 LAYOUTS: dict[str, Entry] = {
     "decathlon": Entry(
