@@ -47,7 +47,7 @@ METHODS: dict[str, Entry] = {
         "contour- and texture-aware learnt perturbation (arXiv 2403.14250)",
         ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside", "smoothing", "window"),
         defaults={
-            "colour": {"carriers": ["corner8c+cells16"], "outside": 0.0, "smoothing": 0.25},
+            "colour": {"carriers": ["corner8c+cells16"], "outside": 0.0, "smoothing": 0.0},
             "other": {"carriers": ["corner8+cells8"], "outside": 0.5, "smoothing": 0.0},
         },
     ),
