@@ -38,7 +38,7 @@ def test_only_its_owner_may_read_it_and_the_output_holds_none_of_it(phantom: Pat
     assert {path.name for path in private.iterdir()} == names | {"cases", "generators", "lock"}
     assert {path.name for path in (tmp_path / "out" / "umed").iterdir()} == {"manifest.json", "about.html"}
     said = result.summary()
-    assert f"publish: {tmp_path / 'out'}\n" in said and f"never publish: {private} (key, generators" in said
+    assert f"publish: {tmp_path / 'out'} (umed check-release: nothing" in said and f"never publish: {private} (key, generators" in said
     page = (tmp_path / "out/umed/about.html").read_text()
     assert "<img" not in page and "data:image" not in page and "phantom_0" not in page and "not for diagnosis" in page
 
