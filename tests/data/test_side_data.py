@@ -339,3 +339,13 @@ def test_damaged_files_never_crash(seed, flips, data):
 @given(st.sampled_from(HOSTILE), st.binary(max_size=400))
 def test_random_bytes_never_crash(head, tail):
     assert next(iter(pieces.pieces(head + tail))).kind == "file"
+
+
+def test_frames_are_bounded_together(monkeypatch):
+    frames = [Image.fromarray(PIXELS[..., i]) for i in range(3)]
+    stream = io.BytesIO()
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
+    assert len(planes.all_signatures(stream.getvalue())) == 3
+    monkeypatch.setattr(planes, "MOST_VALUES", 3 * 16 * 18)
+    with pytest.raises(planes.InputError, match="at most 864 values"):
+        planes.all_signatures(stream.getvalue())

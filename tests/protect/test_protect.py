@@ -206,9 +206,9 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(
 ) -> None:
     original, calls = module.formats.write, {"n": 0}
 
-    def full(volume: Any, stored: Any, path: Path) -> None:
+    def full(volume: Any, stored: Any, path: Path, **more: Any) -> None:
         calls["n"] += 1
-        original(volume, stored, path)
+        original(volume, stored, path, **more)
         if calls["n"] == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -29,7 +29,7 @@ from umed.data.nifti_fields import nifti_layout
 from umed.data.side_data import PNG, TIFF
 
 MOST_VALUES = 1 << 29
-"""Values of one picture that are decoded at most."""
+"""Values of all pages of a picture that are decoded at most, each counted as large as the last."""
 MOST_FRAMES = 1000
 NPY = b"\x93NUMPY"
 _PICTURES = (PNG, b"\xff\xd8\xff", b"GIF8", b"BM")
@@ -157,7 +157,7 @@ def _tiff(data: bytes) -> Iterator[NDArray[Any]]:
             if number >= MOST_FRAMES:
                 raise InputError(f"expected at most {MOST_FRAMES} pages, got more.")
             for one in (page, *(page.pages or ())):
-                _bounded(one.shape)
+                _bounded((number + 1, *one.shape))
                 _no_bomb(one, data)
                 pixels = one.asarray()
                 planar = pixels.ndim == 3 and int(getattr(one, "planarconfig", 1) or 1) == 2
@@ -184,6 +184,6 @@ def _picture(data: bytes) -> Iterator[NDArray[Any]]:
     with Image.open(io.BytesIO(data)) as image:
         for number in range(min(getattr(image, "n_frames", 1), MOST_FRAMES)):
             image.seek(number)
-            _bounded((*image.size, 4))
+            _bounded((number + 1, *image.size, len(image.getbands())))
             shown = image.convert("RGB") if image.mode in ("P", "CMYK", "YCbCr", "1", "LAB", "HSV", "RGBX") else image
             yield from _split(np.asarray(shown))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from umed.cases.records import KEY, PRIVATE, RECORD, TARGETS
 from umed.core.keyfile import Key
 from umed.data.files import RECORDS, TEMPORARY
 from umed.protect.release_findings import ReleaseFinding
@@ -98,7 +99,7 @@ def _look(found: Published, path: Path, name: str, mode: int) -> None:
     if _HIDDEN.fullmatch(own):
         found.add("hidden-file", shown, "half-written" if own.startswith(TEMPORARY) else "")
     if stat.S_ISDIR(mode):
-        if own.endswith("-private") or (path / "release.key").is_file() or (path / "release.json").is_file():
+        if own.endswith(PRIVATE) or any((path / one).is_file() for one in (KEY, RECORD, TARGETS)):
             found.add("private-folder", shown)
         if name in {f"{RECORDS}/{one}" for one in OLD}:
             found.add("old", shown)

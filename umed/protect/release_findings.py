@@ -29,6 +29,9 @@ class FindingKind:
 
 AGAIN = "Protect the data again into a new folder"
 KINDS: dict[str, FindingKind] = {
+    "not-checked": FindingKind(
+        "problem", "release(s) that could not be checked", "See the message; then umed check-release OUTPUT."
+    ),
     "manifest": FindingKind(
         "problem", "fault(s) in umed/manifest.json, expected the sealed one of format 2", f"{AGAIN}."
     ),

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Countermeasure of a thief who wants the protection off: he regenerates or estimates the code and takes it off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from umed.benchmark.countermeasures.interface import Countermeasure, number, whole
+from umed.benchmark.countermeasures.stripping.averaging import averages, public_carrier
+from umed.benchmark.countermeasures.stripping.grating_pursuit import pursue, pursue_locally
+from umed.benchmark.countermeasures.stripping.nature_spectrum import Nature, learn_nature
+from umed.benchmark.countermeasures.stripping.regeneration import regenerated
+from umed.benchmark.countermeasures.stripping.shaping import Likelihood, shape_code
+from umed.benchmark.countermeasures.stripping.unmixing import blurred, medianed, notch, unmix
+from umed.benchmark.countermeasures.stripping.wiener import wiener
+from umed.benchmark.countermeasures.stripping.zones import Floats, Zone, make_zone
+from umed.benchmark.victims.case_tensors import Samples
+from umed.core.config import require
+
+
+class Strip(Countermeasure):
+    """Take the code off the published training cases.
+
+    The thief has the release with its masks, all of umed and its documentation, and no key. He knows masks of training
+    cases only, so test images stay as they are. He knows the bound, so no pixel moves by more than it, and none outside
+    the ROI and its contour band. Attacks:
+
+    * ``regenerate``: umed itself on the release, with a key and generators of his own (or those that the release
+      holds): ``2 * OUT - TWICE``.
+    * ``public_carrier``: the fixed checkerboards of the documentation, fitted to each case.
+    * ``average``: whitened cases averaged on the index grid, class by class: finds a code that all cases share.
+    * ``wiener``: local Wiener filter, nature's spectrum learnt outside the ROI.
+    * ``matched``: gratings of any frequency, phase and colour, for the whole ROI and then in windows.
+    * ``unmix``: blind source separation over colours, band by band (images of several channels only).
+    * ``notch``: the loudest band goes as a whole, inside the ROI.
+    * ``blur``, ``median``: the simple filters, inside the ROI only.
+
+    Estimates of ``public_carrier``, ``average``, ``wiener`` and ``matched`` are pushed towards the bound where that
+    leaves a more natural texture, as codes of umed use their bound to the full.
+
+    Source: umed's own threat model (Kerckhoffs: everything but the key is known); the tools are textbook: Wiener 1949,
+    matching pursuit (Mallat and Zhang 1993), spectral subtraction (Boll 1979).
+
+    Args:
+        attack: one of :data:`ATTACKS`.
+        epsilon: bound of the release as a share of the full scale, public.
+        radius: half width of the contour band in pixels, public.
+        generators: for ``regenerate``: folder of trained generators, where the release holds them.
+        iterations: for ``regenerate``: of the thief's training; those of umed's default recipe if ``None``.
+    """
+
+    name = "strip"
+    strength = "attack"
+
+    def __init__(
+        self,
+        *,
+        attack: str = "matched",
+        epsilon: float = 4 / 255,
+        radius: float = 3.0,
+        generators: str | None = None,
+        iterations: int | None = None,
+    ) -> None:
+        require(attack in ATTACKS, "strip.attack", f"one of {', '.join(ATTACKS)}", attack)
+        self.attack = attack
+        self.epsilon = number("strip.epsilon", epsilon, 0, 1, above=True)
+        self.radius = number("strip.radius", radius, 0, 1000)
+        path = generators is None or (isinstance(generators, str) and attack == "regenerate")
+        require(path, "strip.generators", "a folder, and attack regenerate", generators)
+        self.generators = generators
+        require(iterations is None or attack == "regenerate", "strip.iterations", "attack regenerate", iterations)
+        self.iterations = None if iterations is None else whole("strip.iterations", iterations, 0)
+
+    def select(self, published: Samples, clean: Samples, seed: int) -> Samples:
+        """Take the code off; ``clean`` is never looked at, and nothing is random but the key of ``regenerate``."""
+        pairs = zip(published.images, published.labels, published.scales, strict=True)
+        bounds = [self.epsilon * max(scale, 1e-12) for scale in published.scales]
+        found = [
+            make_zone(image.numpy(), label.numpy(), self.epsilon * max(scale, 1e-12), self.radius)
+            for image, label, scale in pairs
+        ]
+        if self.attack == "regenerate":
+            changed = regenerated(
+                published, epsilon=self.epsilon, generators=self.generators, iterations=self.iterations
+            )
+            codes: list[Floats | None] = [
+                None if zone is None else _cut(image - new, zone) / bound
+                for image, new, zone, bound in zip(published.images, changed, found, bounds, strict=True)
+            ]
+        else:
+            zones = [zone for zone in found if zone is not None]
+            estimated = iter(ATTACKS[self.attack](zones) if zones else ())
+            codes = [None if zone is None else next(estimated) for zone in found]
+        images = tuple(
+            image if zone is None or code is None else _without(image, zone, code, bound)
+            for image, zone, code, bound in zip(published.images, found, codes, bounds, strict=True)
+        )
+        return replace(published, images=images)
+
+
+def _cut(image: Tensor, zone: Zone) -> Floats:
+    here = (slice(None), *zone.box)
+    part: Floats = image[here].numpy().astype(np.float64)
+    return part
+
+
+def _without(image: Tensor, zone: Zone, code: Floats, bound: float) -> Tensor:
+    """Take a code off within the bound, the support and the range of the image."""
+    change = torch.from_numpy((np.clip(code, -1, 1) * zone.inside * bound).astype(np.float32))
+    here, done = (slice(None), *zone.box), image.clone()
+    done[here] = (image[here] - change).clamp(float(image.min()), float(image.max()))
+    return done
+
+
+def _by_pursuit(zone: Zone, nature: Nature, likelihood: Likelihood) -> Floats:
+    known = shape_code(pursue(zone, likelihood), likelihood)
+    local, price = pursue_locally(zone, nature, likelihood.published - likelihood.white(known))
+    both = shape_code(known + local, likelihood)
+    explained = likelihood.strangeness(known) - likelihood.strangeness(both)
+    return both if 0.5 * len(both) * float(explained[zone.inside].sum()) > price else known
+
+
+def _by_wiener(zone: Zone, nature: Nature, likelihood: Likelihood) -> Floats:
+    return shape_code(wiener(zone, nature), likelihood)
+
+
+def _by_public_carrier(zone: Zone, nature: Nature, likelihood: Likelihood) -> Floats:
+    return shape_code(public_carrier(zone, likelihood), likelihood)
+
+
+def _each(estimate: Callable[[Zone, Nature, Likelihood], Floats]) -> Callable[[Sequence[Zone]], list[Floats]]:
+    def attack(zones: Sequence[Zone]) -> list[Floats]:
+        pairs = zip(zones, learn_nature(zones), strict=True)
+        return [estimate(zone, nature, Likelihood(zone, nature)) for zone, nature in pairs]
+
+    return attack
+
+
+def _by_average(zones: Sequence[Zone]) -> list[Floats]:
+    natures = learn_nature(zones)
+    likelihoods = [Likelihood(zone, nature) for zone, nature in zip(zones, natures, strict=True)]
+    found = averages(zones, natures, likelihoods)
+    return [shape_code(code, likelihood) for code, likelihood in zip(found, likelihoods, strict=True)]
+
+
+ATTACKS: dict[str, Callable[[Sequence[Zone]], list[Floats]]] = {
+    "regenerate": lambda zones: [],  # needs whole images; see Strip.select
+    "public_carrier": _each(_by_public_carrier),
+    "average": _by_average,
+    "wiener": _each(_by_wiener),
+    "matched": _each(_by_pursuit),
+    "unmix": lambda zones: [unmix(zone) for zone in zones],
+    "notch": notch,
+    "blur": lambda zones: [blurred(zone) for zone in zones],
+    "median": lambda zones: [medianed(zone) for zone in zones],
+}
+"""Code of each case in units of the bound, ``(C, *zone)``."""
