@@ -91,7 +91,7 @@ class Strip(Countermeasure):
             raise ConfigError(f"strip.carriers: {error}") from error
 
     def select(self, published: Samples, clean: Samples, seed: int) -> Samples:
-        """Take the code off; ``clean`` is never looked at, and nothing is random but the key of ``regenerate``."""
+        """Take the code off; ``clean`` is never looked at, and the seed decides the key of ``regenerate`` alone."""
         pairs = zip(published.images, published.labels, published.scales, strict=True)
         bounds = [self.epsilon * max(scale, 1e-12) for scale in published.scales]
         found = [
@@ -100,7 +100,11 @@ class Strip(Countermeasure):
         ]
         if self.attack == "regenerate":
             changed = regenerated(
-                published, epsilon=self.epsilon, generators=self.generators, iterations=self.iterations
+                published,
+                epsilon=self.epsilon,
+                seed=seed,
+                generators=self.generators,
+                iterations=self.iterations,
             )
             codes: list[Floats | None] = [
                 None if zone is None else _cut(image - new, zone) / bound
