@@ -40,6 +40,9 @@ def main() -> None:
         "--generators", type=Path, help="trained generators; those that an old release holds if left out"
     )
     parser.add_argument("--attacks", nargs="+", choices=[*ATTACKS, RELEASED, TWO])
+    parser.add_argument(
+        "--carriers", nargs="+", default=[], help="families of codes that the thief knows, such as wave6c"
+    )
     parser.add_argument("--cases", type=int, help="only the first N cases of the release")
     parser.add_argument("--epsilon", default="4/255", help="bound of the release, which it tells")
     parser.add_argument("--radius", type=float, default=3.0, help="half width of the contour band in pixels")
@@ -69,7 +72,7 @@ def main() -> None:
         else:
             given = str(generators) if attack == RELEASED else None
             name = "regenerate" if attack == RELEASED else attack
-            tried = Strip(attack=name, epsilon=epsilon, radius=args.radius, generators=given)
+            tried = Strip(attack=name, epsilon=epsilon, radius=args.radius, generators=given, carriers=args.carriers)
             images = tried.select(release, release, 0).images
         figures[attack] = judge(images) | {"seconds": round(time.perf_counter() - begin, 1)}
         one = figures[attack]

@@ -19,6 +19,7 @@ from tests.dicom_files import write_series
 from tests.release_files import labels, make_key, volume, write_seg
 from umed.core.config import Settings
 from umed.core.errors import ConfigError, InputError
+from umed.core.keyfile import Key
 from umed.core.registry import METHODS
 from umed.data import formats
 from umed.data.container import container_difference
@@ -260,7 +261,9 @@ def test_every_method_moves_enough_of_what_is_labelled(
     options = {"surrogate_iterations": 2, "inner_steps": 1, "checkpoints": 2, "attack_steps": 1}
     entry = METHODS[method].options
     given = {key: value for key, value in options.items() if entry is not None and key in entry}
-    umed.protect(root, tmp_path / "out", method=method, method_options=given, training=training, report=False)
+    Key(bytes(range(32))).write(tmp_path / "fixed.key")
+    more = {"training": training, "report": False, "key_file": tmp_path / "fixed.key"}
+    umed.protect(root, tmp_path / "out", method=method, method_options=given, **more)
     shutil.rmtree(tmp_path / "out-private")
     found = verify(root, tmp_path / "out", promise={"epsilon": 4 / 255, "radius": 3})
     assert found.ok, found.summary()

@@ -116,7 +116,7 @@ def check_told(
             )
     if ABOUT_FILE not in output:
         found.append(f"{ABOUT_FILE}: expected the page that umed writes, got {output.absent(ABOUT_FILE)}")
-    elif manifest["umed_version"] != __version__:
+    elif manifest.get("umed_version") != __version__:
         notes.append(f"{ABOUT_FILE} was written by another version of umed and is not compared: read it.")
     else:
         listed = {name: entry for name, entry in manifest["files"].items() if name != ABOUT_FILE}

@@ -189,7 +189,7 @@ def test_it_is_deterministic_changes_no_input_and_leaves_test_images(attack: str
         ({"attack": "matched", "generators": "here"}, "strip.generators: expected a folder, and attack regenerate"),
         (
             {"attck": "matched"},
-            "countermeasure_options.attck: strip takes attack, epsilon, radius, generators, iterations",
+            "countermeasure_options.attck: strip takes attack, epsilon, radius, generators, iterations, carriers",
         ),
     ],
 )

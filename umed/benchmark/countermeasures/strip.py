@@ -21,6 +21,8 @@ from umed.benchmark.countermeasures.stripping.wiener import wiener
 from umed.benchmark.countermeasures.stripping.zones import Floats, Zone, make_zone
 from umed.benchmark.victims.case_tensors import Samples
 from umed.core.config import require
+from umed.core.errors import ConfigError
+from umed.networks.secret_carriers import CarrierFamily, parse_family
 
 
 class Strip(Countermeasure):
@@ -51,6 +53,9 @@ class Strip(Countermeasure):
         epsilon: bound of the release as a share of the full scale, public.
         radius: half width of the contour band in pixels, public.
         generators: for ``regenerate``: folder of trained generators, where the release holds them.
+        carriers: names of the families that the thief knows (:func:`umed.networks.secret_carriers.parse_family`), of
+            all classes together; ``matched`` and ``wiener`` then look in their bands only. Without any they look
+            everywhere.
         iterations: for ``regenerate``: of the thief's training; those of umed's default recipe if ``None``.
     """
 
@@ -65,6 +70,7 @@ class Strip(Countermeasure):
         radius: float = 3.0,
         generators: str | None = None,
         iterations: int | None = None,
+        carriers: Sequence[str] = (),
     ) -> None:
         require(attack in ATTACKS, "strip.attack", f"one of {', '.join(ATTACKS)}", attack)
         self.attack = attack
@@ -76,8 +82,16 @@ class Strip(Countermeasure):
         require(iterations is None or attack == "regenerate", "strip.iterations", "attack regenerate", iterations)
         self.iterations = None if iterations is None else whole("strip.iterations", iterations, 0)
 
+        names = isinstance(carriers, Sequence) and not isinstance(carriers, str)
+        require(names and all(isinstance(one, str) for one in carriers), "strip.carriers", "a list of names", carriers)
+        self.carriers = tuple(carriers)
+        try:
+            self._families = [parse_family(one) for one in self.carriers]
+        except ValueError as error:
+            raise ConfigError(f"strip.carriers: {error}") from error
+
     def select(self, published: Samples, clean: Samples, seed: int) -> Samples:
-        """Take the code off; ``clean`` is never looked at, and nothing is random but the key of ``regenerate``."""
+        """Take the code off; ``clean`` is never looked at, and the seed decides the key of ``regenerate`` alone."""
         pairs = zip(published.images, published.labels, published.scales, strict=True)
         bounds = [self.epsilon * max(scale, 1e-12) for scale in published.scales]
         found = [
@@ -86,7 +100,11 @@ class Strip(Countermeasure):
         ]
         if self.attack == "regenerate":
             changed = regenerated(
-                published, epsilon=self.epsilon, generators=self.generators, iterations=self.iterations
+                published,
+                epsilon=self.epsilon,
+                seed=seed,
+                generators=self.generators,
+                iterations=self.iterations,
             )
             codes: list[Floats | None] = [
                 None if zone is None else _cut(image - new, zone) / bound
@@ -94,7 +112,7 @@ class Strip(Countermeasure):
             ]
         else:
             zones = [zone for zone in found if zone is not None]
-            estimated = iter(ATTACKS[self.attack](zones) if zones else ())
+            estimated = iter(ATTACKS[self.attack](zones, self._families) if zones else ())
             codes = [None if zone is None else next(estimated) for zone in found]
         images = tuple(
             image if zone is None or code is None else _without(image, zone, code, bound)
@@ -117,46 +135,50 @@ def _without(image: Tensor, zone: Zone, code: Floats, bound: float) -> Tensor:
     return done
 
 
-def _by_pursuit(zone: Zone, nature: Nature, likelihood: Likelihood) -> Floats:
-    known = shape_code(pursue(zone, likelihood), likelihood)
-    local, price = pursue_locally(zone, nature, likelihood.published - likelihood.white(known))
+Estimate = Callable[[Zone, Nature, Likelihood, Sequence[CarrierFamily]], Floats]
+Attack = Callable[[Sequence[Zone], Sequence[CarrierFamily]], list[Floats]]
+
+
+def _by_pursuit(zone: Zone, nature: Nature, likelihood: Likelihood, families: Sequence[CarrierFamily]) -> Floats:
+    known = shape_code(pursue(zone, likelihood, families), likelihood)
+    local, price = pursue_locally(zone, nature, likelihood.published - likelihood.white(known), families)
     both = shape_code(known + local, likelihood)
     explained = likelihood.strangeness(known) - likelihood.strangeness(both)
     return both if 0.5 * len(both) * float(explained[zone.inside].sum()) > price else known
 
 
-def _by_wiener(zone: Zone, nature: Nature, likelihood: Likelihood) -> Floats:
-    return shape_code(wiener(zone, nature), likelihood)
+def _by_wiener(zone: Zone, nature: Nature, likelihood: Likelihood, families: Sequence[CarrierFamily]) -> Floats:
+    return shape_code(wiener(zone, nature, families), likelihood)
 
 
-def _by_public_carrier(zone: Zone, nature: Nature, likelihood: Likelihood) -> Floats:
+def _by_public_carrier(zone: Zone, nature: Nature, likelihood: Likelihood, families: Sequence[CarrierFamily]) -> Floats:
     return shape_code(public_carrier(zone, likelihood), likelihood)
 
 
-def _each(estimate: Callable[[Zone, Nature, Likelihood], Floats]) -> Callable[[Sequence[Zone]], list[Floats]]:
-    def attack(zones: Sequence[Zone]) -> list[Floats]:
+def _each(estimate: Estimate) -> Attack:
+    def attack(zones: Sequence[Zone], families: Sequence[CarrierFamily]) -> list[Floats]:
         pairs = zip(zones, learn_nature(zones), strict=True)
-        return [estimate(zone, nature, Likelihood(zone, nature)) for zone, nature in pairs]
+        return [estimate(zone, nature, Likelihood(zone, nature), families) for zone, nature in pairs]
 
     return attack
 
 
-def _by_average(zones: Sequence[Zone]) -> list[Floats]:
+def _by_average(zones: Sequence[Zone], families: Sequence[CarrierFamily]) -> list[Floats]:
     natures = learn_nature(zones)
     likelihoods = [Likelihood(zone, nature) for zone, nature in zip(zones, natures, strict=True)]
     found = averages(zones, natures, likelihoods)
     return [shape_code(code, likelihood) for code, likelihood in zip(found, likelihoods, strict=True)]
 
 
-ATTACKS: dict[str, Callable[[Sequence[Zone]], list[Floats]]] = {
-    "regenerate": lambda zones: [],  # needs whole images; see Strip.select
+ATTACKS: dict[str, Attack] = {
+    "regenerate": lambda zones, families: [],  # needs whole images; see Strip.select
     "public_carrier": _each(_by_public_carrier),
     "average": _by_average,
     "wiener": _each(_by_wiener),
     "matched": _each(_by_pursuit),
-    "unmix": lambda zones: [unmix(zone) for zone in zones],
-    "notch": notch,
-    "blur": lambda zones: [blurred(zone) for zone in zones],
-    "median": lambda zones: [medianed(zone) for zone in zones],
+    "unmix": lambda zones, families: [unmix(zone) for zone in zones],
+    "notch": lambda zones, families: notch(zones),
+    "blur": lambda zones, families: [blurred(zone) for zone in zones],
+    "median": lambda zones, families: [medianed(zone) for zone in zones],
 }
 """Code of each case in units of the bound, ``(C, *zone)``."""

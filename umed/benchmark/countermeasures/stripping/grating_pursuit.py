@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from scipy.ndimage import binary_dilation
 from umed.benchmark.countermeasures.stripping.nature_spectrum import Nature
 from umed.benchmark.countermeasures.stripping.shaping import GAINS, Likelihood, parts_of
 from umed.benchmark.countermeasures.stripping.zones import Floats, Zone, cut_windows, grid_of, passed
+from umed.networks.secret_carriers import CarrierFamily
 
 MOST = 12
 """Gratings of a whole ROI."""
@@ -21,6 +23,8 @@ LOCAL_SIDES = {2: 16, 3: 12}
 """Sides of the windows in which gratings are looked for."""
 LONGEST = 16.0
 """Pixels: no code has a longer period, as nature is too loud there."""
+SLACK = 0.02
+"""Cycles a pixel by which a peak may lie beside the band of its family."""
 TOO_LOUD = 1.6
 """Amplitude in units of the bound that no code has; a full square wave has 1.27."""
 WORTH = 10.0
@@ -29,12 +33,12 @@ SURE = 6.0
 """Nats by which a peak must exceed the largest that white noise has."""
 
 
-def loudest(bins: int, channels: int) -> float:
+def loudest(bins: float, channels: int) -> float:
     """Power that the peak of white noise hardly reaches, of ``channels`` channels of mean power 1 each."""
     return channels + (math.log(bins) + SURE) * (1 + 0.25 * (channels - 1))
 
 
-def pursue(zone: Zone, likelihood: Likelihood) -> Floats:
+def pursue(zone: Zone, likelihood: Likelihood, families: Sequence[CarrierFamily] = ()) -> Floats:
     """Find the gratings of every class: orthogonal matching pursuit in the whitened image.
 
     The frequency with the most power over nature, all colours together, joins the list; its place is refined between
@@ -45,34 +49,36 @@ def pursue(zone: Zone, likelihood: Likelihood) -> Floats:
     Args:
         zone: the case.
         likelihood: of the case, which holds the whitened image.
+        families: that the thief knows; none for any.
 
     Returns:
         The sum of the gratings ``(C, *zone)`` in units of the bound.
     """
     total, known = np.zeros_like(zone.image), np.zeros((0, zone.dims))
     for value, mask in parts_of(zone).items():
-        frequencies = known if value == 0 else _search(mask, likelihood)
+        frequencies = known if value == 0 else _search(mask, likelihood, families)
         if len(frequencies):
             total += _fit(frequencies, mask, likelihood)
             known = frequencies
     return total
 
 
-def _search(mask: NDArray[np.bool_], likelihood: Likelihood) -> Floats:
+def _search(mask: NDArray[np.bool_], likelihood: Likelihood, families: Sequence[CarrierFamily]) -> Floats:
     """Frequencies ``(K, dims)`` of the gratings in a mask."""
     rows, weights = np.argwhere(mask).astype(np.float64), likelihood.weights[mask]
     seen = likelihood.published[:, mask]
     shape = tuple(2 * size for size in mask.shape)
     left, found = seen, np.zeros((0, mask.ndim))
     bins = grid_of(shape)[..., : shape[-1] // 2 + 1, :]
-    quick = may_be(bins)
+    quick = may_be(bins, families)
+    count = max(float(quick.sum()) / 2**mask.ndim, 1.0)
     for _ in range(MOST):
         field = np.zeros((len(left), *mask.shape))
         field[:, mask] = left * weights
         spectrum = np.fft.rfftn(field, s=shape, axes=tuple(range(1, field.ndim)))
         power = np.square(np.abs(spectrum)).sum(0) / weights.sum() * quick
         peak = np.unravel_index(int(power.argmax()), power.shape)
-        if power[peak] < loudest(mask.size // 2, len(left)):
+        if power[peak] < loudest(count, len(left)):
             break
         start = np.array([place / size for place, size in zip(peak, shape, strict=True)])
         found = np.vstack([found, _refine(start, rows, left * weights, 1 / np.array(shape))])
@@ -138,9 +144,21 @@ def _pruned(parts: list[Floats], mask: NDArray[np.bool_], likelihood: Likelihood
     return laid(min((order[:count] for count in range(len(order) + 1)), key=cost))
 
 
-def may_be(frequencies: Floats) -> NDArray[np.bool_]:
-    """Whether a frequency ``(..., dims)`` is one that codes have."""
-    found: NDArray[np.bool_] = np.square(frequencies).sum(-1) >= LONGEST**-2
+def may_be(frequencies: Floats, families: Sequence[CarrierFamily] = ()) -> NDArray[np.bool_]:
+    """Whether a frequency ``(..., dims)`` is one that codes have: of some families, or of any.
+
+    The secret period is off by up to the band of its family, a drift moves it by another third, and cells blur it.
+    """
+    length = np.sqrt(np.square(frequencies).sum(-1))
+    if not families:
+        return np.asarray(length >= 1 / LONGEST)
+    corner = np.sqrt(np.square(np.abs(frequencies) - 0.5).sum(-1))
+    found = np.zeros(length.shape, bool)
+    for family in families:
+        off, blur = family.band / 100 + (0.3 if family.drift else 0.0), 1 / family.cells if family.cells else 0.0
+        low, high = 1 / (family.period * (1 + off)) - blur - SLACK, 1 / (family.period * (1 - off)) + blur + SLACK
+        distance = corner if family.kind == "corner" else length
+        found |= (distance >= low) & (distance <= high)
     return found
 
 
@@ -169,13 +187,16 @@ def _refine(frequency: Floats, rows: Floats, left: Floats, step: Floats) -> Floa
     return best
 
 
-def pursue_locally(zone: Zone, nature: Nature, left: Floats) -> tuple[Floats, float]:
+def pursue_locally(
+    zone: Zone, nature: Nature, left: Floats, families: Sequence[CarrierFamily] = ()
+) -> tuple[Floats, float]:
     """Find gratings in overlapping windows, so that angle, period and phase may vary over the ROI.
 
     Args:
         zone: the case.
         nature: its spectrum.
         left: whitened image ``(C, *zone)`` without what is known already.
+        families: that the thief knows; none for any.
 
     Returns:
         Their sum ``(C, *zone)`` in units of the bound, and the nats that they must explain to be believed.
@@ -187,11 +208,14 @@ def pursue_locally(zone: Zone, nature: Nature, left: Floats) -> tuple[Floats, fl
         return np.zeros_like(zone.image), 0.0
     axes, shape = tuple(range(2, 2 + dims)), (2 * side,) * dims
     grid = grid_of(shape)
-    back, quick = np.linalg.inv(nature.root(shape, -0.5)) / passed(grid)[..., None, None], may_be(grid).ravel()
+    back, quick = (
+        np.linalg.inv(nature.root(shape, -0.5)) / passed(grid)[..., None, None],
+        may_be(grid, families).ravel(),
+    )
     index = np.stack(np.meshgrid(*[np.arange(side)] * dims, indexing="ij"), axis=-1).reshape(-1, dims)
     parts, total = windows.parts.copy(), np.zeros_like(windows.parts)
     sums = windows.masks.reshape(len(parts), -1).sum(1)
-    limit, channels = loudest(side**dims // 2, parts.shape[1]), parts.shape[1]
+    limit, channels = loudest(max(float(quick.sum()) / 2 ** (dims + 1), 1.0), parts.shape[1]), parts.shape[1]
     usual = window_levels(np.square(np.abs(np.fft.fftn(parts, axes=axes))).sum(1) / channels, windows.energy, dims)
     count = 0
     for _ in range(FEW):

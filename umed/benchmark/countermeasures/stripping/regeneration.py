@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from dataclasses import replace
@@ -16,17 +17,24 @@ from torch import Tensor
 
 from umed.benchmark.victims.case_tensors import Samples, load_samples
 from umed.core.config import make_settings
+from umed.core.keyfile import Key
 from umed.protect.run import protect
 
 
 def regenerated(
-    published: Samples, *, epsilon: float, generators: str | None = None, iterations: int | None = None
+    published: Samples,
+    *,
+    epsilon: float,
+    seed: int = 0,
+    generators: str | None = None,
+    iterations: int | None = None,
 ) -> list[Tensor]:
     """Protect published cases again and mirror what that adds: ``2 * published - twice``.
 
     Args:
         published: cases as they were published.
         epsilon: bound of the release, which its manifest tells.
+        seed: of the thief's key, so that his figures can be repeated.
         generators: trained generators, where the release holds any; else umed trains its own on the release.
         iterations: of his training; those of the default recipe if ``None``.
 
@@ -42,7 +50,9 @@ def regenerated(
         settings = make_settings("default", {"epsilon": epsilon})
         if iterations is not None:
             settings = replace(settings, training=replace(settings.training, iterations=iterations))
-        protect(source, out, settings=settings, generators=generators, report=False)
+        key = Path(folder) / "thief.key"
+        Key(hashlib.sha256(f"a thief's key, seed {seed}".encode()).digest()).write(key)
+        protect(source, out, settings=settings, key_file=key, generators=generators, report=False)
         twice = load_samples(out, names)
         again = dict(zip(twice.ids, twice.images, strict=True))
         once = load_samples(source, names)

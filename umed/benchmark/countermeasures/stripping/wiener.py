@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from umed.benchmark.countermeasures.stripping.grating_pursuit import may_be, window_levels
 from umed.benchmark.countermeasures.stripping.nature_spectrum import Nature, powers, smooth
 from umed.benchmark.countermeasures.stripping.zones import Floats, Zone, cut_windows, grid_of, high_pass, passed
+from umed.networks.secret_carriers import CarrierFamily
 
 LOUDER = 8.0
 """Power over nature's below which nothing is taken off: texture is uneven, so small excesses are texture."""
@@ -15,7 +18,7 @@ LOCAL = 0.2
 """Weight of the window's own excess; the rest is that of all windows of the case."""
 
 
-def wiener(zone: Zone, nature: Nature) -> Floats:
+def wiener(zone: Zone, nature: Nature, families: Sequence[CarrierFamily] = ()) -> Floats:
     """Estimate a code by its excess over nature's spectrum, colours together.
 
     Every window is whitened by nature's power at each frequency; where the covariance of the colours, averaged over
@@ -25,6 +28,7 @@ def wiener(zone: Zone, nature: Nature) -> Floats:
     Args:
         zone: the case.
         nature: its spectrum.
+        families: that the thief knows; none for any.
 
     Returns:
         ``(C, *zone)`` in units of the bound.
@@ -42,7 +46,7 @@ def wiener(zone: Zone, nature: Nature) -> Floats:
     covariance = np.stack([LOCAL * smooth(one) + (1 - LOCAL) * everywhere for one in excess])
     values, vectors = np.linalg.eigh(covariance)
     shares = np.clip(1 - LOUDER / np.maximum(values, 1e-9), 0, None)
-    shares *= may_be(grid_of(nature.power.shape[:-2]))[..., None]
+    shares *= may_be(grid_of(nature.power.shape[:-2]), families)[..., None]
     gain = colour @ ((vectors * shares[..., None, :]) @ np.swapaxes(vectors, -1, -2)) @ whiten
     axes = tuple(range(2, windows.parts.ndim))
     spectrum = np.moveaxis(np.fft.fftn(windows.parts, axes=axes), 1, -1)
