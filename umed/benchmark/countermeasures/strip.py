@@ -12,7 +12,8 @@ from torch import Tensor
 
 from umed.benchmark.countermeasures.interface import Countermeasure, number, whole
 from umed.benchmark.countermeasures.stripping.averaging import averages, public_carrier
-from umed.benchmark.countermeasures.stripping.grating_pursuit import pursue, pursue_locally
+from umed.benchmark.countermeasures.stripping.grating_pursuit import pursue
+from umed.benchmark.countermeasures.stripping.local_gratings import LOCAL_SIDES, pursue_locally
 from umed.benchmark.countermeasures.stripping.nature_spectrum import Nature, learn_nature
 from umed.benchmark.countermeasures.stripping.regeneration import regenerated
 from umed.benchmark.countermeasures.stripping.shaping import Likelihood, shape_code
@@ -37,7 +38,7 @@ class Strip(Countermeasure):
     * ``public_carrier``: the fixed checkerboards of the documentation, fitted to each case.
     * ``average``: whitened cases averaged on the index grid, class by class: finds a code that all cases share.
     * ``wiener``: local Wiener filter, nature's spectrum learnt outside the ROI.
-    * ``matched``: gratings of any frequency, phase and colour, for the whole ROI and then in windows.
+    * ``matched``: gratings of any frequency, phase and colour, for the whole ROI and in windows of two sizes.
     * ``unmix``: blind source separation over colours, band by band (images of several channels only).
     * ``notch``: the loudest band goes as a whole, inside the ROI.
     * ``blur``, ``median``: the simple filters, inside the ROI only.
@@ -140,11 +141,22 @@ Attack = Callable[[Sequence[Zone], Sequence[CarrierFamily]], list[Floats]]
 
 
 def _by_pursuit(zone: Zone, nature: Nature, likelihood: Likelihood, families: Sequence[CarrierFamily]) -> Floats:
+    nothing = np.zeros_like(zone.image)
     known = shape_code(pursue(zone, likelihood, families), likelihood)
-    local, price = pursue_locally(zone, nature, likelihood.published - likelihood.white(known), families)
-    both = shape_code(known + local, likelihood)
-    explained = likelihood.strangeness(known) - likelihood.strangeness(both)
-    return both if 0.5 * len(both) * float(explained[zone.inside].sum()) > price else known
+
+    def explained(code: Floats) -> float:
+        left = likelihood.strangeness(nothing) - likelihood.strangeness(code)
+        return 0.5 * len(code) * float(left[zone.inside].sum())
+
+    best, most = known, explained(known)
+    for start in (nothing, known) if known.any() else (nothing,):
+        left = likelihood.published - likelihood.white(start)
+        for side in LOCAL_SIDES[zone.dims]:
+            local, price = pursue_locally(zone, nature, left, side, families)
+            code = shape_code(start + local, likelihood)
+            worth = explained(code) - price
+            best, most = (code, worth) if worth > most else (best, most)
+    return best
 
 
 def _by_wiener(zone: Zone, nature: Nature, likelihood: Likelihood, families: Sequence[CarrierFamily]) -> Floats:

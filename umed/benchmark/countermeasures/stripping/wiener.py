@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from umed.benchmark.countermeasures.stripping.grating_pursuit import may_be, window_levels
+from umed.benchmark.countermeasures.stripping.known_families import may_be
+from umed.benchmark.countermeasures.stripping.local_gratings import window_levels
 from umed.benchmark.countermeasures.stripping.nature_spectrum import Nature, powers, smooth
 from umed.benchmark.countermeasures.stripping.zones import Floats, Zone, cut_windows, grid_of, high_pass, passed
 from umed.networks.secret_carriers import CarrierFamily
@@ -40,7 +41,7 @@ def wiener(zone: Zone, nature: Nature, families: Sequence[CarrierFamily] = ()) -
     whiten, colour = nature.root(nature.power.shape[:-2], -0.5), nature.root(nature.power.shape[:-2], 0.5)
     excess = whiten @ powers(windows) @ whiten
     traces = np.trace(excess, axis1=-2, axis2=-1) / len(zone.image)
-    usual = window_levels(traces, np.ones(len(traces)), zone.dims)
+    usual = window_levels(traces, np.ones(len(traces)))
     excess /= usual.reshape(-1, *[1] * (excess.ndim - 1))
     everywhere = smooth(np.average(excess, axis=0, weights=windows.energy))
     covariance = np.stack([LOCAL * smooth(one) + (1 - LOCAL) * everywhere for one in excess])
