@@ -123,7 +123,10 @@ def list_runs(inputs: dict[str, Path], methods: list[str], key: Path) -> Iterato
     """Name and arguments of every run; ``OUT`` stands for its output."""
     for data, folder in inputs.items():
         for method in methods:
-            yield f"{data}, {method}", ["protect", str(folder), "OUT", "--seed", "7", *METHODS[method]]
+            yield (
+                f"{data}, {method}",
+                ["protect", str(folder), "OUT", "--key-file", str(key), "--seed", "7", *METHODS[method]],
+            )
         if data == "series":
             words = ["anonymize", str(folder), "OUT", "--key-file", str(key)]
             yield "series, de-identified", words

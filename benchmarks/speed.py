@@ -26,6 +26,7 @@ from tables import markdown, provenance
 
 from umed.cases.file_source import FileSource
 from umed.core.config import make_settings
+from umed.core.keyfile import Key, Secret
 from umed.data.layouts import find_dataset
 from umed.data.phantom import make_phantom
 from umed.methods.umed import UMed
@@ -165,9 +166,10 @@ def measure_bilevel(scratch: Path, iterations: int) -> list[list[str]]:
     settings = make_settings(overrides={"training": {"iterations": iterations}})
     plan = make_plan(gather(root), settings)
     method = UMed(**plan.method_options)
+    method.secret = Secret(Key.random(), "speed")
     trainer = method.make_trainer(CaseSamples(FileSource(root), plan), plan)
     batch = trainer.loader.batches[0].to(trainer.state.device)
-    arguments = (batch.image, batch.labels, batch.contour, batch.interior, batch.origins)
+    arguments = (batch.image, batch.labels, batch.contour, batch.interior, batch.carriers)
     surrogates = range(len(trainer.surrogates))
 
     def surrogate_pass() -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "protect": "umed.protect.run",
     "verify": "umed.protect.verify",
+    "check_release": "umed.protect.check_release",
     "plan": "umed.protect.preview",
     "inspect": "umed.protect.preview",
     "Protect": "umed.monai.transforms",
@@ -35,7 +36,7 @@ _MODULES = {
     "bundle": "umed.monai.bundle",  # for `$import umed` and `$umed.bundle.check_overrides()` in a MONAI configuration
 }
 
-__all__ = ["Protect", "Protectd", "__version__", "inspect", "plan", "protect", "verify"]
+__all__ = ["Protect", "Protectd", "__version__", "check_release", "inspect", "plan", "protect", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,6 +27,37 @@ def test_protect_verify_and_tamper(phantom: Path, tmp_path: Path, capsys: pytest
     assert "phantom_001" in capsys.readouterr().out
 
 
+def test_verify_takes_a_promise(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["protect", str(phantom), str(out), "--method", "random", "--range", "-160,240"]) == 0
+    (tmp_path / "out-private").rename(tmp_path / "safe")
+    command = ["verify", str(phantom), str(out)]
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "name the promise yourself with --epsilon 4/255 --radius 3px" in capsys.readouterr().err
+    named = [*command, "--epsilon", "4/255", "--radius", "3px", "--range", "-160,240"]
+    assert main(named) == 0
+    said = capsys.readouterr().out
+    assert "more than 0.01569 (4/255) of the range, 6 stored steps in every image" in said
+    assert "range: [-160, 240]" in said and "its seal was not checked" in said
+    more = ["--support", "roi", "--percentiles", "1,99", "--spatial-dims", "3", "--json"]
+    assert main([*named, *more]) == 0
+    assert "support: ROI and 3 px" in " ".join(json.loads(capsys.readouterr().out)["promise"])
+    for option, word in (
+        (["--epsilon", "1/255"], "expected changes of at most 1 stored"),
+        (["--radius", "0px"], "outside ROI"),
+        (["--mark"], "every promise holds"),
+        (["--support", "full", "--epsilon-background", "1/255"], "1 outside the labels"),
+    ):
+        assert main([*named, *option]) == (0 if option == ["--mark"] else 1)
+        assert word in capsys.readouterr().out
+    assert main([*command, "--private", str(tmp_path / "safe")]) == 0
+    assert main([*named, "--private", str(tmp_path / "safe"), "--epsilon", "8/255"]) == 0
+    assert "looser than the private plan: epsilon 0.03137 instead of 0.01569" in capsys.readouterr().out
+    assert main([*named, "--percentiles", "1"]) == 2
+    assert "two percentiles such as 0.5,99.5" in capsys.readouterr().err
+
+
 def test_some_failed_is_3_and_all_failed_is_1(pictures: Callable[..., Path], tmp_path: Path) -> None:
     root = pictures()
     (root / "images/case_1.png").write_bytes(b"no picture")

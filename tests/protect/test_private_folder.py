@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +41,10 @@ def test_only_its_owner_may_read_it_and_the_output_holds_none_of_it(phantom: Pat
     assert {path.name for path in private.iterdir()} == names | {"cases", "generators", "lock"}
     assert {path.name for path in (tmp_path / "out" / "umed").iterdir()} == {"manifest.json", "about.html"}
     said = result.summary()
-    assert f"publish: {tmp_path / 'out'}\n" in said and f"never publish: {private} (key, generators" in said
+    assert (
+        f"publish: {tmp_path / 'out'} (umed check-release: nothing" in said
+        and f"never publish: {private} (key, generators" in said
+    )
     page = (tmp_path / "out/umed/about.html").read_text()
     assert "<img" not in page and "data:image" not in page and "phantom_0" not in page and "not for diagnosis" in page
 
@@ -185,3 +191,35 @@ def test_two_runs_never_write_to_one_output(phantom: Path, tmp_path: Path) -> No
 
     assert protect(phantom, tmp_path / "out", progress=second, **PLAIN).exit_code == 0
     assert protect(phantom, tmp_path / "out", resume=True, **PLAIN).exit_code == 0
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from umed.protect.run import protect
+def stop(stage, done, total):
+    if stage == sys.argv[4] and done == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+training = {"iterations": 4, "batch_size": 1, "checkpoint_every": 1}
+protect(sys.argv[1], sys.argv[2], key_file=sys.argv[3], training=training, report=False, progress=stop)
+"""
+
+
+@pytest.mark.usefixtures("quick_workers")
+def test_one_key_gives_the_same_bytes_with_workers_and_after_a_kill(phantom: Path, tmp_path: Path) -> None:
+    Key.create(tmp_path / "k")
+    Key.create(tmp_path / "other")
+    options = {"training": {"iterations": 4, "batch_size": 1, "checkpoint_every": 1}, "report": False}
+    for name, more in (("one", {}), ("two", {"workers": 2})):
+        assert protect(phantom, tmp_path / name, key_file=tmp_path / "k", **options, **more).exit_code == 0
+    for stage in ("train", "protect"):
+        words = [sys.executable, "-c", KILLED, phantom, tmp_path / stage, tmp_path / "k", stage]
+        assert subprocess.run([str(word) for word in words], check=False).returncode == -signal.SIGKILL
+        again = {"key_file": tmp_path / "k", "resume": True, "workers": 2}
+        assert protect(phantom, tmp_path / stage, **options, **again).exit_code == 0
+    whole = tree(tmp_path / "one")
+    assert all(tree(tmp_path / name) == whole for name in ("two", "train", "protect"))
+    protect(phantom, tmp_path / "else", key_file=tmp_path / "other", **options)
+    assert [
+        name for name, data in tree(tmp_path / "else").items() if name.startswith("images") and data == whole[name]
+    ] == []

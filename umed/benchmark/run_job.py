@@ -80,6 +80,7 @@ def _protect(job: ProtectJob, progress: Progress | None) -> str:
         settings=job.settings,
         generators=job.generators,
         resume=store.begun,
+        check=False,
         progress=progress,
     )
     failed = [outcome for outcome in result.outcomes if outcome.status in ("failed", "skipped")]

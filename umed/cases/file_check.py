@@ -8,81 +8,158 @@ from pathlib import Path
 from typing import Any
 
 from umed.cases.file_source import FileSource
+from umed.cases.output_folder import CaseFinding, OutputFolder
 from umed.cases.proposals import is_proposal
 from umed.core.errors import InputError
-from umed.core.types import Regions, Volume
+from umed.core.types import Case, Regions, Volume
 from umed.data import files, formats, layouts
+from umed.data.container import container_difference
 from umed.plan.budget import Budget
 from umed.plan.metrics import different
 from umed.plan.planning import Plan
-from umed.plan.promise import compare
+from umed.plan.promise import Moved, compare
+
+GIVE_RECORD = "is in the input but not in the output; if the run could not protect it, give --private"
 
 
 def check_case(
-    source: FileSource, case_id: str, plan: Plan | None, entry: Mapping[str, Any], output: Path
-) -> Iterator[str]:
-    """Broken promises of one case.
+    source: FileSource, case_id: str, plan: Plan | None, entry: Mapping[str, Any] | None, output: OutputFolder
+) -> CaseFinding:
+    """Check one case.
 
     Args:
         source: of the originals.
         case_id: of one of its cases.
-        plan: that the output is said to follow.
-        entry: of the case in the manifest.
-        output: output root.
+        plan: the promise.
+        entry: of the case in the private record; ``None`` where its status follows from the files alone: then bytes
+            beside the values are looked for, and a case that is all but restored is none that is protected.
+        output: what was written.
 
-    Yields:
-        A sentence each.
+    Returns:
+        What was found.
     """
-    case, status = source.by_id[case_id], str(entry["status"])
+    case = source.by_id[case_id]
     assert plan is not None  # of files there always is one
-    if status not in ("protected", "unchanged"):
-        names = [*case.outputs, *([case.label] if case.label is not None else [])]
-        there = [name.as_posix() for name in names if (output / name).exists()]
-        yield from (f"{name}: expected no file of a {status} case, got one; remove it" for name in there)
-        return
-    records = entry.get("files")
-    if case.label is None or not isinstance(records, list) or len(records) != len(case.images):
-        yield "expected a label and one record a file in the manifest, got others"
-        return
-    yield from _check_label(source, case.id, case.label, entry, output)
+    if entry is not None:
+        found = CaseFinding(str(entry["status"]), str(entry.get("reason", "")))
+    elif case.label is None:
+        found = CaseFinding("skipped", "no label, so there is no telling what to protect; not copied")
+    else:
+        found = CaseFinding("protected")
+    names = [*case.outputs, *([case.label] if case.label is not None else [])]
+    there = [name.as_posix() for name in names if name.as_posix() in output or (output.root / name).is_symlink()]
+    if found.status not in ("protected", "unchanged"):
+        found.failures += [f"{name}: expected no file of a {found.status} case, got one; remove it" for name in there]
+        return found
+    if entry is None and not there:
+        found.status, found.failures = "missing", [GIVE_RECORD]
+        return found
+    if case.label is None:
+        found.failures.append(f"expected a label of a {found.status} case, got none in the input")
+        return found
+    found.files = {name.as_posix(): f"{found.status} image" for name in case.outputs}
+    found.files[case.label.as_posix()] = "label"
+    found.failures += _check_label(source, case, entry, output, found)
+    _check_images(source, case, plan, entry, output, found)
+    return found
+
+
+def _check_images(
+    source: FileSource,
+    case: Case,
+    plan: Plan,
+    entry: Mapping[str, Any] | None,
+    output: OutputFolder,
+    found: CaseFinding,
+) -> None:
+    """Regions and bounds, worked out again, and every voxel."""
     unit = source.open(case.id, plan).unit(0, margin=0)
-    if unit.regions.empty != (status == "unchanged"):
-        kind = "an empty" if unit.regions.empty else "a"
-        yield f"expected status {'unchanged' if unit.regions.empty else 'protected'} for {kind} label, got {status}"
-    changed = False
+    empty = unit.regions.empty
+    if entry is None and empty:
+        found.status, found.reason = "unchanged", "the label is empty, so there is nothing to protect"
+    elif empty != (found.status == "unchanged"):
+        kind, wanted = ("an empty", "unchanged") if empty else ("a", "protected")
+        found.failures.append(f"expected status {wanted} for {kind} label, got {found.status}")
+    what = "unprotected image" if empty else "protected image"
+    found.files |= {name.as_posix(): what for name in case.outputs}
+    records = _records(entry, len(case.images)) if entry is not None else [None] * len(case.images)
+    if records is None:
+        found.failures.append("expected one entry a file in the record, got others")
+        return
     limits: tuple[Budget | None, ...] = unit.limits or (None,) * len(unit.volumes)
-    for volume, limit, name, record in zip(unit.volumes, limits, case.outputs, records, strict=True):
-        where, written = name.as_posix(), output / name
-        if not written.is_file():
-            yield f"{where}: expected a file, got nothing"
+    changed = False
+    for volume, limit, image, path, record in zip(
+        unit.volumes, limits, case.images, case.outputs, records, strict=True
+    ):
+        name = path.as_posix()
+        if limit is not None:
+            found.bounds.add(limit.bound_stored)
+        if name not in output:
+            found.failures.append(f"{name}: expected a file, got {output.absent(name)}")
             continue
-        sums = files.sha256(volume.source), files.sha256(written)
-        if sums != (record.get("sha256_in"), record.get("sha256_out")):
-            yield f"{where}: expected the checksums in the manifest, got others; a file was changed since"
-        if limit is not None and record.get("epsilon_steps") != limit.steps:
-            yield f"{where}: expected {limit.steps} steps in the manifest, got {record.get('epsilon_steps')}"
-        failures, differs = check_file(volume, written, unit.regions, limit)
-        yield from (f"{where}: {failure}" for failure in failures)
+        if record is not None and (volume.sha256 or files.sha256(volume.source)) != record.get("sha256_in"):
+            found.failures.append(f"{image.as_posix()}: expected the original of the run, got another one")
+        try:
+            written = formats.read(output.root / name)
+        except InputError as error:
+            found.failures.append(f"{name}: cannot be read again: {error}")
+            continue
+        output.know(name, written.sha256)
+        mark = plan.mark and not empty
+        failures, differs = compare_volumes(volume, written, unit.regions, limit, mark=mark)
         changed |= differs
-    if not unit.regions.empty and not changed:
-        yield "expected changed voxels in a protected case, got none"
+        if entry is None and not failures:
+            failures = _hidden(volume, written, unit.regions, limit, mark=mark, same=image == path)
+        found.failures += [f"{name}: {failure}" for failure in failures]
+    if not empty and not changed:
+        found.failures.append("expected changed voxels in a protected case, got none")
 
 
-def _check_label(source: FileSource, case: str, label: Path, entry: Mapping[str, Any], output: Path) -> Iterator[str]:
+def _records(entry: Mapping[str, Any], count: int) -> list[Mapping[str, Any] | None] | None:
+    """Entries of the record, one a file; ``None`` where they are not."""
+    listed = entry.get("files")
+    return list(listed) if isinstance(listed, list) and len(listed) == count else None
+
+
+def _hidden(
+    source: Volume, written: Volume, regions: Regions, budget: Budget | None, *, mark: bool, same: bool
+) -> list[str]:
+    """What only a record would settle otherwise: bytes beside the values, and an image that is as good as restored."""
+    if budget is None and same:  # it was copied
+        equal = files.sha256(source.source) == files.sha256(written.source)
+        return [] if equal else ["expected a copy of the original, byte for byte, got other bytes"]
+    found = container_difference(source, written, mark=mark)
+    broken = [found] if found else []
+    if budget is not None:
+        moved = Moved()
+        moved.add(source.channels, written.channels, regions, budget)
+        broken += moved.broken()
+    return broken
+
+
+def _check_label(
+    source: FileSource, case: Case, entry: Mapping[str, Any] | None, output: OutputFolder, found: CaseFinding
+) -> Iterator[str]:
     """The label is the same, and called a proposal only if it is one."""
-    digest = files.sha256(source.root / label)
-    if not (output / label).is_file():
-        yield f"{label.as_posix()}: expected the label, got no file"
-    elif files.sha256(output / label) != digest:
-        yield f"{label.as_posix()}: expected identical bytes, got others"
+    assert case.label is not None
+    name, digest = case.label.as_posix(), files.sha256(source.root / case.label)
+    found.label_sha256 = digest
+    if name not in output:
+        yield f"{name}: expected the label, got {output.absent(name)}"
+    elif output.sha256(name) != digest:
+        yield f"{name}: expected identical bytes, got others"
+    if entry is None:
+        return
     if entry.get("label_sha256") != digest:
-        yield "the label's checksum in the manifest is not that of the input"
-    proposals, status = source.proposals, str(entry["status"])
-    if is_proposal(entry) != (proposals is not None and proposals.hold(case, status, digest)):
+        yield "the label's checksum in the record is not that of the input"
+    proposals = source.proposals
+    if is_proposal(entry) != (proposals is not None and proposals.hold(case.id, found.status, digest)):
         yield f"expected the mask to be called {'an annotation' if is_proposal(entry) else 'a proposal'}, got the other"
 
 
-def check_file(source: Volume, written: Path, regions: Regions, budget: Budget | None) -> tuple[list[str], bool]:
+def check_file(
+    source: Volume, written: Path, regions: Regions, budget: Budget | None, *, mark: bool = False
+) -> tuple[list[str], bool]:
     """Read a written file again and compare it with its source.
 
     Args:
@@ -90,6 +167,7 @@ def check_file(source: Volume, written: Path, regions: Regions, budget: Budget |
         written: the written file.
         regions: of the case; empty ones mean that nothing may differ.
         budget: of the file, ``None`` only with empty regions.
+        mark: whether a PNG or TIFF carries the mark of :mod:`umed.data.mark`.
 
     Returns:
         Broken promises, empty if all hold, and whether any value differs from the source.
@@ -98,7 +176,14 @@ def check_file(source: Volume, written: Path, regions: Regions, budget: Budget |
         other = formats.read(written)
     except InputError as error:
         return [f"cannot be read again: {error}"], False
-    found = formats.header_difference(source, other)
+    return compare_volumes(source, other, regions, budget, mark=mark)
+
+
+def compare_volumes(
+    source: Volume, other: Volume, regions: Regions, budget: Budget | None, *, mark: bool
+) -> tuple[list[str], bool]:
+    """:func:`check_file` of a file that was read again already."""
+    found = formats.header_difference(source, other, mark=mark)
     failures = [found] if found else []
     if other.stored.shape != source.stored.shape or other.stored.dtype.str != source.stored.dtype.str:
         got = f"{other.stored.shape} {other.stored.dtype.str}"
@@ -109,37 +194,27 @@ def check_file(source: Volume, written: Path, regions: Regions, budget: Budget |
     return failures + compared.broken(), compared.changed
 
 
-def check_folder(source: FileSource, entries: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
-    """Unknown files in the output, and an index or sidecar that is not what it should be.
+def check_folder(source: FileSource, released: set[str], output: OutputFolder) -> tuple[list[str], set[str]]:
+    """Check what belongs to no case: the index and the sidecars.
 
     Args:
         source: of the originals.
-        entries: of the manifest, by case id.
-        output: output root.
+        released: ids of the cases that are in the output.
+        output: what was written.
 
     Returns:
-        A sentence each.
+        A sentence for each broken promise, and the names of these files.
     """
     problems, dataset = [], source.dataset
-    expected = {path.as_posix() for path in dataset.sidecars}
-    for case in dataset.cases:
-        if case.label is not None:
-            expected |= {path.as_posix() for path in (*case.outputs, case.label)}  # failed ones are checked by case
-    released = {name for name, entry in entries.items() if entry["status"] in ("protected", "unchanged")}
+    names = {path.as_posix() for path in dataset.sidecars}
     content = layouts.index_bytes(dataset, released)
     if content is not None:
-        expected.add(layouts.INDEX.as_posix())
-        index = output / layouts.INDEX
-        if not index.is_file() or index.read_bytes() != content:
-            problems.append(f"{layouts.INDEX}: expected an index of exactly the released cases, got another or none")
+        name = layouts.INDEX.as_posix()
+        names.add(name)
+        if name not in output or (output.root / name).read_bytes() != content:
+            problems.append(f"{name}: expected an index of exactly the released cases, got another or none")
     for path in dataset.sidecars:
-        if not (output / path).is_file() or files.sha256(output / path) != files.sha256(dataset.root / path):
-            problems.append(f"{path.as_posix()}: expected identical bytes, got others or no file")
-    for found in sorted(output.rglob("*")):
-        relative = found.relative_to(output)
-        if found.is_dir() and not found.is_symlink():
-            continue
-        ours = relative.parts[0] == files.RECORDS and not formats.looks_like_image(found)
-        if relative.as_posix() not in expected and not ours:
-            problems.append(f"{relative.as_posix()}: expected no such file, got one; it was not written by this run")
-    return problems
+        name = path.as_posix()
+        if name not in output or output.sha256(name) != files.sha256(dataset.root / path):
+            problems.append(f"{name}: expected identical bytes, got others or no file")
+    return problems, names

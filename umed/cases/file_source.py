@@ -20,6 +20,7 @@ from umed.core.config import Settings
 from umed.core.errors import BudgetError, UmedError, VerificationError, error_line
 from umed.core.types import Case, Dataset, Outcome, Volume
 from umed.data import files, formats, layouts
+from umed.data.mark import MARK
 from umed.data.paths import no_paths
 from umed.plan.facts import Facts, gather, open_case
 from umed.plan.limits import make_limits
@@ -220,8 +221,8 @@ class FileWriter(ExitStack):
             temporary = self.enter_context(files.atomic(self.output / name))
             figures: dict[str, Any] = {}
             if new is not None:
-                formats.write(volume, new[i], temporary)
-                back = _read_back(volume, new[i], temporary)
+                formats.write(volume, new[i], temporary, mark=MARK if self.plan.mark else "")
+                back = _read_back(volume, new[i], temporary, mark=self.plan.mark)
                 new[i] = back.stored  # one array less in memory
                 digest = back.sha256 or files.sha256(temporary)
                 figures = measure(volume, back.stored, unit.regions, unit.limits[i])
@@ -274,13 +275,13 @@ def _unchanged(volume: Volume, same_format: bool, temporary: Path) -> str:
     return _read_back(volume, volume.stored, temporary).sha256 or files.sha256(temporary)
 
 
-def _read_back(volume: Volume, stored: NDArray[Any], path: Path) -> Volume:
+def _read_back(volume: Volume, stored: NDArray[Any], path: Path, *, mark: bool = False) -> Volume:
     """Read a written file, once, and make sure that it says exactly what was meant; it knows its bytes' checksum."""
     back = formats.read(path)
     same = back.stored.shape == stored.shape and back.stored.dtype == stored.dtype
     if not same or different(back.stored, stored).any():
         raise VerificationError(f"{path.name}: expected the values that were written, got others. Check the disk.")
-    difference = formats.header_difference(volume, back)
+    difference = formats.header_difference(volume, back, mark=mark)
     if difference:
         raise VerificationError(f"{path.name}: {difference}. Report this file's format as a bug.")
     return back

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Proof for a DICOM series, from the files alone; the pairs are found again through the UID map."""
+"""Proof for a DICOM series: read again, and compared with its source, which is found through the UID map."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from umed.cases.instance_check import blanked, bytes_difference
+from umed.cases.output_folder import CaseFinding, OutputFolder
 from umed.cases.proposals import is_proposal
 from umed.cases.series_reader import SeriesReader
 from umed.cases.series_source import SeriesSource
 from umed.cases.spans import Slices
 from umed.core.errors import UmedError
-from umed.data import formats
-from umed.data.dicom_input import looks_like_dicom
-from umed.data.files import RECORDS, sha256
 from umed.deid.identity import Names
 from umed.dicom.objects import Instance, Limits, Series
 from umed.dicom.pixels import pixel_data
 from umed.dicom.read import reader as files
 from umed.plan.planning import Plan
-from umed.plan.promise import compare
+from umed.plan.promise import Moved, compare
 
 UNCHANGED = (
     "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit",
@@ -38,70 +37,119 @@ UNCHANGED = (
 
 PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 """Syntaxes whose pixel bytes are carried over as they are when there is nothing to change."""
+GIVE_RECORD = "is in the input but not in the output; if the run could not protect it, give --private"
 REFERRING = ("SEG", "RTSTRUCT", "PR", "KO")
 """Modalities of masks and presentation states, whose references to images are compared."""
 
 
 def check_case(
-    source: SeriesSource, case_id: str, plan: Plan | None, entry: Mapping[str, Any], output: Path
-) -> Iterator[str]:
-    """Broken promises of one series.
+    source: SeriesSource, case_id: str, plan: Plan | None, entry: Mapping[str, Any] | None, output: OutputFolder
+) -> CaseFinding:
+    """Check one series.
 
     Checked: bound in stored steps, pixels outside the support, outside the range and in the padding identical, all
-    other pixels identical, attributes of :data:`UNCHANGED` identical, references of masks follow, checksums as in the
-    manifest, masks that are proposals called so.
+    other pixels identical, attributes of :data:`UNCHANGED` identical, references of masks follow, masks that are
+    proposals called so.
 
     Args:
         source: of the originals, under the names of the output.
         case_id: of one of its series.
-        plan: that the output is said to follow; ``None`` where nothing was perturbed.
-        entry: of the series in the manifest.
-        output: output root.
+        plan: the promise; ``None`` where nothing was to be perturbed.
+        entry: of the series in the private record; ``None`` where its status follows from the files alone: then every
+            byte is compared with what umed writes, and a series that is all but restored is none that is protected.
+        output: what was written.
 
-    Yields:
-        A sentence each.
+    Returns:
+        What was found.
     """
     series = source.by_id[case_id]
-    yield from _check_series(source, series, plan, entry, output)
-    proposals, status = source.masked.proposals, str(entry["status"])
+    found = (
+        _expected(source, series) if entry is None else CaseFinding(str(entry["status"]), str(entry.get("reason", "")))
+    )
+    targets = {source.identity.target(instance).as_posix(): instance for instance in series.instances}
+    if entry is None and found.status != "failed":
+        if not any(name in output for name in targets):
+            found.status, found.failures = "missing", [GIVE_RECORD]
+            return found
+        listed = set(targets)
+    else:
+        listed = set() if entry is None else set(entry.get("sha256", {}))
+    for name in sorted(targets.keys() - listed):
+        if name in output or name in output.odd:
+            found.failures.append(f"{name}: expected no file of a {_aside(found.status)} one, got one; remove it")
+    found.failures += [
+        f"{name}: is in the record, but no source file belongs to it" for name in listed - targets.keys()
+    ]
+    there: dict[str, Instance] = {}
+    for name in sorted(listed & targets.keys()):
+        if name not in output:
+            more = "; if the run put it aside, give --private" if entry is None else ""
+            found.failures.append(f"{name}: expected a file, got {output.absent(name)}{more}")
+            continue
+        there[name] = targets[name]
+        problems = _check_header(targets[name], output.root / name, source.identity, source.limits)
+        found.failures += [f"{name}: {text}" for text in problems]
+    kind = "carried" if series.kind != "image" else f"{'' if found.status == 'protected' else 'un'}protected image"
+    found.files = dict.fromkeys(listed & targets.keys(), kind)
+    _check_pixels(source, series, plan, entry, there, output, found)
+    if entry is not None:
+        found.failures += _check_proposal(source, series, found.status, entry)
+    return found
+
+
+def _aside(status: str) -> str:
+    return "failed" if status == "failed" else "quarantined"
+
+
+def _expected(source: SeriesSource, series: Series) -> CaseFinding:
+    """What a run makes of a series, from the originals alone."""
+    if series.kind != "image":
+        return CaseFinding("carried", "its references follow")
+    if series.id in source.masked.refusals:
+        return CaseFinding("failed", source.masked.refusals[series.id])
+    if source.usable(series):
+        return CaseFinding("protected")
+    return CaseFinding("unchanged", "the mask is empty, so there is nothing to protect")
+
+
+def _check_proposal(source: SeriesSource, series: Series, status: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    proposals = source.masked.proposals
     expected = proposals is not None and proposals.hold(series.id, status)
     without = status == "protected" and series.id not in source.masked.masks  # then nobody can tell
     if is_proposal(entry) != expected and not without:
         yield f"expected the mask to be called {'an annotation' if is_proposal(entry) else 'a proposal'}, got the other"
 
 
-def _check_series(
-    source: SeriesSource, series: Series, plan: Plan | None, entry: Mapping[str, Any], output: Path
-) -> Iterator[str]:
-    """Files, headers and pixels."""
-    identity, limits = source.identity, source.limits
-    digests: Mapping[str, str] = entry.get("sha256", {})
-    targets = {identity.target(instance).as_posix(): instance for instance in series.instances}
-    for name in targets.keys() - digests.keys():
-        if (output / name).exists():
-            yield f"{name}: expected no file of a quarantined one, got one; remove it"
-    for name in digests.keys() - targets.keys():
-        yield f"{name}: is in the manifest, but no source file belongs to it"
-    there: dict[str, Instance] = {}
-    for name, digest in digests.items():
-        if name not in targets:
-            continue
-        if not (output / name).is_file():
-            yield f"{name}: expected a file, got nothing"
-            continue
-        if sha256(output / name) != digest:
-            yield f"{name}: expected the checksum in the manifest, got another; the file was changed since"
-        there[name] = targets[name]
-        yield from (f"{name}: {text}" for text in _check_header(targets[name], output / name, identity, limits))
-    if entry["status"] != "protected":
+def _check_pixels(
+    source: SeriesSource,
+    series: Series,
+    plan: Plan | None,
+    entry: Mapping[str, Any] | None,
+    there: Mapping[str, Instance],
+    output: OutputFolder,
+    found: CaseFinding,
+) -> None:
+    """Pixels of the files that are there, and where no record vouches for them, their bytes."""
+    limits, identity = source.limits, source.identity
+    boxes: Mapping[str, Any] = entry.get("rectangles", {}) if entry is not None else blanked(there, identity, limits)
+    if found.status != "protected":
         for name, instance in there.items():
-            boxes = entry.get("rectangles", {}).get(name, ())
-            yield from (f"{name}: {text}" for text in _check_same(instance, output / name, boxes, limits))
+            texts = _check_same(instance, output.root / name, boxes.get(name, ()), limits)
+            found.failures += [f"{name}: {text}" for text in texts]
+    elif series.id not in source.masked.masks or plan is None:
+        found.failures.append("expected the mask of a protected series, got none; give --masks as in the run")
         return
-    if series.id not in source.masked.masks or plan is None:
-        yield "expected the mask of a protected series, got none; give --masks as in the run"
-        return
-    yield from _check_protected(source.open(series.id, plan), identity, there, entry.get("rectangles", {}), output)
+    else:
+        moved = Moved() if entry is None else None
+        reader = source.open(series.id, plan)
+        found.failures += _check_protected(reader, identity, there, boxes, output.root, found.bounds, moved)
+        found.failures += moved.broken() if moved is not None else []
+    if entry is None and not found.failures:
+        for name, instance in there.items():
+            text = bytes_difference(
+                instance, output.root / name, identity, limits, perturbed=found.status == "protected"
+            )
+            found.failures += [f"{name}: {text}"] if text else []
 
 
 def _check_header(instance: Instance, written: Path, identity: Names, limits: Limits) -> Iterator[str]:
@@ -139,7 +187,13 @@ def _values_of(dataset: Dataset, keyword: str) -> Iterator[Any]:
 
 
 def _check_protected(
-    reader: SeriesReader, identity: Names, there: Mapping[str, Instance], boxes: Mapping[str, Any], output: Path
+    reader: SeriesReader,
+    identity: Names,
+    there: Mapping[str, Instance],
+    boxes: Mapping[str, Any],
+    output: Path,
+    bounds: set[float],
+    moved: Moved | None,
 ) -> Iterator[str]:
     """Broken promises of the pixels that were not blanked out."""
     series = reader.series
@@ -154,6 +208,7 @@ def _check_protected(
     for index, span in enumerate(reader.spans):
         unit = reader.unit(index, margin=0)
         [volume], [budget] = unit.volumes, unit.limits
+        bounds.add(budget.bound_stored)
         stored = volume.stored.copy()  # slices that are not there, and what was blanked out, count as unchanged
         stack, _ = written.read(*span.kept)
         for place, new in enumerate(stack):
@@ -166,7 +221,10 @@ def _check_protected(
                 part = (slice(top, top + height), slice(left, left + width))
                 new[part] = stored[row][part]
             stored[row] = new
-        before, now = (one.channels[:, unit.kept] for one in (volume, replace(volume, stored=stored)))
+        old, all_of_it = (one.channels for one in (volume, replace(volume, stored=stored)))
+        if moved is not None:
+            moved.add(old, all_of_it, unit.regions, budget, kept=unit.kept)
+        before, now = old[:, unit.kept], all_of_it[:, unit.kept]
         compared = compare(before, now, unit.regions, budget, start=unit.kept.start, mask="mask")
         changed |= compared.changed
         yield from (f"slices {span.kept[0] + 1} to {span.kept[1]}: {text}" for text in compared.broken())
@@ -213,24 +271,6 @@ def _values(path: Path, limits: Limits) -> NDArray[Any] | None:
         return np.frombuffer(dataset.PixelData, np.uint8)[None]
 
 
-def check_folder(source: SeriesSource, entries: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
-    """Files that nobody wrote.
-
-    Args:
-        source: of the originals.
-        entries: of the manifest, by series id.
-        output: output root.
-
-    Returns:
-        A sentence each.
-    """
-    expected = {name for entry in entries.values() for name in entry.get("sha256", {})}
-    problems = []
-    for path in sorted(output.rglob("*")):
-        relative = path.relative_to(output)
-        if path.is_dir() and not path.is_symlink():
-            continue
-        ours = relative.parts[0] == RECORDS and not (formats.looks_like_image(path) or looks_like_dicom(path))
-        if not ours and relative.as_posix() not in expected:
-            problems.append(f"{relative.as_posix()}: expected files of the manifest only, got another; remove it")
-    return problems
+def check_folder(source: SeriesSource, released: set[str], output: OutputFolder) -> tuple[list[str], set[str]]:
+    """Nothing: every file of a DICOM output belongs to a series."""
+    return [], set()

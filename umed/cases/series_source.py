@@ -7,7 +7,7 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -66,43 +66,60 @@ def open_series(request: Request, *, progress: Progress | None = None) -> Iterat
 
 @contextmanager
 def open_released(
-    path: Path, manifest: Mapping[str, Any], key_file: Path | None, masks: Path | None, limits: Limits | None = None
+    request: Request, record: Mapping[str, Any] | None, key: DeidKey | None, output: Collection[str]
 ) -> Iterator[SeriesSource]:
-    """Scan the source of a finished release again, under the names that its manifest and key give.
+    """Scan the source of a finished release again, under the names that the release has.
 
     Args:
-        path: folder or zip that was released.
-        manifest: of the output.
-        key_file: key of the run, needed for an anonymized output.
-        masks: folder with masks that the run was given.
-        limits: bounds against hostile files.
+        request: what was read; with settings where a promise is named.
+        record: private record of the release; ``None`` where there is none: then a key that names some of the written
+            files says that they are those of nobody.
+        key: of the release.
+        output: names of what was written.
 
     Yields:
         The source, to be checked.
 
     Raises:
-        ConfigError: when the key is missing or another one.
+        ConfigError: when the key is missing.
         InputError: when the source cannot be read at all.
     """
-    bounds = limits or LIMITS
+    bounds = request.limits or LIMITS
     with tempfile.TemporaryDirectory(prefix="umed-") as work:
-        found = scan(path, Path(work), bounds)
-        request = Request(path, None, masks=masks, key_file=key_file)
-        source = SeriesSource(found, request, bounds, _names_of(manifest, key_file, found))
-        source.masked = mask_scan(found, masks, bounds, facts=False) if manifest["plan"] else Masked({})
+        found = scan(request.path, Path(work), bounds)
+        source = SeriesSource(found, request, bounds, None)
+        if record is None:
+            names, masked = _guess(source, key, output), source.masked
+            source = SeriesSource(found, request, bounds, names)
+            source.masked = masked
+        else:
+            source = SeriesSource(found, request, bounds, _names_of(record, key, found))
+            if request.settings is None:  # regions follow from the masks alone
+                source.masked = mask_scan(found, request.masks, bounds, facts=False) if record["plan"] else Masked({})
         yield source
 
 
-def _names_of(manifest: Mapping[str, Any], key_file: Path | None, found: Scan) -> Names:
-    if manifest.get("identity") == "derived":
-        done = set(manifest.get("derived", ()))
+def _names_of(record: Mapping[str, Any], key: DeidKey | None, found: Scan) -> Names:
+    if record.get("identity") == "derived":
+        done = set(record.get("derived", ()))
         return Derived([i.sop_uid for one in found.series if one.id in done for i in one.instances])
-    if key_file is None:
-        raise ConfigError("--key-file: expected the key of the run, since the output is anonymized, got none. Give it.")
-    key = DeidKey.load(key_file)
-    if key.digest() != manifest.get("key"):
-        raise ConfigError(f"--key-file {key_file}: expected the key of the run, got another one. Give that key.")
+    assert key is not None  # without it there is no record
     return Renamed(key)
+
+
+def _guess(source: SeriesSource, key: DeidKey | None, output: Collection[str]) -> Identity | None:
+    """Whose files an output holds: nobody's where the key gives their names, else those of the same patients."""
+    instances = [i for one in source.scan.series for i in one.instances]
+    if any(source.identity.target(i).as_posix() in output for i in instances):
+        return None
+    if key is None:
+        if any(name.endswith(".dcm") for name in output):
+            raise ConfigError(
+                "--key-file: expected the key of the run, since no file has the name of an original and the output "
+                "seems to be anonymized, got none. Give it."
+            )
+        return None
+    return Anonymous(key, load_profile(source.request.profile), accept_burned_in=True)
 
 
 class SeriesSource:

@@ -112,6 +112,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--radius", type=radius, metavar="3px|3mm", help="dilation of the contour band")
     group.add_argument("--seed", type=int, help="another seed gives other codes under the same key")
     group.add_argument("--psnr-target", type=number, metavar="DB", help="scale each case down to reach this PSNR")
+    mark = "say in each protected PNG and TIFF that it is protected and not for diagnosis"
+    group.add_argument("--mark", action="store_true", default=None, help=mark)
     group.add_argument("--device", help="auto, cpu, cuda, cuda:1 ...")
     group.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting, such as training.iterations=20"
@@ -127,7 +129,7 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
     Returns:
         Nested mapping to lay over the recipe.
     """
-    names = ("method", "epsilon", "range", "seed", "psnr_target", "device")
+    names = ("method", "epsilon", "range", "seed", "psnr_target", "mark", "device")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.radius is not None:
         given["radius"], given["radius_unit"] = args.radius

@@ -105,22 +105,20 @@ class Settings:
         method: name from the registry.
         method_options: keyword arguments of the method.
         epsilon: L-infinity bound as a share of the range; ``"4/255"`` is accepted.
-        range: what counts as full scale, in physical values: ``"auto"``, ``"dtype"``, ``"percentile"``, ``"ct:NAME"``
-            or ``[low, high]``.
+        range: what counts as full scale, in physical values: one of :data:`RANGES`, or ``[low, high]``.
         percentiles: the two percentiles of ``"percentile"``.
         radius: dilation of the contour band.
         radius_unit: ``"px"`` or ``"mm"``.
-        epsilon_background: bound outside the labels, a share of the range, at most ``epsilon``; ``None`` lets the
-            method decide (``unseg``: a quarter of epsilon; all others: the same epsilon everywhere).
-        support: where a case may change: ``"roi"``, ROI and dilated contour, ``"full"``, the whole frame, or ``"auto"``
-            (``unseg`` with a bound outside the labels: full; all others: roi).
+        epsilon_background: bound outside the labels, at most ``epsilon``; ``None`` leaves it to the method.
+        support: where a case may change: ``"roi"``, ROI and dilated contour, ``"full"``, or ``"auto"``: the method's.
         spatial_dims: 2, 3, or ``None`` to let the plan decide.
         slice_axis: axis that a 2D method walks along in a volume, ``None`` to let the plan decide.
-        seed: part of the name of the release: another one gives other codes under the same key.
-        release: the rest of that name, such as ``"2026-11"`` or a recipient.
+        seed: part of the release's name: another one gives other codes under the same key.
+        release: the rest of that name, such as ``"2026-11"``.
         psnr_target: dB that each case must reach at least, by scaling it down; ``None`` for none.
         device: ``"auto"``, ``"cpu"`` or a torch device such as ``"cuda:0"``.
         report_cases: cases drawn in the report.
+        mark: say in each protected PNG and TIFF that it is protected; see :mod:`umed.data.mark`.
         training: how a learnt method is trained.
     """
 
@@ -140,14 +138,14 @@ class Settings:
     psnr_target: float | None = None
     device: str = "auto"
     report_cases: int = 6
+    mark: bool = False
     training: Training = field(default_factory=Training)
 
     def __post_init__(self) -> None:
         check_name("method", self.method)
         require(0 < self.epsilon <= 1, "epsilon", "a share of the range in (0, 1], such as 4/255", self.epsilon)
-        weak = self.epsilon_background
-        between = weak is None or 0 <= weak <= self.epsilon
-        require(between, "epsilon_background", f"from 0 to epsilon = {self.epsilon:g}", weak)
+        weak, most = self.epsilon_background, self.epsilon
+        require(weak is None or 0 <= weak <= most, "epsilon_background", f"from 0 to epsilon = {most:g}", weak)
         require(self.radius >= 0, "radius", "0 or more", self.radius)
         require(self.spatial_dims in (None, 2, 3), "spatial_dims", "2, 3 or null", self.spatial_dims)
         require(self.slice_axis in (None, 0, 1, 2), "slice_axis", "0, 1, 2 or null", self.slice_axis)

@@ -47,8 +47,8 @@ METHODS: dict[str, Entry] = {
         "contour- and texture-aware learnt perturbation (arXiv 2403.14250)",
         ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside", "smoothing", "window"),
         defaults={
-            "colour": {"carriers": ["wave6c"], "outside": 0.0, "smoothing": 0.5},
-            "other": {"carriers": ["corner12"], "outside": 0.5, "smoothing": 0.0},
+            "colour": {"carriers": ["corner8c+cells16"], "outside": 0.0, "smoothing": 0.25},
+            "other": {"carriers": ["corner8+cells8"], "outside": 0.5, "smoothing": 0.0},
         },
     ),
     "random": Entry("umed.methods.random:Random", "noise in the same support and budget (control)", ("distribution",)),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from umed.core.errors import InputError
 from umed.core.types import Volume
 from umed.data import nifti, raster
+from umed.data.mark import is_mark
 
 READERS: dict[str, ModuleType] = {
     ".nii.gz": nifti,
@@ -85,13 +86,14 @@ def read(path: Path) -> Volume:
     return volume
 
 
-def write(volume: Volume, stored: NDArray[Any], path: Path) -> None:
+def write(volume: Volume, stored: NDArray[Any], path: Path, *, mark: str = "") -> None:
     """Write new stored values with everything else as in the source; the same input gives the same bytes.
 
     Args:
         volume: from :func:`read`.
         stored: new stored values, same shape and dtype.
         path: target file.
+        mark: text for PNG and TIFF to carry, such as :data:`umed.data.mark.MARK`; NIfTI has no room for it.
 
     Raises:
         InputError: if the format of ``path`` or ``stored`` does not fit the source.
@@ -104,14 +106,22 @@ def write(volume: Volume, stored: NDArray[Any], path: Path) -> None:
             f"{path}: expected stored values {volume.stored.shape} {volume.stored.dtype.str}, got {stored.shape} "
             f"{stored.dtype.str}. Return the array in the shape and dtype of Volume.stored."
         )
-    READERS[kind].write(volume, stored, path)
+    if READERS[kind] is raster:
+        raster.write(volume, stored, path, mark=mark)
+    else:
+        READERS[kind].write(volume, stored, path)
 
 
-def header_difference(source: Volume, written: Volume) -> str:
+def header_difference(source: Volume, written: Volume, *, mark: bool = False) -> str:
     """Say how two files differ in anything but voxels, or ``""``.
 
-    NIfTI: every byte before and after the voxels, and whether it is gzipped. PNG and TIFF: samples a pixel and the kept
-    metadata (colour profile, gamma, resolution).
+    NIfTI: every byte before and after the voxels, and whether it is gzipped. PNG and TIFF: samples a pixel, the kept
+    metadata (colour profile, gamma, resolution), and comments, of which a written file has none.
+
+    Args:
+        source: the source.
+        written: what was written.
+        mark: a PNG or TIFF must carry the mark of :mod:`umed.data.mark`, and no other comment.
     """
     before, after = source.header, written.header
     if isinstance(before, nifti.NiftiHeader) and isinstance(after, nifti.NiftiHeader):
@@ -123,8 +133,13 @@ def header_difference(source: Volume, written: Volume) -> str:
             return f"expected identical header bytes, got a difference at byte {place}"
         return "" if before.tail == after.tail else "expected identical bytes after the voxels, got other ones"
     if isinstance(before, raster.RasterHeader) and isinstance(after, raster.RasterHeader):
-        same = (before.samples, before.kept) == (after.samples, after.kept)
-        return "" if same else "expected the same samples a pixel and kept metadata, got other ones"
+        if (before.samples, before.kept) != (after.samples, after.kept):
+            return "expected the same samples a pixel and kept metadata, got other ones"
+        if mark:
+            marked = len(after.comments) == 1 and is_mark(after.comments[0])
+            return "" if marked else f"expected the mark and no other comment, got {len(after.comments)} of them"
+        same = not after.comments or written.sha256 == source.sha256 != ""  # a copy keeps what the source says
+        return "" if same else f"expected no comment, got {len(after.comments)} of them"
     return f"expected {type(before).__name__}, got {type(after).__name__}"
 
 

@@ -13,6 +13,7 @@ import gzip
 import hashlib
 import math
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -79,7 +80,21 @@ def read(path: Path) -> Volume:
     Raises:
         InputError: for anything that could not be written back exactly.
     """
-    raw, zipped, digest = _load(path)
+    return decode(path, *_load(path))
+
+
+def decode(path: Path, raw: bytes, zipped: bool, digest: str) -> Volume:
+    """Like :func:`read`, of bytes in memory.
+
+    Args:
+        path: what they are called in errors.
+        raw: the file, unpacked.
+        zipped: whether it was gzipped.
+        digest: SHA-256 of the file as it lay.
+
+    Raises:
+        InputError: as :func:`read` does.
+    """
     header = _parse(path, raw)
     code = int(header["datatype"])
     colours = _COLOURS.get(code, 1)
@@ -121,22 +136,26 @@ def write(volume: Volume, stored: NDArray[Any], path: Path) -> None:
         stored: new stored values, same shape and dtype (byte order included) as ``volume.stored``.
         path: target; whether it is gzipped follows the source, not this name.
     """
+    with open(path, "wb") as file:
+        file.writelines(pieces(volume, stored))
+
+
+def pieces(volume: Volume, stored: NDArray[Any]) -> Iterator[bytes | memoryview]:
+    """What :func:`write` writes, piece by piece."""
     header: NiftiHeader = volume.header
     if header.colours > 1:
         stored = np.moveaxis(stored, -1, 0)
     voxels = memoryview(
         np.ascontiguousarray(stored.T).reshape(-1).view(np.uint8).data
     )  # Fortran order on disk: no copy when kept that way
-    with open(path, "wb") as file:
-        if not header.zipped:
-            for part in (header.head, voxels, header.tail):
-                file.write(part)
-            return
-        packer = gzip_packer()
-        file.write(packer.compress(header.head))
-        for start in range(0, len(voxels), _BLOCK):
-            file.write(packer.compress(voxels[start : start + _BLOCK]))
-        file.write(packer.compress(header.tail) + packer.flush())
+    if not header.zipped:
+        yield from (header.head, voxels, header.tail)
+        return
+    packer = gzip_packer()
+    yield packer.compress(header.head)
+    for start in range(0, len(voxels), _BLOCK):
+        yield packer.compress(voxels[start : start + _BLOCK])
+    yield packer.compress(header.tail) + packer.flush()
 
 
 def write_labels(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:

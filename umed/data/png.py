@@ -20,6 +20,7 @@ COLOUR_TYPE = {1: 0, 3: 2, 2: 4, 4: 6}
 """Colour type by samples a pixel."""
 KEPT = (b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"pHYs")
 """Chunks that say how to show the pixels. Text, time and EXIF may name a patient and are dropped."""
+TEXT = (b"tEXt", b"zTXt", b"iTXt")
 LEVEL = 6
 
 
@@ -65,9 +66,11 @@ def decode(parts: list[tuple[bytes, bytes]]) -> NDArray[Any]:
     if interlace or depth not in (8, 16):
         raise ValueError("interlaced or below 8 bits")
     pixel = SAMPLES[colour] * depth // 8
-    raw = zlib.decompress(b"".join(body for kind, body in parts if kind == b"IDAT"))
-    if len(raw) != height * (1 + width * pixel):
-        raise ValueError(f"{len(raw)} bytes of pixels instead of {height * (1 + width * pixel)}")
+    size = height * (1 + width * pixel)
+    unpacker = zlib.decompressobj()
+    raw = unpacker.decompress(b"".join(body for kind, body in parts if kind == b"IDAT"), size + 1)  # no bombs
+    if len(raw) != size:
+        raise ValueError(f"{len(raw)} bytes of pixels instead of {size}")
     lines = np.frombuffer(raw, np.uint8).reshape(height, 1 + width * pixel)
     pixels = _unfilter(lines[:, 0], lines[:, 1:].reshape(height, width, pixel))
     dtype = np.dtype(np.uint8) if depth == 8 else np.dtype(">u2")

@@ -22,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 from umed.core.errors import InputError
 from umed.core.types import Encoding, Volume
 from umed.data import png
+from umed.data.mark import KEYWORD
 
 JPEG = (".jpg", ".jpeg")
 TIFF = (".tif", ".tiff")
@@ -38,11 +39,13 @@ class RasterHeader:
         samples: samples a pixel.
         kept: PNG chunks carried over, or TIFF tags as ``(name, value)``.
         compressed: whether the TIFF was compressed; a written one then is too, with deflate.
+        comments: texts of PNG, and the description of TIFF; never carried over.
     """
 
     samples: int
     kept: tuple[tuple[Any, Any], ...] = ()
     compressed: bool = True
+    comments: tuple[str, ...] = ()
 
 
 def read(path: Path) -> Volume:
@@ -88,13 +91,14 @@ def read(path: Path) -> Volume:
     )
 
 
-def write(volume: Volume, stored: NDArray[Any], path: Path) -> None:
+def write(volume: Volume, stored: NDArray[Any], path: Path, *, mark: str = "") -> None:
     """Write new pixels with the bit depth, colour type and kept metadata of ``volume``; same input, same bytes.
 
     Args:
         volume: from :func:`read`.
         stored: new stored values, same shape and dtype as ``volume.stored``.
         path: target, ``.png`` or ``.tif``/``.tiff``; a JPEG source is written to ``.png``.
+        mark: text to carry: ``Comment`` of a PNG, ``ImageDescription`` of a TIFF; nothing else is written there.
 
     Raises:
         InputError: if the ending cannot be written exactly.
@@ -102,9 +106,10 @@ def write(volume: Volume, stored: NDArray[Any], path: Path) -> None:
     header: RasterHeader = volume.header
     ending = path.suffix.lower()
     if ending == ".png":
-        path.write_bytes(png.encode(stored, header.kept))
+        comment = ((b"tEXt", KEYWORD.encode() + b"\0" + mark.encode("latin-1")),) if mark else ()
+        path.write_bytes(png.encode(stored, header.kept + comment))
     elif ending in TIFF:
-        _write_tiff(header, stored, path)
+        _write_tiff(header, stored, path, mark)
     else:
         raise InputError(f"{path}: expected a lossless ending (.png, .tif), got {ending}. JPEG is written as PNG.")
 
@@ -133,7 +138,8 @@ def _read_png(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, bool
     stored = pixels.astype(dtype).reshape(pixels.shape[0], pixels.shape[1], -1)
     samples = stored.shape[2]
     kept = tuple((kind, body) for kind, body in parts if kind in png.KEPT)
-    return stored[..., 0] if samples == 1 else stored, RasterHeader(samples, kept), samples in (2, 4)
+    comments = tuple(body.partition(b"\0")[2].decode("latin-1") for kind, body in parts if kind in png.TEXT)
+    return stored[..., 0] if samples == 1 else stored, RasterHeader(samples, kept, True, comments), samples in (2, 4)
 
 
 def _read_jpeg(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, bool]:
@@ -185,8 +191,10 @@ def _read_tiff(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, boo
         profile = page.tags.get("InterColorProfile")
         if profile is not None:
             kept.append(("iccprofile", bytes(profile.value)))
+        said = page.tags.get("ImageDescription")
+        comments = () if said is None else (str(said.value),)
     stored = np.ascontiguousarray(stored, dtype=dtype.newbyteorder("="))
-    return stored, RasterHeader(samples, tuple(kept), compression != 1), bool(extra)
+    return stored, RasterHeader(samples, tuple(kept), compression != 1, comments), bool(extra)
 
 
 def _pillow_tiff(path: Path, data: bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -198,7 +206,7 @@ def _pillow_tiff(path: Path, data: bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
     return stored
 
 
-def _write_tiff(header: RasterHeader, stored: NDArray[Any], path: Path) -> None:
+def _write_tiff(header: RasterHeader, stored: NDArray[Any], path: Path, mark: str) -> None:
     options = dict(header.kept)
     if not options["extrasamples"]:
         del options["extrasamples"]
@@ -209,5 +217,6 @@ def _write_tiff(header: RasterHeader, stored: NDArray[Any], path: Path) -> None:
         planarconfig="contig" if stored.ndim == 3 else None,
         metadata=None,
         software=False,
+        description=mark or None,
         **options,
     )

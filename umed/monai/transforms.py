@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,8 @@ class Protect(Transform):
         Args:
             image: ``(C, H, W[, D])``, physical values; ndarray, tensor or MetaTensor.
             label: ``(H, W[, D])`` or ``(1, H, W[, D])``, classes, 0 is background.
-            case_id: stable name; give another one to each image, or all get the same code. A run of files calls a case
-                ``ID/SHA-256`` of its image file.
+            case_id: stable name; a hash of the image if empty, so that no two images get the same code. A run of
+                files calls a case ``ID/SHA-256`` of its image file.
             spacing: pixel size in mm along each axis; taken from a MetaTensor when left out.
 
         Returns:
@@ -132,7 +133,8 @@ class Protect(Transform):
             source=Path(case_id),
         )
         regions = plan_regions(np.rint(labels).astype(np.int16), volume, plan)
-        (stored,) = self.method([volume], regions, plan=plan, case_id=case_id)
+        name = case_id or hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+        (stored,) = self.method([volume], regions, plan=plan, case_id=name)
         return _like(np.ascontiguousarray(np.moveaxis(stored, -1, 0)), image)
 
 

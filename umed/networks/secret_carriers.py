@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Secret carriers: narrow-band textures of a public family, whose angles, periods, phases and signs are drawn.
+"""Secret carriers: narrow-band textures of a public family, whose angles, periods and phases are drawn.
 
 A name such as ``"wave6c"`` says where in the spectrum the texture lies; it is part of the plan and may be known. What a
 case gets is drawn from a generator that only the owner of the key can make, so that nobody else can draw it again. That
@@ -8,7 +8,6 @@ hides the code from regeneration, not from estimation: a narrow band has few deg
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 from torch import Tensor
 
 PERIODS = {"wave": 3.0, "corner": 4.0}
@@ -37,7 +37,7 @@ class CarrierFamily:
         kind: ``"wave"``, gratings at any angle, or ``"corner"``, the checkerboard times slow gratings: the corner of
             the spectrum, the only place for a texture as fine as the grid.
         period: mean period of the gratings in px; of the slow ones for a corner.
-        colour: opposite signs in some of the channels.
+        colour: opposite signs in neighbouring channels, green against red and blue.
         sum: gratings that are summed up.
         band: how far the period of each may be off, in percent.
         cells: edge in px of the cells of a mosaic, each with gratings of its own; 0 for none.
@@ -101,17 +101,14 @@ class SecretCarrier:
 
     Args:
         family: what is public of it.
-        start: index on the file's grid where the mosaic begins, one a spatial axis.
-        seeds: of the mosaic's cells, in px on the file's grid, ``(*lattice, dims)`` float64; one where there are no
-            cells.
-        frequency: cycles a px, ``(*lattice, gratings, dims)`` float64.
-        phase: radians, ``(*lattice, gratings)`` float64.
-        sign: of each channel, ``(*lattice, C)`` float64.
+        seeds: of the mosaic's M cells, in px on the file's grid, ``(M, dims)`` float64; one where there are no cells.
+        frequency: cycles a px, ``(M, gratings, dims)`` float64.
+        phase: radians, ``(M, gratings)`` float64.
+        sign: of each channel, ``(C,)`` float64, public.
         warp: frequency ``(3, dims)`` and phase ``(3, 1)`` side by side, ``(3, dims + 1)`` float64, of the drift.
     """
 
     family: CarrierFamily
-    start: tuple[int, ...]
     seeds: NDArray[np.float64]
     frequency: NDArray[np.float64]
     phase: NDArray[np.float64]
@@ -130,22 +127,15 @@ class SecretCarrier:
         wave = np.tanh(FILL * np.sin(angle).sum(-1) / np.sqrt(self.family.sum))
         if self.family.kind == "corner":
             wave = wave * (1 - 2 * (place.sum(-1) % 2))
-        texture = np.moveaxis(wave[..., None] * self.sign[cell], -1, 0)
+        texture = np.multiply.outer(self.sign, wave)
         return torch.from_numpy(np.ascontiguousarray(texture, dtype=np.float32))
 
-    def _cell(self, place: NDArray[np.float64]) -> tuple[NDArray[np.intp], ...]:
-        """Index of the nearest seed of the mosaic, which lies in one of the neighbouring cells of the lattice."""
+    def _cell(self, place: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Number of the nearest seed of the mosaic (Voronoi cells)."""
         if not self.family.cells:
-            return tuple(np.zeros(place.shape[:-1], np.intp) for _ in self.start)
-        lattice = np.array(self.seeds.shape[:-1])
-        own = ((place - np.array(self.start)) // self.family.cells).astype(np.intp) + 1
-        best, found = np.full(place.shape[:-1], np.inf), own.copy()
-        for step in itertools.product((-1, 0, 1), repeat=len(self.start)):
-            near = np.clip(own + np.array(step), 0, lattice - 1)
-            distance = np.square(place - self.seeds[tuple(np.moveaxis(near, -1, 0))]).sum(-1)
-            nearer = distance < best
-            best, found = np.where(nearer, distance, best), np.where(nearer[..., None], near, found)
-        return tuple(np.moveaxis(found, -1, 0))
+            return np.zeros(place.shape[:-1], np.intp)
+        nearest: NDArray[np.intp] = KDTree(self.seeds).query(place)[1]
+        return nearest
 
 
 def draw_carrier(family: CarrierFamily, channels: int, box: Sequence[slice], rng: np.random.Generator) -> SecretCarrier:
@@ -166,21 +156,18 @@ def draw_carrier(family: CarrierFamily, channels: int, box: Sequence[slice], rng
         torch.Size([3, 9, 5])
     """
     dims, edge = len(box), family.cells
-    start = tuple(part.start for part in box)
-    lattice = tuple(-(-(part.stop - part.start) // edge) + 2 if edge else 1 for part in box)
-    corner = np.stack(np.meshgrid(*(np.arange(n) for n in lattice), indexing="ij"), axis=-1) - 1.0
-    seeds = np.array(start) + (corner + rng.random((*lattice, dims))) * edge
-    number = (*lattice, family.sum)
+    # One seed at a random place in each square of a lattice, with a rim, so that cells are of about one size.
+    lattice = [np.arange(part.start - edge, part.stop + edge, edge) if edge else np.zeros(1) for part in box]
+    corners = np.stack(np.meshgrid(*lattice, indexing="ij"), axis=-1).reshape(-1, dims)
+    seeds = corners + rng.random(corners.shape) * edge
+    number = (len(seeds), family.sum)
     frequency = _directions(number, dims, rng) / family.period
     frequency = frequency / (1 + family.band / 100 * rng.uniform(-1, 1, (*number, 1)))
     phase = rng.uniform(0, 2 * np.pi, number)
-    sign = np.ones((*lattice, channels))
-    if family.colour and channels > 1:
-        # One channel against the others is what three channels allow; of more, about half are against the rest.
-        order = rng.random((*lattice, channels)).argsort(-1)
-        sign = np.where(order < channels // 2, -1.0, 1.0)
+    # Signs drawn anew for each case are not taken up as a code any more (docs/experiments.md); the phase turns all.
+    sign = np.where(family.colour & (np.arange(channels) % 2 == 1), -1.0, 1.0)
     warp = np.concatenate([_directions((3,), dims, rng) / max(family.drift, 1), rng.uniform(0, 2 * np.pi, (3, 1))], 1)
-    return SecretCarrier(family, start, seeds, frequency, phase, sign, warp)
+    return SecretCarrier(family, seeds, frequency, phase, sign, warp)
 
 
 def _directions(shape: tuple[int, ...], dims: int, rng: np.random.Generator) -> NDArray[np.float64]:

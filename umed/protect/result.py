@@ -15,6 +15,7 @@ from umed.cases.source import Quarantined
 from umed.core.types import Outcome
 from umed.data import files
 from umed.plan.planning import Plan
+from umed.protect.release_findings import ReleaseCheck
 
 SHOWN = 20
 """Most lines of each kind in the summary of a release."""
@@ -32,6 +33,7 @@ class Result:
         left_out: training cases that could not be read, with the reason.
         report: the report, ``None`` when it was not wanted.
         quarantine: DICOM files that are not in the output, with the reason.
+        check: what a look over the output found; ``None`` when none was wanted.
         probe: what a quick probe found, in words; ``None`` when none was asked for.
     """
 
@@ -42,6 +44,7 @@ class Result:
     left_out: tuple[tuple[str, str], ...] = ()
     report: Path | None = None
     quarantine: tuple[tuple[str, str], ...] = ()
+    check: ReleaseCheck | None = None
     probe: str | None = None
 
     @property
@@ -57,11 +60,11 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 when no case failed, 3 when some did, 1 when nothing could be released."""
+        """0 when no case failed, 3 when some did or the output is not fit to publish, 1 when nothing was released."""
         counts = self.counts
         if not counts["protected"] + counts["unchanged"]:
             return 1
-        return 3 if counts["failed"] or self.quarantine else 0
+        return 3 if counts["failed"] or self.quarantine or not _fit(self.check) else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -75,6 +78,7 @@ class Result:
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
             "left_out_of_training": [list(item) for item in self.left_out],
             "quarantine": [list(item) for item in self.quarantine],
+            **({} if self.check is None else {"release_check": self.check.to_dict()}),
             **({} if self.probe is None else {"probe": self.probe}),
         }
 
@@ -88,7 +92,7 @@ class Result:
         lines += [f"{o.status}: {o.id}: {o.reason}" for o in self.outcomes if o.status in ("failed", "skipped")]
         lines += [f"left out of training: {case}: {reason}" for case, reason in self.left_out]
         lines += [f"quarantined: {name}: {reason}" for name, reason in self.quarantine]
-        lines += _folders(self.output, self.private, self.report)
+        lines += _folders(self.output, self.private, self.report, self.check)
         return "\n".join(lines)
 
 
@@ -106,6 +110,7 @@ class Released:
         left_out: cases that could not be used for training.
         report: the report, ``None`` when it was not wanted.
         labels: what must be known about the masks, see :mod:`umed.cases.proposals`; ``""`` where nothing must.
+        check: what a look over the output found; ``None`` when none was wanted.
     """
 
     output: Path
@@ -117,6 +122,7 @@ class Released:
     left_out: tuple[tuple[str, str], ...] = ()
     report: Path | None = None
     labels: str = ""
+    check: ReleaseCheck | None = None
 
     @property
     def written(self) -> int:
@@ -125,10 +131,11 @@ class Released:
 
     @property
     def exit_code(self) -> int:
-        """0 when every DICOM file was released, 3 when some were quarantined, 1 when all were."""
+        """0 when every DICOM file was released, 3 when some were not or the output is not fit, 1 when none was."""
         if not self.written:
             return 1
-        return 3 if any(entry.category != "no-dicom" for entry in self.quarantine) else 0
+        aside = any(entry.category != "no-dicom" for entry in self.quarantine)
+        return 3 if aside or not _fit(self.check) else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``; names files of the source."""
@@ -142,6 +149,7 @@ class Released:
             "quarantine": [asdict(entry) for entry in self.quarantine],
             "left_out_of_training": [list(item) for item in self.left_out],
             **({"labels": self.labels} if self.labels else {}),
+            **({} if self.check is None else {"release_check": self.check.to_dict()}),
         }
 
     def summary(self) -> str:
@@ -159,16 +167,29 @@ class Released:
         if (self.private / QUARANTINE).is_file():
             lines.append(f"what was quarantined, by name: {self.private / QUARANTINE}")
         lines += [f"left out of training: {name}: {reason}" for name, reason in self.left_out]
-        lines += _folders(self.output, self.private, self.report)
+        lines += _folders(self.output, self.private, self.report, self.check)
         return "\n".join(lines)
 
 
-def _folders(output: Path, private: Path, report: Path | None) -> list[str]:
+def _fit(check: ReleaseCheck | None) -> bool:
+    """Whether nothing was found that speaks against publishing."""
+    return check is None or check.ok
+
+
+def _folders(output: Path, private: Path, report: Path | None, check: ReleaseCheck | None) -> list[str]:
     """Which folder to publish, and which never."""
     lines = [] if report is None else [f"report, with originals: {report}"]
+    if check is None:
+        lines.append(f"publish: {output}")
+    elif check.ok:
+        lines.append(f"publish: {output} (umed check-release: nothing speaks against it)")
+    else:
+        lines.append(f"do not publish {output} before this is mended (umed check-release):")
+    if check is not None:
+        lines += [f"  {line}" for line in check.lines("problem")]
+        lines += [f"  warning: {line}" for line in check.lines("warning")]
     return [
         *lines,
-        f"publish: {output}",
         f"never publish: {private} (key, generators, plan, records). Keep it, and a copy: without its key nothing can "
         "be verified or resumed.",
     ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from umed.execution import check_execution
 from umed.plan.planning import Plan
 from umed.protect.conclude import conclude
 from umed.protect.loop import DISK, full, make_shares, protect_elsewhere, protect_here
+from umed.protect.release_findings import ReleaseCheck, ReleaseFinding, make_check
 from umed.protect.result import Released, Result
 from umed.protect.start import check_key_place, check_run, find_key, start_run
 
@@ -43,6 +44,7 @@ def protect(
     resume: bool = False,
     overwrite: bool = False,
     report: bool = True,
+    check: bool = True,
     workers: int = 1,
     scheduler: str | None = None,
     threads: int | None = None,
@@ -65,6 +67,7 @@ def protect(
         resume: go on with a stopped run; the result has the same bytes as that of an unbroken one.
         overwrite: first delete what umed wrote to ``output``, and only that.
         report: write ``report.html`` into the private folder.
+        check: at the end, do what :func:`umed.check_release` does.
         workers: local processes that share the cases, once the method is trained; the bytes are the same.
         scheduler: address of a Dask scheduler whose workers see both folders, instead of local processes.
         threads: of each local process; the cores divided by the workers if ``None``.
@@ -81,11 +84,13 @@ def protect(
     """
     chosen = make_settings(recipe, overrides) if settings is None else settings
     request = Request(Path(input), chosen, masks=None if masks is None else Path(masks))
-    options = RunOptions(generators, resume, overwrite, report, workers, scheduler, threads, key_file, private)
+    options = RunOptions(generators, resume, overwrite, report, workers, scheduler, threads, key_file, private, check)
     done = run(request, Path(output), options, progress=progress)
     assert done.plan is not None
     aside = tuple((entry.name, entry.reason) for entry in done.quarantine if entry.category != "no-dicom")
-    return Result(done.output, done.private, done.plan, done.outcomes, done.left_out, done.report, aside)
+    return Result(
+        done.output, done.private, done.plan, done.outcomes, done.left_out, done.report, aside, check=done.check
+    )
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ class RunOptions:
         threads: of each local process.
         key_file: of the release; made in the private folder if ``None``.
         private: folder for what must never be published; beside the output if ``None``.
+        check: look the output over at the end, see :mod:`umed.protect.check_release`.
     """
 
     generators: str | Path | None = None
@@ -113,6 +119,7 @@ class RunOptions:
     threads: int | None = None
     key_file: str | Path | None = None
     private: str | Path | None = None
+    check: bool = True
 
 
 def run(
@@ -212,7 +219,20 @@ def _work(
         left_out,
         labels=sentence(outcomes, proposals),
     )
-    return conclude(released, source, store, secret, "" if method is None else repr(method), options.report)
+    released = conclude(released, source, store, secret, "" if method is None else repr(method), options.report)
+    if not options.check:
+        return released
+    return replace(released, check=look_over(store, source.root, key, progress))
+
+
+def look_over(store: Store, root: Path, key: Key, progress: Progress | None) -> ReleaseCheck:
+    """Check the output as a steward would before the upload; what cannot be checked is a problem, not an end."""
+    from umed.protect.check_release import check_release
+
+    try:
+        return check_release(store.output, original=root, private=store.folder, key=key, progress=progress)
+    except UmedError as error:
+        return make_check(str(store.output), 0, [ReleaseFinding("not-checked", str(store.output), str(error))])
 
 
 def release_id(source: Source, plan: Plan | None) -> str:

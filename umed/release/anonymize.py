@@ -32,6 +32,7 @@ def anonymize(
     resume: bool = False,
     overwrite: bool = False,
     report: bool = True,
+    check: bool = True,
     workers: int = 1,
     scheduler: str | None = None,
     threads: int | None = None,
@@ -57,6 +58,7 @@ def anonymize(
         resume: go on with a stopped run; the same bytes in the end.
         overwrite: first delete what umed wrote to ``output``, and only that.
         report: write ``report.html`` into the private folder.
+        check: at the end, do what :func:`umed.check_release` does.
         workers: local processes that share the series; the bytes are the same.
         scheduler: address of a Dask scheduler whose workers see both folders, instead of local processes.
         threads: of each local process; the cores divided by the workers if ``None``.
@@ -82,5 +84,5 @@ def anonymize(
         syntax=transfer_syntax,
         limits=limits,
     )
-    options = RunOptions(generators, resume, overwrite, report, workers, scheduler, threads, key_file, private)
+    options = RunOptions(generators, resume, overwrite, report, workers, scheduler, threads, key_file, private, check)
     return run(request, Path(output), options, progress=progress)

@@ -12,7 +12,15 @@ from typing import Any
 
 from umed.report.template import render
 
-NAMES = ("protected image", "unprotected image", "label", "proposed label", "carried", "other")
+NAMES = {
+    "protected image": "protected images",
+    "unprotected image": "images without protection: nothing is labelled in them",
+    "label": "masks",
+    "proposed label": "masks that a network proposed; nobody has corrected them",
+    "carried": "DICOM objects that refer to images",
+    "other": "other files",
+}
+"""What files are, in words, by what the manifest calls them."""
 
 
 def render_about(record: Mapping[str, Any]) -> str:
@@ -28,7 +36,7 @@ def render_about(record: Mapping[str, Any]) -> str:
     return render(
         "about.html.j2",
         plan=record["plan"],
-        counts=[(name, counts[name]) for name in NAMES if counts[name]],
+        counts=[(words, counts[name]) for name, words in NAMES.items() if counts[name]],
         version=record["umed_version"],
         warnings=[f"Masks: {record['labels']}."] if record.get("labels") else [],
     )

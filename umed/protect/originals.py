@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signatures of the originals of a data set, by which they and their slices are found again in a release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from umed.core.errors import UmedError, error_line
+from umed.core.types import Case, Dataset, Progress, Volume
+from umed.data import files, layouts, planes
+from umed.data.dicom_input import is_dicom, require_dicom
+from umed.plan.facts import open_case
+
+
+@dataclass(frozen=True)
+class Original:
+    """One original image that is meant to be protected.
+
+    Args:
+        name: of its file, below the input.
+        channels: signatures of the slices with a label, for each channel.
+    """
+
+    name: str
+    channels: tuple[frozenset[bytes], ...]
+
+    def unchanged(self, found: frozenset[bytes]) -> float:
+        """Share of the labelled slices that are found again, of the channel where it is smallest.
+
+        A method may leave one colour as it is, so a picture counts as unchanged only when every channel is.
+        """
+        return min((len(one & found) / len(one) for one in self.channels if one), default=0.0)
+
+
+@dataclass
+class Originals:
+    """What is known about the originals.
+
+    Args:
+        images: those that are meant to be protected, by the name of the file that is released for them.
+        slices: name of an original by the signature of each of its labelled slices (DICOM: of each frame).
+        digests: name of an original by the SHA-256 of its file.
+        unreadable: name and reason of those that could only be told by their bytes.
+        series: whether they are DICOM files, whose masks are not looked at.
+    """
+
+    images: dict[str, Original] = field(default_factory=dict)
+    slices: dict[bytes, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    series: bool = False
+
+
+def read_originals(root: Path, progress: Progress | None = None) -> Originals:
+    """Read a data set once.
+
+    Args:
+        root: the data set, or a folder or zip of DICOM files.
+        progress: called with ``"originals"``, cases done and cases in all.
+
+    Raises:
+        InputError: when it is neither.
+    """
+    if is_dicom(root):
+        require_dicom()
+        from umed.protect.original_frames import original_frames
+
+        found = Originals(series=True)
+        found.slices, found.digests, found.unreadable = original_frames(root, progress)
+        return found
+    dataset, found = layouts.find_dataset(root), Originals()
+    for done, case in enumerate(dataset.cases):
+        _add(found, dataset, case)
+        if progress is not None:
+            progress("originals", done + 1, len(dataset.cases))
+    return found
+
+
+def _add(found: Originals, dataset: Dataset, case: Case) -> None:
+    try:
+        opened = open_case(dataset, case)
+    except (UmedError, OSError) as error:
+        for name in case.images:
+            path = dataset.root / name
+            if path.is_file():
+                found.digests[files.sha256(path)] = name.as_posix()
+        found.unreadable.append((case.images[0].as_posix(), error_line(error).replace(f"{dataset.root}/", "")))
+        return
+    if opened.labels is None or not opened.labels.any():
+        return
+    for volume, name, output in zip(opened.volumes, case.images, case.outputs, strict=True):
+        original = Original(name.as_posix(), tuple(_labelled(volume, opened.labels != 0)))
+        found.images[output.as_posix()] = original
+        found.digests[volume.sha256 or files.sha256(volume.source)] = original.name
+        found.slices.update((one, original.name) for channel in original.channels for one in channel)
+
+
+def _labelled(volume: Volume, labels: NDArray[np.bool_]) -> Iterator[frozenset[bytes]]:
+    """Signatures of the slices with a label, a set for each channel and scale."""
+    axes = range(labels.ndim)
+    rows: list[NDArray[np.bool_]] = [np.ones(1, bool)]
+    if labels.ndim == 3:
+        rows = [np.asarray(labels.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
+    for grid in planes.volume_grids(volume):
+        stacks = zip(planes.stacks(grid), rows, strict=True)
+        yield frozenset(one for stack, some in stacks for one in planes.signatures(stack[some])) - {b""}

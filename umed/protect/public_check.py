@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the public manifest and page of an output, and the private files beside it, say what is there and no more."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from umed.cases.output_folder import OutputFolder
+from umed.cases.records import ABOUT, GENERATORS, KEPT, MANIFEST
+from umed.core.keyfile import Key
+from umed.core.version import __version__
+from umed.data.files import RECORDS, sha256
+from umed.plan.planning import Plan
+from umed.protect.manifest import PROTECTED, bound_text
+from umed.report.about_page import render_about
+
+MANIFEST_FILE, ABOUT_FILE = f"{RECORDS}/{MANIFEST}", f"{RECORDS}/{ABOUT}"
+OLD = (
+    f"{MANIFEST_FILE}: the output was written by umed 0.1, whose code is public: whoever has umed can take it out "
+    "again. Protect the originals again, into a new folder"
+)
+FIELDS = ("bound", "files", "format", "hmac", "key", "layout", "notice", "umed_version")
+SHAPES = {"key": r"[0-9a-f]{16}", "hmac": r"[0-9a-f]{64}", "umed_version": r"[0-9A-Za-z.+]{1,32}"}
+
+
+def check_manifest(
+    manifest: Mapping[str, Any], output: OutputFolder, key: Key | None, record: Mapping[str, Any] | None
+) -> Iterator[str]:
+    """Check what the public is told against what is there.
+
+    Args:
+        manifest: of the output, format 2.
+        output: what was written.
+        key: of the release, if it is at hand.
+        record: private record, if it is at hand.
+
+    Yields:
+        A sentence each.
+    """
+    if key is not None and manifest.get("key") != key.digest():
+        yield f"{MANIFEST_FILE}: expected the manifest of the key {key.digest()}, got one of {manifest.get('key')!r}"
+    elif key is not None and not key.is_sealed("manifest", manifest):
+        yield f"{MANIFEST_FILE}: expected the seal of the key, got a manifest that was edited since"
+    text = (output.root / MANIFEST_FILE).read_bytes()
+    if text != (json.dumps(manifest, sort_keys=True, indent=1) + "\n").encode():
+        yield f"{MANIFEST_FILE}: expected canonical JSON, got other bytes around it"
+    unknown = sorted(manifest.keys() ^ {*FIELDS, *({"labels"} & manifest.keys())})
+    if unknown:
+        yield f"{MANIFEST_FILE}: expected the fields {', '.join(FIELDS)}, got another set: {', '.join(unknown)}"
+    for name, shape in SHAPES.items():
+        if not re.fullmatch(shape, str(manifest.get(name))):
+            yield f"{MANIFEST_FILE}: expected a plain value of {name}, got another"
+    yield from _check_listed(manifest["files"], output)
+    for name in ("files", "labels", "layout", "umed_version") if record is not None else ():
+        assert record is not None
+        if manifest.get(name) != record.get(name):
+            yield f"{MANIFEST_FILE}: expected the {name} of the private record, got others"
+
+
+def _check_listed(listed: Mapping[str, Any], output: OutputFolder) -> Iterator[str]:
+    """Its list of files is that of the folder."""
+    there = output.files - {MANIFEST_FILE}
+    for name in sorted(there - listed.keys()):
+        yield f"{name}: expected in the manifest, got no entry"
+    for name in sorted(listed.keys() - there):
+        yield f"{name}: is in the manifest but not in the output"
+    for name in sorted(there & listed.keys()):
+        if set(listed[name]) != {"sha256", "what"}:
+            yield f"{name}: expected sha256 and what in the manifest, got others"
+        elif listed[name]["sha256"] != output.sha256(name):
+            yield f"{name}: expected the checksum in the manifest, got another; it was changed since"
+
+
+def check_told(
+    manifest: Mapping[str, Any], output: OutputFolder, plan: Plan, layout: str, what: Mapping[str, str], labels: str
+) -> tuple[list[str], list[str]]:
+    """Check what the public is told where no record says what it should be.
+
+    Args:
+        manifest: of the output, format 2.
+        output: what was written.
+        plan: the promise.
+        layout: of the data set.
+        what: what each file of a case is, by name.
+        labels: sentence about masks that are proposals, or ``""``.
+
+    Returns:
+        A sentence for each broken promise, and notes.
+    """
+    found: list[str] = []
+    notes: list[str] = []
+    bound = manifest.get("bound")
+    epsilon = bound.get("epsilon") if isinstance(bound, dict) else None
+    wanted = {"layout": layout, "notice": PROTECTED, "labels": labels or None}
+    found += [
+        f"{MANIFEST_FILE}: expected another {n}, got {manifest.get(n)!r}"
+        for n, v in wanted.items()
+        if manifest.get(n) != v
+    ]
+    told = [{"epsilon": epsilon, "support": "roi", "epsilon_background": None}]
+    for weak in (None, plan.epsilon_background):
+        told.append({"epsilon": epsilon, "support": "full", "epsilon_background": weak})
+    usable = isinstance(epsilon, float) and 0 < epsilon <= plan.epsilon * (1 + 1e-9)
+    if not usable or bound not in [{"epsilon": epsilon, "text": bound_text(one)} for one in told]:
+        found.append(f"{MANIFEST_FILE}: expected a bound of at most {plan.epsilon:.4g}, got {bound!r}"[:300])
+        return found, notes
+    for name, entry in manifest["files"].items():
+        if name in output and entry.get("what") != what.get(name, "other"):
+            found.append(
+                f"{name}: expected {what.get(name, 'other')!r} in the manifest, got {entry.get('what')!r}"[:300]
+            )
+    if ABOUT_FILE not in output:
+        found.append(f"{ABOUT_FILE}: expected the page that umed writes, got {output.absent(ABOUT_FILE)}")
+    elif manifest.get("umed_version") != __version__:
+        notes.append(f"{ABOUT_FILE} was written by another version of umed and is not compared: read it.")
+    else:
+        listed = {name: entry for name, entry in manifest["files"].items() if name != ABOUT_FILE}
+        facts = {"files": listed, "umed_version": __version__, "labels": labels}
+        pages = {render_about({**facts, "plan": one}).encode() for one in told}
+        if (output.root / ABOUT_FILE).read_bytes() not in pages:
+            found.append(f"{ABOUT_FILE}: expected the page that umed writes, got another")
+    return found, notes
+
+
+def check_record(record: Mapping[str, Any], private: Path, output: OutputFolder) -> Iterator[str]:
+    """Check what the private record vouches for, but the files of cases.
+
+    Args:
+        record: private record, authentic.
+        private: its folder.
+        output: what was written.
+
+    Yields:
+        A sentence each.
+    """
+    ids = Counter(str(entry["id"]) for entry in record["cases"])
+    yield from (f"{name}: is in the record {count} times" for name, count in sorted(ids.items()) if count > 1)
+    kept: Mapping[str, str] = record["private"]
+    for name, digest in sorted(kept.items()):
+        path = private / name
+        if path.is_symlink() or not path.is_file():
+            yield f"{private.name}/{name}: expected the file that the record vouches for, got none"
+        elif sha256(path) != digest:
+            yield f"{private.name}/{name}: expected the file that the record vouches for, got an edited one"
+    there = {name for name in KEPT if (private / name).exists()}
+    there |= {p.relative_to(private).as_posix() for p in (private / GENERATORS).rglob("*") if not p.is_dir()}
+    for name in sorted(there - kept.keys()):
+        yield f"{private.name}/{name}: expected no such file, got one that the record does not know"
+
+
+def wrong_digests(record: Mapping[str, Any], output: OutputFolder, names: Iterable[str]) -> dict[str, str]:
+    """Of some files of the output: those that are not as the record has them, with a sentence each."""
+    found, listed = {}, record["files"]
+    for name in names:
+        if name in output and name in listed and output.sha256(name) != listed[name]["sha256"]:
+            found[name] = f"{name}: expected the checksum in the private record, got another; it was changed since"
+    return found

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lies in an output folder, whether it belongs there, and what the public manifest says of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from umed.cases.records import KEY, PRIVATE, RECORD, TARGETS
+from umed.core.keyfile import Key
+from umed.data.files import RECORDS, TEMPORARY
+from umed.protect.release_findings import ReleaseFinding
+
+MANIFEST, ABOUT = f"{RECORDS}/manifest.json", f"{RECORDS}/about.html"
+FORMAT = 2
+PUBLIC = {"format", "umed_version", "notice", "layout", "bound", "key", "files", "labels", "hmac"}
+"""All that a public manifest says; anything else may be what a code depends on."""
+KINDS_OF_FILE = {"protected image", "unprotected image", "label", "proposed label", "carried", "other"}
+OLD = ("generators", "cases", "work", "report.html", "report.json", "plan.json", "targets.json", "left_out.json")
+"""What umed 0.1 kept in ``umed/``."""
+_HIDDEN = re.compile(
+    r"\..+|.*~|#.*#|.*\.(?:bak|orig|swp|swo|tmp|temp|part|crdownload)|Thumbs\.db|ehthumbs\.db|desktop\.ini|__MACOSX",
+    re.IGNORECASE | re.DOTALL,
+)
+_PAGE = re.compile(
+    rb"<\s*(?:img|svg|canvas|picture|image|video|object|embed|iframe)\b|url\s*\(|data:[\w/+.-]*(?:;[\w=-]+)*,",
+    re.IGNORECASE,
+)
+"""Pictures in a page; not the ``data:`` of a content security policy."""
+_MOST_MANIFEST = 1 << 29
+
+
+@dataclass
+class Published:
+    """A walk through an output.
+
+    Args:
+        files: plain files by name relative to the output.
+        findings: what is wrong so far.
+        listed: entries of the manifest by name; empty where there is no sound one.
+        manifest: its content; empty likewise.
+        broken: files that are known to be damaged.
+    """
+
+    files: dict[str, Path] = field(default_factory=dict)
+    findings: list[ReleaseFinding] = field(default_factory=list)
+    listed: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    manifest: dict[str, Any] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+
+    def add(self, kind: str, where: str, what: str = "") -> None:
+        """Note a finding; of the damages of a file the first says enough."""
+        if kind != "damaged" or where not in self.broken:
+            self.findings.append(ReleaseFinding(kind, where, what))
+        if kind == "damaged":
+            self.broken.add(where)
+
+    def what(self, name: str) -> str:
+        """What the manifest says that a file is; empty where it does not list it."""
+        return str(self.listed.get(name, {}).get("what", ""))
+
+
+def printable(name: str) -> str:
+    """A name that may be shown: control and broken characters escaped."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
+
+
+def walk_output(output: Path) -> Published:
+    """Look at the names and kinds of everything in an output; links are not followed, special files not opened."""
+    found = Published()
+
+    def failed(error: OSError) -> None:
+        found.add("damaged", printable(Path(error.filename or output).name), f"cannot be read ({error.strerror})")
+
+    for folder, folders, names in os.walk(output, followlinks=False, onerror=failed):
+        folders.sort()
+        for name in sorted([*folders, *names]):
+            path = Path(folder, name)
+            _look(found, path, path.relative_to(output).as_posix(), path.lstat().st_mode)
+    return found
+
+
+def _look(found: Published, path: Path, name: str, mode: int) -> None:
+    shown, own = printable(name), path.name
+    if stat.S_ISLNK(mode):
+        found.add("link", shown, "a link")
+        return
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        found.add("link", shown, "no plain file")
+        return
+    if mode & stat.S_IWOTH:
+        found.add("writable", shown)
+    if _HIDDEN.fullmatch(own):
+        found.add("hidden-file", shown, "half-written" if own.startswith(TEMPORARY) else "")
+    if stat.S_ISDIR(mode):
+        if own.endswith(PRIVATE) or any((path / one).is_file() for one in (KEY, RECORD, TARGETS)):
+            found.add("private-folder", shown)
+        if name in {f"{RECORDS}/{one}" for one in OLD}:
+            found.add("old", shown)
+        return
+    found.files[name] = path
+    if PurePosixPath(name).parts[0] == RECORDS and name not in (MANIFEST, ABOUT):
+        old = any(name == f"{RECORDS}/{one}" or name.startswith(f"{RECORDS}/{one}/") for one in OLD)
+        kind, what = ("old", "") if old else ("private", f"expected no more than {MANIFEST} and {ABOUT} in {RECORDS}/")
+        found.add(kind, shown, what)
+
+
+def read_public(found: Published, output: Path) -> None:
+    """Read the manifest, and compare its list with the files that are there."""
+    path = output / MANIFEST
+    if MANIFEST not in found.files:
+        found.add("manifest", MANIFEST, "there is none")
+    elif path.stat().st_size > _MOST_MANIFEST:
+        found.add("manifest", MANIFEST, f"larger than {_MOST_MANIFEST} bytes")
+    else:
+        try:
+            content = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            found.add("manifest", MANIFEST, f"no JSON ({type(error).__name__})")
+        else:
+            _take(found, content)
+    extra = found.files.keys() - found.listed.keys() - {MANIFEST} if found.manifest else ()
+    for name in sorted(extra):
+        found.add("unlisted", printable(name))
+    for name in sorted(found.listed.keys() - found.files.keys()):
+        found.add("missing", printable(name))
+
+
+def _take(found: Published, content: Any) -> None:
+    """Check the form of a manifest, and keep it where it is sound."""
+    number = content.get("format") if isinstance(content, dict) else None
+    if number == 1:
+        found.add("old", MANIFEST, "format 1")
+        return
+    files = content.get("files") if isinstance(content, dict) else None
+    if number != FORMAT or not isinstance(files, dict):
+        found.add("manifest", MANIFEST, f"expected format {FORMAT} with files, got format {number!r}")
+        return
+    found.manifest = content
+    for key in sorted(content.keys() - PUBLIC):
+        found.add("private", f"{MANIFEST} ({printable(str(key))[:40]})", "expected only what is public in it")
+    for name, entry in files.items():
+        pure = PurePosixPath(name)
+        sound = isinstance(entry, dict) and isinstance(entry.get("sha256"), str) and entry.get("what") in KINDS_OF_FILE
+        if not sound or pure.is_absolute() or ".." in pure.parts or name == MANIFEST:
+            found.add("manifest", MANIFEST, f"an entry that is none: {printable(name)[:80]}")
+        else:
+            found.listed[name] = entry
+
+
+def check_seal(found: Published, key: Key | None) -> None:
+    """Check the seal of the manifest, if the key is at hand."""
+    if not found.manifest:
+        return
+    if key is None:
+        found.add("not-sealed", MANIFEST)
+    elif found.manifest.get("key") != key.digest():
+        got = str(found.manifest.get("key"))[:16]
+        found.add("seal", MANIFEST, f"made with the key {printable(got)}, got {key.digest()}")
+    elif not key.is_sealed("manifest", found.manifest):
+        found.add("seal", MANIFEST, "changed since it was sealed")
+
+
+def check_page(found: Published, data: bytes) -> None:
+    """The public page holds no picture, and refers to none."""
+    match = _PAGE.search(data)
+    if match is not None:
+        found.add("picture", ABOUT, f"holds {match[0].decode('latin-1')!r}")
