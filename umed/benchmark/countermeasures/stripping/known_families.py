@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -48,8 +47,5 @@ def signs_of(families: Sequence[CarrierFamily], channels: int) -> Floats | None:
     """Signs of the channels ``(P, C)`` that a code may have, up to its own sign; ``None`` where nothing is known."""
     if not families:
         return None
-    found = {(1.0,) * channels}
-    if channels > 1 and all(family.colour for family in families):
-        rows = itertools.combinations(range(channels), channels // 2)
-        found = {tuple(-1.0 if channel in row else 1.0 for channel in range(channels)) for row in rows}
-    return np.array(sorted(found))
+    opposite = np.where(np.arange(channels) % 2 == 1, -1.0, 1.0)
+    return np.unique([opposite if family.colour else np.ones(channels) for family in families], axis=0)

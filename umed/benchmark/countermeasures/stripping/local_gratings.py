@@ -56,8 +56,8 @@ def pursue_locally(
     parts, total, believed = windows.parts.copy(), np.zeros_like(windows.parts), 0
     sums = windows.masks.reshape(count, -1).sum(1)
     patterns = 1 if signs is None else len(signs)
-    limit = loudest(max(len(quick) / 2 ** (dims + 1), 1.0) * patterns, channels if signs is None else 1)
-    limit = limit * window_levels(np.square(np.abs(np.fft.fftn(parts, axes=axes))).sum(1) / channels, windows.energy)
+    noise = loudest(max(len(quick) / 2 ** (dims + 1), 1.0) * patterns, channels if signs is None else 1)
+    limit = noise * window_levels(np.square(np.abs(np.fft.fftn(parts, axes=axes))).sum(1) / channels, windows.energy)
     double = np.where(np.all(np.isin(grid[quick], (0.0, -0.5, 0.5)), axis=1), 1.0, 2.0)
     for _ in range(FEW):
         spectrum = np.fft.fftn(parts, s=shape, axes=axes).reshape(count, channels, -1)[:, :, quick]
