@@ -126,11 +126,13 @@ def test_cells_cost_a_thief_more_and_knowing_the_family_helps_him() -> None:
         published = dataclasses.replace(clean, images=tuple(images))
         known = gain(clean, published, run("matched", published, carriers=[name]))
         gains[name] = known, gain(clean, published, run("matched", published))
+        gains[f"{name} capon"] = gain(clean, published, run("capon", published, carriers=[name])), 0.0
+    assert gains["corner8c+cells16 capon"][0] > 5, "the colours of a family are public, and one filter removes its band"
     assert gains["corner8c"][0] > gains["corner8c+cells16"][0] + 2 > 3
     assert gains["corner8c+cells16"][0] > gains["corner8c+cells16"][1]
 
 
-@pytest.mark.parametrize("attack", ["public_carrier", "average", "wiener", "matched", "notch", "unmix"])
+@pytest.mark.parametrize("attack", ["public_carrier", "average", "wiener", "capon", "matched", "notch", "unmix"])
 @pytest.mark.parametrize(("shape", "channels"), [((72, 64), 3), ((32, 30, 28), 1)])
 def test_where_nothing_was_added_hardly_anything_is_taken(attack: str, shape: tuple[int, ...], channels: int) -> None:
     clean = cases(shape, channels, 4, seed=1)
