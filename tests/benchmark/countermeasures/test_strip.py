@@ -16,6 +16,7 @@ from umed.benchmark.countermeasures.strip import ATTACKS, Strip
 from umed.benchmark.countermeasures.stripping.regeneration import regenerated
 from umed.benchmark.victims.case_tensors import Samples
 from umed.core.errors import ConfigError
+from umed.networks.secret_carriers import draw_carrier, parse_family
 from umed.plan.regions import make_regions
 
 BOUND = 4.0  # 4/255 of 255
@@ -113,7 +114,25 @@ def test_a_planted_grating_is_found_and_taken_off(
         assert bool((change[:, ~where(label)] == 0).all())
 
 
-@pytest.mark.parametrize("attack", ["public_carrier", "average", "wiener", "matched", "notch", "unmix"])
+def test_cells_cost_a_thief_more_and_knowing_the_family_helps_him() -> None:
+    clean = cases((72, 64), 3, 3)
+    gains = {}
+    for name in ("corner8c", "corner8c+cells16"):
+        images = []
+        for number, (image, label) in enumerate(zip(clean.images, clean.labels, strict=True)):
+            box = tuple(slice(0, size) for size in label.shape)
+            drawn = draw_carrier(parse_family(name), 3, box, np.random.default_rng(number))
+            images.append(image + BOUND * drawn.at(box) * where(label))
+        published = dataclasses.replace(clean, images=tuple(images))
+        known = gain(clean, published, run("matched", published, carriers=[name]))
+        gains[name] = known, gain(clean, published, run("matched", published))
+        gains[f"{name} capon"] = gain(clean, published, run("capon", published, carriers=[name])), 0.0
+    assert gains["corner8c+cells16 capon"][0] > 5, "the colours of a family are public, and one filter removes its band"
+    assert gains["corner8c"][0] > gains["corner8c+cells16"][0] + 2 > 3
+    assert gains["corner8c+cells16"][0] > gains["corner8c+cells16"][1]
+
+
+@pytest.mark.parametrize("attack", ["public_carrier", "average", "wiener", "capon", "matched", "notch", "unmix"])
 @pytest.mark.parametrize(("shape", "channels"), [((72, 64), 3), ((32, 30, 28), 1)])
 def test_where_nothing_was_added_hardly_anything_is_taken(attack: str, shape: tuple[int, ...], channels: int) -> None:
     clean = cases(shape, channels, 4, seed=1)

@@ -12,16 +12,18 @@ from torch import Tensor
 
 from umed.benchmark.countermeasures.interface import Countermeasure, number, whole
 from umed.benchmark.countermeasures.stripping.averaging import averages, public_carrier
-from umed.benchmark.countermeasures.stripping.grating_pursuit import pursue, pursue_locally
+from umed.benchmark.countermeasures.stripping.grating_pursuit import pursue
+from umed.benchmark.countermeasures.stripping.local_gratings import LOCAL_SIDES, pursue_locally
 from umed.benchmark.countermeasures.stripping.nature_spectrum import Nature, learn_nature
 from umed.benchmark.countermeasures.stripping.regeneration import regenerated
 from umed.benchmark.countermeasures.stripping.shaping import Likelihood, shape_code
 from umed.benchmark.countermeasures.stripping.unmixing import blurred, medianed, notch, unmix
-from umed.benchmark.countermeasures.stripping.wiener import wiener
+from umed.benchmark.countermeasures.stripping.wiener import capon, wiener
 from umed.benchmark.countermeasures.stripping.zones import Floats, Zone, make_zone
 from umed.benchmark.victims.case_tensors import Samples
 from umed.core.config import require
 from umed.core.errors import ConfigError
+from umed.core.registry import METHODS
 from umed.networks.secret_carriers import CarrierFamily, parse_family
 
 
@@ -37,16 +39,18 @@ class Strip(Countermeasure):
     * ``public_carrier``: the fixed checkerboards of the documentation, fitted to each case.
     * ``average``: whitened cases averaged on the index grid, class by class: finds a code that all cases share.
     * ``wiener``: local Wiener filter, nature's spectrum learnt outside the ROI.
-    * ``matched``: gratings of any frequency, phase and colour, for the whole ROI and then in windows.
+    * ``capon``: what lies in the bands and colours of the families, nature's colours cancelled; where no families are
+      given, those of umed's defaults.
+    * ``matched``: gratings of any frequency, phase and colour, for the whole ROI and in windows of two sizes.
     * ``unmix``: blind source separation over colours, band by band (images of several channels only).
     * ``notch``: the loudest band goes as a whole, inside the ROI.
     * ``blur``, ``median``: the simple filters, inside the ROI only.
 
-    Estimates of ``public_carrier``, ``average``, ``wiener`` and ``matched`` are pushed towards the bound where that
-    leaves a more natural texture, as codes of umed use their bound to the full.
+    Estimates of ``public_carrier``, ``average``, ``wiener``, ``capon`` and ``matched`` are pushed towards the bound
+    where that leaves a more natural texture, as codes of umed use their bound to the full.
 
     Source: umed's own threat model (Kerckhoffs: everything but the key is known); the tools are textbook: Wiener 1949,
-    matching pursuit (Mallat and Zhang 1993), spectral subtraction (Boll 1979).
+    matching pursuit (Mallat and Zhang 1993), spectral subtraction (Boll 1979), Capon 1969.
 
     Args:
         attack: one of :data:`ATTACKS`.
@@ -54,8 +58,8 @@ class Strip(Countermeasure):
         radius: half width of the contour band in pixels, public.
         generators: for ``regenerate``: folder of trained generators, where the release holds them.
         carriers: names of the families that the thief knows (:func:`umed.networks.secret_carriers.parse_family`), of
-            all classes together; ``matched`` and ``wiener`` then look in their bands only. Without any they look
-            everywhere.
+            all classes together; ``matched``, ``wiener`` and ``capon`` then look in their bands only. Without any,
+            ``matched`` and ``wiener`` look everywhere.
         iterations: for ``regenerate``: of the thief's training; those of umed's default recipe if ``None``.
     """
 
@@ -140,15 +144,32 @@ Attack = Callable[[Sequence[Zone], Sequence[CarrierFamily]], list[Floats]]
 
 
 def _by_pursuit(zone: Zone, nature: Nature, likelihood: Likelihood, families: Sequence[CarrierFamily]) -> Floats:
+    nothing = np.zeros_like(zone.image)
     known = shape_code(pursue(zone, likelihood, families), likelihood)
-    local, price = pursue_locally(zone, nature, likelihood.published - likelihood.white(known), families)
-    both = shape_code(known + local, likelihood)
-    explained = likelihood.strangeness(known) - likelihood.strangeness(both)
-    return both if 0.5 * len(both) * float(explained[zone.inside].sum()) > price else known
+
+    def explained(code: Floats) -> float:
+        left = likelihood.strangeness(nothing) - likelihood.strangeness(code)
+        return 0.5 * len(code) * float(left[zone.inside].sum())
+
+    best, most = known, explained(known)
+    for start in (nothing, known) if known.any() else (nothing,):
+        left = likelihood.published - likelihood.white(start)
+        for side in LOCAL_SIDES[zone.dims]:
+            local, price = pursue_locally(zone, nature, left, side, families)
+            code = shape_code(start + local, likelihood)
+            worth = explained(code) - price
+            best, most = (code, worth) if worth > most else (best, most)
+    return best
 
 
 def _by_wiener(zone: Zone, nature: Nature, likelihood: Likelihood, families: Sequence[CarrierFamily]) -> Floats:
     return shape_code(wiener(zone, nature, families), likelihood)
+
+
+def _by_capon(zone: Zone, nature: Nature, likelihood: Likelihood, families: Sequence[CarrierFamily]) -> Floats:
+    kind = "colour" if len(zone.image) == 3 else "other"
+    names = METHODS["umed"].defaults[kind]["carriers"]
+    return shape_code(capon(zone, nature, families or [parse_family(name) for name in names]), likelihood)
 
 
 def _by_public_carrier(zone: Zone, nature: Nature, likelihood: Likelihood, families: Sequence[CarrierFamily]) -> Floats:
@@ -175,6 +196,7 @@ ATTACKS: dict[str, Attack] = {
     "public_carrier": _each(_by_public_carrier),
     "average": _by_average,
     "wiener": _each(_by_wiener),
+    "capon": _each(_by_capon),
     "matched": _each(_by_pursuit),
     "unmix": lambda zones, families: [unmix(zone) for zone in zones],
     "notch": lambda zones, families: notch(zones),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from umed.benchmark.countermeasures.stripping.grating_pursuit import may_be
+from umed.benchmark.countermeasures.stripping.known_families import may_be
 from umed.benchmark.countermeasures.stripping.nature_spectrum import Nature, filtered, padded_shape
 from umed.benchmark.countermeasures.stripping.shaping import Likelihood
 from umed.benchmark.countermeasures.stripping.zones import Floats, Zone, grid_of

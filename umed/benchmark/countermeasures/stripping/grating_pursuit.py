@@ -1,41 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matched filter: gratings of any frequency, phase and colour, the loudest over nature first, fitted together."""
+"""Matched filter for a whole ROI: gratings of any frequency, phase and colour, fitted together."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
-from umed.benchmark.countermeasures.stripping.nature_spectrum import Nature
+from umed.benchmark.countermeasures.stripping.known_families import loudest, may_be
 from umed.benchmark.countermeasures.stripping.shaping import GAINS, Likelihood, parts_of
-from umed.benchmark.countermeasures.stripping.zones import Floats, Zone, cut_windows, grid_of, passed
+from umed.benchmark.countermeasures.stripping.zones import Floats, Zone, grid_of
 from umed.networks.secret_carriers import CarrierFamily
 
 MOST = 12
 """Gratings of a whole ROI."""
-FEW = 4
-"""Gratings of a window."""
-LOCAL_SIDES = {2: 16, 3: 12}
-"""Sides of the windows in which gratings are looked for."""
-LONGEST = 16.0
-"""Pixels: no code has a longer period, as nature is too loud there."""
-SLACK = 0.02
-"""Cycles a pixel by which a peak may lie beside the band of its family."""
 TOO_LOUD = 1.6
 """Amplitude in units of the bound that no code has; a full square wave has 1.27."""
 WORTH = 10.0
 """Nats that a grating must explain to be kept."""
-SURE = 6.0
-"""Nats by which a peak must exceed the largest that white noise has."""
-
-
-def loudest(bins: float, channels: int) -> float:
-    """Power that the peak of white noise hardly reaches, of ``channels`` channels of mean power 1 each."""
-    return channels + (math.log(bins) + SURE) * (1 + 0.25 * (channels - 1))
 
 
 def pursue(zone: Zone, likelihood: Likelihood, families: Sequence[CarrierFamily] = ()) -> Floats:
@@ -144,24 +128,6 @@ def _pruned(parts: list[Floats], mask: NDArray[np.bool_], likelihood: Likelihood
     return laid(min((order[:count] for count in range(len(order) + 1)), key=cost))
 
 
-def may_be(frequencies: Floats, families: Sequence[CarrierFamily] = ()) -> NDArray[np.bool_]:
-    """Whether a frequency ``(..., dims)`` is one that codes have: of some families, or of any.
-
-    The secret period is off by up to the band of its family, a drift moves it by another third, and cells blur it.
-    """
-    length = np.sqrt(np.square(frequencies).sum(-1))
-    if not families:
-        return np.asarray(length >= 1 / LONGEST)
-    corner = np.sqrt(np.square(np.abs(frequencies) - 0.5).sum(-1))
-    found = np.zeros(length.shape, bool)
-    for family in families:
-        off, blur = family.band / 100 + (0.3 if family.drift else 0.0), 1 / family.cells if family.cells else 0.0
-        low, high = 1 / (family.period * (1 + off)) - blur - SLACK, 1 / (family.period * (1 - off)) + blur + SLACK
-        distance = corner if family.kind == "corner" else length
-        found |= (distance >= low) & (distance <= high)
-    return found
-
-
 def _waves(frequencies: Floats, rows: Floats) -> Floats:
     """Cosines and sines ``(N, 2 K)`` of frequencies ``(K, dims)`` at places ``(N, dims)``."""
     phase = 2 * np.pi * rows @ frequencies.T
@@ -185,75 +151,3 @@ def _refine(frequency: Floats, rows: Floats, left: Floats, step: Floats) -> Floa
             tried = best + shift * move
             best = tried if power(tried) > middle else best
     return best
-
-
-def pursue_locally(
-    zone: Zone, nature: Nature, left: Floats, families: Sequence[CarrierFamily] = ()
-) -> tuple[Floats, float]:
-    """Find gratings in overlapping windows, so that angle, period and phase may vary over the ROI.
-
-    Args:
-        zone: the case.
-        nature: its spectrum.
-        left: whitened image ``(C, *zone)`` without what is known already.
-        families: that the thief knows; none for any.
-
-    Returns:
-        Their sum ``(C, *zone)`` in units of the bound, and the nats that they must explain to be believed.
-    """
-    dims = zone.dims
-    side = min(LOCAL_SIDES[dims], max(4, min(zone.inside.shape) // 2 * 2))
-    windows = cut_windows(left, zone.inside, side, 0.1)
-    if not len(windows.parts):
-        return np.zeros_like(zone.image), 0.0
-    axes, shape = tuple(range(2, 2 + dims)), (2 * side,) * dims
-    grid = grid_of(shape)
-    back, quick = (
-        np.linalg.inv(nature.root(shape, -0.5)) / passed(grid)[..., None, None],
-        may_be(grid, families).ravel(),
-    )
-    index = np.stack(np.meshgrid(*[np.arange(side)] * dims, indexing="ij"), axis=-1).reshape(-1, dims)
-    parts, total = windows.parts.copy(), np.zeros_like(windows.parts)
-    sums = windows.masks.reshape(len(parts), -1).sum(1)
-    limit, channels = loudest(max(float(quick.sum()) / 2 ** (dims + 1), 1.0), parts.shape[1]), parts.shape[1]
-    usual = window_levels(np.square(np.abs(np.fft.fftn(parts, axes=axes))).sum(1) / channels, windows.energy, dims)
-    count = 0
-    for _ in range(FEW):
-        spectrum = np.fft.fftn(parts, s=shape, axes=axes)
-        power = np.square(np.abs(spectrum)).sum(1).reshape(len(parts), -1) * quick / windows.energy[:, None]
-        peaks = power.argmax(1)
-        loud = power[np.arange(len(parts)), peaks] > limit * usual
-        if not loud.any():
-            break
-        places = np.stack(np.unravel_index(peaks, shape), axis=1)
-        phase = np.exp(2j * np.pi * (places / (2 * side)) @ index.T)
-        own = spectrum.reshape(len(parts), parts.shape[1], -1)[np.arange(len(parts)), :, peaks]
-        double = np.where(np.all(2 * places % (2 * side) == 0, axis=1), 1.0, 2.0)
-        own = own * (double * loud / sums)[:, None]
-        parts -= _laid(own, phase, windows.masks)
-        code = np.einsum("wij,wj->wi", back[tuple(places.T)], own)
-        code *= np.abs(code).max(1, keepdims=True) < TOO_LOUD
-        count += int(code.any(axis=1).sum())
-        total += _laid(code, phase, windows.masks)
-    return windows.join(total) * zone.inside, 2 * WORTH * count
-
-
-def window_levels(power: Floats, energy: Floats, dims: int) -> Floats:
-    """How loud texture is in each window against the whole case, ``(W,)``: a median, which gratings do not move.
-
-    Args:
-        power: of the whitened windows, ``(W, *window)``.
-        energy: of their weights, ``(W,)``.
-        dims: 2 or 3.
-    """
-    quick = may_be(grid_of(power.shape[1:]))
-    median = np.median(power[:, quick], axis=1) / energy
-    level: Floats = np.maximum(median / math.log(2), 0.5)
-    return level
-
-
-def _laid(colours: NDArray[np.complex128], phase: NDArray[np.complex128], masks: Floats) -> Floats:
-    """Waves ``(W, C, *window)`` of colours ``(W, C)`` and phases ``(W, pixels)``, tapered and masked."""
-    waves = (colours[:, :, None] * phase[:, None, :]).real
-    laid: Floats = waves.reshape(*colours.shape, *masks.shape[1:]) * masks[:, None]
-    return laid

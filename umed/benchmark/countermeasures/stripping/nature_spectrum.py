@@ -41,15 +41,15 @@ class Nature:
         """``power ** exponent`` on the frequencies of another grid, ``(*shape, C, C)``; -0.5 whitens."""
         values, vectors = np.linalg.eigh(self.power)
         table = (vectors * np.maximum(values, FLOOR)[..., None, :] ** exponent) @ np.swapaxes(vectors, -1, -2)
-        return self._at(table, grid_of(shape)) if shape != self.power.shape[:-2] else table
+        return self.at(table, grid_of(shape)) if shape != self.power.shape[:-2] else table
 
     def whitener(self, frequency: Floats) -> Floats:
         """The whitening matrix ``(C, C)`` at one frequency ``(dims,)`` in cycles a pixel."""
-        values, vectors = np.linalg.eigh(self._at(self.power, frequency[None])[0])
+        values, vectors = np.linalg.eigh(self.at(self.power, frequency[None])[0])
         found: Floats = (vectors * np.maximum(values, FLOOR) ** -0.5) @ vectors.T
         return found
 
-    def _at(self, table: Floats, frequencies: Floats) -> Floats:
+    def at(self, table: Floats, frequencies: Floats) -> Floats:
         """Interpolate a table over the window's frequencies, linearly and periodically."""
         shape = np.array(table.shape[:-2])
         places = np.moveaxis(frequencies * shape, -1, 0)
