@@ -43,7 +43,7 @@ def test_only_its_owner_may_read_it_and_the_output_holds_none_of_it(phantom: Pat
     said = result.summary()
     assert (
         f"publish: {tmp_path / 'out'} (umed check-release: nothing" in said
-        and f"never publish: {private} (key, generators" in said
+        and f"never publish: {private} (plan, records, generators, report). Keep it, its key" in said
     )
     page = (tmp_path / "out/umed/about.html").read_text()
     assert "<img" not in page and "data:image" not in page and "phantom_0" not in page and "not for diagnosis" in page
@@ -75,7 +75,9 @@ def test_another_place_is_found_again_only_where_it_is_given(phantom: Path, tmp_
     before = tree(tmp_path)
     assert protect(phantom, out, private=private, resume=True, **PLAIN).exit_code == 0
     assert tree(tmp_path) == before
-    with pytest.raises(InputError, match="expected the private folder of other, got that of out"):
+    with pytest.raises(
+        InputError, match=r"expected the private folder of .*other, got that of .*out, which is still there"
+    ):
         protect(phantom, tmp_path / "other", private=private, resume=True, **PLAIN)
 
 
@@ -223,3 +225,60 @@ def test_one_key_gives_the_same_bytes_with_workers_and_after_a_kill(phantom: Pat
     assert [
         name for name, data in tree(tmp_path / "else").items() if name.startswith("images") and data == whole[name]
     ] == []
+
+
+@pytest.mark.parametrize(
+    "where", ["out/imagesTr", "out/labelsTr/phantom_000.nii.gz", "out-private/lock", "out-private/x"]
+)
+def test_no_link_is_followed_where_a_run_writes(phantom: Path, tmp_path: Path, where: str) -> None:
+    root = shutil.copytree(phantom, tmp_path / "in")
+    (tmp_path / "precious").write_text("mine")
+    place = tmp_path / where
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(root / "imagesTr" if where == "out/imagesTr" else tmp_path / "precious")
+    before = tree(tmp_path)
+    with pytest.raises(InputError, match=r"expected no link where a run writes|got one with other files"):
+        protect(root, tmp_path / "out", **PLAIN)
+    assert tree(tmp_path) == before
+
+
+def test_a_folder_that_serves_another_output_is_not_taken(phantom: Path, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "y").mkdir()
+    protect(phantom, tmp_path / "x/out", private=tmp_path / "p", **PLAIN)
+    before = tree(tmp_path)
+    for again in ("resume", "overwrite"):
+        with pytest.raises(InputError, match="got that of .*x/out, which is still there"):
+            protect(phantom, tmp_path / "y/out", private=tmp_path / "p", **PLAIN, **{again: True})
+    assert tree(tmp_path) == before
+    (tmp_path / "x/out").rename(tmp_path / "moved")
+    assert protect(phantom, tmp_path / "moved", private=tmp_path / "p", resume=True, **PLAIN).exit_code == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away")
+def test_what_another_user_has_laid_out_is_refused(phantom: Path, tmp_path: Path) -> None:
+    (tmp_path / "out-private").mkdir(mode=0o700)
+    Key.create(tmp_path / "out-private/release.key")
+    for path in ("out-private/release.key", "out-private"):
+        os.chown(tmp_path / path, 12345, 12345)
+        with pytest.raises(InputError, match="expected what is yours, got another user's"):
+            protect(phantom, tmp_path / "out", **PLAIN)
+        os.chown(tmp_path / path, 0, 0)
+
+
+def test_two_private_folders_never_write_one_output(phantom: Path, tmp_path: Path) -> None:
+    def second(stage: str, done: int, total: int) -> None:
+        with pytest.raises(InputError, match="expected"):
+            protect(phantom, tmp_path / "out", private=tmp_path / "other", **PLAIN)
+
+    assert protect(phantom, tmp_path / "out", progress=second, **PLAIN).exit_code == 0
+
+
+def test_a_public_code_is_called_that(phantom: Path, tmp_path: Path) -> None:
+    assert "a control, not for a release" in protect(phantom, tmp_path / "out", method="checkerboard").summary()
+    assert "warning" not in protect(phantom, tmp_path / "two", **PLAIN).summary()
+
+
+def test_nothing_is_published_where_nothing_was_released(phantom: Path, tmp_path: Path) -> None:
+    said = protect(phantom, tmp_path / "out", method="random", epsilon="1/10000").summary()
+    assert f"do not publish {tmp_path / 'out'}: nothing was released" in said and "\npublish:" not in said

@@ -185,7 +185,7 @@ class Store:
             key: its fingerprint.
         """
         make_private(self.folder)
-        write_json(self.path(TARGETS), {"output": self.output.absolute().name, "key": key, "files": sorted(names)})
+        write_json(self.path(TARGETS), {"output": str(self.output.absolute()), "key": key, "files": sorted(names)})
 
     @property
     def begun(self) -> bool:
@@ -215,10 +215,12 @@ class Store:
             InputError: when there was none, or it was of another output.
         """
         content = self._targets()
-        if content["output"] != self.output.absolute().name:
+        other = Path(content["output"])
+        moved = not other.exists() or (self.output.exists() and other.samefile(self.output))
+        if other != self.output.absolute() and not moved:
             raise InputError(
-                f"{self.folder}: expected the private folder of {self.output.name}, got that of {content['output']}. "
-                "Give another --private."
+                f"{self.folder}: expected the private folder of {self.output}, got that of {other}, which is still "
+                "there. Give another --private."
             )
         root, names = self.output.resolve(), list(content["files"])
         for name in names:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -85,8 +86,11 @@ class SeriesWriter:
             yield self.reader.unit(index)
 
     def seed(self, unit: Unit) -> str:
-        """The series' new UID and the first slice."""
-        return f"{self.identity.uid(self.series.uid)}/{unit.name}"
+        """The series' new UID, the first slice and the pixels, so that one code is never on two images."""
+        pixels = hashlib.sha256()
+        for volume in unit.volumes:
+            pixels.update(np.ascontiguousarray(volume.stored).tobytes())
+        return f"{self.identity.uid(self.series.uid)}/{unit.name}/{pixels.hexdigest()}"
 
     def put(self, unit: Unit, changed: Sequence[NDArray[Any]] | None) -> None:
         """Write the kept slices of a span."""

@@ -91,6 +91,11 @@ def _main(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a file or folder that may not be read or written
+        if error.filename is None:
+            raise
+        print(f"umed: {error.filename}: {error.strerror}. Check the path and its permissions.", file=sys.stderr)
+        return 1
 
 
 def _one_line(otherwise: Callable[..., None]) -> Callable[..., None]:

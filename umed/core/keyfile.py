@@ -14,6 +14,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,8 +92,11 @@ class Key:
                 never quotes the file.
         """
         try:
-            text = path.read_bytes()[:4096].decode("ascii")
             mode = path.stat().st_mode
+            if not stat.S_ISREG(mode):
+                raise InputError(f"{path}: expected a key file, got a folder, device or pipe. Check the path.")
+            with path.open("rb") as file:
+                text = file.read(4096).decode("ascii")
         except FileNotFoundError:
             raise InputError(f"{path}: no such key file. Make one with 'umed keygen {path}'.") from None
         except OSError as error:

@@ -54,6 +54,7 @@ def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(TEMPORARY + path.name)
+    temporary.unlink(missing_ok=True)  # of a killed run, or a link that somebody has laid
     try:
         yield temporary
         if durable:
@@ -87,25 +88,35 @@ def only_one(path: Path, what: str) -> Iterator[None]:
     """Let one process in and refuse all others, where the system has file locks.
 
     Args:
-        path: the lock file, which stays; its folder is there.
+        path: the lock file, which stays, or a folder; what it lies in is there.
         what: is being written, for people.
 
     Raises:
         InputError: when another process is in.
     """
-    with path.open("w") as file:
+    try:
+        import fcntl
+    except ImportError:  # Windows: nothing keeps two runs apart
+        yield
+        return
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    handle = os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    try:
         try:
-            import fcntl
-        except ImportError:  # Windows: nothing keeps two runs apart
-            yield
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
                 f"{what}: expected to be the only run that writes here, got another at work. Wait for it, or stop it."
             ) from None
         yield
+    finally:
+        os.close(handle)
+
+
+def links(folder: Path) -> Iterator[Path]:
+    """Links anywhere below a folder, which lead writing somewhere else."""
+    for parent, folders, names in os.walk(folder):
+        yield from (path for path in (Path(parent, name) for name in (*folders, *names)) if path.is_symlink())
 
 
 def copy(source: Path, target: Path) -> None:

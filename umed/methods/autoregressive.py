@@ -66,6 +66,10 @@ class Autoregressive(Method):
             self._drawn[label, channel] = coefficients(self.require_secret().draw("release", self.name, *names))
         return self._drawn[label, channel]
 
+    def shared_code(self) -> str:
+        """One process a class, for all cases."""
+        return "autoregressive has one secret process a class for all cases, which may be estimated from all of them"
+
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Let each class's process write the whole crop, and keep what lies in the class."""
         labels = regions.labels if self.classes == "label" else (regions.labels > 0).astype(np.int16)

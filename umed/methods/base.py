@@ -106,6 +106,10 @@ class Method(ABC):
         """
         return ()
 
+    def shared_code(self) -> str:
+        """Why the code of a case is not its own and secret, in a sentence for the steward; empty where it is."""
+        return ""
+
     def save(self, folder: Path) -> None:  # noqa: B027 - the same
         """Write what was learnt into a folder; nothing to do unless :attr:`requires_training`."""
 

@@ -23,6 +23,10 @@ class Checkerboard(Method):
 
     name: ClassVar[str] = "checkerboard"
 
+    def shared_code(self) -> str:
+        """Everybody knows it."""
+        return "checkerboard is one fixed pattern that everybody can subtract: a control, not for a release"
+
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Make the pattern, in phase with the full grid wherever the crop lies."""
         spans = zip(regions.origin, image.shape[1:], strict=True)

@@ -69,6 +69,10 @@ class LinearSeparable(Method):
         rng = self.require_secret().draw("release", self.name, *names)
         return rng.choice(np.array([-1, 1], np.float32), size=(channels, *[self.period] * dims))
 
+    def shared_code(self) -> str:
+        """One pattern a class, for all cases."""
+        return "linear_separable has one secret pattern a class for all cases, which averaging over them may find"
+
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Draw one point a class, and lay it out in blocks, in phase with the grid of the file."""
         channels, dims = image.shape[0], image.ndim - 1

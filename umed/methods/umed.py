@@ -15,6 +15,7 @@ from typing import ClassVar
 from umed.methods.generators import GeneratorMethod
 from umed.methods.options import listed
 from umed.networks.perturber import UMedPerturber
+from umed.networks.secret_carriers import is_secret
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -45,6 +46,15 @@ class UMed(GeneratorMethod):
     outside: float = 0.5
     smoothing: float = 0.0
     window: int = 48
+
+    def shared_code(self) -> str:
+        """Only secret carriers make a code of its own for each case."""
+        fixed = [name for name in self.carriers if name != "auto" and not is_secret(name)]
+        return (
+            f"carriers {fixed} are fixed patterns that everybody can subtract: a control, not for a release"
+            if fixed
+            else ""
+        )
 
     def build(self, spatial_dims: int, channels: int, classes: int, epsilon: float) -> UMedPerturber:
         """Untrained contour and texture generators."""

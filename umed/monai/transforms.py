@@ -158,7 +158,8 @@ class Protectd(MapTransform):
     Args:
         keys: images to protect.
         label_key: their label map.
-        case_id_key: key of the case id; when left out, or missing from the data, all cases get the same code.
+        case_id_key: key of the case id; when left out, or missing from the data, a hash of each image. Of several
+            images of a case each gets a code of its own.
         allow_missing_keys: whether missing images are passed over.
         kwargs: arguments of :class:`Protect`.
 
@@ -187,9 +188,10 @@ class Protectd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Protect the images of one item."""
         result = dict(data)
-        case_id = "" if self.case_id_key is None else str(result.get(self.case_id_key, ""))
-        for key in self.key_iterator(result):
-            result[key] = self.protect(result[key], result[self.label_key], case_id=case_id)
+        found = None if self.case_id_key is None else result.get(self.case_id_key)
+        for number, key in enumerate(self.key_iterator(result)):
+            name = "" if found in (None, "") else f"{found}/{key}" if number else str(found)
+            result[key] = self.protect(result[key], result[self.label_key], case_id=name)
         return result
 
 

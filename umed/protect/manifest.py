@@ -209,14 +209,18 @@ def read_manifest(output: Path) -> dict[str, Any]:
             "Use the version that wrote it."
         )
     listed = manifest.get("files")
-    whole = isinstance(listed, dict) and all(
-        isinstance(one, dict) and {"sha256", "what"} <= one.keys() for one in listed.values()
-    )
+    whole = isinstance(listed, dict) and all(_is_entry(name, one) for name, one in listed.items())
     if not whole or "layout" not in manifest:
         raise InputError(
             f"{path}: expected 'layout' and 'files' with sha256 and what, got others. Protect the data again."
         )
     return manifest
+
+
+def _is_entry(name: str, one: Any) -> bool:
+    """Whether this names a file, in text that can be written anywhere."""
+    texts = [name, *(one.get(part) for part in ("sha256", "what"))] if isinstance(one, dict) else [None]
+    return all(isinstance(text, str) and text.isprintable() for text in texts)
 
 
 def read_record(private: Path, key: Key) -> dict[str, Any]:

@@ -71,14 +71,20 @@ def find_promise(
     if private is not None and not folder.is_dir():
         raise InputError(f"{folder}: expected the private folder of the run, got none. Check --private.")
     file = folder / KEY if key_file is None else key_file
-    key = Key.load(file) if key_file is not None or file.is_file() else None
+    try:
+        key = Key.load(file) if key_file is not None or file.is_file() else None
+    except InputError as error:
+        if settings is None or key_file is not None:
+            raise
+        return Evidence(folder, None, None, settings, (), (f"{error} The private record was not used.",))
     if (folder / RECORD).is_file() and key is not None:
         try:
             return Evidence(folder, key, read_record(folder, key), settings)
-        except InputError as error:
+        except (InputError, ConfigError) as error:
             if settings is None:
                 raise
-            return Evidence(folder, key, None, settings, (str(error),))
+            then = f"{error} If that is no wonder, move {folder} away and verify the named promise again."
+            return Evidence(folder, key, None, settings, (then,))
     if key is None and folder.is_dir():
         why = (
             f"{file}: expected the key of the run, got none. If it is lost, nothing can be verified against the "

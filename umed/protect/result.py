@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from umed.cases.proposals import is_proposal
-from umed.cases.records import MANIFEST, QUARANTINE
+from umed.cases.records import KEY, MANIFEST, QUARANTINE
 from umed.cases.source import Quarantined
 from umed.core.types import Outcome
 from umed.data import files
@@ -35,6 +35,7 @@ class Result:
         quarantine: DICOM files that are not in the output, with the reason.
         check: what a look over the output found; ``None`` when none was wanted.
         probe: what a quick probe found, in words; ``None`` when none was asked for.
+        shared_code: why the codes are not secret and each case's own, in words; empty where they are.
     """
 
     output: Path
@@ -46,6 +47,7 @@ class Result:
     quarantine: tuple[tuple[str, str], ...] = ()
     check: ReleaseCheck | None = None
     probe: str | None = None
+    shared_code: str = ""
 
     @property
     def manifest(self) -> Path:
@@ -92,7 +94,7 @@ class Result:
         lines += [f"{o.status}: {o.id}: {o.reason}" for o in self.outcomes if o.status in ("failed", "skipped")]
         lines += [f"left out of training: {case}: {reason}" for case, reason in self.left_out]
         lines += [f"quarantined: {name}: {reason}" for name, reason in self.quarantine]
-        lines += _folders(self.output, self.private, self.report, self.check)
+        lines += _folders(self)
         return "\n".join(lines)
 
 
@@ -111,6 +113,7 @@ class Released:
         report: the report, ``None`` when it was not wanted.
         labels: what must be known about the masks, see :mod:`umed.cases.proposals`; ``""`` where nothing must.
         check: what a look over the output found; ``None`` when none was wanted.
+        shared_code: why the codes are not secret and each case's own, in words; empty where they are.
     """
 
     output: Path
@@ -123,6 +126,7 @@ class Released:
     report: Path | None = None
     labels: str = ""
     check: ReleaseCheck | None = None
+    shared_code: str = ""
 
     @property
     def written(self) -> int:
@@ -167,7 +171,7 @@ class Released:
         if (self.private / QUARANTINE).is_file():
             lines.append(f"what was quarantined, by name: {self.private / QUARANTINE}")
         lines += [f"left out of training: {name}: {reason}" for name, reason in self.left_out]
-        lines += _folders(self.output, self.private, self.report, self.check)
+        lines += _folders(self)
         return "\n".join(lines)
 
 
@@ -176,22 +180,27 @@ def _fit(check: ReleaseCheck | None) -> bool:
     return check is None or check.ok
 
 
-def _folders(output: Path, private: Path, report: Path | None, check: ReleaseCheck | None) -> list[str]:
+def _folders(done: Result | Released) -> list[str]:
     """Which folder to publish, and which never."""
-    lines = [] if report is None else [f"report, with originals: {report}"]
-    if check is None:
-        lines.append(f"publish: {output}")
-    elif check.ok:
-        lines.append(f"publish: {output} (umed check-release: nothing speaks against it)")
+    lines = [] if done.report is None else [f"report, with originals: {done.report}"]
+    if done.shared_code:
+        lines.append(f"warning: {done.shared_code}")
+    if done.exit_code == 1:
+        lines.append(f"do not publish {done.output}: nothing was released")
+    elif done.check is None:
+        lines.append(f"publish: {done.output}")
+    elif done.check.ok:
+        lines.append(f"publish: {done.output} (umed check-release: nothing speaks against it)")
     else:
-        lines.append(f"do not publish {output} before this is mended (umed check-release):")
-    if check is not None:
-        lines += [f"  {line}" for line in check.lines("problem")]
-        lines += [f"  warning: {line}" for line in check.lines("warning")]
+        lines.append(f"do not publish {done.output} before this is mended (umed check-release):")
+    if done.check is not None:
+        lines += [f"  {line}" for line in done.check.lines("problem")]
+        lines += [f"  warning: {line}" for line in done.check.lines("warning")]
+    key = "its key" if (done.private / KEY).is_file() else "the key that you gave"
     return [
         *lines,
-        f"never publish: {private} (key, generators, plan, records). Keep it, and a copy: without its key nothing can "
-        "be verified or resumed.",
+        f"never publish: {done.private} (plan, records, generators, report). Keep it, {key}, and a copy of both: "
+        "without them nothing can be verified or resumed.",
     ]
 
 

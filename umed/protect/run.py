@@ -89,7 +89,9 @@ def protect(
     assert done.plan is not None
     aside = tuple((entry.name, entry.reason) for entry in done.quarantine if entry.category != "no-dicom")
     return Result(
-        done.output, done.private, done.plan, done.outcomes, done.left_out, done.report, aside, check=done.check
+        *(done.output, done.private, done.plan, done.outcomes, done.left_out, done.report, aside),
+        check=done.check,
+        shared_code=done.shared_code,
     )
 
 
@@ -176,7 +178,8 @@ def _run(
         source.root, source.targets(), store, resume=options.resume, overwrite=options.overwrite, strict=source.strict
     )
     make_private(store.folder)
-    with only_one(store.path(LOCK), str(store.output)):
+    store.output.mkdir(parents=True, exist_ok=True)
+    with only_one(store.path(LOCK), str(store.folder)), only_one(store.output, str(store.output)):
         key = start_run(source, store, plan, key, resume=options.resume, overwrite=options.overwrite)
         return _work(source, request, store, key, plan, method, options, progress)
 
@@ -218,6 +221,7 @@ def _work(
         plan,
         left_out,
         labels=sentence(outcomes, proposals),
+        shared_code="" if method is None else method.shared_code(),
     )
     released = conclude(released, source, store, secret, "" if method is None else repr(method), options.report)
     if not options.check:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from umed.cases.records import CASES, GENERATORS, KEY, LOCK, PLAN, Store, blank,
 from umed.cases.source import Source
 from umed.core.errors import ConfigError, InputError
 from umed.core.keyfile import Key
-from umed.data.files import RECORDS, TEMPORARY, check_apart
+from umed.data.files import RECORDS, TEMPORARY, check_apart, links
 from umed.plan.planning import Plan, differences
 
 
@@ -38,6 +39,12 @@ def check_run(
     output, again = store.output, resume or overwrite
     check_apart(root, output)
     _check_private(root, store)
+    for folder in (output, store.folder):
+        if found := next(links(folder), None):
+            raise InputError(
+                f"{found}: expected no link where a run writes, got one, which may lead into the input or elsewhere. "
+                "Remove it, or pick another folder."
+            )
     old = [name for name in (PLAN, CASES, GENERATORS) if store.public(name).exists()]
     if old:
         raise InputError(
@@ -46,8 +53,8 @@ def check_run(
         )
     if store.begun and not again:
         raise InputError(
-            f"{output}: expected an empty folder, got an earlier run (its private folder is {store.folder}). "
-            "Give --resume to go on or --overwrite to start again."
+            f"{output}: expected a new folder, got an earlier run, whose private folder is {store.folder}. "
+            "Give --resume to go on or --overwrite to start again, or pick other folders."
         )
     if not store.begun and not blank(output):
         raise InputError(
@@ -82,7 +89,15 @@ def _check_private(root: Path, store: Store) -> None:
             )
     if private.exists() and not private.is_dir():
         raise InputError(f"{private}: expected a folder, got a file. Pick another with --private.")
-    if store.begun or not private.is_dir():
+    if not private.is_dir():
+        return
+    for path in (private, store.path(KEY)):
+        if hasattr(os, "geteuid") and path.exists() and path.stat().st_uid != os.geteuid():
+            raise InputError(
+                f"{path}: expected what is yours, got another user's, who may read and replace what lies there. "
+                "Pick another with --private; a key of another user only by --key-file."
+            )
+    if store.begun:
         return
     others = sorted(path.name for path in private.iterdir() if path.name not in (KEY, LOCK) and not _half(path))
     if others:

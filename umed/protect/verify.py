@@ -216,6 +216,7 @@ def _labels(evidence: Evidence, originals: Source, found: Mapping[str, CaseFindi
 
 def _origin(evidence: Evidence) -> str:
     if evidence.settings is None:
-        return f"promised by the private record {evidence.private.name}/release.json, which the key has sealed"
+        which = "" if evidence.key is None else f" {evidence.key.digest()}"
+        return f"promised by the private record {evidence.private.name}/release.json, which the key{which} has sealed"
     also = "" if evidence.record is None else "; files and states as in the private record, which the key has sealed"
     return f"promised by whoever asked; what was not named has umed's default{also}"

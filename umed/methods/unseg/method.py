@@ -289,6 +289,10 @@ class UnSeg(Method):
         self.generator.to(self._device)
         return self
 
+    def shared_code(self) -> str:
+        """It follows from the generator."""
+        return "the noise of unseg follows from its generator: whoever has that file can compute it again"
+
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Run the generator over each labelled picture or slice; nothing is drawn from ``rng``.
 
