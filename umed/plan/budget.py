@@ -3,7 +3,8 @@
 
 Epsilon is a fraction of a range [lo, hi] of physical values. For integer files the change of a voxel is a whole
 number of stored steps, at most ``floor(epsilon * (hi - lo) / |slope|)``; for float files it is bounded by the same
-number unfloored, after rounding to the file's precision. Voxels outside [lo, hi] (air, metal, NaN) are never changed,
+number unfloored, after rounding to the file's precision; files that use a coarser grid of values than their type keep
+to it (:mod:`umed.plan.lattice`). Voxels outside [lo, hi] (air, metal, NaN) are never changed,
 and changed ones never leave it.
 """
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from umed.core.config import CT_WINDOWS
 from umed.core.errors import BudgetError, ConfigError
 from umed.core.types import Encoding, Volume
+from umed.plan.lattice import Lattice, find_lattice
 
 _SAMPLE = 1 << 22
 _BLOCK = 1 << 18
@@ -37,6 +39,7 @@ class Budget:
         high: largest one.
         unit_range: physical values (lo, hi) that methods see as 0 and 1.
         background: bound in stored values outside the labels; ``None`` where it is the same everywhere.
+        lattice: grid of the file's values, where it is coarser than that of its type.
     """
 
     steps: int | None
@@ -45,6 +48,7 @@ class Budget:
     high: float
     unit_range: tuple[float, float]
     background: float | None = None
+    lattice: Lattice | None = None
 
     def bounds(self, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Bound of each voxel in stored values.
@@ -166,7 +170,9 @@ def make_budget(
     weak = None if background is None else background * (hi - lo) / step
     if weak is not None and steps is not None:
         weak = float(math.floor(weak + 1e-9))
-    return Budget(steps, float(bound if steps is None else steps), float(low), float(high), (lo, hi), weak)
+    most = float(bound if steps is None else steps)
+    grid = find_lattice(volume.channels, most)
+    return Budget(steps, most, float(low), float(high), (lo, hi), weak, grid)
 
 
 def to_unit(channels: NDArray[Any], encoding: Encoding, budget: Budget) -> NDArray[np.float32]:
@@ -240,9 +246,6 @@ def insert(volume: Volume, box: tuple[slice, ...], changed: NDArray[Any]) -> NDA
         volume: the file.
         box: where the crop lies, one slice an axis.
         changed: ``(C, *box)`` from :func:`apply`, without an alpha plane.
-
-    Returns:
-        Stored values like ``volume.stored``, same memory order.
     """
     stored: NDArray[Any] = volume.stored.copy(order="K")
     view = np.moveaxis(stored, -1, 0) if volume.channels_last else stored[None]
@@ -269,11 +272,8 @@ def in_range(stored: NDArray[Any], budget: Budget) -> NDArray[np.bool_]:
     """Where stored values lie in the budget's range and so may be changed.
 
     Args:
-        stored: stored values, any shape.
+        stored: stored values, any shape; NaN is never in range.
         budget: from :func:`make_budget`.
-
-    Returns:
-        Mask of the same shape; NaN never does.
     """
     whole = stored.dtype.kind in "iu"  # whole numbers compare without a float copy
     values = stored if whole else stored.astype(np.float64, copy=False)
@@ -378,6 +378,8 @@ def _moved(
 ) -> NDArray[Any]:
     """New stored values for voxels that may change, each within its own bound."""
     direction = np.clip(direction.astype(np.float64), -1.0, 1.0)
+    if budget.lattice is not None:
+        return budget.lattice.move(old, direction, budget.bound_stored, bounds, (budget.low, budget.high))
     if budget.steps is not None:
         whole = np.rint(direction * budget.steps).astype(np.int64)
         if bounds is not None:

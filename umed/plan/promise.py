@@ -151,7 +151,7 @@ class Moved:
         """
         if regions.empty:
             return
-        self.least = min(self.least, LEAST_MOVED_BY_FEW_STEPS.get(budget.steps or 0, LEAST_MOVED))
+        self.least = min(self.least, LEAST_MOVED_BY_FEW_STEPS.get(_steps(budget), LEAST_MOVED))
         low, high, _ = kept.indices(regions.shape[0])
         first = regions.box[0]
         start, stop = max(low, first.start), max(min(high, first.stop), max(low, first.start))
@@ -178,6 +178,11 @@ class Moved:
                     f"{moved[value]} of {self.movable[value]} ({share:.1%}); if the run scaled it down, give --private"
                 )
         return found
+
+
+def _steps(budget: Budget) -> int:
+    """Whole steps that the bound is made of; 0 for floats, which need none."""
+    return budget.steps or 0 if budget.lattice is None else int(budget.bound_stored / budget.lattice.step + 1e-6)
 
 
 def _bound(budget: Budget, mask: str) -> str:
