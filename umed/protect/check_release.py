@@ -258,21 +258,25 @@ class _Search:
         require_dicom()
         from umed.protect.original_frames import read_frames
 
+        shown, what = printable(name), self.found.what(name)
         try:
-            read = read_frames(path)
+            read = read_frames(path, originals=None if self.originals is None else self.originals.raw)
         except UmedError as error:
-            if self.found.what(name) in IMAGES:
-                self.found.add("damaged", printable(name), error_line(error).replace(f"{path}: ", ""))
+            if what in IMAGES:
+                self.found.add("damaged", shown, error_line(error).replace(f"{path}: ", ""))
             return
         if read is None:
             return
-        frames, series, icon = read
-        if icon and self.found.what(name) == "protected image":
-            self.found.add("hidden-data", printable(name), "an icon of the picture (0088,0200)")
+        if what == "protected image":
+            if read.icon:
+                self.found.add("hidden-data", shown, "an icon of the picture (0088,0200)")
+            for tag in read.surplus:
+                self.found.add("hidden-data", f"{shown}{tag}", "may hold other pixels, or their signature")
         if self.originals is not None:
-            self.seen[name, ""] = shared = frozenset(frames & self.originals.slices.keys())
-            if self.found.what(name) == "protected image" and frames:
-                self.series.setdefault(series, {})[name] = shared == frames
+            self.seen[name, ""] = shared = frozenset(read.frames & self.originals.slices.keys())
+            self.seen.update(((name, tag), held) for tag, held in read.copies.items())
+            if what == "protected image" and read.frames:
+                self.series.setdefault(read.series, {})[name] = shared == read.frames
 
     def compare(self) -> None:
         """Which of the slices that were seen again are a leak; a protected image may keep slices without a label."""
