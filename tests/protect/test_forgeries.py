@@ -165,6 +165,10 @@ def longer(ds: pydicom.FileDataset) -> None:
     ds.PixelData = ds.PixelData + SECRET
 
 
+def behind_the_strip(case: Case) -> None:
+    case.path.write_bytes(forged.tiff_strip(case.path.read_bytes(), b"Erika"))
+
+
 def rows(*items: tuple[str, tuple[str, ...], Callable[[Case], object]]) -> list[object]:
     return [pytest.param(kind, forge, id=f"{name}-{kind}") for name, kinds, forge in items for kind in kinds]
 
@@ -209,6 +213,7 @@ IMAGES = rows(
     ("EXIF chunk", ("png",), lambda c: forged.png_chunk(c.path, b"eXIf", b"II*\0\x08\0\0\0" + SECRET)),
     ("bytes behind the packed pixels", ("png",), lambda c: forged.png_idat(c.path, SECRET)),
     ("second page", ("tiff",), lambda c: forged.tiff_page(c.path, np.zeros((9, 9, 3), np.uint8))),
+    ("bytes behind the packed pixels", ("tiff",), behind_the_strip),
     ("description", ("tiff",), lambda c: forged.tiff_text(c.path, "Erika Muster")),
     ("private element", ("dicom",), dicom(private)),
     ("comment", ("dicom",), dicom(setting("ImageComments", "Erika"))),
