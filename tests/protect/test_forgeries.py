@@ -17,6 +17,7 @@ from tests import forged, sealed
 from tests.dicom_files import write_series
 from tests.release_files import labels, make_key, volume, write_seg
 from umed.core.errors import ConfigError, InputError
+from umed.core.version import __version__
 from umed.data import layouts
 from umed.protect.manifest import bound_text
 from umed.protect.verification import Verification
@@ -283,6 +284,15 @@ def test_a_forged_manifest_is_found(
     case = release("nifti")
     forged.state(case.out, change)
     assert not case.verify(mode).ok
+
+
+def test_a_page_that_cannot_be_compared_is_no_proof(release: Callable[[str], Case]) -> None:
+    case = release("nifti")
+    page = case.out / "umed/about.html"
+    page.write_text(page.read_text().replace(__version__, "9.9.9") + "<!-- hidden -->")
+    forged.state(case.out, lambda m: m.update(umed_version="9.9.9"))
+    found = case.verify("named")
+    assert not found.ok and "about.html: cannot be compared" in found.summary()
 
 
 @pytest.mark.parametrize("mode", ["record", "named", "both"])

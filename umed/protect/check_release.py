@@ -28,6 +28,7 @@ from umed.data.side_parts import holds_text
 from umed.protect import published_files
 from umed.protect.originals import Originals, read_originals
 from umed.protect.private_content import holds_secret, private_kind
+from umed.protect.public_check import form_faults, page_fault
 from umed.protect.published_files import ABOUT, MANIFEST, Published, printable
 from umed.protect.release_findings import ReleaseCheck, make_check
 
@@ -84,6 +85,11 @@ def check_release(
     kept = _private_folder(found, root, private)
     secret = _key(found, kept, key)
     published_files.check_seal(found, secret)
+    if found.manifest:
+        for fault in form_faults(found.manifest, found.files[MANIFEST].read_bytes()):
+            found.add("manifest", MANIFEST, fault)
+        if ABOUT not in found.files:
+            found.add("page", ABOUT, "there is none")
     originals = None if original is None else read_originals(Path(original), progress)
     if originals is None:
         found.add("not-compared", str(root))
@@ -166,6 +172,7 @@ class _Search:
             return
         if name == ABOUT:
             published_files.check_page(self.found, data)
+            self._public(data)
         try:
             is_known = False
             for piece in pieces(data):
@@ -177,6 +184,15 @@ class _Search:
                 self._other_format(name, path)
         except Exception as error:  # a file that surprises the check must not hide behind it
             self.found.add("damaged", shown, f"cannot be looked into ({type(error).__name__})")
+
+    def _public(self, page: bytes) -> None:
+        """What the public is told is what umed tells, and no more."""
+        manifest = self.found.manifest
+        if manifest and len(self.found.listed) == len(manifest["files"]):
+            sealed = self.key is not None and self.key.is_sealed("manifest", manifest)
+            fault = page_fault(manifest, page, sealed=sealed)
+            if fault:
+                self.found.add("page", ABOUT, fault)
 
     def _digest(self, name: str, digest: str) -> None:
         """Bytes that the manifest does not say, or those of an original."""
