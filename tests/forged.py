@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import shutil
 import struct
@@ -160,3 +161,19 @@ def dicom_values(original: Path, path: Path, change: Change) -> None:
     change(pixels, old.pixel_array, labelled)
     new.PixelData = pixels.tobytes()
     new.save_as(path, enforce_file_format=True)
+
+
+def tiff_strip(data: bytes, content: bytes) -> bytes:
+    """Bytes behind the packed pixels of the last strip, and counted with them; a strip elsewhere moves to the end."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page, order = file.pages[0], file.byteorder
+        assert isinstance(page, tifffile.TiffPage)
+        where, count = page.dataoffsets[-1], page.databytecounts[-1]
+        tags = {tag.name.removeprefix("Strip").removeprefix("Tile"): tag for tag in page.tags.values()}
+    strip, last = data[where : where + count], where + count == len(data)
+    found = bytearray(data if last else data[:where] + bytes(count) + data[where + count :] + strip) + content
+    for name, value in {"Offsets": len(found) - count - len(content), "ByteCounts": count + len(content)}.items():
+        form = {3: "H", 4: "I", 16: "Q"}[int(tags[name].dtype)]
+        place = tags[name].valueoffset + (tags[name].count - 1) * struct.calcsize(form)
+        struct.pack_into(order + form, found, place, value)
+    return bytes(found)

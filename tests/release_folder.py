@@ -8,14 +8,19 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 from PIL import Image
 
 from umed.core.keyfile import Key
+from umed.core.version import __version__
+from umed.protect.manifest import PROTECTED, bound_text
+from umed.report.about_page import render_about
 
-MANIFEST = "umed/manifest.json"
+MANIFEST, ABOUT = "umed/manifest.json", "umed/about.html"
+PLAN = {"epsilon": 4 / 255, "support": "roi", "epsilon_background": None}
 
 
 @dataclass
@@ -26,31 +31,45 @@ class ReleaseFolder:
     output: Path
     private: Path
     key: Key
+    page: str | None = None
 
     def kind(self, name: str) -> str:
         if name.startswith(("imagesTr", "images/")):
             return "unprotected image" if "empty" in name else "protected image"
         return "label" if name.startswith(("labelsTr", "masks/")) else "other"
 
-    def write(self, **changes: object) -> None:
-        found = sorted(path for path in self.output.rglob("*") if path.is_file())
-        names = {path.relative_to(self.output).as_posix(): path for path in found}
-        files = {
+    def files(self) -> dict[str, dict[str, str]]:
+        """What the manifest lists, but for the page."""
+        found = {path.relative_to(self.output).as_posix(): path for path in self.output.rglob("*") if path.is_file()}
+        return {
             name: {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "what": self.kind(name)}
-            for name, path in names.items()
-            if name != MANIFEST
+            for name, path in sorted(found.items())
+            if name not in (MANIFEST, ABOUT)
         }
+
+    def write(self, **changes: Any) -> None:
+        """Seal a manifest over what is there; the page that belongs to it is written, unless somebody edited it."""
+        files, page = {**(changes.pop("files", None) or self.files())}, self.output / ABOUT
+        files.pop(ABOUT, None)
+        if self.page is None or (page.is_file() and page.read_text() == self.page):
+            told = {name: entry for name, entry in files.items() if isinstance(entry, dict)}
+            self.page = render_about({"files": told, "umed_version": __version__, "plan": PLAN})
+            page.write_text(self.page)
+        if page.is_file():
+            files[ABOUT] = {"sha256": hashlib.sha256(page.read_bytes()).hexdigest(), "what": "other"}
         content = {
             "format": 2,
-            "umed_version": "0.2.0",
-            "notice": "These images are protected against training; not for diagnosis.",
+            "umed_version": __version__,
+            "notice": PROTECTED,
             "layout": "decathlon",
-            "bound": {"epsilon": 4 / 255, "text": "no value moves by more than 4/255 of its image's range"},
+            "bound": {"epsilon": PLAN["epsilon"], "text": bound_text(PLAN)},
             "key": self.key.digest(),
             "files": files,
             **changes,
         }
-        (self.output / MANIFEST).write_text(json.dumps(self.key.seal("manifest", content), sort_keys=True))
+        (self.output / MANIFEST).write_text(
+            json.dumps(self.key.seal("manifest", content), sort_keys=True, indent=1) + "\n"
+        )
 
 
 def save_volume(path: Path, values: np.ndarray, **fields: str) -> None:
@@ -106,9 +125,6 @@ def make_photographs(root: Path, cases: int = 2) -> ReleaseFolder:
 
 def _finish(made: ReleaseFolder) -> None:
     (made.output / "umed").mkdir()
-    (made.output / "umed" / "about.html").write_text(
-        "<!doctype html><title>Protected images</title><p>Not for diagnosis."
-    )
     made.private.mkdir(mode=0o700)
     made.key.write(made.private / "release.key")
     (made.private / "plan.json").write_text('{"epsilon": 0.0157, "radius": 3, "method": "umed", "seed": 0}')

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import struct
 import tarfile
 import zipfile
@@ -23,12 +24,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from tests.release_folder import MANIFEST, ReleaseFolder, make_photographs, make_volumes, save_volume
+from tests.release_folder import ABOUT, MANIFEST, PLAN, ReleaseFolder, make_photographs, make_volumes, save_volume
 from umed.cli.main import main
 from umed.core.errors import ConfigError, InputError
 from umed.core.keyfile import Key
+from umed.core.version import __version__
 from umed.protect.check_release import check_release
+from umed.protect.manifest import bound_text
 from umed.protect.release_findings import KINDS, ReleaseCheck, ReleaseFinding, make_check
+from umed.report.about_page import render_about
 
 
 @pytest.fixture
@@ -258,8 +262,8 @@ def test_a_manifest_that_says_too_much(photographs: ReleaseFolder, extra: str) -
 
 def test_the_seal(photographs: ReleaseFolder, tmp_path: Path) -> None:
     content = json.loads((photographs.output / MANIFEST).read_text())
-    content["bound"]["epsilon"] = 1.0
-    (photographs.output / MANIFEST).write_text(json.dumps(content))
+    content["hmac"] = "1" * 64
+    (photographs.output / MANIFEST).write_text(json.dumps(content, sort_keys=True, indent=1) + "\n")
     check = check_release(photographs.output)
     assert kinds(check) == {"seal"} and "changed since it was sealed" in check.summary()
     photographs.private.rename(tmp_path / "elsewhere")
@@ -503,7 +507,68 @@ def test_a_policy_on_pictures_is_none(photographs: ReleaseFolder) -> None:
     policy = '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; style-src x">'
     (photographs.output / "umed/about.html").write_text(f"<!doctype html>{policy}")
     photographs.write()
-    assert check_release(photographs.output).ok
+    assert kinds(check_release(photographs.output)) == {"page"}
+
+
+def unsealed(made: ReleaseFolder, **changes: object) -> ReleaseCheck:
+    """The check of somebody without the key, after a forger changed the manifest and made it fit the files."""
+    shutil.rmtree(made.private, ignore_errors=True)
+    made.write(**changes)
+    return check_release(made.output, original=made.source)
+
+
+def test_an_edited_public_page(photographs: ReleaseFolder) -> None:
+    page = photographs.output / ABOUT
+    page.write_text(page.read_text().replace("</body>", "<!-- Erika Muster --></body>"))
+    assert kinds(unsealed(photographs)) == {"page"}
+    page.unlink()
+    assert where(unsealed(photographs), "page") == [ABOUT]
+
+
+def test_a_page_of_another_version_counts_only_under_the_seal(photographs: ReleaseFolder) -> None:
+    page = photographs.output / ABOUT
+    page.write_text(page.read_text().replace(__version__, "9.9.9") + "<!-- hidden -->")
+    photographs.write(umed_version="9.9.9")
+    assert check_release(photographs.output).ok  # the key vouches for its bytes
+    check = unsealed(photographs, umed_version="9.9.9")
+    assert kinds(check) == {"page"} and "cannot be compared" in check.summary()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"notice": "Erika Muster"},
+        {"layout": "Erika Muster"},
+        {"labels": "Erika Muster"},
+        {"labels": 4711},
+        {"umed_version": "Erika Muster"},
+        {"bound": {"epsilon": 4 / 255, "text": "Erika Muster"}},
+        {"bound": {"epsilon": 4 / 255, "text": bound_text(PLAN), "more": "Erika Muster"}},
+        {"bound": {"epsilon": float("nan"), "text": bound_text(PLAN)}},
+        {"bound": [1]},
+        {"key": "Erika Muster"},
+    ],
+)
+def test_a_manifest_whose_fields_say_something_else(photographs: ReleaseFolder, change: dict[str, object]) -> None:
+    assert "manifest" in kinds(unsealed(photographs, **change))
+
+
+def test_bytes_around_the_manifest_and_in_its_entries(photographs: ReleaseFolder) -> None:
+    path = photographs.output / MANIFEST
+    whole = path.read_text()
+    path.write_text(whole.replace("{", '{"notice": "Erika Muster", ', 1))  # the second counts
+    assert "manifest" in kinds(check_release(photographs.output))
+    files = json.loads(whole)["files"]
+    files["images/photo_0.png"]["more"] = "Erika Muster"
+    assert "manifest" in kinds(unsealed(photographs, files=files))
+
+
+@pytest.mark.parametrize("weak", [None, 1 / 255, 0.0123456, 1 / 300, 0.002])
+def test_a_bound_over_the_whole_image(photographs: ReleaseFolder, weak: float | None) -> None:
+    plan = {**PLAN, "support": "full", "epsilon_background": weak}
+    facts = {"files": photographs.files(), "umed_version": __version__, "plan": plan}
+    (photographs.output / ABOUT).write_text(render_about(facts))
+    assert unsealed(photographs, bound={"epsilon": PLAN["epsilon"], "text": bound_text(plan)}).ok
 
 
 def test_bytes_behind_the_end_of_a_picture(photographs: ReleaseFolder) -> None:

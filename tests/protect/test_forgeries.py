@@ -17,6 +17,7 @@ from tests import forged, sealed
 from tests.dicom_files import write_series
 from tests.release_files import labels, make_key, volume, write_seg
 from umed.core.errors import ConfigError, InputError
+from umed.core.version import __version__
 from umed.data import layouts
 from umed.protect.manifest import bound_text
 from umed.protect.verification import Verification
@@ -165,6 +166,10 @@ def longer(ds: pydicom.FileDataset) -> None:
     ds.PixelData = ds.PixelData + SECRET
 
 
+def behind_the_strip(case: Case) -> None:
+    case.path.write_bytes(forged.tiff_strip(case.path.read_bytes(), b"Erika"))
+
+
 def rows(*items: tuple[str, tuple[str, ...], Callable[[Case], object]]) -> list[object]:
     return [pytest.param(kind, forge, id=f"{name}-{kind}") for name, kinds, forge in items for kind in kinds]
 
@@ -209,6 +214,7 @@ IMAGES = rows(
     ("EXIF chunk", ("png",), lambda c: forged.png_chunk(c.path, b"eXIf", b"II*\0\x08\0\0\0" + SECRET)),
     ("bytes behind the packed pixels", ("png",), lambda c: forged.png_idat(c.path, SECRET)),
     ("second page", ("tiff",), lambda c: forged.tiff_page(c.path, np.zeros((9, 9, 3), np.uint8))),
+    ("bytes behind the packed pixels", ("tiff",), behind_the_strip),
     ("description", ("tiff",), lambda c: forged.tiff_text(c.path, "Erika Muster")),
     ("private element", ("dicom",), dicom(private)),
     ("comment", ("dicom",), dicom(setting("ImageComments", "Erika"))),
@@ -278,6 +284,15 @@ def test_a_forged_manifest_is_found(
     case = release("nifti")
     forged.state(case.out, change)
     assert not case.verify(mode).ok
+
+
+def test_a_page_that_cannot_be_compared_is_no_proof(release: Callable[[str], Case]) -> None:
+    case = release("nifti")
+    page = case.out / "umed/about.html"
+    page.write_text(page.read_text().replace(__version__, "9.9.9") + "<!-- hidden -->")
+    forged.state(case.out, lambda m: m.update(umed_version="9.9.9"))
+    found = case.verify("named")
+    assert not found.ok and "about.html: cannot be compared" in found.summary()
 
 
 @pytest.mark.parametrize("mode", ["record", "named", "both"])

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from umed.cases.pixel_copies import remove_copies
 from umed.core.errors import InputError, UmedError, VerificationError, error_line
 from umed.core.version import __version__
 from umed.data.files import atomic
@@ -93,7 +94,8 @@ def write_instance(
 
     Args:
         instance: source.
-        values: new stored values ``(frames, rows, columns[, 3])``; ``None`` keeps the pixels as they are.
+        values: new stored values ``(frames, rows, columns[, 3])`` of an image of a perturbed series, from which
+            possible copies of the old ones are removed; ``None`` keeps the pixels as they are.
         identity: who it is from now on.
         output: output root.
         syntax: one of :data:`umed.dicom.pixels.pixel_data.SYNTAXES`.
@@ -114,12 +116,14 @@ def write_instance(
     with _refusing("burned-in"):
         rectangles = identity.rectangles(dataset) if has_pixels else ()
     with _refusing("pixels"):
+        # Also from slices that did not change: one may hold a copy of its neighbour.
+        removed = remove_copies(dataset) if values is not None else Counter[tuple[str, str]]()
         if has_pixels:
             values = _pixels(dataset, values, rectangles, syntax, limits)
         else:
             _plain_syntax(dataset, syntax)
     with _refusing("profile"):
-        counts = identity.apply(dataset, instance, bool(rectangles))
+        counts = identity.apply(dataset, instance, bool(rectangles)) + removed
     with _refusing("write"):
         if protected:
             mark_derived(dataset)

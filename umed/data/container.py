@@ -17,7 +17,7 @@ from typing import Any
 import tifffile
 
 from umed.core.types import Volume
-from umed.data import formats, nifti, png
+from umed.data import formats, nifti, png, tiff_strips, tiff_tags
 from umed.data.mark import MARK
 
 SLACK = 1.25
@@ -101,6 +101,9 @@ def _tiff(ours: bytes, theirs: bytes) -> str:
         return "other pages or tags"
     if len(ours) - one[0][1] != len(theirs) - other[0][1]:
         return "bytes that belong to no page"
+    walked = tiff_tags.walk(theirs)
+    if walked.unreferenced or any(tiff_strips.surplus(theirs, one) for one in walked.directories):
+        return "bytes behind the packed pixels, or between the parts"
     return ""
 
 

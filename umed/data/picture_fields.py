@@ -10,7 +10,7 @@ import struct
 import zlib
 
 from umed.data import png as png_format
-from umed.data import tiff_tags
+from umed.data import tiff_strips, tiff_tags
 from umed.data.side_parts import SideData, SidePart, holds_text, text_of
 
 _SHOWN = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"hIST", b"sPLT", b"bKGD", *png_format.KEPT}
@@ -172,9 +172,23 @@ def tiff(data: bytes) -> SideData:
             parts.append(SidePart(f"TIFF {what}", b"".join(directory.images)))
         elif directory.kind != "image":
             parts += [SidePart("EXIF thumbnail", image) for image in directory.images if image]
+        else:
+            parts += _beside(data, directory)
     if walk.unreferenced:
         parts.append(SidePart("bytes that no TIFF tag refers to", walk.unreferenced))
     return SideData("TIFF", _filled(texts), tuple(parts), tuple(walk.problems))
+
+
+def _beside(data: bytes, directory: tiff_tags.Directory) -> list[SidePart]:
+    """What an image holds beside its pixels: bytes behind them in a strip, a thumbnail, space that is called free."""
+    numbers = {tag.code: tag.numbers for tag in directory.tags}
+    old_jpeg = numbers.get(259) == (6,)  # there the thumbnail's tags refer to the picture itself
+    found = [("bytes after the pixels in TIFF strips", tiff_strips.surplus(data, directory))]
+    for name, offsets, counts in (("TIFF free space", 288, 289), ("EXIF thumbnail", 513, 514)):
+        if not (old_jpeg and offsets == 513):
+            places = zip(numbers.get(offsets, ()), numbers.get(counts, ()), strict=False)
+            found.append((name, b"".join(data[at : at + size] for at, size in places)))
+    return [SidePart(name, part) for name, part in found if part.strip(b"\0")]
 
 
 def _fields(directory: tiff_tags.Directory, where: str) -> list[tuple[str, str]]:

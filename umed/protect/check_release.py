@@ -28,6 +28,7 @@ from umed.data.side_parts import holds_text
 from umed.protect import published_files
 from umed.protect.originals import Originals, read_originals
 from umed.protect.private_content import holds_secret, private_kind
+from umed.protect.public_check import form_faults, page_fault
 from umed.protect.published_files import ABOUT, MANIFEST, Published, printable
 from umed.protect.release_findings import ReleaseCheck, make_check
 
@@ -84,6 +85,11 @@ def check_release(
     kept = _private_folder(found, root, private)
     secret = _key(found, kept, key)
     published_files.check_seal(found, secret)
+    if found.manifest:
+        for fault in form_faults(found.manifest, found.files[MANIFEST].read_bytes()):
+            found.add("manifest", MANIFEST, fault)
+        if ABOUT not in found.files:
+            found.add("page", ABOUT, "there is none")
     originals = None if original is None else read_originals(Path(original), progress)
     if originals is None:
         found.add("not-compared", str(root))
@@ -166,6 +172,7 @@ class _Search:
             return
         if name == ABOUT:
             published_files.check_page(self.found, data)
+            self._public(data)
         try:
             is_known = False
             for piece in pieces(data):
@@ -177,6 +184,15 @@ class _Search:
                 self._other_format(name, path)
         except Exception as error:  # a file that surprises the check must not hide behind it
             self.found.add("damaged", shown, f"cannot be looked into ({type(error).__name__})")
+
+    def _public(self, page: bytes) -> None:
+        """What the public is told is what umed tells, and no more."""
+        manifest = self.found.manifest
+        if manifest and len(self.found.listed) == len(manifest["files"]):
+            sealed = self.key is not None and self.key.is_sealed("manifest", manifest)
+            fault = page_fault(manifest, page, sealed=sealed)
+            if fault:
+                self.found.add("page", ABOUT, fault)
 
     def _digest(self, name: str, digest: str) -> None:
         """Bytes that the manifest does not say, or those of an original."""
@@ -258,21 +274,25 @@ class _Search:
         require_dicom()
         from umed.protect.original_frames import read_frames
 
+        shown, what = printable(name), self.found.what(name)
         try:
-            read = read_frames(path)
+            read = read_frames(path, originals=None if self.originals is None else self.originals.raw)
         except UmedError as error:
-            if self.found.what(name) in IMAGES:
-                self.found.add("damaged", printable(name), error_line(error).replace(f"{path}: ", ""))
+            if what in IMAGES:
+                self.found.add("damaged", shown, error_line(error).replace(f"{path}: ", ""))
             return
         if read is None:
             return
-        frames, series, icon = read
-        if icon and self.found.what(name) == "protected image":
-            self.found.add("hidden-data", printable(name), "an icon of the picture (0088,0200)")
+        if what == "protected image":
+            if read.icon:
+                self.found.add("hidden-data", shown, "an icon of the picture (0088,0200)")
+            for tag in read.surplus:
+                self.found.add("hidden-data", f"{shown}{tag}", "may hold other pixels, or their signature")
         if self.originals is not None:
-            self.seen[name, ""] = shared = frozenset(frames & self.originals.slices.keys())
-            if self.found.what(name) == "protected image" and frames:
-                self.series.setdefault(series, {})[name] = shared == frames
+            self.seen[name, ""] = shared = frozenset(read.frames & self.originals.slices.keys())
+            self.seen.update(((name, tag), held) for tag, held in read.copies.items())
+            if what == "protected image" and read.frames:
+                self.series.setdefault(read.series, {})[name] = shared == read.frames
 
     def compare(self) -> None:
         """Which of the slices that were seen again are a leak; a protected image may keep slices without a label."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from umed.core.types import Case, Dataset, Progress, Volume
 from umed.data import files, layouts, planes
 from umed.data.dicom_input import is_dicom, require_dicom
 from umed.plan.facts import open_case
+
+if TYPE_CHECKING:
+    from umed.protect.original_frames import RawFrames
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Originals:
         digests: name of an original by the SHA-256 of its file.
         unreadable: name and reason of those that could only be told by their bytes.
         series: whether they are DICOM files, whose masks are not looked at.
+        raw: frames of DICOM originals as bytes (:class:`umed.protect.original_frames.RawFrames`).
     """
 
     images: dict[str, Original] = field(default_factory=dict)
@@ -54,6 +59,7 @@ class Originals:
     digests: dict[str, str] = field(default_factory=dict)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     series: bool = False
+    raw: RawFrames | None = None
 
 
 def read_originals(root: Path, progress: Progress | None = None) -> Originals:
@@ -71,7 +77,7 @@ def read_originals(root: Path, progress: Progress | None = None) -> Originals:
         from umed.protect.original_frames import original_frames
 
         found = Originals(series=True)
-        found.slices, found.digests, found.unreadable = original_frames(root, progress)
+        found.slices, found.digests, found.unreadable, found.raw = original_frames(root, progress)
         return found
     dataset, found = layouts.find_dataset(root), Originals()
     for done, case in enumerate(dataset.cases):

@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from umed.core.keyfile import Key
 from umed.core.version import __version__
 from umed.data.files import RECORDS, sha256
 from umed.plan.planning import Plan
-from umed.protect.manifest import PROTECTED, bound_text
+from umed.protect.manifest import PLAIN, PROTECTED, bound_text
 from umed.report.about_page import render_about
 
 MANIFEST_FILE, ABOUT_FILE = f"{RECORDS}/{MANIFEST}", f"{RECORDS}/{ABOUT}"
@@ -25,7 +26,16 @@ OLD = (
     "again. Protect the originals again, into a new folder"
 )
 FIELDS = ("bound", "files", "format", "hmac", "key", "layout", "notice", "umed_version")
-SHAPES = {"key": r"[0-9a-f]{16}", "hmac": r"[0-9a-f]{64}", "umed_version": r"[0-9A-Za-z.+]{1,32}"}
+SHAPES = {
+    "key": r"[0-9a-f]{16}",
+    "hmac": r"[0-9a-f]{64}",
+    "umed_version": r"[0-9A-Za-z.+]{1,32}",
+    "layout": r"[a-z0-9_-]{1,32}",
+    "notice": "|".join(map(re.escape, (PROTECTED, PLAIN))),
+    "labels": r"None|[0-9]{1,9} of [0-9]{1,9} are proposals by [^\n]{1,300}, not annotation; "
+    r"what a proposal misses is not protected",
+}
+_WEAK = re.compile(r"and by ([0-9.e-]{1,12})(?: \(([0-9]{1,3})/255\))? outside the labels\Z")
 
 
 def check_manifest(
@@ -46,20 +56,84 @@ def check_manifest(
         yield f"{MANIFEST_FILE}: expected the manifest of the key {key.digest()}, got one of {manifest.get('key')!r}"
     elif key is not None and not key.is_sealed("manifest", manifest):
         yield f"{MANIFEST_FILE}: expected the seal of the key, got a manifest that was edited since"
-    text = (output.root / MANIFEST_FILE).read_bytes()
-    if text != (json.dumps(manifest, sort_keys=True, indent=1) + "\n").encode():
-        yield f"{MANIFEST_FILE}: expected canonical JSON, got other bytes around it"
-    unknown = sorted(manifest.keys() ^ {*FIELDS, *({"labels"} & manifest.keys())})
-    if unknown:
-        yield f"{MANIFEST_FILE}: expected the fields {', '.join(FIELDS)}, got another set: {', '.join(unknown)}"
-    for name, shape in SHAPES.items():
-        if not re.fullmatch(shape, str(manifest.get(name))):
-            yield f"{MANIFEST_FILE}: expected a plain value of {name}, got another"
+    for fault in form_faults(manifest, (output.root / MANIFEST_FILE).read_bytes()):
+        yield f"{MANIFEST_FILE}: {fault}"
     yield from _check_listed(manifest["files"], output)
     for name in ("files", "labels", "layout", "umed_version") if record is not None else ():
         assert record is not None
         if manifest.get(name) != record.get(name):
             yield f"{MANIFEST_FILE}: expected the {name} of the private record, got others"
+
+
+def form_faults(manifest: Mapping[str, Any], text: bytes) -> Iterator[str]:
+    """Check that a manifest says nothing that umed does not write, whatever the release.
+
+    Args:
+        manifest: format 2, from anybody.
+        text: its file.
+
+    Yields:
+        A sentence each, without the name of the file.
+    """
+    try:
+        canonical = (json.dumps(manifest, sort_keys=True, indent=1) + "\n").encode()
+    except (ValueError, TypeError, RecursionError):
+        canonical = b""
+    if text != canonical:
+        yield "expected canonical JSON, got other bytes around it"
+    unknown = sorted(manifest.keys() ^ {*FIELDS, *({"labels"} & manifest.keys())})
+    if unknown:
+        yield f"expected the fields {', '.join(FIELDS)}, got another set: {', '.join(unknown)}"[:300]
+    for name, shape in SHAPES.items():
+        value = manifest.get(name)
+        if not (isinstance(value, str) or name == "labels") or not re.fullmatch(shape, str(value)):
+            yield f"expected a plain value of {name}, got another"
+    if any(isinstance(one, dict) and one.keys() != {"sha256", "what"} for one in manifest["files"].values()):
+        yield "expected sha256 and what of each file, got others"
+    if manifest.get("bound") != {} and not _told_by(manifest):
+        yield "expected a bound as umed writes it, got another"
+
+
+def _told_by(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The plans, as far as the public page tells of them, that a manifest's bound may come from."""
+    bound = manifest.get("bound")
+    epsilon, text = (bound.get("epsilon"), bound.get("text")) if isinstance(bound, dict) else (None, None)
+    if not isinstance(epsilon, float) or not 0 < epsilon <= 1 or not isinstance(text, str):
+        return []
+    found: list[dict[str, Any]] = [{"epsilon": epsilon, "support": "roi", "epsilon_background": None}]
+    weak: list[float | None] = [None]
+    match = _WEAK.search(text)
+    if match is not None:
+        try:
+            value = int(match[2]) / 255 if match[2] else float(match[1])
+            weak += [value, float(Fraction(value).limit_denominator(1000))]
+        except (ValueError, OverflowError):
+            pass
+    found += [{"epsilon": epsilon, "support": "full", "epsilon_background": one} for one in weak]
+    return [one for one in found if bound == {"epsilon": epsilon, "text": bound_text(one)}]
+
+
+def page_fault(manifest: Mapping[str, Any], page: bytes, *, sealed: bool = False) -> str:
+    """Compare the public page with the one that umed writes for a manifest.
+
+    Args:
+        manifest: format 2, of sound form.
+        page: bytes of ``about.html``.
+        sealed: whether the key vouches for the manifest, and so for the bytes of a page of another version.
+
+    Returns:
+        A sentence, or ``""``.
+    """
+    if manifest.get("umed_version") != __version__:
+        told = f"the manifest says it is of umed {manifest.get('umed_version')!r}"[:80]
+        return (
+            "" if sealed else f"cannot be compared: {told}, this is {__version__}. Check with that version, or the key"
+        )
+    listed = {name: entry for name, entry in manifest["files"].items() if name != ABOUT_FILE}
+    facts = {"files": listed, "umed_version": __version__, "labels": manifest.get("labels", "")}
+    plans = [{}] if manifest.get("bound") == {} else _told_by(manifest)
+    same = any(render_about({**facts, "plan": plan}).encode() == page for plan in plans)
+    return "" if same else "expected the page that umed writes, got another"
 
 
 def _check_listed(listed: Mapping[str, Any], output: OutputFolder) -> Iterator[str]:
@@ -77,8 +151,15 @@ def _check_listed(listed: Mapping[str, Any], output: OutputFolder) -> Iterator[s
 
 
 def check_told(
-    manifest: Mapping[str, Any], output: OutputFolder, plan: Plan, layout: str, what: Mapping[str, str], labels: str
-) -> tuple[list[str], list[str]]:
+    manifest: Mapping[str, Any],
+    output: OutputFolder,
+    plan: Plan,
+    layout: str,
+    what: Mapping[str, str],
+    labels: str,
+    *,
+    sealed: bool = False,
+) -> list[str]:
     """Check what the public is told where no record says what it should be.
 
     Args:
@@ -88,12 +169,12 @@ def check_told(
         layout: of the data set.
         what: what each file of a case is, by name.
         labels: sentence about masks that are proposals, or ``""``.
+        sealed: whether the key vouches for the manifest.
 
     Returns:
-        A sentence for each broken promise, and notes.
+        A sentence for each broken promise.
     """
     found: list[str] = []
-    notes: list[str] = []
     bound = manifest.get("bound")
     epsilon = bound.get("epsilon") if isinstance(bound, dict) else None
     wanted = {"layout": layout, "notice": PROTECTED, "labels": labels or None}
@@ -102,13 +183,12 @@ def check_told(
         for n, v in wanted.items()
         if manifest.get(n) != v
     ]
-    told = [{"epsilon": epsilon, "support": "roi", "epsilon_background": None}]
-    for weak in (None, plan.epsilon_background):
-        told.append({"epsilon": epsilon, "support": "full", "epsilon_background": weak})
-    usable = isinstance(epsilon, float) and 0 < epsilon <= plan.epsilon * (1 + 1e-9)
-    if not usable or bound not in [{"epsilon": epsilon, "text": bound_text(one)} for one in told]:
+    told = _told_by(manifest)
+    weak = [one["epsilon_background"] for one in told]
+    usable = isinstance(epsilon, float) and epsilon <= plan.epsilon * (1 + 1e-9)
+    if not usable or not any(one is None or one == plan.epsilon_background for one in weak):
         found.append(f"{MANIFEST_FILE}: expected a bound of at most {plan.epsilon:.4g}, got {bound!r}"[:300])
-        return found, notes
+        return found
     for name, entry in manifest["files"].items():
         if name in output and entry.get("what") != what.get(name, "other"):
             found.append(
@@ -116,15 +196,10 @@ def check_told(
             )
     if ABOUT_FILE not in output:
         found.append(f"{ABOUT_FILE}: expected the page that umed writes, got {output.absent(ABOUT_FILE)}")
-    elif manifest.get("umed_version") != __version__:
-        notes.append(f"{ABOUT_FILE} was written by another version of umed and is not compared: read it.")
     else:
-        listed = {name: entry for name, entry in manifest["files"].items() if name != ABOUT_FILE}
-        facts = {"files": listed, "umed_version": __version__, "labels": labels}
-        pages = {render_about({**facts, "plan": one}).encode() for one in told}
-        if (output.root / ABOUT_FILE).read_bytes() not in pages:
-            found.append(f"{ABOUT_FILE}: expected the page that umed writes, got another")
-    return found, notes
+        fault = page_fault(manifest, (output.root / ABOUT_FILE).read_bytes(), sealed=sealed)
+        found += [f"{ABOUT_FILE}: {fault}"] if fault else []
+    return found
 
 
 def check_record(record: Mapping[str, Any], private: Path, output: OutputFolder) -> Iterator[str]:

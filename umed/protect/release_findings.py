@@ -35,6 +35,11 @@ KINDS: dict[str, FindingKind] = {
     "manifest": FindingKind(
         "problem", "fault(s) in umed/manifest.json, expected the sealed one of format 2", f"{AGAIN}."
     ),
+    "page": FindingKind(
+        "problem",
+        "public page(s) that cannot be told from an edited one, expected umed/about.html as umed writes it",
+        f"Read it; {AGAIN}.",
+    ),
     "old": FindingKind(
         "problem",
         "sign(s) of an output of umed 0.1, expected one of today's: its code is public and its generators lie in it",

@@ -111,8 +111,8 @@ def verify(
             notes.append(f"{MANIFEST_FILE}: its seal was not checked, since there is no key.")
         if evidence.record is None and plan is not None:
             what = {name: text for one in found.values() for name, text in one.files.items()}
-            more, told = check_told(manifest, there, plan, layout, what, labels)
-            problems, notes = problems + more, notes + told
+            sealed = evidence.key is not None and evidence.key.is_sealed("manifest", manifest)
+            problems += check_told(manifest, there, plan, layout, what, labels, sealed=sealed)
     if evidence.settings is not None and private_plan is not None and plan is not None:
         more = looser(plan, private_plan)
         notes += [f"The named promise is looser than the private plan: {'; '.join(more)}."] if more else []
