@@ -684,3 +684,25 @@ def test_random_bytes_in_any_place(photographs: ReleaseFolder, name: str, head: 
         assert check_release(photographs.output, original=photographs.source).exit_code == 1
     finally:
         path.unlink() if before is None else path.write_bytes(before)
+
+
+def test_a_mistyped_folder_of_originals_is_no_comparison(tmp_path: Path) -> None:
+    from umed.data.phantom import make_phantom
+    from umed.protect.run import protect
+
+    one, two = (make_phantom(tmp_path / name, cases=1, size=(24, 24, 16), seed=n) for n, name in enumerate(("a", "b")))
+    for folder in ("imagesTr", "labelsTr"):
+        (two / folder / "phantom_000.nii.gz").rename(two / folder / "else.nii.gz")
+    (two / "dataset.json").write_text((two / "dataset.json").read_text().replace("phantom_000", "else"))
+    protect(one, tmp_path / "out", method="random", report=False)
+    assert check_release(tmp_path / "out", original=one).ok
+    found = check_release(tmp_path / "out", original=two)
+    assert {finding.kind for finding in found.problems} == {"no-original"}
+
+
+def test_a_release_without_an_image_is_none(tmp_path: Path) -> None:
+    from umed.data.phantom import make_phantom
+    from umed.protect.run import protect
+
+    protect(make_phantom(tmp_path / "a", cases=1, size=(24, 24, 16)), tmp_path / "out", method="random", epsilon=1e-4)
+    assert "no-image" in {finding.kind for finding in check_release(tmp_path / "out").problems}

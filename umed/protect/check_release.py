@@ -283,6 +283,8 @@ class _Search:
             return
         if read is None:
             return
+        if not read.removed:
+            self.found.add("identity", shown)
         if what == "protected image":
             if read.icon:
                 self.found.add("hidden-data", shown, "an icon of the picture (0088,0200)")
@@ -297,7 +299,11 @@ class _Search:
     def compare(self) -> None:
         """Which of the slices that were seen again are a leak; a protected image may keep slices without a label."""
         public, unprotected = frozenset[bytes](), set[str]()
+        kinds = {entry["what"] for entry in self.found.listed.values()}
+        if self.found.listed and not kinds & {"protected image", "unprotected image"}:
+            self.found.add("no-image", str(self.found.manifest.get("layout", "")))
         if self.originals is not None:
+            self._pairs(self.originals)
             for name, reason in self.originals.unreadable:
                 self.found.add("unreadable-original", printable(name), reason)
             public, unprotected = self._compare_series() if self.originals.series else self._compare_images()
@@ -306,6 +312,14 @@ class _Search:
         for name, entry in self.found.listed.items():
             if entry["what"] == "unprotected image" and name not in unprotected:
                 self.found.add("unprotected-note", printable(name))
+
+    def _pairs(self, originals: Originals) -> None:
+        """Every protected image has an original; a folder that was mistyped must not look like a comparison."""
+        names = [name for name, entry in self.found.listed.items() if entry["what"] == "protected image"]
+        other = (self.found.manifest.get("layout") == "dicom") != originals.series
+        for name in names:
+            if other or not (originals.series or name in originals.images):
+                self.found.add("no-original", printable(name))
 
     def _leak(self, originals: Originals, name: str, place: str, leaked: frozenset[bytes]) -> None:
         """Slices of originals in a file; those of its own original were judged where it was compared with that."""

@@ -35,6 +35,7 @@ class FileFrames:
         frames: signatures of its frames.
         series: its SeriesInstanceUID.
         icon: whether it holds an icon of its picture.
+        removed: whether it says that the patient's identity was removed (PatientIdentityRemoved).
         surplus: tags of what a protected image does not hold, see :func:`umed.cases.pixel_copies.remove_copies`.
         copies: signatures of the frames of originals that elements beside the pixels hold, by tag.
     """
@@ -42,6 +43,7 @@ class FileFrames:
     frames: frozenset[bytes]
     series: str
     icon: bool
+    removed: bool
     surplus: tuple[str, ...]
     copies: dict[str, frozenset[bytes]]
 
@@ -163,13 +165,14 @@ def read_frames(path: Path, limits: Limits = LIMITS, originals: RawFrames | None
         return None
     with reader.guard(path):
         icon = ICON in dataset
+        removed = str(dataset.get("PatientIdentityRemoved", "")).strip().upper() == "YES"
         series = str(dataset.get("SeriesInstanceUID", ""))
         copies = {} if originals is None else _copies(dataset, originals)
         pictured = PIXEL_DATA in dataset and not _is_mask(dataset)
         values = pixel_data.decode(dataset, limits) if pictured else ()
         surplus = tuple(tag for tag, _ in remove_copies(dataset)) if pictured else ()
     found = frozenset(one for frame in values for one in _signatures(frame))
-    return FileFrames(found, series, icon, tuple(one for one in surplus if one != name_of(ICON)), copies)
+    return FileFrames(found, series, icon, removed, tuple(one for one in surplus if one != name_of(ICON)), copies)
 
 
 def _copies(dataset: FileDataset, originals: RawFrames) -> dict[str, frozenset[bytes]]:

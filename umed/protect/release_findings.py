@@ -68,6 +68,14 @@ KINDS: dict[str, FindingKind] = {
         "image(s) that the manifest calls protected and whose labelled slices equal the original's",
         f"{AGAIN}, or with a larger epsilon.",
     ),
+    "no-image": FindingKind(
+        "problem", "release(s) without a single image", "See what umed protect says of each case, then protect again."
+    ),
+    "no-original": FindingKind(
+        "problem",
+        "protected image(s) without a counterpart in the originals that were given, so nothing was compared",
+        "Give the folder that was protected with --original.",
+    ),
     "unprotected": FindingKind(
         "problem",
         "image(s) with a label that are released unprotected, expected protected ones",
@@ -86,7 +94,7 @@ KINDS: dict[str, FindingKind] = {
     "text": FindingKind(
         "problem",
         "field(s) with free text, which may name somebody; expected none, or what programs write",
-        "Look at each; clear it in the source and protect again, or accept a field with --accept-text FIELD.",
+        "Look at each; clear it in the source and protect again, or accept a field: umed check-release OUTPUT --accept-text FIELD.",
     ),
     "gzip-header": FindingKind(
         "problem",
@@ -124,6 +132,11 @@ KINDS: dict[str, FindingKind] = {
     ),
     "small-data": FindingKind(
         "warning", "place(s) with a few bytes beside the pixels", "Look at them if you want to be sure."
+    ),
+    "identity": FindingKind(
+        "warning",
+        "DICOM file(s) that say of no patient that the identity was removed",
+        "umed protect de-identifies nothing; umed anonymize does. umed anonymize --check OUTPUT lists what is there.",
     ),
     "date": FindingKind(
         "warning", "field(s) with a date or time", "Clear it in the source if it says when somebody was seen."
