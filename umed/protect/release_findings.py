@@ -94,7 +94,8 @@ KINDS: dict[str, FindingKind] = {
     "text": FindingKind(
         "problem",
         "field(s) with free text, which may name somebody; expected none, or what programs write",
-        "Look at each; clear it in the source and protect again, or accept a field: umed check-release OUTPUT --accept-text FIELD.",
+        "Look at each; clear it in the source and protect again, or accept it: umed check-release OUTPUT --accept-text "
+        "FIELD.",
     ),
     "gzip-header": FindingKind(
         "problem",
