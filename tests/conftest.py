@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,6 +32,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first, so that no process is left with one at the end; all else stays as it is."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def known_keys() -> Iterator[None]:
+    """New keys follow from the test that makes them and their number in it: no test hangs on what was drawn."""
+    made: Counter[str] = Counter()
+
+    def draw(size: int) -> bytes:
+        name = os.environ.get("PYTEST_CURRENT_TEST", "").split(" ")[0]
+        made[name] += 1
+        return hashlib.sha256(f"{name} {made[name]}".encode()).digest()[:size]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("umed.core.keyfile.secrets.token_bytes", draw)
+        yield
 
 
 @pytest.fixture(scope="session")
