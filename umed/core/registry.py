@@ -48,7 +48,7 @@ METHODS: dict[str, Entry] = {
         ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside", "smoothing", "window"),
         defaults={
             "colour": {"carriers": ["corner8c+cells16"], "outside": 0.0, "smoothing": 0.0},
-            "other": {"carriers": ["corner8+cells8"], "outside": 0.5, "smoothing": 0.0},
+            "other": {"carriers": ["corner16"], "outside": 0.5, "smoothing": 0.0},
         },
     ),
     "random": Entry("umed.methods.random:Random", "noise in the same support and budget (control)", ("distribution",)),

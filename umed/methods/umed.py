@@ -38,7 +38,7 @@ class UMed(GeneratorMethod):
 
     name: ClassVar[str] = "umed"
     file: ClassVar[str] = "umed.pt"
-    carriers: Sequence[str] = listed(["corner8+cells8"])
+    carriers: Sequence[str] = listed(["corner16"])
     widths: Sequence[int] = listed([8, 16, 32])
     theta: float = 0.7
     amplitude_floor: float = 0.9
