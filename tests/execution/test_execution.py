@@ -15,6 +15,7 @@ import torch
 import umed
 from tests.execution.worker_tasks import crash, die, die_once, exit_at_once, refuse, slowly, threads, write
 from umed.core.errors import ConfigError
+from umed.core.keyfile import Key
 from umed.data.phantom import make_phantom
 from umed.execution import Done, Task, execute
 
@@ -206,15 +207,17 @@ def test_protect_on_processes_and_on_dask_writes_the_same_bytes(tmp_path: Path, 
     phantom = make_phantom(tmp_path / "phantom", cases=3, size=(24, 24, 16))
     cluster.have(1)
     outputs = [tmp_path / name for name in ("alone", "processes", "dask")]
-    umed.protect(phantom, outputs[0], method="random", report=False)
-    umed.protect(phantom, outputs[1], method="random", report=False, workers=2)
-    umed.protect(phantom, outputs[2], method="random", report=False, scheduler=cluster.address)
+    Key.create(tmp_path / "key")
+    options = {"method": "random", "report": False, "key_file": tmp_path / "key"}
+    umed.protect(phantom, outputs[0], **options)
+    umed.protect(phantom, outputs[1], workers=2, **options)
+    umed.protect(phantom, outputs[2], scheduler=cluster.address, **options)
     trees = [
         {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
         for root in outputs
     ]
     assert trees[0] == trees[1] == trees[2]
-    assert umed.verify(phantom, outputs[2]).ok
+    assert umed.verify(phantom, outputs[2], key_file=tmp_path / "key").ok
 
 
 def test_a_scheduler_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
