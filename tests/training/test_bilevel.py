@@ -11,7 +11,7 @@ from tests.training.test_patches import make_sample
 from umed.core.config import Training
 from umed.core.keyfile import Key, Secret
 from umed.methods.umed import UMed
-from umed.networks.surrogates import make_dynunet, make_strided_unet, make_unet
+from umed.networks.surrogates import make_dynunet, make_nnunet_like, make_strided_unet, make_unet
 from umed.plan.planning import Plan
 from umed.training.bilevel import BilevelTrainer, segmentation_loss
 
@@ -46,7 +46,7 @@ def weights_of(method: UMed) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-@pytest.mark.parametrize("make", [make_unet, make_strided_unet, make_dynunet])
+@pytest.mark.parametrize("make", [make_unet, make_strided_unet, make_dynunet, make_nnunet_like])
 def test_loss_takes_every_surrogate(make: object, dims: int) -> None:
     network = partial(make, spatial_dims=dims, in_channels=1, classes=3, width=2)()  # type: ignore[arg-type]
     labels = torch.randint(0, 3, (2, 1, *[32] * dims))

@@ -64,6 +64,8 @@ class Countermeasure(ABC):
     """The option to sweep, which a label always shows; others are shown where they are not the default."""
     scale: float = 1.0
     """New size over old size, where :meth:`image` changes the grid, so that the victim's crops can follow."""
+    augments: bool = False
+    """Whether :meth:`batch` applies nnU-Net's augmentation, which the victim's own training then leaves out."""
     cost: float = 1.0
     """About how many times as long a training step takes, for estimates."""
 
@@ -173,6 +175,11 @@ class Chain(Countermeasure):
     def cost(self) -> float:  # type: ignore[override]
         """Product of the parts' costs."""
         return math.prod((part.cost for part in self.parts), start=1.0)
+
+    @property
+    def augments(self) -> bool:  # type: ignore[override]
+        """Whether any part does."""
+        return any(part.augments for part in self.parts)
 
     @property
     def seeded(self) -> bool:

@@ -55,6 +55,11 @@ class Recipe:
         patch: size of the random crops, at most the largest size in the training set, which is also what ``None``
             means. Smaller images are padded.
         flips: whether each axis is flipped with probability 1/2.
+        augment: ``"nnunet"`` is nnU-Net's whole augmentation (:func:`umed.training.augment.nnunet_like`); where a
+            countermeasure brings that itself, it is applied once, there.
+        foreground: share of the crops of each batch that lie about a voxel of a foreground class; nnU-Net takes 0.33,
+            which is one of 2 to 4. Without effect where crops are as large as the images.
+        clip: largest norm of the gradient of all weights together, ``None`` for any (nnU-Net: 12).
         bfloat16: mixed precision on a CPU that multiplies bfloat16 in hardware (GPUs always use float16).
         checkpoints: how often the validation cases are scored, evenly spaced, the last step included.
         pretrained: where the weights come from, ``None`` for from scratch.
@@ -72,6 +77,9 @@ class Recipe:
     weight_decay: float = 0.0
     patch: tuple[int, ...] | None = None
     flips: bool = True
+    augment: Literal["none", "nnunet"] = "none"
+    foreground: float = 0.0
+    clip: float | None = None
     bfloat16: bool = False
     checkpoints: int = 5
     pretrained: Pretrained | None = None
@@ -81,6 +89,8 @@ class Recipe:
         for name in ("width", "steps", "batch", "checkpoints"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         require(self.learning_rate > 0, "learning_rate", "a positive number", self.learning_rate)
+        require(0 <= self.foreground <= 1, "foreground", "a share from 0 to 1", self.foreground)
+        require(self.clip is None or self.clip > 0, "clip", "a positive number", self.clip)
         require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
         require(self.freeze == "none" or self.pretrained is not None, "freeze", "pretrained weights", "none")
         require((self.target is not None) == (self.net == "custom"), "target", "_target_ or a name", self.net)
