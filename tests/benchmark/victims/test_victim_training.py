@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from umed.benchmark.countermeasures.augmented import Augment, Cutout, UEraser
+from umed.benchmark.countermeasures.filters import Blur
 from umed.benchmark.countermeasures.interface import Chain, Countermeasure, Moment
+from umed.benchmark.countermeasures.resampling import Half
+from umed.benchmark.countermeasures.resampling import resize as to_size
 from umed.benchmark.victims.build import build_victim
 from umed.benchmark.victims.case_tensors import Samples
-from umed.benchmark.victims.ready import Batches, Ready, crop, crop_size, make_ready, z_score
+from umed.benchmark.victims.ready import Batches, Ready, crop, crop_size, make_ready, own_size, z_score
 from umed.benchmark.victims.scoring import dsc_table, mean_dsc, predict, score
 from umed.benchmark.victims.victim_recipe import Recipe
 from umed.benchmark.victims.victim_training import train_mode, train_victim
@@ -38,6 +41,11 @@ def ready(spatial: tuple[int, ...], cases: int = 6) -> Ready:
 def network(dims: int, recipe: Recipe) -> torch.nn.Module:
     torch.manual_seed(0)
     return build_victim(recipe, spatial_dims=dims, in_channels=1, classes=2, patch=(32,) * dims)
+
+
+def network_of(channels: int) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_victim(Recipe(width=2), spatial_dims=2, in_channels=channels, classes=2, patch=(32, 32))
 
 
 def pointwise(dims: int) -> torch.nn.Module:
@@ -197,6 +205,40 @@ def test_z_score_gives_the_factor_and_ready_the_full_scale() -> None:
     assert torch.allclose((image * factor).std((1, 2), correction=0), torch.ones(2))
     samples = Samples(("a",), (image,), (torch.zeros(9, 9, dtype=torch.uint8),), 2, scales=(255.0,))
     assert torch.allclose(make_ready(samples, Chain()).scales[0], 255 * factor.flatten())
+
+
+class Watch(Countermeasure):
+    """Notes the sizes that it is given, and doubles images."""
+
+    name = "watch"
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, ...]] = []
+
+    def image(self, image: torch.Tensor, full_scale: float) -> torch.Tensor:
+        self.seen.append(tuple(image.shape[1:]))
+        return 2 * image
+
+
+@pytest.mark.parametrize(
+    ("resize", "size"), [(32, (32, 24)), ("half", (32, 24)), ("quarter", (16, 12)), (96, (96, 72))]
+)
+def test_the_thief_resizes_after_the_countermeasures_and_is_judged_on_the_files_grid(
+    resize: int | str, size: tuple[int, int]
+) -> None:
+    samples, watch = blobs((64, 48), 2, channels=3), Watch()
+    done = make_ready(samples, Chain([watch, Blur(sigma=2), Half()]), resize)  # type: ignore[arg-type]
+    quarter = resize in ("half", "quarter")  # of what half left
+    size = (size[0] // 2, size[1] // 2) if quarter else size
+    assert watch.seen == [(64, 48)] * 2  # countermeasures see the files' own resolution
+    half = Half().image(Blur(sigma=2).image(2 * samples.images[0], 1.0), 1.0)
+    assert torch.allclose(done.images[0], z_score(to_size(half, list(size)))[0], atol=1e-5)
+    assert done.images[0].shape[1:] == done.labels[0].shape == size and done.labels[0].any()
+    assert all(torch.equal(one, label) for one, label in zip(done.truths, samples.labels, strict=True))
+    assert own_size((64, 48), None) == [64, 48]
+    net = network_of(3)
+    answers = predict(net, done.images, CPU, crop_size([size], None, 16), [one.shape for one in done.truths])
+    assert [one.shape for one in answers] == [(64, 48)] * 2 and score(answers, done, 1, 1.0).dsc
 
 
 def test_batches_do_not_depend_on_the_pixels() -> None:

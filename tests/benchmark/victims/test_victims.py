@@ -112,6 +112,7 @@ def test_defaults_are_strict_and_by_dimension() -> None:
     assert (judge.optimizer, judge.learning_rate, judge.weight_decay, judge.clip) == ("sgd", 1e-2, 3e-5, 12)
     assert (judge.augment, judge.foreground, judge.batch, judge.steps) == ("nnunet", 0.33, 4, 1500)
     assert default_recipe("unet", 2).augment == "none" and default_recipe("nnunet_like", 3).learning_rate == 1e-2
+    assert [default_recipe("unet", 2, {"resize": one}).resize for one in (96, "half", None)] == [96, "half", None]
     with pytest.raises(ConfigError, match="Did you mean 'steps'"):
         default_recipe("unet", 2, {"stepz": 1})
     with pytest.raises(ConfigError, match="Did you mean 'unet'"):
@@ -124,6 +125,8 @@ def test_defaults_are_strict_and_by_dimension() -> None:
         {"optimizer": "sdg"},
         {"clip": 0},
         {"foreground": 1.5},
+        {"resize": 8},
+        {"resize": "third"},
     ):
         with pytest.raises(ConfigError):
             default_recipe("unet", 2, wrong)

@@ -190,7 +190,7 @@ class PriceJob:
         return f"price {self.protected.data.name}: {self.protected.label}"
 
 
-LATER: dict[str, Any] = {"augment": "none", "foreground": 0.0, "clip": None}
+LATER: dict[str, Any] = {"augment": "none", "foreground": 0.0, "clip": None, "resize": None}
 """Fields of a recipe that came later, at the value that they had before: those cells keep their names."""
 
 

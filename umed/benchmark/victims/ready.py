@@ -12,10 +12,13 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from umed.benchmark.countermeasures.interface import Chain
+from umed.benchmark.countermeasures.resampling import nearest, scaled_sizes
+from umed.benchmark.countermeasures.resampling import resize as resized
 from umed.benchmark.victims.case_tensors import Samples
-from umed.benchmark.victims.victim_recipe import Recipe
+from umed.benchmark.victims.victim_recipe import Recipe, Resize
 from umed.training.augment import nnunet_like
 
+SHARES = {"half": 0.5, "quarter": 0.25}
 MOST = 10_000
 """About as many voxels of a class are kept to choose from, as in nnU-Net."""
 SMALLEST = 32
@@ -47,9 +50,24 @@ class Ready:
     unit: str
 
 
-def make_ready(samples: Samples, chain: Chain) -> Ready:
-    """Put cases, as read from files, through a thief's pipeline of fitted countermeasures up to the network."""
+def make_ready(samples: Samples, chain: Chain, resize: Resize = None) -> Ready:
+    """Put cases, as read from files, through a thief's pipeline up to the network.
+
+    Args:
+        samples: the cases.
+        chain: fitted countermeasures, which act on images at the files' own resolution.
+        resize: the size that he trains at, after them; see
+            :attr:`umed.benchmark.victims.victim_recipe.Recipe.resize`. The truths stay on the files' grid.
+
+    Returns:
+        Resized and normalised cases.
+    """
     changed = samples.map(chain.image, chain.label)
+    if resize is not None:
+        changed = changed.map(
+            lambda image, _: resized(image, own_size(image.shape[1:], resize)),
+            lambda label: nearest(label, own_size(label.shape, resize)),
+        )
     normalise = chain.normalise or z_score
     images, scales = [], []
     for image, scale in zip(changed.images, changed.scales, strict=True):
@@ -67,6 +85,17 @@ def make_ready(samples: Samples, chain: Chain) -> Ready:
         changed.spacings,
         changed.unit,
     )
+
+
+def own_size(shape: Sequence[int], resize: Resize) -> list[int]:
+    """Sides of an image after the thief's own resize, its proportions kept.
+
+    >>> own_size((200, 150), 96), own_size((200, 150), "quarter"), own_size((200, 150), None)
+    ([96, 72], [50, 38], [200, 150])
+    """
+    if resize is None:
+        return list(shape)
+    return scaled_sizes(shape, SHARES[resize] if isinstance(resize, str) else resize / max(shape))
 
 
 def z_score(image: Tensor) -> tuple[Tensor, Tensor]:
