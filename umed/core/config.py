@@ -15,9 +15,10 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
-from umed.core.errors import ConfigError, did_you_mean, error_line
+from umed.core.errors import ConfigError, did_you_mean, error_line, require
 from umed.core.registry import check_name
 from umed.core.shipped import parse_yaml, shipped_names, shipped_text
+from umed.core.training_settings import Training
 
 __all__ = [
     "CT_WINDOWS",
@@ -46,55 +47,6 @@ CT_WINDOWS: dict[str, tuple[float, float]] = {
     "full": (-1024.0, 3071.0),  # everything a 12-bit scanner stores; visible in soft tissue at 4/255
 }
 RANGES = ("auto", "dtype", "percentile", *(f"ct:{name}" for name in CT_WINDOWS))
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a learnt method is trained. The numbers of the shipped recipes say which ones were tried.
-
-    Args:
-        iterations: outer iterations; 0 leaves the generators as they were made.
-        batch_size: patches a step.
-        patch_size: pixels along each axis, ``None`` to let the plan decide.
-        surrogates: names from the registry; more than one makes an ensemble.
-        surrogate_options: keyword arguments of every surrogate.
-        generator_steps: generator steps an iteration.
-        surrogate_steps: surrogate steps an iteration.
-        restart_every: surrogate steps after which a surrogate starts afresh, 0 for never.
-        learning_rate: of the generators' Adam.
-        surrogate_learning_rate: of the surrogates' Adam.
-        transformations: names of the random transformations T that act on the sum x + d.
-        checkpoint_every: iterations between checkpoints.
-        cache_mb: memory for decoded training cases, in MiB.
-        amp: mixed precision where the device has it.
-        options: further keyword arguments of the method's trainer.
-    """
-
-    iterations: int = 200
-    batch_size: int = 8
-    patch_size: tuple[int, ...] | None = None
-    surrogates: tuple[str, ...] = ("unet",)
-    surrogate_options: dict[str, Any] = field(default_factory=dict)
-    generator_steps: int = 1
-    surrogate_steps: int = 1
-    restart_every: int = 0
-    learning_rate: float = 1e-3
-    surrogate_learning_rate: float = 1e-3
-    transformations: tuple[str, ...] = ("flip",)
-    checkpoint_every: int = 50
-    cache_mb: int = 1024
-    amp: bool = True
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "checkpoint_every"):
-            require(getattr(self, name) >= 1, f"training.{name}", "at least 1", getattr(self, name))
-        for name in ("iterations", "generator_steps", "surrogate_steps", "restart_every", "cache_mb"):
-            require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
-        for name in ("learning_rate", "surrogate_learning_rate"):
-            require(getattr(self, name) > 0, f"training.{name}", "a positive number", getattr(self, name))
-        for name in self.surrogates:
-            check_name("surrogate", name)
 
 
 @dataclass(frozen=True)
@@ -158,12 +110,6 @@ class Settings:
         else:
             require(self.range[0] < self.range[1], "range", "[low, high] with low < high", list(self.range))
         check_device(self.device)
-
-
-def require(condition: bool, where: str, expected: str, got: object) -> None:
-    """Raise ConfigError unless a condition holds; it names the place, what was expected and what was got."""
-    if not condition:
-        raise ConfigError(f"{where}: expected {expected}, got {got!r}.")
 
 
 def check_device(name: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from umed.core import training_settings
 from umed.core.config import CT_WINDOWS, Settings, from_mapping
 from umed.core.errors import ConfigError, InputError
 from umed.core.registry import METHODS, check_options
@@ -23,7 +24,6 @@ FEW_SLICES = 16  # fewer than this along an axis leaves nothing for a 3-D networ
 BIG_VOXELS = 64_000_000  # 400 x 400 x 400: above it native 3-D takes too long on a CPU
 STEP = 16  # a surrogate with four poolings needs multiples of it
 HOW_NOT_WHAT = ("device", "report_cases")  # settings that do not change a byte of the released images
-TRAINING_HOW_NOT_WHAT = ("cache_mb", "checkpoint_every")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Plan(Settings):
         content = dataclasses.asdict(self)
         training = content.pop("training")
         flat = {key: value for key, value in content.items() if key not in (*HOW_NOT_WHAT, "why")}
-        flat |= {f"training.{key}": value for key, value in training.items() if key not in TRAINING_HOW_NOT_WHAT}
+        flat |= {f"training.{key}": value for key, value in training_settings.decisive(training).items()}
         return flat
 
     @property

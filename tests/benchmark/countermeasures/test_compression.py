@@ -42,7 +42,7 @@ def test_jpeg_halves_the_chroma_unless_told_otherwise() -> None:
     )
     grey = picture[:1]
     assert torch.equal(Jpeg().image(grey, 255.0), Jpeg(subsampling="4:4:4").image(grey, 255.0))
-    with pytest.raises(ConfigError, match="jpeg.subsampling: expected one of 4:2:0, 4:2:2, 4:4:4, in quotes, got '4:1:1'"):
+    with pytest.raises(ConfigError, match="jpeg.subsampling: expected one of 4:2:0, .* in quotes, got .4:1:1."):
         Jpeg(subsampling="4:1:1")
 
 

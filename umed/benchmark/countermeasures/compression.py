@@ -43,7 +43,8 @@ class Jpeg(Countermeasure):
 
     def __init__(self, *, quality: int = 75, subsampling: str = "4:2:0") -> None:
         self.quality = whole("jpeg.quality", quality, 1, 100)
-        require(subsampling in SUBSAMPLINGS, "jpeg.subsampling", f"one of {', '.join(SUBSAMPLINGS)}, in quotes", subsampling)
+        known = ", ".join(SUBSAMPLINGS)
+        require(subsampling in SUBSAMPLINGS, "jpeg.subsampling", f"one of {known}, in quotes", subsampling)
         self.subsampling = subsampling
 
     def image(self, image: Tensor, full_scale: float) -> Tensor:

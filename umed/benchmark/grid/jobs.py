@@ -10,9 +10,9 @@ from typing import Any
 from umed.benchmark.grid.cut_sets import CutSet
 from umed.benchmark.results.cells import Spec, digest, slug
 from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe
-from umed.core import registry
+from umed.core import registry, training_settings
 from umed.core.config import Settings
-from umed.plan.planning import HOW_NOT_WHAT, TRAINING_HOW_NOT_WHAT
+from umed.plan.planning import HOW_NOT_WHAT
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ProtectJob:
         if self.generators is not None:
             mark["generators"] = self.generators_hash
         elif registry.resolve("method", self.settings.method).requires_training:
-            mark["training"] = {key: value for key, value in training.items() if key not in TRAINING_HOW_NOT_WHAT}
+            mark["training"] = training_settings.decisive(training)
         return mark
 
     @property
