@@ -26,6 +26,7 @@ from umed.data.known_text import text_kind
 from umed.data.pieces import Piece, pieces
 from umed.data.side_parts import holds_text
 from umed.protect import published_files
+from umed.protect.added_files import text_fault
 from umed.protect.originals import Originals, read_originals
 from umed.protect.private_content import holds_secret, private_kind
 from umed.protect.public_check import form_faults, page_fault
@@ -52,6 +53,7 @@ def check_release(
     private: str | Path | None = None,
     key: Key | str | Path | None = None,
     accept: Collection[str] = (),
+    added: Collection[str] = (),
     progress: Progress | None = None,
 ) -> ReleaseCheck:
     """Check a folder before it is published; writes nothing.
@@ -62,6 +64,7 @@ def check_release(
         private: its private folder; ``OUTPUT-private`` where that is there. Its files are looked for in the output.
         key: the key of the release or its file; ``release.key`` of the private folder where that is there.
         accept: fields whose free text was looked at, such as ``"nifti.descrip"``.
+        added: files that were laid there by hand, relative to the output: small plain texts such as a licence.
         progress: called with ``"originals"`` or ``"check"``, done and in all.
 
     Returns:
@@ -69,7 +72,7 @@ def check_release(
 
     Raises:
         InputError: when the output is no folder, the originals are no data set, or the given key cannot be read.
-        ConfigError: when a field cannot be accepted.
+        ConfigError: when a field cannot be accepted, or an added file is none.
     """
     root = Path(output)
     if not root.is_dir():
@@ -81,7 +84,7 @@ def check_release(
                 "Write the field as the check shows it."
             )
     found = published_files.walk_output(root)
-    published_files.read_public(found, root)
+    published_files.read_public(found, root, added)
     kept = _private_folder(found, root, private)
     secret = _key(found, kept, key)
     published_files.check_seal(found, secret)
@@ -167,6 +170,8 @@ class _Search:
             self.found.add("damaged", shown, f"cannot be read ({error.strerror})")
             return
         self._digest(name, hashlib.sha256(data).hexdigest())
+        if name in self.found.added and (fault := text_fault(data)):
+            self.found.add("no-text", shown, fault)
         if not data:
             self.found.add("damaged", shown, "empty")
             return

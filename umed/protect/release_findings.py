@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from umed.cases.output_folder import ADD_IT
+from umed.protect.added_files import SAID
+
 Severity = Literal["problem", "warning", "note"]
 SHOWN = 3
 """Examples of each kind in the summary."""
@@ -103,7 +106,14 @@ KINDS: dict[str, FindingKind] = {
         "Pack the source again with gzip -n, then protect it again.",
     ),
     "unlisted": FindingKind(
-        "problem", "file(s) that the manifest does not list, expected only what umed wrote", "Move them out of OUTPUT."
+        "problem",
+        "file(s) that the manifest does not list, expected only what umed wrote",
+        f"Move them out of OUTPUT; {ADD_IT} FILE.",
+    ),
+    "no-text": FindingKind(
+        "problem",
+        "file(s) that you added and that are no small plain text, expected UTF-8 of at most 1 MB",
+        "Move them out of OUTPUT; images and labels belong into INPUT.",
     ),
     "missing": FindingKind("problem", "file(s) of the manifest that are not there", f"{AGAIN}, or with --resume."),
     "changed": FindingKind(
@@ -150,6 +160,7 @@ KINDS: dict[str, FindingKind] = {
     "unprotected-note": FindingKind("note", "image(s) released unprotected, as the manifest says", "Nothing to do."),
     "known-text": FindingKind("note", "field(s) with what programs write", "Nothing to do."),
     "accepted-text": FindingKind("note", "field(s) with free text that you accepted", "Nothing to do."),
+    "added": FindingKind("note", f"file(s) {SAID}", "Whoever gets the release cannot tell whether they were changed."),
     "own-name": FindingKind("note", "gzip header(s) with the file's own name", "Nothing to do."),
 }
 """Every kind, in the order in which they are said."""
