@@ -16,7 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from umed.cases.records import KEY, private_of
+from umed.cases.records import KEY, open_to_others, private_of
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
 from umed.core.keyfile import Key
 from umed.core.types import Progress
@@ -114,6 +114,8 @@ def _private_folder(found: Published, root: Path, private: str | Path | None) ->
         return None
     if root.resolve() in (folder.resolve(), *folder.resolve().parents):
         found.add("private-folder", printable(folder.name))
+    if mode := open_to_others(folder):
+        found.add("open-private", printable(folder.name), mode)
     return folder
 
 

@@ -154,6 +154,11 @@ KINDS: dict[str, FindingKind] = {
     ),
     "device": FindingKind("warning", "field(s) that name a device", "Clear it in the source if it says where."),
     "not-looked-into": FindingKind("warning", "file(s) too large to be looked into", "Look at them yourself."),
+    "open-private": FindingKind(
+        "warning",
+        "private folder(s) that others than the owner may look into",
+        "Close it as shown; if others have seen the key, they can draw the code again.",
+    ),
     "writable": FindingKind("warning", "file(s) or folder(s) that anybody may change", "Run chmod -R o-w OUTPUT."),
     "not-sealed": FindingKind("note", "manifest whose seal was not checked, for want of the key", "Give --key-file."),
     "not-compared": FindingKind("note", "output not compared with its originals", "Give --original INPUT."),

@@ -19,6 +19,7 @@ from umed.cases import file_check
 from umed.cases.file_source import open_files
 from umed.cases.output_folder import CaseFinding, OutputFolder
 from umed.cases.proposals import marked, sentence
+from umed.cases.records import open_to_others
 from umed.cases.source import Request, Source
 from umed.core.config import Settings
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
@@ -245,6 +246,8 @@ def _notes(evidence: Evidence, cases: CheckedCases, there: OutputFolder, *, old:
     if cases.labels:
         yield cases.labels
     yield from evidence.notes
+    if mode := open_to_others(evidence.private):
+        yield f"warning: {evidence.private}: expected a folder that only its owner may look into, got {mode}"
     if there.aside:
         yield f"{SAID}: {', '.join(sorted(there.aside))}."
     if evidence.key is None and not old:
