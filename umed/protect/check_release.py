@@ -27,7 +27,7 @@ from umed.data.pieces import Piece, pieces
 from umed.data.side_parts import holds_text
 from umed.protect import published_files
 from umed.protect.added_files import text_fault
-from umed.protect.originals import Originals, read_originals
+from umed.protect.originals import MOST_BYTES, Originals, read_originals
 from umed.protect.private_content import holds_secret, private_kind
 from umed.protect.public_check import form_faults, page_fault
 from umed.protect.published_files import ABOUT, MANIFEST, Published, printable
@@ -36,8 +36,6 @@ from umed.protect.release_findings import ReleaseCheck, make_check
 ACCEPTABLE = ("nifti.", "png.", "jpeg.", "tiff.", "exif.")
 """How the fields begin whose text a steward may accept."""
 IMAGES = ("protected image", "unprotected image", "label", "proposed label")
-MOST_BYTES = 4 << 30
-"""Files larger than this are not looked into."""
 UNCHANGED = 0.5
 """Share of labelled slices equal to the original's from which on an image counts as unchanged."""
 _FEW = 64
@@ -93,7 +91,7 @@ def check_release(
             found.add("manifest", MANIFEST, fault)
         if ABOUT not in found.files:
             found.add("page", ABOUT, "there is none")
-    originals = None if original is None else read_originals(Path(original), progress)
+    originals = None if original is None else read_originals(Path(original), root, progress)
     if originals is None:
         found.add("not-compared", str(root))
     search = _Search(found, originals, secret, files.hashes(kept) if kept is not None else {}, frozenset(accept))
@@ -354,7 +352,9 @@ class _Search:
                 self.found.add("unchanged", printable(name), f"{share:.0%} of the slices")
             elif what:
                 public |= shared & frozenset().union(*image.channels)
-                if share > 0:
+                if what == "protected image" and name in self.originals.restored:
+                    self.found.add("restored", printable(name), self.originals.restored[name])
+                elif share > 0:
                     self.found.add("partly-unchanged", printable(name), f"{share:.0%} of the slices")
         return frozenset(public), unprotected
 

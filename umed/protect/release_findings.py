@@ -71,6 +71,11 @@ KINDS: dict[str, FindingKind] = {
         "image(s) that the manifest calls protected and whose labelled slices equal the original's",
         f"{AGAIN}, or with a larger epsilon.",
     ),
+    "restored": FindingKind(
+        "problem",
+        "image(s) that the manifest calls protected and that are the original but for a few values",
+        f"{AGAIN}, or with a larger epsilon; umed verify says which bound holds.",
+    ),
     "no-image": FindingKind(
         "problem", "release(s) without a single image", "See what umed protect says of each case, then protect again."
     ),
