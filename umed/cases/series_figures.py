@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from umed.cases.source import Unit
 from umed.plan.budget import to_unit
+from umed.plan.colour_difference import ColourDifference
 from umed.plan.metrics import largest_step, squared_error, ssim, voxels_changed
-from umed.plan.visibility import Visibility
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Figures:
     largest: float = 0.0
     error: float = 0.0
     similar: list[float] = field(default_factory=list)
-    visible: Visibility = field(default_factory=Visibility)
+    seen: ColourDifference = field(default_factory=ColourDifference)
 
     def add(self, unit: Unit, before: NDArray[Any], after: NDArray[Any]) -> None:
         """Count a span.
@@ -60,7 +60,7 @@ class Figures:
             figure = 1.0 if same else ssim(old[:, index], new[:, index], peak=budget.peak, low=budget.low)
             self.similar.append(figure)
         [volume] = unit.volumes
-        self.visible.add(
+        self.seen.add(
             old,
             new,
             support,
@@ -79,7 +79,7 @@ class Figures:
             "psnr": _decibel(self.error, self.values),
             "psnr_roi": _decibel(self.error, self.roi * channels),
             "ssim": float(np.mean(self.similar)) if self.similar else 1.0,
-            **self.visible.to_dict(),
+            **self.seen.to_dict(),
             "roi_share": self.roi / max(1, self.voxels),
             "voxels_changed": self.changed,
             "largest_step": self.largest,

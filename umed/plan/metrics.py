@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from umed.core.types import Regions, Volume
 from umed.plan.budget import Budget, to_unit
-from umed.plan.visibility import Visibility
+from umed.plan.colour_difference import ColourDifference
 
 WINDOW = 7
 _BLOCK = 1 << 20
@@ -88,7 +88,7 @@ def measure(
     Returns:
         ``epsilon_steps`` (``None`` for float files), ``bound_stored``, ``psnr``, ``psnr_roi`` (dB, ``None`` if
         infinite), ``ssim``, ``roi_share``, ``voxels_changed``, ``largest_step`` (stored values), and the figures of
-        :meth:`umed.plan.visibility.Visibility.to_dict`, for the range as a display shows it.
+        :meth:`umed.plan.colour_difference.ColourDifference.to_dict`, for the range as a display shows it.
     """
     box = (slice(None), *regions.box)
     before = volume.channels[box]
@@ -101,9 +101,9 @@ def measure(
         error, error_roi = error + _squares(steps), error_roi + _squares(inside)
         largest, changed = max(largest, _largest(steps)), changed + voxels
     similar = 1.0 if regions.empty else ssim(volume.channels, after.channels, peak=budget.peak, low=budget.low)
-    visible = Visibility()
+    seen = ColourDifference()
     if not regions.empty:
-        visible.add(
+        seen.add(
             volume.channels,
             after.channels,
             roi,
@@ -118,7 +118,7 @@ def measure(
         "psnr": _finite(_decibel(error, volume.channels.size, budget.peak)),
         "psnr_roi": _finite(_decibel(error_roi, int(roi.sum()) * before.shape[0], budget.peak)),
         "ssim": similar,
-        **visible.to_dict(),
+        **seen.to_dict(),
         "roi_share": roi_share(regions),
         "voxels_changed": changed,
         "largest_step": largest,

@@ -47,7 +47,7 @@ def fidelity(pairs: Sequence[Pair]) -> dict[str, Any]:
     """Means over cases, from the written files.
 
     ``psnr`` and ``psnr_roi`` (dB, infinite ones left out, ``None`` if all are), ``ssim``, ``ms_ssim``, ``delta_e``,
-    ``delta_e_99``, ``delta_e_roi`` and ``delta_e_roi_99`` (:mod:`umed.plan.visibility`; percentiles of each case),
+    ``delta_e_99``, ``delta_e_roi``, ``delta_e_roi_99`` (:mod:`umed.plan.colour_difference`; percentiles are of a case),
     ``largest_step`` (the largest of all, in stored values) with its ``bound``, ``voxels_changed`` (share) and
     ``roi_share``.
     """

@@ -10,11 +10,11 @@ from scipy import ndimage
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from umed.core.types import Encoding, Volume
-from umed.plan import visibility
+from umed.plan import colour_difference as module
 from umed.plan.budget import make_budget
+from umed.plan.colour_difference import KERNELS, ColourDifference, colour_delta_e, grey_delta_e, seen, sensitivity
 from umed.plan.metrics import measure
 from umed.plan.regions import make_regions
-from umed.plan.visibility import KERNELS, Visibility, colour_difference, grey_difference, seen, sensitivity
 
 RNG = np.random.default_rng(5)
 EVERYWHERE = np.arange(96 * 96)
@@ -35,7 +35,7 @@ def grating(period, signs, size=96, amplitude=4 / 255, base=0.5):
 @pytest.mark.parametrize(("one", "two"), [(0.5, 0.5 + 8 / 255), (0.02, 0.06), (0.93, 0.9), (0.0, 1.0)])
 def test_a_flat_grey_differs_as_two_patches_do(one, two):
     before, after = (np.full((1, 40, 30), value, np.float32) for value in (one, two))
-    found = grey_difference(before, after, np.arange(1200))
+    found = grey_delta_e(before, after, np.arange(1200))
     labs = (rgb2lab(np.full(3, value)) * [1, 0, 0] for value in (one, two))
     assert np.allclose(found, deltaE_ciede2000(*labs), rtol=2e-3)
 
@@ -44,7 +44,7 @@ def test_a_flat_colour_differs_as_two_patches_do():
     for _ in range(5):
         one, two = RNG.uniform(0.1, 0.9, (2, 3)).astype(np.float32)
         before, after = (np.broadcast_to(colour, (1, 20, 24, 3)).copy() for colour in (one, two))
-        found = colour_difference(before, after, np.arange(480))
+        found = colour_delta_e(before, after, np.arange(480))
         assert np.allclose(found, deltaE_ciede2000(rgb2lab(one), rgb2lab(two)), rtol=1e-3)
 
 
@@ -72,24 +72,22 @@ def test_flat_passes_whole_and_brightness_passes_at_finer_detail_than_colour():
 
 def test_a_grating_is_seen_as_far_as_the_eye_passes_its_frequency():
     periods = (3, 4, 6, 12)
-    found = [
-        np.sqrt(np.square(grey_difference(*grating(p, [1], amplitude=1 / 255), EVERYWHERE)).mean()) for p in periods
-    ]
+    found = [np.sqrt(np.square(grey_delta_e(*grating(p, [1], amplitude=1 / 255), EVERYWHERE)).mean()) for p in periods]
     passed = [float(sensitivity((1, 2 * 96), KERNELS[0])[0, round(4 * 96 / p)]) for p in periods]
     assert np.allclose(np.divide(found, found[-1]), np.divide(passed, passed[-1]), rtol=0.03)
-    opponent = [colour_difference(*grating(p, [1, -1, 1]), EVERYWHERE).mean() for p in periods]
+    opponent = [colour_delta_e(*grating(p, [1, -1, 1]), EVERYWHERE).mean() for p in periods]
     assert (np.diff(opponent) > 0).all() and opponent[0] < 0.3 * opponent[-1]
-    nearer = grey_difference(*grating(4, [1]), EVERYWHERE, 16.0).mean()  # fewer pixels a degree: waves are larger
-    assert nearer > 1.3 * grey_difference(*grating(4, [1]), EVERYWHERE).mean()
+    nearer = grey_delta_e(*grating(4, [1]), EVERYWHERE, 16.0).mean()  # fewer pixels a degree: waves are larger
+    assert nearer > 1.3 * grey_delta_e(*grating(4, [1]), EVERYWHERE).mean()
 
 
 def test_grey_as_colour_is_nearly_the_same():
-    grey, colour = grey_difference(*grating(6, [1]), EVERYWHERE), colour_difference(*grating(6, [1] * 3), EVERYWHERE)
+    grey, colour = grey_delta_e(*grating(6, [1]), EVERYWHERE), colour_delta_e(*grating(6, [1] * 3), EVERYWHERE)
     assert colour.mean() == pytest.approx(grey.mean(), rel=0.15)
 
 
 def add(before, after, roi, **options):
-    found = Visibility()
+    found = ColourDifference()
     box = tuple(slice(0, size) for size in roi.shape)
     found.add(before, after, roi, box, show, **options)
     return found.to_dict()
@@ -101,7 +99,7 @@ def test_means_and_percentiles_over_roi_and_picture():
     roi[40:60, 30:60] = True
     after = before + (20 * roi).astype(np.uint8)
     found = add(before, after, roi)
-    whole = grey_difference(show(before), show(after), np.arange(10000))
+    whole = grey_delta_e(show(before), show(after), np.arange(10000))
     assert found["delta_e"] == pytest.approx(whole.mean(), rel=2e-3)
     assert found["delta_e_roi"] == pytest.approx(whole[roi.ravel()].mean(), abs=1e-4)
     assert found["delta_e_99"] == pytest.approx(np.percentile(whole, 99, method="higher"), abs=1e-3)
@@ -129,9 +127,9 @@ def test_beyond_the_margin_and_between_the_samples_nothing_is_missed(channels, m
     found = add(before, after, roi, colour=channels == 3)
     again = add(before.copy(), after.copy(), roi, colour=channels == 3)
     assert found == again
-    monkeypatch.setattr(visibility, "MOST_PIXELS", roi.size)
+    monkeypatch.setattr(module, "MOST_PIXELS", roi.size)
     every = add(before, after, roi, colour=channels == 3)
-    monkeypatch.setattr(visibility, "MARGIN", 100.0)
+    monkeypatch.setattr(module, "MARGIN", 100.0)
     exact = add(before, after, roi, colour=channels == 3)
     for name, value in exact.items():
         assert every[name] == pytest.approx(value, rel=0.02, abs=2e-3)
@@ -149,7 +147,7 @@ def test_a_volume_is_the_mean_of_its_slices_along_any_axis():
     assert found["delta_e_roi"] == pytest.approx(np.mean([one["delta_e_roi"] for one in slices[1:4]]), abs=2e-4)
     turned = [np.moveaxis(array, 1, -1) for array in (before, after)]
     assert add(*turned, np.moveaxis(roi, 0, -1)) == found
-    parts = Visibility()
+    parts = ColourDifference()
     for part in (slice(0, 2), slice(2, 5)):  # as spans of a series come
         box = (slice(0, part.stop - part.start), slice(0, 30), slice(0, 32))
         parts.add(before[:, part], after[:, part], roi[part], box, show, axis=0)

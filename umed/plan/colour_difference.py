@@ -68,7 +68,7 @@ def seen(planes: Planes, kernel: tuple[tuple[float, float], ...], samples_per_de
     return np.asarray(idctn(dctn(planes, axes=(1, 2)) * factors, axes=(1, 2)), dtype=np.float32)
 
 
-def grey_difference(
+def grey_delta_e(
     before: Planes, after: Planes, at: NDArray[np.intp], samples_per_degree: float = SAMPLES_PER_DEGREE
 ) -> NDArray[np.float64]:
     """CIEDE2000 between grey pictures; only brightness is filtered, so that grey stays grey.
@@ -93,7 +93,7 @@ def grey_difference(
     return np.asarray(np.abs(two - one) / (1 + 0.015 * middle / np.sqrt(20 + middle)))
 
 
-def colour_difference(
+def colour_delta_e(
     before: Planes, after: Planes, at: NDArray[np.intp], samples_per_degree: float = SAMPLES_PER_DEGREE
 ) -> NDArray[np.float64]:
     """CIEDE2000 between colour pictures.
@@ -123,7 +123,7 @@ def colour_difference(
 
 
 @dataclass
-class Visibility:
+class ColourDifference:
     """Gathers what can be seen of the change of a case, picture by picture or span by span.
 
     Of a volume at most :data:`MOST_PLANES` changed slices of each part that is added are looked at, evenly spaced, and
@@ -187,7 +187,7 @@ class Visibility:
         else:
             old, new = (values.reshape(-1, *values.shape[2:]) for values in (old, new))
             inside = np.concatenate([inside] * pictures)
-        compare = colour_difference if colour else grey_difference
+        compare = colour_delta_e if colour else grey_delta_e
         parts = [_spread(np.flatnonzero(mask)) for mask in (inside, ~inside)]
         found = compare(old, new, np.concatenate(parts), self.samples_per_degree)
         share = planes.size / chosen.size  # of each slice that was looked at, how many it stands for
