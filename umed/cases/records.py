@@ -26,6 +26,8 @@ from umed.data.files import RECORDS, TEMPORARY, atomic, sha256
 PLAN, TARGETS, CASES, GENERATORS, WORK = "plan.json", "targets.json", "cases", "generators", "work"
 RECORD, KEY, REPORT, LEFT_OUT = "release.json", "release.key", "report.html", "left_out.json"
 LOCK = "lock"
+PREVIEW = "preview.html"
+"""What ``umed protect --preview`` leaves in a private folder before there is a run; it holds originals."""
 AUDIT, QUARANTINE = "report.json", "quarantine.json"
 KEPT = (PLAN, LEFT_OUT, REPORT, AUDIT, QUARANTINE)
 """Files of the private folder whose content the record vouches for, beside the generators."""
@@ -259,7 +261,7 @@ class Store:
             if name in written and path.is_file() and sha256(path) != written[name]:
                 raise InputError(f"{path}: expected the file that umed wrote, got a changed one. Move it away first.")
         public = [self.public(MANIFEST), self.public(ABOUT)]
-        private = [self.path(name) for name in (TARGETS, RECORD, *KEPT)]
+        private = [self.path(name) for name in (TARGETS, RECORD, PREVIEW, *KEPT)]
         for path in (*(self.output / name for name in names), *public, *private):
             for one in (path, path.with_name(TEMPORARY + path.name)):
                 if one.is_file() or one.is_symlink():

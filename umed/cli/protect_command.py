@@ -20,7 +20,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_settings(parser)
     add_shared(parser, "--generators", "--masks", "--key-file", "--private")
     add_again(parser)
-    parser.add_argument("--dry-run", action="store_true", help="print plan and actions, write nothing")
+    first = parser.add_mutually_exclusive_group()
+    first.add_argument("--dry-run", action="store_true", help="print plan and actions, write nothing")
+    look = "draw 3 cases in two strengths, side by side with the originals, into the private folder; protect nothing"
+    first.add_argument("--preview", action="store_true", help=look)
     parser.add_argument("--probe", action="store_true", help="then train two small victims and say how they fare")
     add_execution(parser)
     add_shared(parser, "--json", "--quiet")
@@ -31,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     if args.dry_run:
         return _dry_run(args, settings)
+    if args.preview:
+        return _preview(args, settings)
     if args.probe:
         from umed.benchmark.probe import protect_and_probe as protect
     else:
@@ -38,6 +43,13 @@ def run(args: argparse.Namespace) -> int:
     names = ("generators", "masks", "key_file", "private", "resume", "overwrite", "workers", "scheduler", "threads")
     given = {name: getattr(args, name) for name in names}
     return carry_out(args, protect, args.input, args.output, settings=settings, **given)
+
+
+def _preview(args: argparse.Namespace, settings: Settings) -> int:
+    from umed.protect.side_by_side import strengths_of, write_preview
+
+    options = {name: getattr(args, name) for name in ("masks", "generators", "private", "resume", "overwrite")}
+    return carry_out(args, write_preview, args.input, args.output, strengths_of(settings), **options)
 
 
 def _dry_run(args: argparse.Namespace, settings: Settings) -> int:

@@ -19,6 +19,14 @@ from umed.protect.release_findings import ReleaseCheck
 
 SHOWN = 20
 """Most lines of each kind in the summary of a release."""
+FIGURES = {
+    "psnr": "PSNR (dB)",
+    "psnr_roi": "PSNR in ROI (dB)",
+    "delta_e_roi": "Delta E in ROI, as the eye sees it",
+    "delta_e_roi_99": "99 % of the ROI, at most",
+    "roi_share": "ROI share",
+}
+"""Measures of a file that the summary shows, and their names."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +215,7 @@ def _folders(done: Result | Released) -> list[str]:
 def _figures(outcomes: Iterable[Outcome]) -> list[str]:
     """Mean and range of each measure over all files."""
     lines, records = [], [record for outcome in outcomes for record in outcome.measures.get("files", ())]
-    for name, title in (("psnr", "PSNR (dB)"), ("psnr_roi", "PSNR in ROI (dB)"), ("roi_share", "ROI share")):
+    for name, title in FIGURES.items():
         values = [record[name] for record in records if record.get(name) is not None]
         if values:
             lines.append(f"{title}: mean {sum(values) / len(values):.4g}, {min(values):.4g} to {max(values):.4g}")

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from umed.cases.records import CASES, GENERATORS, KEY, LOCK, PLAN, Store, blank, write_text
+from umed.cases.records import CASES, GENERATORS, KEY, LOCK, PLAN, PREVIEW, Store, blank, write_text
 from umed.cases.source import Source
 from umed.core.errors import ConfigError, InputError
 from umed.core.keyfile import Key
@@ -78,7 +78,7 @@ def check_run(
 
 
 def _check_private(root: Path, store: Store) -> None:
-    """The private folder is no part of what is published or read, and holds nothing but an earlier run or a key."""
+    """The private folder is no part of what is published or read, and holds at most an earlier run, key, preview."""
     private, output = store.folder, store.output
     for other, what in ((output, "output"), (root, "input")):
         one, two = private.resolve(), other.resolve()
@@ -99,7 +99,9 @@ def _check_private(root: Path, store: Store) -> None:
             )
     if store.begun:
         return
-    others = sorted(path.name for path in private.iterdir() if path.name not in (KEY, LOCK) and not _half(path))
+    others = sorted(
+        path.name for path in private.iterdir() if path.name not in (KEY, LOCK, PREVIEW) and not _half(path)
+    )
     if others:
         raise InputError(
             f"{private}: expected an empty folder for what must not be published, got one with other files "

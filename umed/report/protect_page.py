@@ -102,8 +102,14 @@ def sample_cases(outcomes: Sequence[Mapping[str, Any]], seed: int, count: int) -
         >>> sample_cases([{"id": "a", "status": "protected"}, {"id": "b", "status": "failed"}], 0, 6)
         ['a']
     """
-    ids = [str(outcome["id"]) for outcome in outcomes if outcome["status"] == "protected"]
-    return sorted(sorted(ids, key=lambda name: hashlib.sha256(f"report/{seed}/{name}".encode()).digest())[:count])
+    return sorted(
+        drawing_order([str(outcome["id"]) for outcome in outcomes if outcome["status"] == "protected"], seed)[:count]
+    )
+
+
+def drawing_order(ids: Sequence[str], seed: int) -> list[str]:
+    """Ids in the order in which they are chosen to be drawn; depends on the seed and the ids, not on their order."""
+    return sorted(ids, key=lambda name: hashlib.sha256(f"report/{seed}/{name}".encode()).digest())
 
 
 def _draw(dataset: Dataset, case: Case, output: Path, plan: Plan) -> Picture:

@@ -217,7 +217,7 @@ def _title(place: str) -> str:
     """A dotted name as a heading: ``fidelity.psnr_roi`` becomes ``PSNR ROI``."""
     words = place.removeprefix("fidelity.").replace("_", " ").replace(".", " ").split()
     return " ".join(
-        word.upper() if word in ("psnr", "ssim", "ms", "roi", "auc", "ccc", "dsc") else word for word in words
+        word.upper() if word in ("psnr", "ssim", "ms", "roi", "auc", "ccc", "dsc", "e") else word for word in words
     )
 
 
