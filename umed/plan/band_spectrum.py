@@ -106,7 +106,8 @@ def responses(shape: Sequence[int]) -> list[Floats]:
 def measure_bands(values: NDArray[np.floating], mask: NDArray[np.bool_], extent: float, dims: int) -> Covariances:
     """Covariances of the channels in each band, inside a mask and in a ring around it.
 
-    Where enough of the ROI is left, half a period along its border is left out: the edge of the lesion itself is loud.
+    A period along the border is left out on both sides, inside as far as enough is left: the edge of a lesion is loud,
+    but no texture.
 
     Args:
         values: ``(C, *spatial)``, finite; a stack of slices has them along the first spatial axis.
@@ -130,18 +131,18 @@ def measure_bands(values: NDArray[np.floating], mask: NDArray[np.bool_], extent:
         if shortest > extent / 2:
             continue
         filtered = fft.idctn(spectrum * response.astype(values.dtype), axes=axes, norm="ortho")
-        half = PERIODS[min(band, CORNER - 1)] / 2 if band < CORNER else 1.0
-        for row, zone in enumerate((_inner(within, half), (away > half) & (away <= width + half))):
+        rim = PERIODS[band] if band < CORNER else EDGES[0]
+        for row, zone in enumerate((_inner(within, rim), (away > rim) & (away <= width + rim))):
             if zone.sum() >= _FEWEST:
                 part = filtered[:, zone].astype(np.float64)
                 found[row, band] = part @ part.T / part.shape[1]
     return Covariances(found[0], found[1], extent)
 
 
-def _inner(within: NDArray[np.floating], half: float) -> NDArray[np.bool_]:
-    """The ROI without its border, as far as a quarter of it stays."""
+def _inner(within: NDArray[np.floating], rim: float) -> NDArray[np.bool_]:
+    """The ROI without its rim, as far as a quarter of it stays."""
     mask: NDArray[np.bool_] = within > 0
-    for reach in (half, half / 2):
+    for reach in (rim, rim / 2, rim / 4):
         inner: NDArray[np.bool_] = within > reach
         if 4 * inner.sum() >= mask.sum():
             return inner

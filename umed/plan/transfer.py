@@ -102,7 +102,7 @@ def resized(waves: Floats, factor: float) -> float:
     """
     if factor <= 1:
         return 1.0
-    kept = np.sinc(factor * waves).prod(-1)  # np.sinc has the pi in it
+    kept = (np.sinc(factor * waves) / np.sinc(waves)).prod(-1)  # a sum of samples; np.sinc has the pi in it
     return float(np.where((np.abs(waves) * factor < 0.5).all(-1), kept, 0.0).mean())
 
 
