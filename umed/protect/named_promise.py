@@ -106,7 +106,7 @@ def find_promise(
 def _settings(promise: Settings | Mapping[str, Any] | None) -> Settings | None:
     if promise is None or isinstance(promise, Settings):
         return promise
-    return from_mapping(Settings, {"method": FREE, **promise}, "promise")
+    return from_mapping(Settings, {"method": FREE, "strength": "epsilon", **promise}, "promise")
 
 
 def looser(promised: Plan, private: Plan) -> list[str]:
