@@ -304,3 +304,10 @@ def test_generators_that_were_trained_before_are_used_as_they_are(folder: Path, 
     for wrong, message in (({"generators": "none"}, "expected trained generators"), ({"generators": 3}, "got 3")):
         with pytest.raises(ConfigError, match=f"grid.yaml:5: .*{message}"):
             check_grid(load_grid(folder / "grid.yaml", changes={**changes, "methods": [{"unseg": wrong}]}))
+
+
+def test_strengths_are_protections_of_their_own(folder: Path, tmp_path: Path) -> None:
+    both = [{"umed": {"settings": {"strength": one}, "name": one}} for one in ("invisible", "strong")]
+    grid = load_grid(folder / "grid.yaml", changes={"methods": both, "countermeasures": ["none"], "seeds": [0]})
+    jobs = assemble(check_grid(grid), tmp_path / "out", "cpu")
+    assert len({job.folder for job in jobs.protect}) == 2 and len({job.spec.key for job in jobs.cells}) == 3
