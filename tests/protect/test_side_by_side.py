@@ -60,8 +60,8 @@ def test_the_command_writes_one_private_page_and_nothing_else(
     assert main([*command, "--json"]) == 0  # again, beside the first page
     found = json.loads(capsys.readouterr().out)
     assert len(found["cases"]) == 3 and found["preview"] == str(page)
-    one, two = found["strengths"].values()
-    assert 5.5 < one["psnr"] - two["psnr"] < 6.5 and one["delta_e_roi"] < two["delta_e_roi"]
+    one, two = found["strengths"]["invisible"], found["strengths"]["strong"]
+    assert one["epsilon"] < two["epsilon"] and one["psnr"] > two["psnr"] + 1 and one["delta_e_roi"] < two["delta_e_roi"]
     assert main([*command, "--dry-run"]) == 2
 
 
@@ -123,6 +123,13 @@ def test_series_are_shown_and_nothing_of_the_header_is(tmp_path: Path) -> None:
     assert len(found.cases) >= 1 and "along axis 0" in page and not (tmp_path / "out").exists()
     assert all(math.isfinite(one["delta_e_roi"]) and one["psnr_roi"] > 25 for one in found.means.values())
     assert str(root) not in page and "Erika" not in page
+
+
+def test_the_strengths_are_what_was_asked_and_strong() -> None:
+    assert [name for name, _ in strengths_of(make_settings())] == ["invisible", "strong"]
+    asked, strong = strengths_of(make_settings(overrides={"epsilon": "6/255"}))
+    assert asked[0] == "as asked" and asked[1].epsilon == 6 / 255
+    assert (asked[1].strength, strong[1].strength) == ("epsilon", "strong")
 
 
 def test_trained_generators_are_shown_where_they_are_given(phantom: Path, tmp_path: Path) -> None:

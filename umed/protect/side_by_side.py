@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from umed.methods.base import Method
 
 SHOWN_CASES = 3
-STRONGER = 2.0
 Strengths = Sequence[tuple[str, Settings]]
 
 
@@ -76,9 +75,11 @@ class Previewed:
 
 
 def strengths_of(settings: Settings) -> Strengths:
-    """The strengths that a preview compares: the settings as they are, and twice their bound."""
-    stronger = min(1.0, STRONGER * settings.epsilon)
-    return (("as asked", settings), (f"{STRONGER:g} times epsilon", replace(settings, epsilon=stronger)))
+    """The strengths that a preview compares: what was asked by its bound, or else ``invisible``, beside ``strong``."""
+    strong = replace(settings, strength="strong")
+    if settings.strength == "epsilon":
+        return (("as asked", settings), ("strong", strong))
+    return (("invisible", replace(settings, strength="invisible")), ("strong", strong))
 
 
 def write_preview(
