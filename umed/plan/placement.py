@@ -47,8 +47,14 @@ SIGNS: Mapping[str, Mapping[str, tuple[float, ...]]] = {
     "other": {"grey values": (1,)},
 }
 """Colour directions in which carriers exist, by the kind of image."""
-LONGEST: Mapping[str, float] = {"opponent colours": 1 / 8, "brightness": 1 / 4, "grey values": 1 / 4}
-"""Longest period of a code as a share of the ROI's extent."""
+LONGEST: Mapping[str, Mapping[str, float]] = {
+    "invisible": {"opponent colours": 1 / 8, "brightness": 1 / 4, "grey values": 1 / 4},
+    "strong": {"opponent colours": 1 / 4, "brightness": 1 / 4, "grey values": 1 / 4},
+}
+"""Longest period of a code as a share of the ROI's extent. Shorter ones leave nnU-Net-like networks more of the anatomy,
+and less of the code is left where a thief shrinks the images."""
+OUTSIDE = 0.5
+"""Amplitude of a placed code in the band outside the ROI: victims keep to such a code longer (docs/experiments.md)."""
 FAMILIES: Mapping[str, str] = {
     "opponent colours": "plaid{:g}c",
     "brightness": "plaid{:g}",
@@ -203,7 +209,7 @@ def best_place(scene: Scene, epsilon: float, strength: str = "invisible") -> tup
     for direction in scene.directions:
         for band in range(len(PERIODS)):
             name, period = carrier_at(direction, band, scene.dims)
-            if period > max(LONGEST[direction] * scene.extent, EDGES[1]) or EDGES[band] > scene.extent / 3:
+            if period > max(LONGEST[strength][direction] * scene.extent, EDGES[1]) or EDGES[band] > scene.extent / 3:
                 continue
             place = place_at(scene, direction, period, epsilon)
             if place is not None and place.visibility <= LIMITS[strength]:

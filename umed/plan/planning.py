@@ -18,7 +18,7 @@ from umed.core.config import CT_WINDOWS, Settings, from_mapping
 from umed.core.errors import ConfigError, InputError
 from umed.core.registry import METHODS, check_options
 from umed.plan.facts import Facts
-from umed.plan.placement import Scene
+from umed.plan.placement import OUTSIDE, Scene
 from umed.plan.strength import LEARNT, Strength, decide, expectation
 
 THICK = 3.0  # coarsest spacing over finest: above it a 3-D kernel would mix unrelated tissue
@@ -231,7 +231,7 @@ def _resolve_options(facts: Facts, settings: Settings, decision: Strength) -> tu
     kind = "colour pictures, whose colours hardly differ from pixel to pixel" if colour else "not colour pictures"
     chosen = {key: value for key, value in METHODS[settings.method].defaults.get(_kind(facts), {}).items()}
     if decision.carriers is not None:
-        chosen["carriers"] = list(decision.carriers)
+        chosen |= {"carriers": list(decision.carriers), "outside": OUTSIDE}
     chosen = {key: value for key, value in chosen.items() if key not in given}
     text = ", ".join(f"{key} {value}" for key, value in chosen.items())
     return {**given, **chosen}, [f"{text}: these are {kind}"] if chosen else []
