@@ -51,8 +51,8 @@ LONGEST: Mapping[str, Mapping[str, float]] = {
     "invisible": {"opponent colours": 1 / 8, "brightness": 1 / 4, "grey values": 1 / 4},
     "strong": {"opponent colours": 1 / 4, "brightness": 1 / 4, "grey values": 1 / 4},
 }
-"""Longest period of a code as a share of the ROI's extent. Shorter ones leave nnU-Net-like networks more of the anatomy,
-and less of the code is left where a thief shrinks the images."""
+"""Longest period of a code as a share of the ROI's extent. Shorter ones leave nnU-Net-like networks more of the
+anatomy, and less of them is left where a thief shrinks the images."""
 OUTSIDE = 0.5
 """Amplitude of a placed code in the band outside the ROI: victims keep to such a code longer (docs/experiments.md)."""
 FAMILIES: Mapping[str, str] = {
