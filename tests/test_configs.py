@@ -34,7 +34,7 @@ def test_grid_of_your_data(phantom: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(words) == 0
     cells = [row["cell"] for row in json.loads(capsys.readouterr().out)["cells"]]
     assert "mine: umed, plain_dynunet, none, seed 2" in cells and "mine: clean, unet, half, seed 0" in cells
-    assert len(cells) == 48
+    assert len(cells) == 60
 
 
 def test_recipe_for_one_gpu(phantom: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,8 +96,8 @@ def test_policy_of_a_site(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "job", "share"),
     [
-        ("slurm_array.sh", {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "8"}, 24),
-        ("slurm_dask.sh", {}, 192),
+        ("slurm_array.sh", {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "8"}, 28),
+        ("slurm_dask.sh", {}, 228),
     ],
 )
 def test_a_cluster_run(

@@ -107,6 +107,20 @@ def test_a_second_run_does_nothing_and_a_changed_setting_only_what_it_touches(en
     assert missing(tolerance=2.0) == {CLEAN, "checkerboard"}
 
 
+def test_a_thief_with_a_size_of_his_own_is_another_cell_and_judged_on_the_files_grid(
+    ended: Ended, folder: Path
+) -> None:
+    before = {one.spec.file for one in read_cells(folder / "out" / "cells")}
+    changes = {"training": {"resize": 32, "patch": [32, 32, 32]}, "seeds": [0], "price": True}
+    assert benchmark(folder / "grid.yaml", folder / "sized", changes=changes).exit_code == 0
+    cells = read_cells(folder / "sized" / "cells")
+    assert len(cells) == 4 and not before & {one.spec.file for one in cells}
+    for cell in cells:
+        assert cell.spec.settings["victim"]["resize"] == 32
+        with np.load(folder / "sized" / cell.pictures) as arrays:
+            assert arrays["truth_0"].shape == arrays["prediction_0"].shape == (24, 24)
+
+
 def test_a_lost_cell_comes_back_the_same(ended: Ended, folder: Path) -> None:
     path = next((folder / "out" / "cells").glob("*checkerboard*blur*seed1*"))
     before = json.loads(path.read_text())

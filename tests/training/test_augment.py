@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from umed.core.errors import ConfigError
-from umed.training.augment import TRANSFORMATIONS, compose, nnunet_like, turn
+from umed.networks.convolutions import blur
+from umed.training import augment
+from umed.training.augment import TRANSFORMATIONS, _gamma, compose, contrast, low_resolution, nnunet_like, turn
 
 
 def test_turn_by_nothing_changes_nothing_and_by_a_right_angle_is_exact() -> None:
@@ -65,3 +67,48 @@ def test_same_generator_same_result() -> None:
 def test_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="'blur'"):
         compose(["blurr"])
+
+
+EACH = {
+    "turn": lambda x, draw: turn(x, torch.zeros(1, 1, *x.shape[2:]), [0.4] * (1 if x.ndim == 4 else 3), 1.2)[0],
+    "blur": lambda x, draw: blur(x, 0.7),
+    "stretch": lambda x, draw: contrast(x, 1.2),
+    "flatten": lambda x, draw: contrast(x, 0.8),
+    "low_resolution": lambda x, draw: low_resolution(x, 0.6),
+    "root": lambda x, draw: _gamma(x, 0.7),
+    "power": lambda x, draw: -_gamma(-x, 1.5),
+    "nnunet": lambda x, draw: compose(["nnunet"])(x, torch.zeros(1, 1, *x.shape[2:]), draw)[0],
+}
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("name", EACH)
+def test_gradients_agree_with_finite_differences(name: str, dims: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        augment, "_happens", lambda draw, probability=0.5: probability != 0.5 or draw.initial_seed() > 0
+    )
+    image = torch.rand(1, 2, *[6, 5, 4][:dims], dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    image.requires_grad_()
+    for seed in (0, 1):  # every transform of the chain is on; channels and ranges are taken one way, then the other
+        change = lambda x, seed=seed: EACH[name](x, torch.Generator().manual_seed(seed))  # noqa: E731
+        assert torch.autograd.gradcheck(change, image, eps=1e-6, atol=1e-5)
+    (slope,) = torch.autograd.grad(change(image).square().sum(), image)
+    assert slope.any()
+
+
+def test_flat_images_have_finite_gradients() -> None:
+    for seed in range(8):
+        image = torch.full((1, 1, 8, 8), 0.5, requires_grad=True)
+        moved, _ = compose(["nnunet"])(image, torch.zeros(1, 1, 8, 8), torch.Generator().manual_seed(seed))
+        moved.sum().backward()
+        assert image.grad is not None and image.grad.isfinite().all()
+
+
+def test_named_augmentation_is_the_victims_on_normalised_images() -> None:
+    image, labels = 100 + 30 * torch.randn(3, 2, 16, 16), torch.randint(0, 3, (3, 1, 16, 16))
+    axes = (2, 3)
+    spread, mean = torch.std_mean(image, dim=axes, keepdim=True)
+    moved, marks = compose(["nnunet"])(image, labels, torch.Generator().manual_seed(5))
+    expected, same = nnunet_like((image - mean) / spread, labels, torch.Generator().manual_seed(5))
+    assert torch.allclose((moved - mean) / spread, expected, atol=1e-4) and torch.equal(marks, same)
+    assert not torch.equal(marks, labels) or not torch.allclose(moved, image)

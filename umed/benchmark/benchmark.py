@@ -17,7 +17,7 @@ from umed.benchmark.grid.jobs import CellJob, PretrainJob, ProtectJob
 from umed.benchmark.results.cells import CLEAN, finite, read_cell
 from umed.benchmark.run_job import run_cell, run_pretrain, run_price, run_protect
 from umed.benchmark.victims.build import divisor
-from umed.benchmark.victims.ready import crop_size
+from umed.benchmark.victims.ready import crop_size, own_size
 from umed.benchmark.victims.scoring import mean_dsc
 from umed.core.device import pick_device
 from umed.core.errors import ConfigError, InputError
@@ -236,7 +236,7 @@ def _estimate(checked: Checked, jobs: Jobs, device: str | None) -> TimeEstimate:
     shapes = {}
     for (data, victim), recipe in checked.recipes.items():
         facts = checked.facts[data]
-        patch = crop_size([facts.shape], recipe.patch, divisor(recipe))
+        patch = crop_size([own_size(facts.shape, recipe.resize)], recipe.patch, divisor(recipe))
         shapes[data, victim] = (patch, facts.channels, facts.classes)
     estimate = TimeEstimate(shapes, device)
     for job in jobs.cells:

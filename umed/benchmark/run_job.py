@@ -108,7 +108,7 @@ def run_pretrain(job: PretrainJob, progress: StepProgress | None = None) -> str:
     with alone(job.file.with_name(f"{job.file.name}.lock")):
         if not job.done:
             chain = Chain()
-            cases = make_ready(_clean(job.data).pick(job.data.split.train), chain)
+            cases = make_ready(_clean(job.data).pick(job.data.split.train), chain, job.recipe.resize)
             network, _, step = fresh_victim(job.recipe, cases, job.seed)
             train_victim(
                 network,
@@ -140,7 +140,7 @@ def _cell(job: CellJob, progress: StepProgress | None) -> str:
     begin = time.perf_counter()
     chain = Chain([make_countermeasure(name, options) for name, options in job.steps])
     train, validation, test = _cases(job, chain)
-    recipe = _scaled(job.recipe, chain.scale)
+    recipe = _scaled(job.recipe, 1.0 if isinstance(job.recipe.resize, int) else chain.scale)  # else his grid is fixed
     network, _, step = fresh_victim(recipe, train, job.spec.seed)
     frozen, notes = _pretrain(network, job)
     training = train_victim(
@@ -235,17 +235,18 @@ def _cases(job: CellJob, chain: Chain) -> tuple[Ready, dict[str, Ready], Ready]:
     """Training, validation and test cases as the victim sees them, kept for the next victim."""
     split, seed = job.data.split, job.spec.seed
     protected = None if job.protected is None else job.protected.folder
-    key = (job.data.root, job.data.files, split, protected, json.dumps(job.steps), seed if chain.seeded else None)
+    resize, drawn = job.recipe.resize, seed if chain.seeded else None
+    key = (job.data.root, job.data.files, split, protected, json.dumps(job.steps), resize, drawn)
 
     def make() -> tuple[Ready, dict[str, Ready], Ready]:
         clean = _clean(job.data)
         published = clean.pick(job.data.published) if job.protected is None else _protected(job.protected)
         selected = chain.select(published.pick(split.train), clean.pick(split.train), seed)
         chain.fit(selected, seed, pick_device(job.device))
-        validation = {"clean": make_ready(clean.pick(split.validation), chain)}
+        validation = {"clean": make_ready(clean.pick(split.validation), chain, resize)}
         if protected is not None:
-            validation["protected"] = make_ready(published.pick(split.validation), chain)
-        return make_ready(selected, chain), validation, make_ready(clean.pick(split.test), chain)
+            validation["protected"] = make_ready(published.pick(split.validation), chain, resize)
+        return make_ready(selected, chain, resize), validation, make_ready(clean.pick(split.test), chain, resize)
 
     return _once(key, make)
 
@@ -316,7 +317,7 @@ def _predictor(job: CellJob) -> Callable[[Tensor], Tensor]:
     """A clean-trained victim as a function of one image in physical units."""
     clean, clipped = _originals(job.data)
     chain = Chain()
-    ready = make_ready(clean.pick(job.data.split.train), chain)
+    ready = make_ready(clean.pick(job.data.split.train), chain, job.recipe.resize)
     network, window, _ = fresh_victim(job.recipe, ready, job.spec.seed)
     network.load_state_dict(torch.load(job.weights, map_location="cpu", weights_only=True))
     device = pick_device(job.device)
@@ -324,7 +325,7 @@ def _predictor(job: CellJob) -> Callable[[Tensor], Tensor]:
 
     def segment(image: Tensor) -> Tensor:
         label = torch.zeros(image.shape[1:], dtype=torch.uint8)
-        one = make_ready(Samples(("one",), (image,), (label,), clean.classes).clip(clipped), chain)
+        one = make_ready(Samples(("one",), (image,), (label,), clean.classes).clip(clipped), chain, job.recipe.resize)
         return predict(network, one.images, device, window, [label.shape], job.recipe.bfloat16)[0]
 
     return segment

@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
+import shlex
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -91,6 +93,19 @@ def private_of(output: Path) -> Path:
     """
     whole = output if output.name else output.absolute()
     return whole.with_name(f"{whole.name}{PRIVATE}")
+
+
+def open_to_others(folder: Path) -> str:
+    """Whether others than its owner may look into a private folder.
+
+    Args:
+        folder: as it is; what is none is open to nobody.
+
+    Returns:
+        The mode, and the command that closes it; ``""`` where it is closed, or the system knows no modes.
+    """
+    mode = folder.stat().st_mode & 0o777 if os.name == "posix" and folder.is_dir() else 0
+    return f"mode {mode:03o}; run: chmod -R go-rwx {shlex.quote(str(folder))}" if mode & 0o077 else ""
 
 
 def make_private(folder: Path) -> None:

@@ -28,7 +28,8 @@ def run(args: argparse.Namespace) -> int:
         print(resolved.to_json(), end="")
         return 0
     content = dataclasses.asdict(resolved)
-    content.pop("why")
+    for name in ("why", "placement", "expectation"):  # said in sentences below
+        content.pop(name)
     training = content.pop("training")
     content["epsilon"] = f"{255 * resolved.epsilon:.4g}/255"
     rows = [[key, str(value)] for key, value in content.items()]

@@ -55,3 +55,9 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def require(condition: bool, where: str, expected: str, got: object) -> None:
+    """Raise ConfigError unless a condition holds; it names the place, what was expected and what was got."""
+    if not condition:
+        raise ConfigError(f"{where}: expected {expected}, got {got!r}.")

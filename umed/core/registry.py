@@ -107,6 +107,7 @@ SURROGATES: dict[str, Entry] = {
     "unet": Entry(f"{_NETWORKS}:make_unet", "plain U-Net with instance norm"),
     "batchnorm_unet": Entry(f"{_NETWORKS}:make_batchnorm_unet", "plain U-Net with batch norm"),
     "dynunet": Entry(f"{_NETWORKS}:make_dynunet", "nnU-Net-style DynUNet with deep supervision"),
+    "nnunet_like": Entry(f"{_NETWORKS}:make_nnunet_like", "nnU-Net's plain U-Net with five stages"),
 }
 VICTIMS: dict[str, Entry] = {
     "unet": Entry(f"{_NETWORKS}:make_unet", "plain U-Net with instance norm, 2D and 3D"),
@@ -115,6 +116,9 @@ VICTIMS: dict[str, Entry] = {
     "attention_unet": Entry(f"{_VICTIMS}:make_attention_unet", "Attention U-Net (arXiv 1804.03999), 2D and 3D"),
     "unet_plus_plus": Entry(f"{_VICTIMS}:make_unet_plus_plus", "U-Net++ (arXiv 1807.10165), 2D and 3D"),
     "dynunet": Entry(f"{_NETWORKS}:make_dynunet", "the nnU-Net architecture with deep supervision, 2D and 3D"),
+    "nnunet_like": Entry(
+        f"{_NETWORKS}:make_nnunet_like", "nnU-Net's plain U-Net, optimizer and augmentation, small, 2D and 3D"
+    ),
     "plain_dynunet": Entry(f"{_VICTIMS}:make_plain_dynunet", "the same without deep supervision"),
     "segresnet": Entry(f"{_VICTIMS}:make_segresnet", "SegResNet (arXiv 1810.11654), 2D and 3D"),
     "unetr": Entry(f"{_VICTIMS}:make_unetr", "UNETR (arXiv 2103.10504), 2D and 3D"),

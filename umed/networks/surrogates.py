@@ -97,3 +97,42 @@ def make_dynunet(
         deep_supr_num=2,
     )
     return network
+
+
+def make_nnunet_like(
+    spatial_dims: int, in_channels: int, classes: int, width: int = 8, deep_supervision: bool = True
+) -> nn.Module:
+    """nnU-Net's plain U-Net at a small width: what its default plan builds (``PlainConvUNet``), with five stages.
+
+    Two 3x3(x3) convolutions a stage, the first one strided below the top, instance norm (eps 1e-5), leaky ReLU 0.01,
+    transposed convolutions on the way up, He initialisation with zero biases; channels ``width * (1, 2, 4, 8, 8)``.
+    Training scores all levels of the decoder but the lowest. Against the original (doi 10.1038/s41592-020-01008-z):
+    convolutions in front of a norm have no bias, which that norm would take out again; coarser outputs are brought to
+    full size (nearest) where nnU-Net shrinks the labels; the largest width is 8 times the first, not 320 or 512.
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: channels of the image.
+        classes: output channels, background included.
+        width: channels at full resolution.
+        deep_supervision: whether training also scores the two next coarser outputs.
+
+    Returns:
+        An untrained network; it gives ``(B, 3, classes, *spatial)`` while it trains, the finest output first.
+    """
+    strides = [1, 2, 2, 2, 2]
+    network: nn.Module = DynUNet(
+        spatial_dims=spatial_dims,
+        in_channels=in_channels,
+        out_channels=classes,
+        kernel_size=[3] * len(strides),
+        strides=strides,
+        upsample_kernel_size=strides[1:],
+        filters=[width * share for share in (1, 2, 4, 8, 8)],
+        norm_name=("instance", {"affine": True, "eps": 1e-5}),
+        act_name=("leakyrelu", {"negative_slope": 0.01, "inplace": True}),
+        deep_supervision=deep_supervision,
+        deep_supr_num=2,
+        trans_bias=True,
+    )
+    return network

@@ -90,12 +90,17 @@ class Result:
             "quarantine": [list(item) for item in self.quarantine],
             **({} if self.check is None else {"release_check": self.check.to_dict()}),
             **({} if self.probe is None else {"probe": self.probe}),
+            **({"expectation": self.plan.expectation} if self.plan.expectation else {}),
         }
 
     def summary(self) -> str:
         """A few lines for people."""
         counts = ", ".join(f"{n} {status}" for status, n in self.counts.items() if n)
-        lines = [*filter(None, [self.probe]), f"{len(self.outcomes)} cases: {counts}", *_figures(self.outcomes)]
+        lines = [
+            *filter(None, [self.probe, self.plan.expectation]),
+            f"{len(self.outcomes)} cases: {counts}",
+            *_figures(self.outcomes),
+        ]
         proposed = sum(is_proposal(outcome.measures) for outcome in self.outcomes)
         if proposed:
             lines.append(f"{proposed} of the masks are proposals, not annotation: what they miss is not protected")
@@ -161,6 +166,7 @@ class Released:
             "quarantine": [asdict(entry) for entry in self.quarantine],
             "left_out_of_training": [list(item) for item in self.left_out],
             **({"labels": self.labels} if self.labels else {}),
+            **({"expectation": self.plan.expectation} if self.plan is not None and self.plan.expectation else {}),
             **({} if self.check is None else {"release_check": self.check.to_dict()}),
         }
 
@@ -171,6 +177,7 @@ class Released:
         if len(self.outcomes) > SHOWN:
             lines.append(f"... and {len(self.outcomes) - SHOWN} more series")
         lines += [f"masks: {self.labels}"] if self.labels else []
+        lines += [self.plan.expectation] if self.plan is not None and self.plan.expectation else []
         lines += _figures(self.outcomes)
         ordered = sorted(self.quarantine, key=lambda entry: (entry.category == "no-dicom", entry.name))
         lines += [f"quarantined: {q.name}: {q.reason}" for q in ordered[:SHOWN]]

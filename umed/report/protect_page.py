@@ -24,6 +24,7 @@ from umed.plan.planning import Plan
 from umed.plan.regions import plan_regions
 from umed.report.case_figures import describe_cases
 from umed.report.pictures import Picture, draw_case
+from umed.report.spectrum_chart import spectrum_chart
 from umed.report.template import cases, render
 
 __all__ = ["sample_cases", "write_report"]
@@ -65,6 +66,7 @@ def write_report(
         total=counts.total(),
         others=[f"{counts[name]} {name}" for name in ("unchanged", "failed", "skipped") if counts[name]],
         probe=probe,
+        spectrum=spectrum_chart(plan.placement),
         pictures=drawn,
         warnings=[*_notes(manifest, counts), *failures],
     )

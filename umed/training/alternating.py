@@ -102,11 +102,14 @@ class AlternatingTrainer(Trainer):
         """The randomness of one iteration, which depends on nothing but the seed and its number."""
         return torch.Generator().manual_seed(mixed_seed(self.seed, iteration))
 
-    def step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """One step down a loss, the same in all processes."""
+    def step(self, loss: Tensor, optimizer: torch.optim.Optimizer, clip: float | None = None) -> None:
+        """One step down a loss, the same in all processes, with a gradient of at most the norm ``clip``."""
         optimizer.zero_grad(set_to_none=True)
         self.grad_scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         average_gradients(optimizer)
+        if clip is not None:
+            self.grad_scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_([weight for group in optimizer.param_groups for weight in group["params"]], clip)
         self.grad_scaler.step(optimizer)
         self.grad_scaler.update()
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random transformations T of images with their labels, in plain torch: named ones, and nnU-Net's whole augmentation.
 
-The named ones act on the sum x + d in the bilevel loop, so gradients must pass through them. The whole augmentation is
-for victims: the transforms, probabilities and ranges of nnU-Net's default trainer. Geometry moves the labels too, and
-each case of a batch gets its own draw.
+All act on the sum x + d in the bilevel loop, so gradients must pass through them. The whole augmentation, which victims
+train under and the loop knows as ``nnunet``, has the transforms, probabilities and ranges of nnU-Net's default trainer.
+Geometry moves the labels too, and each case of a batch gets its own draw.
 
 Source: ``nnUNetTrainer.get_training_transforms`` of nnU-Net v2 (github.com/MIC-DKFZ/nnUNet, Apache-2.0), method:
 Isensee et al. 2021, doi 10.1038/s41592-020-01008-z. Differences: images are turned with linear instead of cubic
@@ -74,11 +74,12 @@ def _nnunet_chain(image: Tensor, label: Tensor, generator: torch.Generator) -> P
         angles = _angles(generator, dims) if rotates else []
         image, label = turn(image, label, angles, uniform(0.7, 1.4) if scales else 1.0)
     if happens(0.1):
-        image = image + uniform(0, 0.1) * torch.randn(image.shape, generator=generator)
+        image = image + uniform(0, 0.1) * torch.randn(image.shape, generator=generator).to(image)
     if happens(0.2):
         image = _each(image, lambda part: blur(part, uniform(0.5, 1.0)) if happens() else part)
     if happens(0.15):
-        image = image * torch.tensor([around_one(0.75, 1.25) for _ in range(channels)]).reshape(1, -1, *[1] * dims)
+        factors = torch.tensor([around_one(0.75, 1.25) for _ in range(channels)])
+        image = image * factors.reshape(1, -1, *[1] * dims).to(image)
     if happens(0.15):
         image = _each(image, lambda part: contrast(part, around_one(0.75, 1.25)))
     if happens(0.25):
@@ -114,7 +115,7 @@ def turn(image: Tensor, label: Tensor, angles: list[float], scale: float) -> Pai
     matrix = scale * rotation * sizes[None, :] / sizes[:, None]  # a rotation in pixels, not in the unit square
     theta = torch.cat([matrix, torch.zeros(dims, 1)], 1)[None]
     grid = functional.affine_grid(theta, list(image.shape), align_corners=False).to(image.device)
-    turned = functional.grid_sample(image, grid, mode="bilinear", align_corners=False)
+    turned = functional.grid_sample(image, grid.to(image), mode="bilinear", align_corners=False)
     marks = functional.grid_sample(label.float(), grid, mode="nearest", align_corners=False)
     return turned, marks.to(label.dtype)
 
@@ -127,7 +128,7 @@ def _each(image: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
 def contrast(image: Tensor, factor: float) -> Tensor:
     """Stretch about the mean, kept within the range that was there."""
     mean = image.mean()
-    return ((image - mean) * factor + mean).clamp(float(image.min()), float(image.max()))
+    return ((image - mean) * factor + mean).clamp(image.min(), image.max())
 
 
 def low_resolution(image: Tensor, factor: float) -> Tensor:
@@ -140,8 +141,11 @@ def low_resolution(image: Tensor, factor: float) -> Tensor:
 def _gamma(image: Tensor, exponent: float) -> Tensor:
     """Gamma correction on the image's own range; mean and spread stay."""
     spread, mean = torch.std_mean(image, correction=0)
-    low, width = image.min(), (image.max() - image.min()).clamp(min=1e-7)
-    changed = ((image - low) / width) ** exponent * width + low
+    low, high = torch.aminmax(image)
+    width = (high - low).clamp(min=1e-7)
+    share = (image - low) / width
+    above = share > 0  # the slope of a root is infinite at 0
+    changed = torch.where(above, torch.where(above, share, 1) ** exponent, 0) * width + low
     new_spread, new_mean = torch.std_mean(changed, correction=0)
     return (changed - new_mean) / new_spread.clamp(min=1e-7) * spread + mean
 
@@ -156,6 +160,15 @@ def _noise(image: Tensor, labels: Tensor, draw: torch.Generator) -> Pair:
     return image + _uniform(draw, 0, 0.03) * noise, labels
 
 
+def _whole(image: Tensor, labels: Tensor, draw: torch.Generator) -> Pair:
+    """nnU-Net's chain on images of any scale: normalised first, as nnU-Net does, and brought back after it."""
+    spread, mean = torch.std_mean(image, dim=tuple(range(2, image.ndim)), keepdim=True)
+    spread = spread.clamp_min(1e-6)
+    moved, labels = _nnunet_chain((image - mean) / spread, labels, draw)
+    return moved * spread + mean, labels
+
+
+WHOLE = "nnunet"
 TRANSFORMATIONS: dict[str, Transformation] = {
     "flip": _flip,
     "affine": lambda x, y, draw: turn(x, y, _angles(draw, x.ndim - 2), _uniform(draw, 0.7, 1.4)),
@@ -163,11 +176,12 @@ TRANSFORMATIONS: dict[str, Transformation] = {
     "low_resolution": lambda x, y, draw: (low_resolution(x, _uniform(draw, 0.5, 1.0)), y),
     "noise": _noise,
     "contrast": lambda x, y, draw: (contrast(x, _uniform(draw, 0.75, 1.25)), y),
+    WHOLE: _whole,
 }
 
 
 def compose(names: Sequence[str]) -> Transformation:
-    """Chain transformations; every one but the flip is applied to half of the cases.
+    """Chain transformations; every one but the flip and nnU-Net's whole chain is applied to half of the cases.
 
     Args:
         names: keys of :data:`TRANSFORMATIONS`, applied in this order.
@@ -186,7 +200,7 @@ def compose(names: Sequence[str]) -> Transformation:
 
     def one(image: Tensor, labels: Tensor, draw: torch.Generator) -> Pair:
         for name in names:
-            if name == "flip" or _happens(draw):
+            if name in ("flip", WHOLE) or _happens(draw):
                 image, labels = TRANSFORMATIONS[name](image, labels, draw)
         return image, labels
 

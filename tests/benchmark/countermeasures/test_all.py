@@ -105,7 +105,11 @@ def test_a_label_shows_the_strength_and_what_is_not_usual(name: str, options: di
     ("name", "options", "message"),
     [
         ("jpg", {}, r"countermeasure: expected one of .*got 'jpg'. Did you mean 'jpeg'"),
-        ("jpeg", {"qualty": 3}, r"countermeasure_options.qualty: jpeg takes quality. Did you mean 'quality'"),
+        (
+            "jpeg",
+            {"qualty": 3},
+            r"countermeasure_options.qualty: jpeg takes quality, subsampling. Did you mean 'quality'",
+        ),
         ("grey", {"bits": 3}, "countermeasure_options.bits: grey takes no options"),
         ("jpeg", {"quality": 0}, "jpeg.quality: expected a whole number from 1 to 100, got 0"),
         ("jpeg", {"quality": True}, "jpeg.quality: expected a whole number from 1 to 100, got True"),

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from umed.benchmark.countermeasures.compression import LUMA, BitDepth, Grey, Jpeg, coding_range
+from umed.benchmark.countermeasures.compression import LUMA, SUBSAMPLINGS, BitDepth, Grey, Jpeg, coding_range
 from umed.benchmark.countermeasures.filters import Blur
 from umed.benchmark.victims.case_tensors import Samples
+from umed.core.errors import ConfigError
 
 
 def noisy(channels: int, *spatial: int) -> torch.Tensor:
@@ -28,6 +29,26 @@ def test_jpeg_loses_more_at_lower_quality(channels: int, spatial: tuple[int, ...
     image = noisy(channels, *spatial)
     lost = [float((Jpeg(quality=q).image(image, 255.0) - image).square().mean()) for q in (95, 75, 50, 30, 10)]
     assert lost == sorted(lost) and lost[0] > 0
+
+
+def test_jpeg_halves_the_chroma_unless_told_otherwise() -> None:
+    board = (torch.arange(32)[:, None] + torch.arange(32)) % 2 * 2.0 - 1
+    opponent = torch.tensor([1.0, -LUMA[0] / LUMA[1], 0.0]).reshape(3, 1, 1)  # of no brightness
+    picture = (128 + 40 * opponent * board).round()
+    left = {one: float(Jpeg(quality=95, subsampling=one).image(picture, 255.0)[0].std()) for one in SUBSAMPLINGS}
+    assert left["4:2:0"] < 3 < left["4:4:4"] > 30  # the finest grid of colours is gone, or all there
+    assert torch.equal(
+        Jpeg(quality=95).image(picture, 255.0), Jpeg(quality=95, subsampling="4:2:0").image(picture, 255.0)
+    )
+    grey = picture[:1]
+    assert torch.equal(Jpeg().image(grey, 255.0), Jpeg(subsampling="4:4:4").image(grey, 255.0))
+    with pytest.raises(ConfigError, match="jpeg.subsampling: expected one of 4:2:0, .* in quotes, got .4:1:1."):
+        Jpeg(subsampling="4:1:1")
+
+
+def test_a_later_option_leaves_the_names_of_older_cells() -> None:
+    assert Jpeg(quality=30).settings() == {"quality": 30}
+    assert Jpeg(subsampling="4:4:4").settings() == {"quality": 75, "subsampling": "4:4:4"}
 
 
 def test_jpeg_of_a_volume_is_that_of_its_slices() -> None:

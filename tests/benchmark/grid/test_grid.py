@@ -9,8 +9,9 @@ from umed.benchmark.countermeasures.interface import make_countermeasure
 from umed.benchmark.grid.cut_sets import choose
 from umed.benchmark.grid.grid import DataSource
 from umed.benchmark.grid.grid_reading import load_grid
+from umed.benchmark.grid.jobs import decisive
 from umed.benchmark.grid.yaml_lines import preset_names, read_grid_file
-from umed.benchmark.victims.victim_recipe import default_recipe
+from umed.benchmark.victims.victim_recipe import Recipe, default_recipe
 from umed.core.config import make_settings
 from umed.core.errors import ConfigError
 from umed.core.registry import check_options
@@ -163,6 +164,12 @@ def test_shipped_grids_can_be_read() -> None:
         read_grid_file("quik")
     with pytest.raises(ConfigError, match="expected a grid, got no such file"):
         read_grid_file("nothing.yaml")
+
+
+def test_later_fields_of_a_recipe_leave_the_names_of_older_cells() -> None:
+    old = decisive(Recipe())
+    assert not {"augment", "foreground", "clip"} & old.keys() and old["weight_decay"] == 0.0
+    assert decisive(Recipe(augment="nnunet", clip=12.0)) == {**old, "augment": "nnunet", "clip": 12.0}
 
 
 def test_fewer_cases_are_part_of_more_and_parts_are_disjoint() -> None:

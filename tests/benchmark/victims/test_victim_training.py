@@ -6,10 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from umed.benchmark.countermeasures.augmented import Augment, Cutout, UEraser
+from umed.benchmark.countermeasures.filters import Blur
 from umed.benchmark.countermeasures.interface import Chain, Countermeasure, Moment
+from umed.benchmark.countermeasures.resampling import Half
+from umed.benchmark.countermeasures.resampling import resize as to_size
 from umed.benchmark.victims.build import build_victim
 from umed.benchmark.victims.case_tensors import Samples
-from umed.benchmark.victims.ready import Batches, Ready, crop, crop_size, make_ready, z_score
+from umed.benchmark.victims.ready import Batches, Ready, crop, crop_size, make_ready, own_size, z_score
 from umed.benchmark.victims.scoring import dsc_table, mean_dsc, predict, score
 from umed.benchmark.victims.victim_recipe import Recipe
 from umed.benchmark.victims.victim_training import train_mode, train_victim
@@ -39,12 +43,21 @@ def network(dims: int, recipe: Recipe) -> torch.nn.Module:
     return build_victim(recipe, spatial_dims=dims, in_channels=1, classes=2, patch=(32,) * dims)
 
 
+def network_of(channels: int) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_victim(Recipe(width=2), spatial_dims=2, in_channels=channels, classes=2, patch=(32, 32))
+
+
 def pointwise(dims: int) -> torch.nn.Module:
     """Two logits of each pixel's own value, from zero: on bright boxes any step towards less loss tells them apart."""
     made: torch.nn.Module = torch.nn.Conv2d(1, 2, 1) if dims == 2 else torch.nn.Conv3d(1, 2, 1)
     for weight in made.parameters():
         torch.nn.init.zeros_(weight)
     return made
+
+
+def weights_of(net: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([weight.detach().flatten() for weight in net.parameters()])
 
 
 @pytest.mark.parametrize("spatial", [(32, 40), (17, 20, 12)])
@@ -117,6 +130,62 @@ def test_a_countermeasure_sees_the_loss_of_each_case_and_may_stop() -> None:
     assert shout.moments[0].progress == 0 and shout.moments[0].classes == 2
 
 
+def test_nnunets_augmentation_is_applied_once_whoever_brings_it() -> None:
+    data = ready((40, 40))
+    recipe = Recipe(width=2, steps=4, batch=2, patch=(32, 32), checkpoints=1, augment="nnunet")
+    plain = replace(recipe, augment="none")
+
+    def losses(given: Recipe, *parts: Countermeasure) -> list[float]:
+        return train_victim(network(2, given), data, recipe=given, chain=Chain(parts), divisor=16).loss
+
+    assert losses(recipe) == losses(recipe, Augment()) == losses(plain, Augment()) != losses(plain)
+    assert losses(recipe, UEraser(candidates=1)) == losses(plain, UEraser(candidates=1))
+    assert losses(recipe, Cutout()) != losses(plain, Cutout())
+
+
+def test_the_gradient_is_clipped_as_one() -> None:
+    data = ready((32, 32))
+    recipe = Recipe(steps=1, batch=2, learning_rate=1.0, optimizer="sgd", checkpoints=1)
+    for clip, length in ((None, None), (1e-3, 1e-3), (1e3, None)):
+        net = network(2, recipe)
+        before = weights_of(net)
+        train_victim(net, data, recipe=replace(recipe, clip=clip), divisor=16)
+        moved = float((weights_of(net) - before).norm())
+        if length is None:
+            assert moved > 1e-2
+        else:
+            assert moved == pytest.approx(1.99 * length, rel=0.02)  # Nesterov's first step is 1 + 0.99 of the gradient
+
+
+def test_a_share_of_the_crops_holds_foreground() -> None:
+    data = ready((90, 70), 2)
+    labels = [torch.zeros(90, 70, dtype=torch.uint8) for _ in range(2)]
+    labels[0][3, 66], labels[1][40, 30] = 1, 1
+    data = replace(data, labels=(*labels,))
+    recipe = Recipe(batch=4, patch=(32, 32), foreground=0.33, flips=False)
+    drawn = Batches(data, recipe, seed=0)
+    found = torch.stack([drawn.draw()[1].flatten(1).any(1) for _ in range(20)])
+    assert found[:, 3].all() and not found[:, :3].all(0).any()  # nnU-Net: the last of four
+    everywhere = Batches(data, replace(recipe, foreground=1.0), seed=0)
+    assert all(everywhere.draw()[1].flatten(1).any(1).all() for _ in range(5))
+    two = labels[0].clone()
+    two[20:60, 20:60] = 2  # a large class beside a single voxel: each is drawn as often
+    both = replace(data, labels=(two, two), classes=3)
+    crops = Batches(both, replace(recipe, foreground=1.0), seed=0)
+    small = [bool((crops.draw()[1] == 1).any()) for _ in range(20)]
+    assert 12 <= sum(small)
+    empty = replace(data, labels=tuple(torch.zeros_like(one) for one in labels))
+    assert not Batches(empty, recipe, seed=0).draw()[1].any()
+
+
+def test_crop_about_a_voxel_is_moved_to_stay_inside() -> None:
+    image, draw = torch.arange(1.0, 1 + 20 * 20).reshape(1, 20, 20), torch.Generator().manual_seed(0)
+    label = torch.zeros(20, 20, dtype=torch.uint8)
+    for centre, corner in (((10, 10), (6, 6)), ((0, 19), (0, 12)), ((19, 3), (12, 0))):
+        window, _ = crop(image, label, (8, 8), draw, centre)
+        assert float(window[0, 0, 0]) == float(image[0, corner[0], corner[1]])
+
+
 def test_loss_of_each_case_averages_to_that_of_soft_and_hard_labels_alike() -> None:
     logits, label = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 1, 8, 8))
     soft = torch.nn.functional.one_hot(label[:, 0], 3).movedim(-1, 1).float()
@@ -136,6 +205,40 @@ def test_z_score_gives_the_factor_and_ready_the_full_scale() -> None:
     assert torch.allclose((image * factor).std((1, 2), correction=0), torch.ones(2))
     samples = Samples(("a",), (image,), (torch.zeros(9, 9, dtype=torch.uint8),), 2, scales=(255.0,))
     assert torch.allclose(make_ready(samples, Chain()).scales[0], 255 * factor.flatten())
+
+
+class Watch(Countermeasure):
+    """Notes the sizes that it is given, and doubles images."""
+
+    name = "watch"
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, ...]] = []
+
+    def image(self, image: torch.Tensor, full_scale: float) -> torch.Tensor:
+        self.seen.append(tuple(image.shape[1:]))
+        return 2 * image
+
+
+@pytest.mark.parametrize(
+    ("resize", "size"), [(32, (32, 24)), ("half", (32, 24)), ("quarter", (16, 12)), (96, (96, 72))]
+)
+def test_the_thief_resizes_after_the_countermeasures_and_is_judged_on_the_files_grid(
+    resize: int | str, size: tuple[int, int]
+) -> None:
+    samples, watch = blobs((64, 48), 2, channels=3), Watch()
+    done = make_ready(samples, Chain([watch, Blur(sigma=2), Half()]), resize)  # type: ignore[arg-type]
+    quarter = resize in ("half", "quarter")  # of what half left
+    size = (size[0] // 2, size[1] // 2) if quarter else size
+    assert watch.seen == [(64, 48)] * 2  # countermeasures see the files' own resolution
+    half = Half().image(Blur(sigma=2).image(2 * samples.images[0], 1.0), 1.0)
+    assert torch.allclose(done.images[0], z_score(to_size(half, list(size)))[0], atol=1e-5)
+    assert done.images[0].shape[1:] == done.labels[0].shape == size and done.labels[0].any()
+    assert all(torch.equal(one, label) for one, label in zip(done.truths, samples.labels, strict=True))
+    assert own_size((64, 48), None) == [64, 48]
+    net = network_of(3)
+    answers = predict(net, done.images, CPU, crop_size([size], None, 16), [one.shape for one in done.truths])
+    assert [one.shape for one in answers] == [(64, 48)] * 2 and score(answers, done, 1, 1.0).dsc
 
 
 def test_batches_do_not_depend_on_the_pixels() -> None:

@@ -72,7 +72,7 @@ def test_check_takes_the_default_crops_and_leaves_no_trace(net: str) -> None:
 
 
 def test_deep_supervision_gives_heads_while_it_trains() -> None:
-    for net, options in (("dynunet", {}), ("unet_plus_plus", {"deep_supervision": True})):
+    for net, options in (("dynunet", {}), ("nnunet_like", {}), ("unet_plus_plus", {"deep_supervision": True})):
         network = make(net, 2, options=options)
         heads = network.train()(torch.rand(2, 1, 32, 32))
         assert heads.ndim == 5 and heads.shape[2:] == (3, 32, 32)
@@ -108,11 +108,26 @@ def test_defaults_are_strict_and_by_dimension() -> None:
     assert (flat.patch, flat.batch, flat.steps, flat.learning_rate) == ((256, 256), 2, 700, 3e-3)
     assert (solid.patch, solid.batch, solid.steps, solid.learning_rate) == ((32, 40, 32), 2, 800, 2e-3)
     assert default_recipe("swin_unetr", 2).optimizer == "adamw"
+    judge = default_recipe("nnunet_like", 2)
+    assert (judge.optimizer, judge.learning_rate, judge.weight_decay, judge.clip) == ("sgd", 1e-2, 3e-5, 12)
+    assert (judge.augment, judge.foreground, judge.batch, judge.steps) == ("nnunet", 0.33, 4, 1500)
+    assert default_recipe("unet", 2).augment == "none" and default_recipe("nnunet_like", 3).learning_rate == 1e-2
+    assert [default_recipe("unet", 2, {"resize": one}).resize for one in (96, "half", None)] == [96, "half", None]
     with pytest.raises(ConfigError, match="Did you mean 'steps'"):
         default_recipe("unet", 2, {"stepz": 1})
     with pytest.raises(ConfigError, match="Did you mean 'unet'"):
         default_recipe("unett", 2)
-    for wrong in ({"steps": 0}, {"learning_rate": 0}, {"freeze": "encoder"}, {"pretrained": {}}, {"optimizer": "sdg"}):
+    for wrong in (
+        {"steps": 0},
+        {"learning_rate": 0},
+        {"freeze": "encoder"},
+        {"pretrained": {}},
+        {"optimizer": "sdg"},
+        {"clip": 0},
+        {"foreground": 1.5},
+        {"resize": 8},
+        {"resize": "third"},
+    ):
         with pytest.raises(ConfigError):
             default_recipe("unet", 2, wrong)
 

@@ -264,7 +264,7 @@ def test_grey_gets_the_noise_of_one_channel_not_a_mean_that_cancels(trained: Pat
     assert not torch.allclose(colour.mean(0), colour[0], atol=1e-2)
 
 
-@pytest.mark.parametrize("name", ["unet", "batchnorm_unet", "dynunet"])
+@pytest.mark.parametrize("name", ["unet", "batchnorm_unet", "dynunet", "nnunet_like"])
 def test_a_network_of_the_thiefs_kind_can_be_the_surrogate(name: str, tmp_path: Path) -> None:
     options = {**TINY["method_options"], "surrogate": name, "surrogate_learning_rate": 3e-3}
     source = make_pictures(tmp_path / "in")
@@ -413,7 +413,10 @@ def test_noise_without_its_mean_is_a_texture_and_the_file_knows_its_training(tmp
         ({"prompts": None}, "prompts: expected a list"),
         ({"surrogate_prompts": "box"}, "surrogate_prompts: expected a list of some of .*none, got 'box'"),
         ({"encoder": 5}, "encoder: expected one of .* got 5"),
-        ({"surrogate": "resnet"}, "surrogate: expected one of sam, unet, batchnorm_unet, dynunet, got 'resnet'"),
+        (
+            {"surrogate": "resnet"},
+            "surrogate: expected one of sam, unet, batchnorm_unet, dynunet, nnunet_like, got 'resnet'",
+        ),
         ({"surrogate": 5}, "surrogate: expected one of"),
         ({"surrogate_learning_rate": 0}, "surrogate_learning_rate: expected a positive"),
         ({"enlarge": 2}, "enlarge"),

@@ -15,9 +15,13 @@ from umed.training.augment import nnunet_like
 
 
 class Augment(Countermeasure):
-    """nnU-Net's default augmentation; see :mod:`umed.training.augment` for its transforms, ranges and source."""
+    """nnU-Net's default augmentation; see :mod:`umed.training.augment` for its transforms, ranges and source.
+
+    A victim whose own recipe has it (``nnunet_like``) is left as it is.
+    """
 
     name = "augment"
+    augments = True
 
     def batch(self, image: Tensor, label: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
         """Augment every case with its own draw."""
@@ -150,6 +154,7 @@ class UEraser(Countermeasure):
 
     name = "ueraser"
     strength = "candidates"
+    augments = True
 
     def __init__(self, *, candidates: int = 5, until: float = 1.0) -> None:
         self.candidates = whole("ueraser.candidates", candidates, 1)

@@ -17,9 +17,11 @@ from PIL import Image
 from torch import Tensor
 
 from umed.benchmark.countermeasures.interface import Countermeasure, whole
+from umed.core.config import require
 
 LUMA = (0.299, 0.587, 0.114)
 """Share of red, green and blue in the brightness (ITU-R BT.601), as in JPEG."""
+SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
 SLACK = 0.1
 """By how much of the full scale a picture that went through a filter may overshoot 0 to 255."""
 
@@ -28,17 +30,23 @@ class Jpeg(Countermeasure):
     """Send every image through JPEG, slice by slice along the last axis in 3D.
 
     Images that are no 8-bit pictures are windowed to their percentiles 0.5 and 99.5 first. One channel is coded as
-    grey, three as colour (chroma at half resolution, libjpeg's default), any other number channel by channel.
+    grey, three as colour, any other number channel by channel.
 
     Args:
         quality: of libjpeg, 1 to 100; usual sweep 10, 30, 50, 75, 90.
+        subsampling: of the chroma: ``"4:2:0"`` keeps half of its resolution, as nearly all software does, ``"4:2:2"``
+            half of it along rows, ``"4:4:4"`` all of it.
     """
 
     name = "jpeg"
     strength = "quality"
+    later = {"subsampling": "4:2:0"}
 
-    def __init__(self, *, quality: int = 75) -> None:
+    def __init__(self, *, quality: int = 75, subsampling: str = "4:2:0") -> None:
         self.quality = whole("jpeg.quality", quality, 1, 100)
+        known = ", ".join(SUBSAMPLINGS)
+        require(subsampling in SUBSAMPLINGS, "jpeg.subsampling", f"one of {known}, in quotes", subsampling)
+        self.subsampling = subsampling
 
     def image(self, image: Tensor, full_scale: float) -> Tensor:
         """Code and decode; see the class."""
@@ -47,7 +55,9 @@ class Jpeg(Countermeasure):
         step = max(high - low, 1e-12) / 255.0
         codes = np.clip(np.rint((array - low) / step), 0, 255).astype(np.uint8)
         slices = codes[..., None] if codes.ndim == 3 else codes
-        done = np.stack([_jpeg(slices[..., k], self.quality) for k in range(slices.shape[-1])], axis=-1)
+        done = np.stack(
+            [_jpeg(slices[..., k], self.quality, self.subsampling) for k in range(slices.shape[-1])], axis=-1
+        )
         done = done[..., 0] if codes.ndim == 3 else done
         return torch.from_numpy(done.astype(np.float32) * np.float32(step) + np.float32(low))
 
@@ -104,12 +114,12 @@ def coding_range(image: Tensor, full_scale: float) -> tuple[float, float]:
     return float(first), float(last)
 
 
-def _jpeg(planes: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+def _jpeg(planes: NDArray[np.uint8], quality: int, subsampling: str) -> NDArray[np.uint8]:
     """Code ``(C, H, W)`` and decode it again."""
     groups: Sequence[NDArray[np.uint8]] = [np.moveaxis(planes, 0, -1)] if len(planes) == 3 else list(planes)
     decoded = []
     for group in groups:
         file = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(group)).save(file, format="JPEG", quality=quality)
+        Image.fromarray(np.ascontiguousarray(group)).save(file, format="JPEG", quality=quality, subsampling=subsampling)
         decoded.append(np.asarray(Image.open(file)))
     return np.moveaxis(decoded[0], -1, 0) if len(planes) == 3 else np.stack(decoded)

@@ -64,6 +64,10 @@ class Countermeasure(ABC):
     """The option to sweep, which a label always shows; others are shown where they are not the default."""
     scale: float = 1.0
     """New size over old size, where :meth:`image` changes the grid, so that the victim's crops can follow."""
+    augments: bool = False
+    """Whether :meth:`batch` applies nnU-Net's augmentation, which the victim's own training then leaves out."""
+    later: ClassVar[dict[str, Any]] = {}
+    """Options that came later, at the value that they had before: cells that were made then keep their names."""
     cost: float = 1.0
     """About how many times as long a training step takes, for estimates."""
 
@@ -81,6 +85,10 @@ class Countermeasure(ABC):
     def options(self) -> dict[str, Any]:
         """The keyword-only options with their values, as :func:`make_countermeasure` and JSON take them."""
         return {name: getattr(self, name) for name in _defaults(type(self))}
+
+    def settings(self) -> dict[str, Any]:
+        """What of the options decides a cell."""
+        return {name: v for name, v in self.options().items() if name not in self.later or v != self.later[name]}
 
     def select(self, published: Samples, clean: Samples, seed: int) -> Samples:
         """Choose the training cases.
@@ -173,6 +181,11 @@ class Chain(Countermeasure):
     def cost(self) -> float:  # type: ignore[override]
         """Product of the parts' costs."""
         return math.prod((part.cost for part in self.parts), start=1.0)
+
+    @property
+    def augments(self) -> bool:  # type: ignore[override]
+        """Whether any part does."""
+        return any(part.augments for part in self.parts)
 
     @property
     def seeded(self) -> bool:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as functional
@@ -40,7 +41,7 @@ class Resample(Countermeasure):
     nearest voxel.
 
     Args:
-        scale: new size over old size, in [0.1, 4]; usual sweep 0.5, 0.75, 1.5.
+        scale: new size over old size, in [0.1, 4]; usual sweep 0.25, 0.5, 0.75, 1.5.
     """
 
     name = "resample"
@@ -51,14 +52,11 @@ class Resample(Countermeasure):
 
     def image(self, image: Tensor, full_scale: float) -> Tensor:
         """Resample; ``(C, *round(scale * spatial))``."""
-        return resize(image, [_size(size, self.scale) for size in image.shape[1:]])
+        return resize(image, scaled_sizes(image.shape[1:], self.scale))
 
     def label(self, label: Tensor) -> Tensor:
         """Take the nearest voxel; ``(*round(scale * spatial))``."""
-        for axis, size in enumerate(label.shape):
-            centres = _centres(size, _size(size, self.scale))
-            label = label.index_select(axis, torch.floor(centres + 0.5).long().clamp(0, size - 1))
-        return label
+        return nearest(label, scaled_sizes(label.shape, self.scale))
 
 
 class DownUp(Countermeasure):
@@ -76,7 +74,7 @@ class DownUp(Countermeasure):
 
     def image(self, image: Tensor, full_scale: float) -> Tensor:
         """Resample twice; the shape stays."""
-        coarse = resize(image, [_size(size, self.factor) for size in image.shape[1:]])
+        coarse = resize(image, scaled_sizes(image.shape[1:], self.factor))
         return resize(coarse, list(image.shape[1:]))
 
 
@@ -90,8 +88,16 @@ def resize(image: Tensor, sizes: list[int]) -> Tensor:
     return image.contiguous()
 
 
-def _size(size: int, scale: float) -> int:
-    return max(1, math.floor(scale * size + 0.5))
+def nearest(label: Tensor, sizes: list[int]) -> Tensor:
+    """Resample ``(*spatial)`` to ``(*sizes)`` by the voxel that is nearest to the centre of each new one."""
+    for axis, (old, new) in enumerate(zip(label.shape, sizes, strict=True)):
+        label = label.index_select(axis, torch.floor(_centres(old, new) + 0.5).long().clamp(0, old - 1))
+    return label
+
+
+def scaled_sizes(sizes: Sequence[int], scale: float) -> list[int]:
+    """Sizes of a grid whose voxels are ``1 / scale`` as long; halves are rounded up."""
+    return [max(1, math.floor(scale * size + 0.5)) for size in sizes]
 
 
 def _centres(old: int, new: int) -> Tensor:

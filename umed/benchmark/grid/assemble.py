@@ -16,7 +16,7 @@ from umed.benchmark.grid.grid import BY_DIMENSION, Grid, Step
 from umed.benchmark.grid.jobs import CellJob, PretrainJob, PriceJob, ProtectJob, victim_settings
 from umed.benchmark.results.cells import CLEAN, NONE, Spec, digest, label
 from umed.benchmark.victims.build import check_victim, divisor
-from umed.benchmark.victims.ready import crop_size
+from umed.benchmark.victims.ready import crop_size, own_size
 from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe, default_recipe
 from umed.core.config import Settings, make_settings, merge
 from umed.core.errors import ConfigError, UmedError
@@ -117,7 +117,7 @@ def _check_countermeasures(grid: Grid) -> dict[str, tuple[Step, ...]]:
             made = [make_countermeasure(name, options) for name, options in steps]
         except ConfigError as error:
             raise grid.error("countermeasures", title, str(error)) from error
-        chains[title] = tuple((part.name, part.options()) for part in made)
+        chains[title] = tuple((part.name, part.settings()) for part in made)
     return chains
 
 
@@ -192,7 +192,7 @@ def _check_victim(grid: Grid, data: str, title: str, known: Mapping[str, Facts])
             if not path.is_file():
                 raise ConfigError(f"pretrained.checkpoint: expected a file, got {path}, which does not exist.")
             recipe = replace(recipe, pretrained=replace(recipe.pretrained, checkpoint=str(path.resolve())))
-        patch = crop_size([facts.shape], recipe.patch, divisor(recipe))
+        patch = crop_size([own_size(facts.shape, recipe.resize)], recipe.patch, divisor(recipe))
         check_victim(recipe, spatial_dims=dims, in_channels=facts.channels, classes=facts.classes, patch=patch)
     except UmedError as error:
         raise grid.error("victims", title, f"{title} on {data}: {error}") from error

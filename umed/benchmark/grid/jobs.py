@@ -10,9 +10,9 @@ from typing import Any
 from umed.benchmark.grid.cut_sets import CutSet
 from umed.benchmark.results.cells import Spec, digest, slug
 from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe
-from umed.core import registry
+from umed.core import registry, training_settings
 from umed.core.config import Settings
-from umed.plan.planning import HOW_NOT_WHAT, TRAINING_HOW_NOT_WHAT
+from umed.plan.planning import HOW_NOT_WHAT
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ProtectJob:
         if self.generators is not None:
             mark["generators"] = self.generators_hash
         elif registry.resolve("method", self.settings.method).requires_training:
-            mark["training"] = {key: value for key, value in training.items() if key not in TRAINING_HOW_NOT_WHAT}
+            mark["training"] = training_settings.decisive(training)
         return mark
 
     @property
@@ -90,7 +90,7 @@ class PretrainJob:
     @property
     def file(self) -> Path:
         """Where the weights lie."""
-        key = digest([asdict(self.recipe), self.data.inputs, self.seed])
+        key = digest([decisive(self.recipe), self.data.inputs, self.seed])
         return self.out / "weights" / f"pretrained-{slug(self.data.name)}-{self.recipe.net}-{key}.pt"
 
     @property
@@ -190,13 +190,22 @@ class PriceJob:
         return f"price {self.protected.data.name}: {self.protected.label}"
 
 
+LATER: dict[str, Any] = {"augment": "none", "foreground": 0.0, "clip": None, "resize": None}
+"""Fields of a recipe that came later, at the value that they had before: those cells keep their names."""
+
+
+def decisive(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe decides a training, as JSON takes it."""
+    return {key: value for key, value in asdict(recipe).items() if key not in LATER or value != LATER[key]}
+
+
 def victim_settings(recipe: Recipe, pretrained: PretrainJob | None, checkpoint_sha256: str | None) -> dict[str, Any]:
     """What decides a victim: its recipe, and the data or the hash of the file that its weights come from."""
-    content = asdict(recipe)
+    content = decisive(recipe)
     if recipe.net in EXTERNAL:  # where it is installed, and on how many threads it runs, decides no figure
         content["options"] = {key: value for key, value in recipe.options.items() if key not in ("python", "threads")}
     if pretrained is not None:
-        content["pretrained"] = {"inputs": pretrained.data.inputs, "recipe": asdict(pretrained.recipe)}
+        content["pretrained"] = {"inputs": pretrained.data.inputs, "recipe": decisive(pretrained.recipe)}
     elif checkpoint_sha256 is not None:
         content["pretrained"] = {"sha256": checkpoint_sha256}
     return content

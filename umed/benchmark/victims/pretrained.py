@@ -26,6 +26,7 @@ ENCODERS: dict[str, tuple[str, ...]] = {
         "network.conv_4_0",
     ),
     "dynunet": ("input_block", "downsamples", "bottleneck"),
+    "nnunet_like": ("input_block", "downsamples", "bottleneck"),
     "plain_dynunet": ("input_block", "downsamples", "bottleneck"),
     "segresnet": ("convInit", "down_layers"),
     "unetr": ("vit",),

@@ -14,6 +14,8 @@ from umed.core.config import from_mapping, merge, require
 from umed.core.registry import check_name
 from umed.core.shipped import shipped_text
 
+Resize = int | Literal["half", "quarter"] | None
+"""Longest side in pixels, or a share of each image's own size."""
 EXTERNAL = frozenset({"nnunet"})
 """Victims that bring their own training; see :mod:`umed.benchmark.victims.external`."""
 
@@ -52,9 +54,17 @@ class Recipe:
         learning_rate: at the start; decays as ``(1 - t)^0.9`` (nnU-Net's poly schedule, arXiv 1809.10486).
         optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"`` (Nesterov momentum 0.99, as nnU-Net).
         weight_decay: of the optimizer.
+        resize: size to which the thief brings every image before his network, after all countermeasures on images: its
+            longest side in pixels, ``"half"``, ``"quarter"``, or ``None`` for the files' own. Scores are taken on the
+            files' grid. Not the ``resize`` of a data set, which comes before the protection.
         patch: size of the random crops, at most the largest size in the training set, which is also what ``None``
             means. Smaller images are padded.
         flips: whether each axis is flipped with probability 1/2.
+        augment: ``"nnunet"`` is nnU-Net's whole augmentation (:func:`umed.training.augment.nnunet_like`); where a
+            countermeasure brings that itself, it is applied once, there.
+        foreground: share of the crops of each batch that lie about a voxel of a foreground class; nnU-Net takes 0.33,
+            which is one of 2 to 4. Without effect where crops are as large as the images.
+        clip: largest norm of the gradient of all weights together, ``None`` for any (nnU-Net: 12).
         bfloat16: mixed precision on a CPU that multiplies bfloat16 in hardware (GPUs always use float16).
         checkpoints: how often the validation cases are scored, evenly spaced, the last step included.
         pretrained: where the weights come from, ``None`` for from scratch.
@@ -70,8 +80,12 @@ class Recipe:
     learning_rate: float = 2e-3
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     weight_decay: float = 0.0
+    resize: Resize = None
     patch: tuple[int, ...] | None = None
     flips: bool = True
+    augment: Literal["none", "nnunet"] = "none"
+    foreground: float = 0.0
+    clip: float | None = None
     bfloat16: bool = False
     checkpoints: int = 5
     pretrained: Pretrained | None = None
@@ -81,6 +95,10 @@ class Recipe:
         for name in ("width", "steps", "batch", "checkpoints"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         require(self.learning_rate > 0, "learning_rate", "a positive number", self.learning_rate)
+        require(0 <= self.foreground <= 1, "foreground", "a share from 0 to 1", self.foreground)
+        least = not isinstance(self.resize, int) or self.resize >= 16
+        require(least, "resize", "at least 16 px, half or quarter", self.resize)
+        require(self.clip is None or self.clip > 0, "clip", "a positive number", self.clip)
         require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
         require(self.freeze == "none" or self.pretrained is not None, "freeze", "pretrained weights", "none")
         require((self.target is not None) == (self.net == "custom"), "target", "_target_ or a name", self.net)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -108,7 +108,8 @@ def train_victim(
     optimizer = make_optimizer(network, recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: decay(step, recipe.steps))
     scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
-    batches = Batches(train, recipe, seed, divisor)
+    own = replace(recipe, augment="none") if chain.augments else recipe  # never twice
+    batches = Batches(train, own, seed, divisor)
     done = VictimTraining(batches.size)
     best: dict[str, float] = {}
     checkpoints = {round(recipe.steps * (k + 1) / recipe.checkpoints) for k in range(recipe.checkpoints)}
@@ -124,6 +125,7 @@ def train_victim(
         loss = segmentation_loss(output.float(), label.to(device))
         optimizer.zero_grad()
         torch.autograd.backward(scaler.scale(loss))
+        clip_gradient(optimizer, scaler, recipe.clip)
         scaler.step(optimizer)
         scaler.update()
         schedule.step()
@@ -138,6 +140,13 @@ def train_victim(
     done.steps["last"], done.weights["last"] = len(done.loss), copy.deepcopy(network.state_dict())
     done.flat = is_flat(done.loss, [decay(step, recipe.steps) for step in range(len(done.loss))])
     return done
+
+
+def clip_gradient(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, norm: float | None) -> None:
+    """Scale the gradient of all weights together down to a norm, once backward is through; ``None`` leaves it."""
+    if norm is not None:
+        scaler.unscale_(optimizer)
+        torch.nn.utils.clip_grad_norm_([w for group in optimizer.param_groups for w in group["params"]], norm)
 
 
 def train_mode(network: nn.Module, frozen: Sequence[nn.Module]) -> None:

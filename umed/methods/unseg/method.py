@@ -82,7 +82,8 @@ class UnSeg(Method):
         encoder: size of Segment Anything, a key of :data:`umed.networks.sam.SHAPES`.
         prompts: kinds that the generator is trained with, a random part of them each step.
         surrogate: ``"sam"`` of the same size, as in the paper, or a network that thieves train: ``"unet"``,
-            ``"batchnorm_unet"``, ``"dynunet"``. Those get no prompts, whatever ``surrogate_prompts`` says.
+            ``"batchnorm_unet"``, ``"dynunet"``, ``"nnunet_like"``. Those get no prompts, whatever
+            ``surrogate_prompts`` says.
         surrogate_prompts: kinds that the surrogate is trained with, one of them each step. Beside the paper's there is
             ``"none"``: like a victim, it must find all that is labelled by itself (then all of it is the target).
         label_modification: train the generator towards a target of all ones, or towards the true mask.

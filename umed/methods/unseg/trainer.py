@@ -157,7 +157,7 @@ class Unprompted(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        options = {"deep_supervision": False} if name == "dynunet" else {}
+        options = {"deep_supervision": False} if name in ("dynunet", "nnunet_like") else {}
         self.network: nn.Module = resolve("surrogate", name)(2, 3, 1, **options)
 
     def forward(self, image: Tensor, prompts: Prompts) -> Tensor:
