@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.release_files import hospital
 from umed.cli.main import main
-from umed.core.config import Settings, make_settings
+from umed.core.config import Settings, make_settings, parse_overrides
 from umed.core.errors import ConfigError
 from umed.plan import placement
 from umed.plan.facts import gather
 from umed.plan.planning import Plan, make_plan
 from umed.plan.strength import LOUD, STRONG, WANTED, energy_share
 from umed.protect.preview import inspect, plan
+from umed.protect.run import protect
 
 
 def texture(shape: tuple[int, int], rng: np.random.Generator, rms: float) -> np.ndarray:
@@ -160,3 +162,33 @@ def test_volumes_are_placed_in_3d_and_slice_by_slice(phantom: Path) -> None:
         assert made.spatial_dims == dims and reason(made, "natural spectrum") and made.expectation
         loud = [one for one in made.placement["codes"] if one["strength"] == "strong"]
         assert not loud or loud[0]["loudness"] >= LOUD or made.epsilon == 16 / 255
+
+
+def test_series_are_measured_about_their_mask(tmp_path: Path) -> None:
+    made = plan(hospital(tmp_path / "in", shape=(20, 48, 40)), overrides={"strength": "strong"})
+    assert reason(made, "natural spectrum of 1 case, ROI") and made.placement["cases"] == 1
+    known = [value for value in made.placement["inside"]["grey values"] if value]
+    assert known and all(np.isfinite(known)) and made.expectation
+
+
+def test_a_run_repeats_it_in_summary_and_report(lesions: Callable[..., Path], tmp_path: Path) -> None:
+    given = {"training.iterations": 0, "method_options.widths": [4], "strength": "strong"}
+    nested = parse_overrides(f"{key}={value}" for key, value in given.items())
+    settings = make_settings(overrides=nested)
+    done = protect(lesions(4, 0.5, count=2, size=96, half=24), tmp_path / "out", settings=settings)
+    assert done.exit_code == 0 and done.plan.expectation in done.summary()
+    assert done.to_dict()["expectation"] == done.plan.expectation
+    report = done.report.read_text()
+    assert "Where a code can lie" in report and "natural spectrum of 2 cases" in report
+    moved = [np.asarray(Image.open(path)).astype(int) for path in sorted((tmp_path / "out" / "images").iterdir())]
+    sources = [np.asarray(Image.open(path)).astype(int) for path in sorted(done_sources(tmp_path))]
+    steps = [np.abs(a - b) for a, b in zip(moved, sources, strict=True)]
+    bound = round(255 * done.plan.epsilon)
+    assert bound > 4 and max(step.max() for step in steps) == bound
+    inside = np.concatenate([step[30:66, 30:66].ravel() for step in steps])
+    assert np.sqrt(np.square(inside).mean()) == pytest.approx(bound * placement.CARRIER_RMS, rel=0.1)
+
+
+def done_sources(folder: Path) -> list[Path]:
+    """The pictures of the one data set in a folder."""
+    return list(next(folder.glob("set_*")).joinpath("images").iterdir())

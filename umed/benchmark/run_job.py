@@ -173,7 +173,8 @@ def _cell(job: CellJob, progress: StepProgress | None) -> str:
         environment=environment(),
         unit=test.unit,
         pictures=pictures,
-        notes=notes,
+        notes=(*notes, *filter(None, [training.remark()])),
+        broken=training.broken,
     )
     return str(cell.write(job.out / "cells"))
 

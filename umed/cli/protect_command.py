@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_again(parser)
     first = parser.add_mutually_exclusive_group()
     first.add_argument("--dry-run", action="store_true", help="print plan and actions, write nothing")
-    look = "draw 3 cases in both strengths, side by side with the originals, into the private folder; protect nothing"
+    look = "draw 3 cases in two strengths, side by side with the originals, into the private folder; protect nothing"
     first.add_argument("--preview", action="store_true", help=look)
     parser.add_argument("--probe", action="store_true", help="then train two small victims and say how they fare")
     add_execution(parser)

@@ -28,6 +28,7 @@ from umed.data.side_parts import holds_text
 from umed.protect import published_files
 from umed.protect.added_files import text_fault
 from umed.protect.originals import MOST_BYTES, Originals, read_originals
+from umed.protect.person_marks import marks_of
 from umed.protect.private_content import holds_secret, private_kind
 from umed.protect.public_check import form_faults, page_fault
 from umed.protect.published_files import ABOUT, MANIFEST, Published, printable
@@ -91,6 +92,8 @@ def check_release(
             found.add("manifest", MANIFEST, fault)
         if ABOUT not in found.files:
             found.add("page", ABOUT, "there is none")
+    for kind, name, mark in marks_of(found.files, found.added):
+        found.add(kind, printable(name), printable(mark)[:_QUOTED])
     originals = None if original is None else read_originals(Path(original), root, progress)
     if originals is None:
         found.add("not-compared", str(root))

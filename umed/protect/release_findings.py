@@ -154,6 +154,16 @@ KINDS: dict[str, FindingKind] = {
         "DICOM file(s) that say of no patient that the identity was removed",
         "umed protect de-identifies nothing; umed anonymize does. umed anonymize --check OUTPUT lists what is there.",
     ),
+    "person-name": FindingKind(
+        "warning",
+        "name(s) of files or folders that may tell of a person (e-mail address, caret, date, long number)",
+        "If so, rename them in INPUT and protect again.",
+    ),
+    "person-text": FindingKind(
+        "warning",
+        "place(s) in dataset.json or a text that you added with an e-mail address or a name as DICOM writes it",
+        "Look at each; those of authors and of a contact are no patient's.",
+    ),
     "date": FindingKind(
         "warning", "field(s) with a date or time", "Clear it in the source if it says when somebody was seen."
     ),

@@ -83,12 +83,11 @@ class Previewed:
 
 
 def strengths_of(settings: Settings) -> Strengths:
-    """What a preview compares: both strengths, and before them the settings as they are where they name a bound."""
-    weak = settings.epsilon_background
-    weak = None if weak is None else min(weak, Settings.epsilon)
-    bare = replace(settings, strength="invisible", epsilon=Settings.epsilon, epsilon_background=weak)
-    both = (("invisible", bare), ("strong", replace(bare, strength="strong")))
-    return (("as asked", settings), *both) if settings.strength == "epsilon" else both
+    """The strengths that a preview compares: what was asked by its bound, or else ``invisible``, beside ``strong``."""
+    strong = replace(settings, strength="strong")
+    if settings.strength == "epsilon":
+        return (("as asked", settings), ("strong", strong))
+    return (("invisible", replace(settings, strength="invisible")), ("strong", strong))
 
 
 def write_preview(
