@@ -62,6 +62,9 @@ def test_the_command_writes_one_private_page_and_nothing_else(
     assert len(found["cases"]) == 3 and found["preview"] == str(page)
     one, two = found["strengths"]["invisible"], found["strengths"]["strong"]
     assert one["epsilon"] < two["epsilon"] and one["psnr"] > two["psnr"] + 1 and one["delta_e_roi"] < two["delta_e_roi"]
+    assert all("against nnU-Net-like training" in text for text in found["expectations"].values())
+    text = page.read_text(encoding="utf-8")
+    assert "What to expect" in text and "Where a code can lie" in text and text.count("<svg class") == 1
     assert main([*command, "--dry-run"]) == 2
 
 

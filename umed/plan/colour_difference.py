@@ -190,13 +190,13 @@ class ColourDifference:
         compare = colour_delta_e if colour else grey_delta_e
         parts = [_spread(np.flatnonzero(mask)) for mask in (inside, ~inside)]
         found = compare(old, new, np.concatenate(parts), self.samples_per_degree)
-        share = planes.size / chosen.size  # of each slice that was looked at, how many it stands for
-        counts = int(inside.sum()), int(inside.size - inside.sum())
-        for kept, values, count in zip(
-            (self._inside, self._outside), np.split(found, [parts[0].size]), counts, strict=True
+        # How many pixels each that was compared stands for: in the ROI by its area, which differs from slice to slice.
+        shares = int(roi[planes].sum()) / max(1, int(roi[chosen].sum())), planes.size / chosen.size
+        for kept, mask, share, values in zip(
+            (self._inside, self._outside), (inside, ~inside), shares, np.split(found, [parts[0].size]), strict=True
         ):
             if values.size:
-                kept.append((values, share * count / values.size))
+                kept.append((values, share * int(mask.sum()) / values.size))
 
     def _window(self, moved: NDArray[np.bool_], box: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[slice, slice]:
         """Bounding box of the change in the plane, with the margin that the filters need."""

@@ -44,11 +44,13 @@ class Previewed:
         page: the page, which holds originals.
         means: of each strength by name: its epsilon, and the mean of each figure over the cases shown.
         cases: ids of the cases shown.
+        expectations: of each strength, what its plan says of the protection; empty where it says nothing.
     """
 
     page: Path
     means: Mapping[str, Mapping[str, float]]
     cases: tuple[str, ...]
+    expectations: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -56,7 +58,12 @@ class Previewed:
             name: {key: None if value != value else value for key, value in one.items()}
             for name, one in self.means.items()
         }
-        return {"preview": str(self.page), "cases": list(self.cases), "strengths": means}
+        return {
+            "preview": str(self.page),
+            "cases": list(self.cases),
+            "strengths": means,
+            "expectations": dict(self.expectations),
+        }
 
     def summary(self) -> str:
         """A few lines for people."""
@@ -65,6 +72,7 @@ class Previewed:
             decibel = f"PSNR {one['psnr']:.4g} dB, in ROI {one['psnr_roi']:.4g} dB"
             seen = f"Delta E in ROI {one['delta_e_roi']:.2f}, 99 % at most {one['delta_e_roi_99']:.2f}"
             lines.append(f"{name}: epsilon {255 * one['epsilon']:.4g}/255, {decibel}, {seen}")
+            lines += [f"{name}: {self.expectations[name]}"] if self.expectations[name] else []
         return "\n".join(
             [
                 *lines,
@@ -133,7 +141,8 @@ def write_preview(
     write_text(page, render_preview(plans, shown, failures))
     page.chmod(0o600)
     means = {name: {"epsilon": plan.epsilon, **preview_means(shown, name)} for name, plan in plans}
-    return Previewed(page, means, tuple(case.id for case in shown))
+    says = {name: plan.expectation for name, plan in plans}
+    return Previewed(page, means, tuple(case.id for case in shown), says)
 
 
 def _ready(plan: Plan, given: Path | None, work: Path) -> Method:

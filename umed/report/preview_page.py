@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from umed.plan.planning import Plan
 from umed.report.case_figures import MEANS, CaseFigures, mean
 from umed.report.pictures import Picture
+from umed.report.spectrum_chart import spectrum_chart
 from umed.report.template import render
 
 AMPLIFIED = 16
@@ -69,6 +70,7 @@ def render_preview(
         cases=cases,
         means={name: preview_means(cases, name) for name, _ in plans},
         factor=AMPLIFIED,
+        spectrum=next((chart for _, plan in plans if (chart := spectrum_chart(plan.placement))), ""),
         warnings=["This page shows original images: never publish it, keep it where it lies.", *warnings],
     )
 
