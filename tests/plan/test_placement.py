@@ -73,9 +73,9 @@ def test_colour_pictures_get_opponent_colours_where_they_are_quiet_and_pass() ->
     assert name.endswith("c") and place.direction == "opponent colours" and place.loudness > 3
     assert 6 <= place.period <= 130 / 8, "JPEG takes finer colour away, and coarser is a tint"
     quiet = [*COLOUR]
-    quiet[2] = 0.05
+    quiet[4] = 0.05
     moved = best_place(scene(quiet), 4 / 255)
-    assert moved is not None and moved[1].band == 2, "where nature is quiet the code goes"
+    assert moved is not None and moved[1].band == 4 != place.band, "where nature is quiet the code goes"
 
 
 def test_brightness_is_taken_where_colours_are_loud() -> None:
@@ -162,3 +162,10 @@ def test_words_carry_the_figures() -> None:
     words = place_words(place)
     assert "rms 3.4 of 255 against nature's 0.90" in words and f"{place.loudness:.1f} times as loud" in words
     assert "0.9/0.9 (6-8 px)" in nature_words(scene(COLOUR)) and "ROI 130 px across" in nature_words(scene(COLOUR))
+
+
+def test_colour_codes_are_no_finer_than_a_sixteenth_of_the_roi_however_quiet_nature_is_there() -> None:
+    quiet = [0.05, 0.05, 0.05, *COLOUR[3:]]
+    for strength, longest in (("invisible", 1 / 8), ("strong", 1 / 4)):
+        found = best_place(scene(quiet, extent=160), 4 / 255, strength)
+        assert found is not None and 1 / 16 <= found[1].period / 160 <= longest
