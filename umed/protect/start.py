@@ -80,15 +80,9 @@ def check_run(
 def _check_private(root: Path, store: Store) -> None:
     """The private folder is no part of what is published or read, and holds at most an earlier run, key, preview."""
     private, output = store.folder, store.output
+    why = "what lies there must never be published"
     for other, what in ((output, "output"), (root, "input")):
-        one, two = private.resolve(), other.resolve()
-        if one == two or one in two.parents or two in one.parents:
-            raise InputError(
-                f"{private}: expected a private folder apart from the {what} {other}, got one inside the other. "
-                "What lies there must never be published: pick another with --private."
-            )
-    if private.exists() and not private.is_dir():
-        raise InputError(f"{private}: expected a folder, got a file. Pick another with --private.")
+        check_apart(other, private, what=what, kind="private folder", step="Pick another with --private", why=why)
     if not private.is_dir():
         return
     for path in (private, store.path(KEY)):
