@@ -25,12 +25,8 @@ THICK = 3.0  # coarsest spacing over finest: above it a 3-D kernel would mix unr
 FEW_SLICES = 16  # fewer than this along an axis leaves nothing for a 3-D network to pool
 BIG_VOXELS = 64_000_000  # 400 x 400 x 400: above it native 3-D takes too long on a CPU
 STEP = 16  # a surrogate with four poolings needs multiples of it
-HOW_NOT_WHAT = (
-    "device",
-    "report_cases",
-    "strength",
-    "placement",
-)  # settings that do not change a byte of the released images
+HOW_NOT_WHAT = ("device", "report_cases")  # settings that do not change a byte of the released images
+SAID = ("strength", "placement", "expectation", "why")  # what is decided already, in other words
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,7 @@ class Plan(Settings):
         """The fields that decide the bytes of the output, flat: ``{"epsilon": ..., "training.iterations": ...}``."""
         content = dataclasses.asdict(self)
         training = content.pop("training")
-        flat = {key: value for key, value in content.items() if key not in (*HOW_NOT_WHAT, "expectation", "why")}
+        flat = {key: value for key, value in content.items() if key not in (*HOW_NOT_WHAT, *SAID)}
         flat |= {f"training.{key}": value for key, value in training_settings.decisive(training).items()}
         return flat
 
