@@ -19,6 +19,9 @@ from umed.protect.release_findings import ReleaseCheck
 
 SHOWN = 20
 """Most lines of each kind in the summary of a release."""
+NO_FORECAST = (
+    "no forecast was made of what a thief can still learn: umed plan INPUT --forecast makes one, of data sets of files"
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Result:
         check: what a look over the output found; ``None`` when none was wanted.
         probe: what a quick probe found, in words; ``None`` when none was asked for.
         shared_code: why the codes are not secret and each case's own, in words; empty where they are.
+        forecast: what was forecast for the plan, in words; empty where nothing was.
     """
 
     output: Path
@@ -48,6 +52,7 @@ class Result:
     check: ReleaseCheck | None = None
     probe: str | None = None
     shared_code: str = ""
+    forecast: str = ""
 
     @property
     def manifest(self) -> Path:
@@ -82,6 +87,7 @@ class Result:
             "quarantine": [list(item) for item in self.quarantine],
             **({} if self.check is None else {"release_check": self.check.to_dict()}),
             **({} if self.probe is None else {"probe": self.probe}),
+            "forecast": self.forecast or None,
         }
 
     def summary(self) -> str:
@@ -94,6 +100,7 @@ class Result:
         lines += [f"{o.status}: {o.id}: {o.reason}" for o in self.outcomes if o.status in ("failed", "skipped")]
         lines += [f"left out of training: {case}: {reason}" for case, reason in self.left_out]
         lines += [f"quarantined: {name}: {reason}" for name, reason in self.quarantine]
+        lines.append(f"forecast: {self.forecast}" if self.forecast else NO_FORECAST)
         lines += _folders(self)
         return "\n".join(lines)
 
@@ -114,6 +121,7 @@ class Released:
         labels: what must be known about the masks, see :mod:`umed.cases.proposals`; ``""`` where nothing must.
         check: what a look over the output found; ``None`` when none was wanted.
         shared_code: why the codes are not secret and each case's own, in words; empty where they are.
+        forecast: what was forecast for the plan, in words; empty where nothing was.
     """
 
     output: Path
@@ -127,6 +135,7 @@ class Released:
     labels: str = ""
     check: ReleaseCheck | None = None
     shared_code: str = ""
+    forecast: str = ""
 
     @property
     def written(self) -> int:
