@@ -91,7 +91,7 @@ def test_gradients_agree_with_finite_differences(name: str, dims: int, monkeypat
     image.requires_grad_()
     for seed in (0, 1):  # every transform of the chain is on; channels and ranges are taken one way, then the other
         change = lambda x, seed=seed: EACH[name](x, torch.Generator().manual_seed(seed))  # noqa: E731
-        assert torch.autograd.gradcheck(change, image, eps=1e-6, atol=1e-5)
+        assert torch.autograd.gradcheck(change, image, eps=1e-6, atol=1e-5, fast_mode=dims == 3)
     (slope,) = torch.autograd.grad(change(image).square().sum(), image)
     assert slope.any()
 

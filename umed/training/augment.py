@@ -144,8 +144,12 @@ def _gamma(image: Tensor, exponent: float) -> Tensor:
     low, high = torch.aminmax(image)
     width = (high - low).clamp(min=1e-7)
     share = (image - low) / width
-    above = share > 0  # the slope of a root is infinite at 0
-    changed = torch.where(above, torch.where(above, share, 1) ** exponent, 0) * width + low
+    if share.requires_grad:  # the slope of a root is infinite at 0; masks change no value, only the gradient
+        above = share > 0
+        bent = torch.where(above, torch.where(above, share, 1) ** exponent, 0)
+    else:
+        bent = share**exponent
+    changed = bent * width + low
     new_spread, new_mean = torch.std_mean(changed, correction=0)
     return (changed - new_mean) / new_spread.clamp(min=1e-7) * spread + mean
 

@@ -46,6 +46,11 @@ def test_jpeg_halves_the_chroma_unless_told_otherwise() -> None:
         Jpeg(subsampling="4:1:1")
 
 
+def test_a_later_option_leaves_the_names_of_older_cells() -> None:
+    assert Jpeg(quality=30).settings() == {"quality": 30}
+    assert Jpeg(subsampling="4:4:4").settings() == {"quality": 75, "subsampling": "4:4:4"}
+
+
 def test_jpeg_of_a_volume_is_that_of_its_slices() -> None:
     volume = noisy(1, 16, 24, 3)
     done = Jpeg(quality=30).image(volume, 255.0)

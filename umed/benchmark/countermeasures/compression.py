@@ -40,6 +40,7 @@ class Jpeg(Countermeasure):
 
     name = "jpeg"
     strength = "quality"
+    later = {"subsampling": "4:2:0"}
 
     def __init__(self, *, quality: int = 75, subsampling: str = "4:2:0") -> None:
         self.quality = whole("jpeg.quality", quality, 1, 100)

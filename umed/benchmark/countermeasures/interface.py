@@ -66,6 +66,8 @@ class Countermeasure(ABC):
     """New size over old size, where :meth:`image` changes the grid, so that the victim's crops can follow."""
     augments: bool = False
     """Whether :meth:`batch` applies nnU-Net's augmentation, which the victim's own training then leaves out."""
+    later: ClassVar[dict[str, Any]] = {}
+    """Options that came later, at the value that they had before: cells that were made then keep their names."""
     cost: float = 1.0
     """About how many times as long a training step takes, for estimates."""
 
@@ -83,6 +85,10 @@ class Countermeasure(ABC):
     def options(self) -> dict[str, Any]:
         """The keyword-only options with their values, as :func:`make_countermeasure` and JSON take them."""
         return {name: getattr(self, name) for name in _defaults(type(self))}
+
+    def settings(self) -> dict[str, Any]:
+        """What of the options decides a cell."""
+        return {name: v for name, v in self.options().items() if name not in self.later or v != self.later[name]}
 
     def select(self, published: Samples, clean: Samples, seed: int) -> Samples:
         """Choose the training cases.

@@ -117,7 +117,7 @@ def _check_countermeasures(grid: Grid) -> dict[str, tuple[Step, ...]]:
             made = [make_countermeasure(name, options) for name, options in steps]
         except ConfigError as error:
             raise grid.error("countermeasures", title, str(error)) from error
-        chains[title] = tuple((part.name, part.options()) for part in made)
+        chains[title] = tuple((part.name, part.settings()) for part in made)
     return chains
 
 
