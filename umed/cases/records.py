@@ -29,10 +29,13 @@ LOCK = "lock"
 PREVIEW = "preview.html"
 """What ``umed protect --preview`` leaves in a private folder before there is a run; it holds originals."""
 AUDIT, QUARANTINE = "report.json", "quarantine.json"
-KEPT = (PLAN, LEFT_OUT, REPORT, AUDIT, QUARANTINE)
+FORECAST = "forecast.json"
+KEPT = (PLAN, LEFT_OUT, REPORT, AUDIT, QUARANTINE, FORECAST)
 """Files of the private folder whose content the record vouches for, beside the generators."""
 MANIFEST, ABOUT = "manifest.json", "about.html"
 """All that lies in ``OUTPUT/umed``."""
+THIEF = frozenset({"victim", "verdict", "clean", "protected", "difference", "chance", "left"})
+"""What a forecast says of each thief."""
 PRIVATE = "-private"
 """Ending of the private folder's name."""
 
@@ -194,6 +197,21 @@ class Store:
                 f"{path}: expected the cases left out of training, got: {error!r}. Overwrite it."
             ) from error
 
+    def forecast(self) -> dict[str, Any] | None:
+        """What was forecast for this run, see :mod:`umed.benchmark.forecast`; ``None`` where nothing was.
+
+        Raises:
+            InputError: when the file is damaged.
+        """
+        path = self.path(FORECAST)
+        if not path.is_file():
+            return None
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: expected a forecast, got: {error}. Give --forecast again.") from error
+        return check_forecast(content, str(path))
+
     def begin(self, names: Iterable[str], key: str) -> None:
         """Keep what a run may write and with which key, before it writes anything.
 
@@ -273,6 +291,25 @@ class Store:
         for folder in sorted(folders, reverse=True):
             if self.output in folder.parents and folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def check_forecast(content: Any, where: str) -> dict[str, Any]:
+    """Make sure that this is what ``umed.forecast(...).to_dict()`` gives, as far as summary and report read it.
+
+    Args:
+        content: to check.
+        where: it comes from, for the error.
+
+    Raises:
+        InputError: when it is something else.
+    """
+    good = isinstance(content, Mapping) and all(isinstance(content.get(key), str) for key in ("verdict", "sentence"))
+    thieves = content.get("thieves") if good else None
+    if not isinstance(thieves, list) or not all(isinstance(one, Mapping) and THIEF <= one.keys() for one in thieves):
+        raise InputError(
+            f"{where}: expected what Forecast.to_dict() gives, got something else. Make the forecast again."
+        )
+    return dict(content)
 
 
 def blank(folder: Path) -> bool:

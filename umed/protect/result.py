@@ -27,6 +27,9 @@ FIGURES = {
     "roi_share": "ROI share",
 }
 """Measures of a file that the summary shows, and their names."""
+NO_FORECAST = (
+    "no forecast was made of what a thief can still learn: umed plan INPUT --forecast makes one, of data sets of files"
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Result:
         check: what a look over the output found; ``None`` when none was wanted.
         probe: what a quick probe found, in words; ``None`` when none was asked for.
         shared_code: why the codes are not secret and each case's own, in words; empty where they are.
+        forecast: what was forecast for the plan, in words; empty where nothing was.
     """
 
     output: Path
@@ -56,6 +60,7 @@ class Result:
     check: ReleaseCheck | None = None
     probe: str | None = None
     shared_code: str = ""
+    forecast: str = ""
 
     @property
     def manifest(self) -> Path:
@@ -91,6 +96,7 @@ class Result:
             **({} if self.check is None else {"release_check": self.check.to_dict()}),
             **({} if self.probe is None else {"probe": self.probe}),
             **({"expectation": self.plan.expectation} if self.plan.expectation else {}),
+            "forecast": self.forecast or None,
         }
 
     def summary(self) -> str:
@@ -107,6 +113,7 @@ class Result:
         lines += [f"{o.status}: {o.id}: {o.reason}" for o in self.outcomes if o.status in ("failed", "skipped")]
         lines += [f"left out of training: {case}: {reason}" for case, reason in self.left_out]
         lines += [f"quarantined: {name}: {reason}" for name, reason in self.quarantine]
+        lines.append(f"forecast: {self.forecast}" if self.forecast else NO_FORECAST)
         lines += _folders(self)
         return "\n".join(lines)
 
@@ -127,6 +134,7 @@ class Released:
         labels: what must be known about the masks, see :mod:`umed.cases.proposals`; ``""`` where nothing must.
         check: what a look over the output found; ``None`` when none was wanted.
         shared_code: why the codes are not secret and each case's own, in words; empty where they are.
+        forecast: what was forecast for the plan, in words; empty where nothing was.
     """
 
     output: Path
@@ -140,6 +148,7 @@ class Released:
     labels: str = ""
     check: ReleaseCheck | None = None
     shared_code: str = ""
+    forecast: str = ""
 
     @property
     def written(self) -> int:

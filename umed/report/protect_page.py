@@ -32,7 +32,13 @@ NAMED = 5  # cases left out of training that the page names
 
 
 def write_report(
-    manifest: Mapping[str, Any], source: Path, output: Path, path: Path, *, probe: Mapping[str, float] | None = None
+    manifest: Mapping[str, Any],
+    source: Path,
+    output: Path,
+    path: Path,
+    *,
+    probe: Mapping[str, float] | None = None,
+    forecast: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the report of a finished run, atomically; the same run gives the same bytes.
 
@@ -42,6 +48,7 @@ def write_report(
         output: root of the protected one, read again for the pictures.
         path: file to write.
         probe: mean DSC of a quick probe victim, keys ``"clean"`` and ``"protected"``; ``None`` where there was none.
+        forecast: what was forecast for the plan, see :func:`umed.cases.records.check_forecast`; ``None`` likewise.
 
     Returns:
         ``path``.
@@ -67,6 +74,7 @@ def write_report(
         others=[f"{counts[name]} {name}" for name in ("unchanged", "failed", "skipped") if counts[name]],
         probe=probe,
         spectrum=spectrum_chart(plan.placement),
+        forecast=forecast,
         pictures=drawn,
         warnings=[*_notes(manifest, counts), *failures],
     )
