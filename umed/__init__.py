@@ -15,6 +15,7 @@ from umed.core import errors
 from umed.core.version import __version__
 
 if TYPE_CHECKING:
+    from umed.benchmark.forecast import forecast as forecast
     from umed.monai.transforms import Protect as Protect
     from umed.monai.transforms import Protectd as Protectd
     from umed.protect.preview import inspect as inspect
@@ -27,6 +28,7 @@ _PUBLIC = {
     "verify": "umed.protect.verify",
     "check_release": "umed.protect.check_release",
     "plan": "umed.protect.preview",
+    "forecast": "umed.benchmark.forecast",
     "inspect": "umed.protect.preview",
     "Protect": "umed.monai.transforms",
     "Protectd": "umed.monai.transforms",
@@ -36,7 +38,7 @@ _MODULES = {
     "bundle": "umed.monai.bundle",  # for `$import umed` and `$umed.bundle.check_overrides()` in a MONAI configuration
 }
 
-__all__ = ["Protect", "Protectd", "__version__", "check_release", "inspect", "plan", "protect", "verify"]
+__all__ = ["Protect", "Protectd", "__version__", "check_release", "forecast", "inspect", "plan", "protect", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -172,6 +172,8 @@ def _price(root: Path, name: str, method: str) -> None:
             "psnr_roi": round(float(rng.uniform(36, 39)), 3),
             "ssim": round(float(rng.uniform(0.97, 0.995)), 5),
             "ms_ssim": 0.9987,
+            "delta_e_roi": 0.412,
+            "delta_e_roi_99": 1.31,
             "largest_step": 4.0,
             "voxels_changed": 0.213,
             "roi_share": 0.214,

@@ -281,6 +281,24 @@ def test_a_job_that_fails_is_named_and_the_others_go_on(
 
 
 @pytest.mark.slow
+def test_a_victim_that_diverged_is_said_and_not_counted(folder: Path, tmp_path: Path) -> None:
+    text = GRID.replace("steps: 2", "steps: 3, optimizer: sgd, learning_rate: 1.0e+36").replace("[0, 1]", "[0]")
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(text.replace(", blur: {sigma: 1}", "").replace("path: phantom", f"path: {folder / 'phantom'}"))
+    lines: list[str] = []
+    done = benchmark(grid, tmp_path / "out", say=lines.append)
+    assert (done.done, done.exit_code, len(done.diverged)) == (2, 0, 2)
+    assert "not counted: volumes: clean, unet, none, seed 0: diverged: weights not finite (last" in done.summary()
+    assert done.to_dict()["diverged"][0]["note"].startswith("diverged")
+    assert sum("DSC none (diverged, not counted)" in line for line in lines) == 2
+    for cell in read_cells(tmp_path / "out" / "cells"):
+        assert "last" in cell.broken and cell.notes[-1].startswith("diverged: weights not finite")
+    assert done.report is not None
+    page = done.report.read_text()
+    assert "2 training(s) that diverged count nowhere" in page and "diverged: weights not finite" in page
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_workers")
 def test_workers_give_the_same_cells(ended: Ended, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
@@ -304,3 +322,10 @@ def test_generators_that_were_trained_before_are_used_as_they_are(folder: Path, 
     for wrong, message in (({"generators": "none"}, "expected trained generators"), ({"generators": 3}, "got 3")):
         with pytest.raises(ConfigError, match=f"grid.yaml:5: .*{message}"):
             check_grid(load_grid(folder / "grid.yaml", changes={**changes, "methods": [{"unseg": wrong}]}))
+
+
+def test_strengths_are_protections_of_their_own(folder: Path, tmp_path: Path) -> None:
+    both = [{"umed": {"settings": {"strength": one}, "name": one}} for one in ("invisible", "strong")]
+    grid = load_grid(folder / "grid.yaml", changes={"methods": both, "countermeasures": ["none"], "seeds": [0]})
+    jobs = assemble(check_grid(grid), tmp_path / "out", "cpu")
+    assert len({job.folder for job in jobs.protect}) == 2 and len({job.spec.key for job in jobs.cells}) == 3

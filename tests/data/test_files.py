@@ -58,6 +58,11 @@ def test_folders_that_lie_in_one_another_are_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="got a file"):
         files.check_apart(source, tmp_path / "file")
+    named = {"what": "output", "kind": "private folder", "step": "Pick another with --private", "why": "secret"}
+    with pytest.raises(InputError, match=r"expected a private folder apart from the output .*--private; secret\."):
+        files.check_apart(source, source / "a", **named)
+    with pytest.raises(InputError, match=r"got a file\. Pick another with --private\.$"):
+        files.check_apart(source, tmp_path / "file", **named)
 
 
 def test_alone_lets_one_in_at_a_time(tmp_path):

@@ -54,8 +54,21 @@ def test_what_has_no_grid_of_its_own_is_left_alone() -> None:
     assert find_lattice(np.arange(256, dtype="u1"), 4) is None
     assert find_lattice(np.full(9, 3, "i2"), 4) is None
     assert find_lattice(np.array([np.nan, np.inf, 1.0], "f4"), 4) is None
-    assert find_lattice(grid(1, 0, 50, "f4"), 0.5) is None  # coarser than the bound
+    assert find_lattice(grid(1, 0, 50, "f4"), 0.45) is None  # coarser than the bound
     assert find_lattice(np.array([0, 2**62, 2**63 - 1], "i8"), 4) is None
+
+
+@pytest.mark.parametrize(("bound", "moved"), [(1.6, 1.5), (2.2, 2), (0.7, 0.5), (2.6, 2.5)])
+def test_floats_move_by_half_steps_where_a_whole_one_would_break_the_bound(bound: float, moved: float) -> None:
+    levels = grid(0.37, 11, 200, "f4")
+    old = np.tile(levels[50:150], 2)
+    found = find_lattice(levels, bound * 0.37)
+    assert found is not None
+    up, down = np.split(found.move(old, np.repeat([1.0, -1.0], 100), bound * 0.37, None, (11, 84)), 2)
+    np.testing.assert_allclose((up - old[:100]) / 0.37, moved, rtol=1e-4)
+    np.testing.assert_allclose((down - old[100:]) / 0.37, -moved, rtol=1e-4)
+    shift = round(2 * moved)  # the same values come from above and from below, bit for bit: no sign can be read off
+    np.testing.assert_array_equal(up[:-shift], down[shift:])
 
 
 @pytest.mark.parametrize("method", ["random", "umed"])
@@ -71,9 +84,10 @@ def test_a_float_volume_of_few_values_is_released_with_the_same_values(
     assert verify(phantom, tmp_path / "out").ok and verify(phantom, tmp_path / "out", promise={"radius": 3}).ok
     for path in (phantom / "imagesTr").iterdir():
         old, new = (np.asarray(nib.load(root / path.name).dataobj) for root in (path.parent, tmp_path / "out/imagesTr"))
-        steps = (new.astype(np.float64) - old) / 0.37
+        steps = 2 * (new.astype(np.float64) - old) / 0.37
         assert np.abs(steps - np.rint(steps)).max() < 1e-3 and (old != new).any()
-        assert np.isin(new, old).mean() > 0.98  # bit for bit what the file had
+        whole = np.rint(steps) % 2 == 0
+        assert np.isin(new[whole], old).mean() > 0.98  # bit for bit what the file had
 
 
 def test_an_8_bit_picture_of_16_bits_moves_by_whole_grey_values(pictures: Callable[..., Path], tmp_path: Path) -> None:

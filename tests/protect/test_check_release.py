@@ -34,6 +34,8 @@ from umed.protect.manifest import bound_text
 from umed.protect.release_findings import KINDS, ReleaseCheck, ReleaseFinding, make_check
 from umed.report.about_page import render_about
 
+LABEL = "labelsTr/case_0.nii.gz"
+
 
 @pytest.fixture
 def volumes(tmp_path: Path) -> ReleaseFolder:
@@ -384,6 +386,52 @@ def test_a_few_restored_slices_are_a_warning(volumes: ReleaseFolder) -> None:
     volumes.write()
     check = check_release(volumes.output, original=volumes.source)
     assert check.ok and where(check, "partly-unchanged") == ["imagesTr/case_0.nii.gz"]
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_an_image_that_was_restored_but_for_a_few_values_of_every_slice(volumes: ReleaseFolder, kind: type) -> None:
+    name = "imagesTr/case_0.nii.gz"
+    before, labels = original(volumes).astype(kind), np.asarray(nibabel.load(volumes.source / LABEL).dataobj) > 0
+    save_volume(volumes.source / name, before)
+    for every, wanted in ((1, set()), (3, set()), (7, {"restored"}), (11, {"restored"})):
+        kept = labels & (np.arange(labels.size).reshape(labels.shape) % every == 0)
+        save_volume(volumes.output / name, before + (3 * kept).astype(kind))
+        volumes.write()
+        check = check_release(volumes.output, original=volumes.source)
+        assert kinds(check) == wanted, check.summary()
+        if wanted:
+            assert f"labelled values of class 1 to have moved, got {kept.sum()} of" in check.summary()
+
+
+def test_a_picture_that_was_restored_but_for_one_value_or_inside_the_label(photographs: ReleaseFolder) -> None:
+    path, name = photographs.output / "images/photo_0.png", "images/photo_0.png"
+    pixels = np.asarray(Image.open(photographs.source / name))
+    for place in ((6, 7), (4, 6)):
+        changed = pixels.copy()
+        changed[place] += 3
+        path.write_bytes(png_of(changed))
+        photographs.write()
+        check = check_release(photographs.output, original=photographs.source)
+        assert where(check, "restored") == [name] and kinds(check) == {"restored"}
+    assert "restored" not in kinds(check_release(photographs.output))
+
+
+def test_a_narrow_window_and_a_bound_of_one_step_are_no_restored_image(volumes: ReleaseFolder) -> None:
+    """What could move is what lies between the values that did; one step leaves much where it is."""
+    name, before = "imagesTr/case_0.nii.gz", np.random.default_rng(5).integers(0, 1000, (20, 20, 20)).astype(np.int16)
+    labels = np.zeros(before.shape, bool)
+    labels[4:14, 4:14, 4:14] = True
+    save_volume(volumes.source / name, before)
+    for folder in (volumes.source, volumes.output):
+        save_volume(folder / LABEL, labels.astype(np.uint8))
+    window = labels & (before > 100) & (before < 250)
+    few = labels & (np.arange(labels.size).reshape(labels.shape) % 13 == 0)
+    assert 32 < few.sum() < window.sum() < 0.2 * labels.sum()
+    for changed, step in ((window, 3), (few, 1)):
+        save_volume(volumes.output / name, (before + step * changed).astype(before.dtype))
+        volumes.write()
+        check = check_release(volumes.output, original=volumes.source)
+        assert "restored" not in kinds(check), check.summary()
 
 
 def test_a_labelled_image_that_is_called_unprotected(volumes: ReleaseFolder) -> None:

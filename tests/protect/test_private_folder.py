@@ -18,7 +18,9 @@ from tests.sealed import record
 from umed.cases.records import private_of
 from umed.core.errors import ConfigError, InputError
 from umed.core.keyfile import Key
+from umed.protect.check_release import check_release
 from umed.protect.run import protect
+from umed.protect.verify import verify
 
 PLAIN = {"method": "random", "report": False}
 
@@ -198,7 +200,9 @@ def test_two_runs_never_write_to_one_output(phantom: Path, tmp_path: Path) -> No
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from umed.protect.check_release import check_release
 from umed.protect.run import protect
+from umed.protect.verify import verify
 def stop(stage, done, total):
     if stage == sys.argv[4] and done == 2:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -282,3 +286,20 @@ def test_a_public_code_is_called_that(phantom: Path, tmp_path: Path) -> None:
 def test_nothing_is_published_where_nothing_was_released(phantom: Path, tmp_path: Path) -> None:
     said = protect(phantom, tmp_path / "out", method="random", epsilon="1/10000").summary()
     assert f"do not publish {tmp_path / 'out'}: nothing was released" in said and "\npublish:" not in said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+@pytest.mark.parametrize("mode", [0o750, 0o701, 0o704])
+def test_a_private_folder_that_others_may_look_into_is_a_warning(tmp_path: Path, phantom: Path, mode: int) -> None:
+    out = tmp_path / "my out"
+    private = protect(phantom, out, **PLAIN).private
+    assert "warning" not in verify(phantom, out).summary() + check_release(out).summary()
+    private.chmod(mode)
+    command = f"chmod -R go-rwx '{private}'"
+    found, check = verify(phantom, out), check_release(out)
+    assert found.ok and f"got mode {mode:03o}; run: {command}" in found.summary()
+    assert check.ok and [(one.kind, one.what) for one in check.warnings] == [
+        ("open-private", f"mode {mode:03o}; run: {command}")
+    ]
+    subprocess.run(command, shell=True, check=True)
+    assert "warning" not in verify(phantom, out).summary() + check_release(out).summary()

@@ -122,11 +122,11 @@ def test_an_unexpected_error_in_one_case_stops_nothing(
     calls = {"n": 0}
     original = module.measure
 
-    def breaks_once(*args: Any) -> Any:
+    def breaks_once(*args: Any, **options: Any) -> Any:
         calls["n"] += 1
         if calls["n"] == 2:
             raise ZeroDivisionError(f"in {tmp_path}/out/secret/file.png")
-        return original(*args)
+        return original(*args, **options)
 
     monkeypatch.setattr(module, "measure", breaks_once)
     result = protect(pictures(), tmp_path / "out", method="random")

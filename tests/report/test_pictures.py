@@ -43,6 +43,7 @@ def test_colour_picture_keeps_its_channels() -> None:
     assert pixels(picture.original).shape == (20, 24, 3)
     difference = pixels(picture.difference)
     assert (difference[labels > 0] == 255).all() and (difference[labels == 0] == 128).all()
+    assert picture.factor == 25  # 2 of 100 are drawn as half the scale
 
 
 def test_volume_shows_the_slice_with_the_largest_roi() -> None:

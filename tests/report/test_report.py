@@ -70,7 +70,10 @@ def test_names_no_folder_of_the_machine(run: tuple[Path, Path, dict[str, Any]]) 
 def test_says_the_figures_of_the_manifest(run: tuple[Path, Path, dict[str, Any]]) -> None:
     page = (private_of(run[1]) / "report.html").read_text(encoding="utf-8")
     for case in run[2]["cases"]:
-        assert case["id"] in page and f"{case['files'][0]['psnr']:.2f}" in page
+        figures = case["files"][0]
+        assert case["id"] in page and f"{figures['psnr']:.2f}" in page
+        assert f'data-key="{figures["delta_e_roi"]}"' in page and f'data-key="{figures["delta_e_roi_99"]}"' in page
+        assert 0 < figures["delta_e"] < figures["delta_e_roi"] < figures["delta_e_roi_99"]
     assert "3 / 3" in page and "4/255" in page and "checkerboard" in page and "6 / 6" in page
     assert all(reason.split(":")[0] in page for reason in run[2]["plan"]["why"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Ended:
         done: how many of them are done.
         failures: name and reason of each job that failed.
         report: the HTML report, ``None`` before any cell is done.
+        diverged: title and note of each cell of the grid whose weights were not finite at some checkpoint.
     """
 
     out: Path
@@ -46,6 +47,7 @@ class Ended:
     done: int
     failures: tuple[tuple[str, str], ...] = ()
     report: Path | None = None
+    diverged: tuple[tuple[str, str], ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -56,11 +58,14 @@ class Ended:
         """Plain values for JSON."""
         failures = [{"job": name, "reason": reason} for name, reason in self.failures]
         report = None if self.report is None else str(self.report)
-        return {"out": str(self.out), "cells": self.cells, "done": self.done, "failures": failures, "report": report}
+        diverged = [{"cell": title, "note": note} for title, note in self.diverged]
+        ended = {"out": str(self.out), "cells": self.cells, "done": self.done, "failures": failures, "report": report}
+        return {**ended, "diverged": diverged} if diverged else ended
 
     def summary(self) -> str:
         """Text for a screen."""
         lines = [f"failed: {name}: {reason}" for name, reason in self.failures]
+        lines += [f"not counted: {title}: {note}" for title, note in self.diverged]
         lines.append(f"{self.done} of {self.cells} cells are done")
         return "\n".join([*lines, f"report: {self.report}"] if self.report else lines)
 
@@ -195,7 +200,14 @@ def benchmark(
 
         with alone(out / "data" / "lock"):  # shards that end together
             report = write_benchmark_report(out)
-    return Ended(out, len(jobs.cells), finished, failures, report)
+    return Ended(out, len(jobs.cells), finished, failures, report, tuple(_diverged(jobs)))
+
+
+def _diverged(jobs: Jobs) -> Iterator[tuple[str, str]]:
+    """Title and note of each cell that is done and whose weights were not finite."""
+    for cell in (read_cell(job.file) for job in jobs.cells if job.done):
+        if cell.broken:
+            yield cell.spec.title, next((note for note in cell.notes if note.startswith("diverged")), "diverged")
 
 
 def _check_shard(shard: tuple[int, int]) -> None:
@@ -266,10 +278,11 @@ class _Teller:
         self.estimate.note(job)
         rest = sum(self.estimate.cell(one) for one in self.left.values()) / self.workers
         try:
-            last = mean_dsc(read_cell(job.file).choices["last"].dsc)
+            cell = read_cell(job.file)
+            last, remark = mean_dsc(cell.choices["last"].dsc), " (diverged, not counted)" if cell.broken else ""
         except InputError:  # deleted meanwhile, or not yet seen through a network's file system
-            last = None
-        figure = "none" if last is None else f"{100 * last:.1f} %"
+            last, remark = None, ""
+        figure = f"none{remark}" if last is None or remark else f"{100 * last:.1f} %"
         self.say(
             f"[{self.ready}/{len(self.cells)}] {job.spec.title}: DSC {figure}, {words(done.seconds)}; "
             f"about {words(rest)} left"

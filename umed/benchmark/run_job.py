@@ -18,14 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from umed.benchmark.countermeasures.interface import Chain, make_countermeasure
+from umed.benchmark.countermeasures.resampling import nearest, resize
 from umed.benchmark.environment import environment
 from umed.benchmark.grid.case_split import class_names, subset_dataset
 from umed.benchmark.grid.cut_sets import CutSet
 from umed.benchmark.grid.jobs import CellJob, PretrainJob, PriceJob, ProtectJob
 from umed.benchmark.results.cells import Cell, Scores
-from umed.benchmark.victims.case_tensors import Samples, load_samples, window_of
+from umed.benchmark.victims.case_tensors import Change, Samples, load_samples, window_of
 from umed.benchmark.victims.pretrained import freeze_encoder, load_pretrained, read_checkpoint
-from umed.benchmark.victims.ready import Ready, make_ready
+from umed.benchmark.victims.ready import Ready, make_ready, own_size
 from umed.benchmark.victims.scoring import Answers, predict, score
 from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe
 from umed.benchmark.victims.victim_training import StepProgress, VictimTraining, fresh_victim, train_victim
@@ -173,7 +174,8 @@ def _cell(job: CellJob, progress: StepProgress | None) -> str:
         environment=environment(),
         unit=test.unit,
         pictures=pictures,
-        notes=notes,
+        notes=(*notes, *filter(None, [training.remark()])),
+        broken=training.broken,
     )
     return str(cell.write(job.out / "cells"))
 
@@ -209,11 +211,32 @@ def _originals(data: CutSet) -> tuple[Samples, tuple[float, float] | None]:
     """All cases of a data set, clipped to the CT window of those that are published, and that window."""
 
     def make() -> tuple[Samples, tuple[float, float] | None]:
-        samples = load_samples(data.root, data.ids)
+        samples = load_samples(data.root, data.ids, _shrinking(data))
         window = window_of(samples.pick(data.published))
         return samples.clip(window), window
 
-    return _once((data.root, data.files, data.split), make)
+    return _once((data.root, data.files, data.split, data.shrink), make)
+
+
+def held_out_labels(job: CellJob) -> tuple[tuple[str, ...], tuple[Tensor, ...], int]:
+    """Ids and labels ``(*spatial)`` uint8 of a cell's test cases as they were judged, and the number of classes."""
+    test = _clean(job.data).pick(job.data.split.test)
+    return test.ids, test.labels, test.classes
+
+
+def _shrinking(data: CutSet) -> Change | None:
+    """What each case goes through as it is read; see :attr:`umed.benchmark.grid.cut_sets.CutSet.shrink`."""
+    most = data.shrink
+    if most is None:
+        return None
+
+    def shrink(image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        if max(label.shape) <= most:
+            return image, label
+        sizes = own_size(label.shape, most)
+        return resize(image, sizes), nearest(label, sizes)
+
+    return shrink
 
 
 def _clean(data: CutSet) -> Samples:
@@ -225,10 +248,10 @@ def _protected(job: ProtectJob) -> Samples:
 
     def make() -> Samples:
         clean, window = _originals(job.data)
-        samples = load_samples(job.folder, job.data.published).clip(window)
+        samples = load_samples(job.folder, job.data.published, _shrinking(job.data)).clip(window)
         return replace(samples, classes=clean.classes, scales=clean.pick(samples.ids).scales)
 
-    return _once(job.folder, make)
+    return _once((job.folder, job.data.shrink), make)
 
 
 def _cases(job: CellJob, chain: Chain) -> tuple[Ready, dict[str, Ready], Ready]:
@@ -236,7 +259,7 @@ def _cases(job: CellJob, chain: Chain) -> tuple[Ready, dict[str, Ready], Ready]:
     split, seed = job.data.split, job.spec.seed
     protected = None if job.protected is None else job.protected.folder
     resize, drawn = job.recipe.resize, seed if chain.seeded else None
-    key = (job.data.root, job.data.files, split, protected, json.dumps(job.steps), resize, drawn)
+    key = (job.data.root, job.data.files, job.data.shrink, split, protected, json.dumps(job.steps), resize, drawn)
 
     def make() -> tuple[Ready, dict[str, Ready], Ready]:
         clean = _clean(job.data)

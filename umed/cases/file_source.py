@@ -225,7 +225,7 @@ class FileWriter(ExitStack):
                 back = _read_back(volume, new[i], temporary, mark=self.plan.mark)
                 new[i] = back.stored  # one array less in memory
                 digest = back.sha256 or files.sha256(temporary)
-                figures = measure(volume, back.stored, unit.regions, unit.limits[i])
+                figures = measure(volume, back.stored, unit.regions, unit.limits[i], slice_axis=self.plan.slice_axis)
                 compare(volume.channels, back.channels, unit.regions, unit.limits[i]).check(name.as_posix())
             else:
                 digest = _unchanged(volume, case.images[i] == name, temporary)

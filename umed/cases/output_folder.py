@@ -11,6 +11,8 @@ from pathlib import Path
 
 from umed.data import files
 
+ADD_IT = "if it is a text that you laid there, such as a licence, name it with --added"
+
 
 class OutputFolder:
     """Names of an output folder, and the checksums of its files, each worked out once.
@@ -22,6 +24,7 @@ class OutputFolder:
         files: names of ordinary files, relative to the root.
         folders: names of folders.
         odd: what is neither, by name: links, devices, what cannot be looked at.
+        aside: names that were taken out of ``files``, see :meth:`set_aside`.
     """
 
     def __init__(self, root: Path) -> None:
@@ -29,6 +32,7 @@ class OutputFolder:
         self.files: set[str] = set()
         self.folders: set[str] = set()
         self.odd: dict[str, str] = {}
+        self.aside: set[str] = set()
         self._digests: dict[str, str] = {}
         self._walk("")
 
@@ -51,6 +55,11 @@ class OutputFolder:
 
     def __contains__(self, name: object) -> bool:
         return name in self.files
+
+    def set_aside(self, names: Iterable[str]) -> None:
+        """Leave out files that somebody else answers for: from here on they, and their folders, are not foreign."""
+        self.aside.update(names)
+        self.files -= self.aside
 
     def absent(self, name: str) -> str:
         """What is there instead of a file, in words."""
@@ -75,8 +84,8 @@ class OutputFolder:
             targets: names of all files that a run may write; of what it put aside, empty folders may stay.
         """
         known = set(expected)
-        around = {parent.as_posix() for name in {*known, *targets} for parent in Path(name).parents}
-        found = [f"{name}: expected no such file, got one; remove it" for name in self.files - known]
+        around = {parent.as_posix() for name in {*known, *targets, *self.aside} for parent in Path(name).parents}
+        found = [f"{name}: expected no such file, got one; remove it, or {ADD_IT}" for name in self.files - known]
         found += [f"{name}: expected no such folder, got one; remove it" for name in self.folders - around]
         found += [f"{name}: expected files and folders only, got {what}" for name, what in self.odd.items()]
         return sorted(found)

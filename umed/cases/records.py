@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
+import shlex
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,11 +26,16 @@ from umed.data.files import RECORDS, TEMPORARY, atomic, sha256
 PLAN, TARGETS, CASES, GENERATORS, WORK = "plan.json", "targets.json", "cases", "generators", "work"
 RECORD, KEY, REPORT, LEFT_OUT = "release.json", "release.key", "report.html", "left_out.json"
 LOCK = "lock"
+PREVIEW = "preview.html"
+"""What ``umed protect --preview`` leaves in a private folder before there is a run; it holds originals."""
 AUDIT, QUARANTINE = "report.json", "quarantine.json"
-KEPT = (PLAN, LEFT_OUT, REPORT, AUDIT, QUARANTINE)
+FORECAST = "forecast.json"
+KEPT = (PLAN, LEFT_OUT, REPORT, AUDIT, QUARANTINE, FORECAST)
 """Files of the private folder whose content the record vouches for, beside the generators."""
 MANIFEST, ABOUT = "manifest.json", "about.html"
 """All that lies in ``OUTPUT/umed``."""
+THIEF = frozenset({"victim", "verdict", "clean", "protected", "difference", "chance", "left"})
+"""What a forecast says of each thief."""
 PRIVATE = "-private"
 """Ending of the private folder's name."""
 
@@ -89,6 +96,19 @@ def private_of(output: Path) -> Path:
     """
     whole = output if output.name else output.absolute()
     return whole.with_name(f"{whole.name}{PRIVATE}")
+
+
+def open_to_others(folder: Path) -> str:
+    """Whether others than its owner may look into a private folder.
+
+    Args:
+        folder: as it is; what is none is open to nobody.
+
+    Returns:
+        The mode, and the command that closes it; ``""`` where it is closed, or the system knows no modes.
+    """
+    mode = folder.stat().st_mode & 0o777 if os.name == "posix" and folder.is_dir() else 0
+    return f"mode {mode:03o}; run: chmod -R go-rwx {shlex.quote(str(folder))}" if mode & 0o077 else ""
 
 
 def make_private(folder: Path) -> None:
@@ -177,6 +197,21 @@ class Store:
                 f"{path}: expected the cases left out of training, got: {error!r}. Overwrite it."
             ) from error
 
+    def forecast(self) -> dict[str, Any] | None:
+        """What was forecast for this run, see :mod:`umed.benchmark.forecast`; ``None`` where nothing was.
+
+        Raises:
+            InputError: when the file is damaged.
+        """
+        path = self.path(FORECAST)
+        if not path.is_file():
+            return None
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: expected a forecast, got: {error}. Give --forecast again.") from error
+        return check_forecast(content, str(path))
+
     def begin(self, names: Iterable[str], key: str) -> None:
         """Keep what a run may write and with which key, before it writes anything.
 
@@ -244,7 +279,7 @@ class Store:
             if name in written and path.is_file() and sha256(path) != written[name]:
                 raise InputError(f"{path}: expected the file that umed wrote, got a changed one. Move it away first.")
         public = [self.public(MANIFEST), self.public(ABOUT)]
-        private = [self.path(name) for name in (TARGETS, RECORD, *KEPT)]
+        private = [self.path(name) for name in (TARGETS, RECORD, PREVIEW, *KEPT)]
         for path in (*(self.output / name for name in names), *public, *private):
             for one in (path, path.with_name(TEMPORARY + path.name)):
                 if one.is_file() or one.is_symlink():
@@ -256,6 +291,25 @@ class Store:
         for folder in sorted(folders, reverse=True):
             if self.output in folder.parents and folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def check_forecast(content: Any, where: str) -> dict[str, Any]:
+    """Make sure that this is what ``umed.forecast(...).to_dict()`` gives, as far as summary and report read it.
+
+    Args:
+        content: to check.
+        where: it comes from, for the error.
+
+    Raises:
+        InputError: when it is something else.
+    """
+    good = isinstance(content, Mapping) and all(isinstance(content.get(key), str) for key in ("verdict", "sentence"))
+    thieves = content.get("thieves") if good else None
+    if not isinstance(thieves, list) or not all(isinstance(one, Mapping) and THIEF <= one.keys() for one in thieves):
+        raise InputError(
+            f"{where}: expected what Forecast.to_dict() gives, got something else. Make the forecast again."
+        )
+    return dict(content)
 
 
 def blank(folder: Path) -> bool:

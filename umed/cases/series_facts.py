@@ -17,8 +17,14 @@ from umed.core.config import Settings
 from umed.core.errors import ConfigError, UmedError, error_line
 from umed.dicom.masks.series_masks import Mask
 from umed.dicom.objects import Limits, Scan, Series
+from umed.plan.band_spectrum import CaseSpectrum, measure_case
 from umed.plan.facts import CaseFacts, Facts
 from umed.plan.planning import Plan, make_plan
+
+MEASURED = 12
+"""Series whose natural spectrum is measured, the first ones."""
+MEASURED_SLICES = 32
+"""Slices in the middle of the mask that it is measured on."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +86,21 @@ def look(
         One record a series, and the facts about those that can be protected.
     """
     rows, cases = [], []
+    spectra: list[CaseSpectrum] = []
     for series in scan.series:
         row = _row(series, masks.get(series.id), problems.get(series.id))
         rows.append(row)
         if row.action == "protect":
             try:
-                cases.append(_case(series, masks[series.id], limits))
+                slices = Slices(series, limits)
+                cases.append(_case(series, masks[series.id], slices))
             except UmedError as error:
                 rows[-1] = _as(row, "refuse", error_line(error))
-    return tuple(rows), _facts(scan, cases, [s for s in scan.series if s.id in {case.id for case in cases}])
+                continue
+            if len(spectra) < MEASURED:
+                spectra += filter(None, [_spectrum(series, masks[series.id], slices)])
+    facts = _facts(scan, cases, [s for s in scan.series if s.id in {case.id for case in cases}])
+    return tuple(rows), replace(facts, spectra=tuple(spectra))
 
 
 def slice_plan(facts: Facts, settings: Settings) -> Plan:
@@ -156,9 +168,28 @@ def _as(row: CaseFacts, action: str, why: str) -> CaseFacts:
     return replace(row, action=action, why="; ".join(part for part in (why, row.why) if part))
 
 
-def _case(series: Series, mask: Mask, limits: Limits) -> CaseFacts:
+def _spectrum(series: Series, mask: Mask, slices: Slices) -> CaseSpectrum | None:
+    """Natural spectrum about the middle of a mask; ``None`` where there is none."""
+    middle = (mask.extent[0] + mask.extent[1]) // 2
+    start = min(max(0, middle - MEASURED_SLICES // 2), max(0, len(series.slices) - MEASURED_SLICES))
+    stop = min(start + MEASURED_SLICES, len(series.slices))
+    codes = [slice_encoding(series, index) for index in range(start, stop)]
+    stored, fixed = slices.read(start, stop)
+    if fixed.all():
+        return None
+    floats = [one.astype(np.float64) for one in stored]
+    physical = np.stack([one * code.slope + code.inter for one, code in zip(floats, codes, strict=True)])
+    low, high = np.percentile(physical[~fixed], (0.5, 99.5))
+    physical[fixed] = np.nan  # padding is no edge
+    values = np.moveaxis(physical, -1, 0) if physical.ndim == 4 else physical[None]
+    labels = np.where(fixed, 0, np.asarray(mask.slices(start, stop)))
+    whole = float(np.diff(codes[0].stored_limits)[0]) * abs(codes[0].slope)
+    return measure_case(values, labels, axis=0, percentiles=float(high - low), whole=whole)
+
+
+def _case(series: Series, mask: Mask, slices: Slices) -> CaseFacts:
     """Facts about a series from the middle of its mask."""
-    inside = masked_values(series, mask, Slices(series, limits))
+    inside = masked_values(series, mask, slices)
     middle = (mask.extent[0] + mask.extent[1] - 1) // 2
     encoding = slice_encoding(series, middle)
     return CaseFacts(

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from umed.cases.source import Unit
+from umed.plan.budget import to_unit
+from umed.plan.colour_difference import ColourDifference
 from umed.plan.metrics import largest_step, squared_error, ssim, voxels_changed
 
 
@@ -32,6 +34,7 @@ class Figures:
     largest: float = 0.0
     error: float = 0.0
     similar: list[float] = field(default_factory=list)
+    seen: ColourDifference = field(default_factory=ColourDifference)
 
     def add(self, unit: Unit, before: NDArray[Any], after: NDArray[Any]) -> None:
         """Count a span.
@@ -56,6 +59,16 @@ class Figures:
             same = np.array_equal(old[:, index], new[:, index])
             figure = 1.0 if same else ssim(old[:, index], new[:, index], peak=budget.peak, low=budget.low)
             self.similar.append(figure)
+        [volume] = unit.volumes
+        self.seen.add(
+            old,
+            new,
+            support,
+            tuple(slice(0, size) for size in support.shape),
+            lambda values: to_unit(values, volume.encoding, budget),
+            axis=0,
+            colour=len(old) == 3,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As :func:`umed.plan.metrics.measure`; SSIM is the mean over slices of the 2-D figure."""
@@ -66,6 +79,7 @@ class Figures:
             "psnr": _decibel(self.error, self.values),
             "psnr_roi": _decibel(self.error, self.roi * channels),
             "ssim": float(np.mean(self.similar)) if self.similar else 1.0,
+            **self.seen.to_dict(),
             "roi_share": self.roi / max(1, self.voxels),
             "voxels_changed": self.changed,
             "largest_step": self.largest,

@@ -21,6 +21,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key-file", type=Path, metavar="KEY", help=key)
     accept = "free text in this header field was looked at and may be published, such as nifti.descrip; repeatable"
     parser.add_argument("--accept-text", action="append", default=[], metavar="FIELD", help=accept)
+    added = "texts that you laid into OUTPUT, relative to it, such as LICENSE; they are searched like all else"
+    parser.add_argument("--added", action="extend", nargs="+", default=[], metavar="FILE", help=added)
     add_shared(parser, "--json", "--quiet")
 
 
@@ -28,5 +30,5 @@ def run(args: argparse.Namespace) -> int:
     """Check; 1 when there is a problem."""
     from umed.protect.check_release import check_release
 
-    given = {"original": args.original, "private": args.private, "key": args.key_file, "accept": args.accept_text}
-    return carry_out(args, check_release, args.output, **given)
+    given = {name: getattr(args, name) for name in ("original", "private", "added")}
+    return carry_out(args, check_release, args.output, key=args.key_file, accept=args.accept_text, **given)

@@ -85,8 +85,8 @@ def _main(argv: Sequence[str]) -> int:
         print(f"umed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        again = "run the same command again to go on (protect and anonymize: with --resume)"
-        print(f"umed: stopped. Nothing is half-written; {again}.", file=sys.stderr)
+        again = " with --resume" if words[:1] in (["protect"], ["anonymize"]) else ""
+        print(f"umed: stopped; run the same command again{again} to go on. Nothing is half-written.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -107,11 +107,21 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--method", metavar="NAME", help=f"one of {', '.join(METHODS)}")
     group.add_argument("--epsilon", type=number, help="L-infinity bound as a share of the range, such as 4/255")
     group.add_argument(
+        "--strength",
+        choices=("invisible", "strong"),
+        help="invisible: 4/255; strong: the smallest larger bound at which the code is loud against these images",
+    )
+    group.add_argument(
         "--range", type=value_range, metavar="NAME|LOW,HIGH", help=f"full scale: {', '.join(RANGES)} or two values"
     )
     group.add_argument("--radius", type=radius, metavar="3px|3mm", help="dilation of the contour band")
     group.add_argument("--seed", type=int, help="another seed gives other codes under the same key")
-    group.add_argument("--psnr-target", type=number, metavar="DB", help="scale each case down to reach this PSNR")
+    group.add_argument(
+        "--psnr-target",
+        type=number,
+        metavar="DB",
+        help="each case reaches this PSNR; without --epsilon, the bound that it allows",
+    )
     mark = "say in each protected PNG and TIFF that it is protected and not for diagnosis"
     group.add_argument("--mark", action="store_true", default=None, help=mark)
     group.add_argument("--device", help="auto, cpu, cuda, cuda:1 ...")
@@ -129,7 +139,7 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
     Returns:
         Nested mapping to lay over the recipe.
     """
-    names = ("method", "epsilon", "range", "seed", "psnr_target", "mark", "device")
+    names = ("method", "epsilon", "strength", "range", "seed", "psnr_target", "mark", "device")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.radius is not None:
         given["radius"], given["radius_unit"] = args.radius

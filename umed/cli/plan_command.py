@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 
-from umed.cli.output import table
+from umed.cli.forecast_options import add_forecast, forecast_of
+from umed.cli.output import print_json, table
 from umed.cli.parsing import add_settings, add_shared, settings_of
 
 
@@ -16,7 +18,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
     add_shared(parser, "--masks")
     add_settings(parser)
-    add_shared(parser, "--generators", "--json")
+    add_shared(parser, "--generators")
+    add_forecast(parser)
+    add_shared(parser, "--json", "--quiet")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,14 +28,21 @@ def run(args: argparse.Namespace) -> int:
     from umed.protect.preview import plan
 
     resolved = plan(args.input, settings=settings_of(args), masks=args.masks, generators=args.generators)
+    forecast = forecast_of(args, resolved)
+    if args.json and forecast is not None:
+        print_json({"plan": json.loads(resolved.to_json()), "forecast": forecast.to_dict()})
+        return 0
     if args.json:
         print(resolved.to_json(), end="")
         return 0
     content = dataclasses.asdict(resolved)
-    content.pop("why")
+    for name in ("why", "placement", "expectation"):  # said in sentences below
+        content.pop(name)
     training = content.pop("training")
     content["epsilon"] = f"{255 * resolved.epsilon:.4g}/255"
     rows = [[key, str(value)] for key, value in content.items()]
     rows += [[f"training.{key}", str(value)] for key, value in training.items()]
     print(table(["setting", "value"], rows), "", *resolved.why, sep="\n")
+    if forecast is not None:
+        print("", forecast.summary(), sep="\n")
     return 0

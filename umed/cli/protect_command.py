@@ -6,11 +6,17 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from umed.cli.forecast_options import add_forecast, forecast_of
 from umed.cli.inspect_command import case_table
 from umed.cli.output import carry_out, print_json
 from umed.cli.parsing import add_again, add_execution, add_settings, add_shared, settings_of
 from umed.core.config import Settings
+
+if TYPE_CHECKING:
+    from umed.plan.facts import Facts
+    from umed.plan.planning import Plan
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +26,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_settings(parser)
     add_shared(parser, "--generators", "--masks", "--key-file", "--private")
     add_again(parser)
-    parser.add_argument("--dry-run", action="store_true", help="print plan and actions, write nothing")
+    first = parser.add_mutually_exclusive_group()
+    first.add_argument("--dry-run", action="store_true", help="print plan and actions, write nothing")
+    look = "draw 3 cases in two strengths, side by side with the originals, into the private folder; protect nothing"
+    first.add_argument("--preview", action="store_true", help=look)
     parser.add_argument("--probe", action="store_true", help="then train two small victims and say how they fare")
+    add_forecast(parser)
     add_execution(parser)
     add_shared(parser, "--json", "--quiet")
 
@@ -31,22 +41,38 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     if args.dry_run:
         return _dry_run(args, settings)
+    if args.preview:
+        return _preview(args, settings)
     if args.probe:
         from umed.benchmark.probe import protect_and_probe as protect
     else:
         from umed.protect.run import protect
     names = ("generators", "masks", "key_file", "private", "resume", "overwrite", "workers", "scheduler", "threads")
     given = {name: getattr(args, name) for name in names}
+    forecast = forecast_of(args, None if not args.forecast else _look(args, settings)[1])
+    given["forecast"] = None if forecast is None else forecast.to_dict()
     return carry_out(args, protect, args.input, args.output, settings=settings, **given)
 
 
-def _dry_run(args: argparse.Namespace, settings: Settings) -> int:
+def _preview(args: argparse.Namespace, settings: Settings) -> int:
+    from umed.protect.side_by_side import strengths_of, write_preview
+
+    options = {name: getattr(args, name) for name in ("masks", "generators", "private", "resume", "overwrite")}
+    return carry_out(args, write_preview, args.input, args.output, strengths_of(settings), **options)
+
+
+def _look(args: argparse.Namespace, settings: Settings) -> tuple[Facts, Plan]:
+    """All that a run does before it writes, so that what is wrong is said before hours of work."""
     from umed.protect.preview import dry_run
 
     options = {
         name: getattr(args, name) for name in ("masks", "generators", "key_file", "private", "resume", "overwrite")
     }
-    facts, plan = dry_run(args.input, args.output, settings, **options)
+    return dry_run(args.input, args.output, settings, **options)
+
+
+def _dry_run(args: argparse.Namespace, settings: Settings) -> int:
+    facts, plan = _look(args, settings)
     if args.json:
         print_json({"plan": json.loads(plan.to_json()), "facts": json.loads(facts.to_json())})
     else:

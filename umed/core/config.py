@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 import yaml
 
+from umed.core.conversion import from_mapping, parse_number
 from umed.core.errors import ConfigError, did_you_mean, error_line, require
 from umed.core.registry import check_name
 from umed.core.shipped import parse_yaml, shipped_names, shipped_text
@@ -37,8 +34,6 @@ __all__ = [
     "require",
 ]
 
-T = TypeVar("T")
-
 CT_WINDOWS: dict[str, tuple[float, float]] = {
     "soft": (-160.0, 240.0),  # level 40, width 400: abdomen, heart, muscle
     "brain": (0.0, 80.0),  # level 40, width 80: at 4/255 one step of 1 HU is all there is
@@ -46,6 +41,8 @@ CT_WINDOWS: dict[str, tuple[float, float]] = {
     "bone": (-500.0, 1300.0),  # level 400, width 1800
     "full": (-1024.0, 3071.0),  # everything a 12-bit scanner stores; visible in soft tissue at 4/255
 }
+BOUNDS = frozenset({"epsilon", "strength"})
+"""Settings of which a user gives one."""
 RANGES = ("auto", "dtype", "percentile", *(f"ct:{name}" for name in CT_WINDOWS))
 
 
@@ -57,6 +54,8 @@ class Settings:
         method: name from the registry.
         method_options: keyword arguments of the method.
         epsilon: L-infinity bound as a share of the range; ``"4/255"`` is accepted.
+        strength: ``"invisible"``, 4/255, or what ``psnr_target`` allows; ``"strong"``, the smallest larger bound at
+            which the code is loud enough against nature; or ``"epsilon"``, as that says.
         range: what counts as full scale, in physical values: one of :data:`RANGES`, or ``[low, high]``.
         percentiles: the two percentiles of ``"percentile"``.
         radius: dilation of the contour band.
@@ -67,7 +66,8 @@ class Settings:
         slice_axis: axis that a 2D method walks along in a volume, ``None`` to let the plan decide.
         seed: part of the release's name: another one gives other codes under the same key.
         release: the rest of that name, such as ``"2026-11"``.
-        psnr_target: dB that each case must reach at least, by scaling it down; ``None`` for none.
+        psnr_target: dB that each case must reach at least, by scaling it down; ``None`` for none. Where no epsilon is
+            given, the bound may grow up to 16/255 as far as small ROIs allow.
         device: ``"auto"``, ``"cpu"`` or a torch device such as ``"cuda:0"``.
         report_cases: cases drawn in the report.
         mark: say in each protected PNG and TIFF that it is protected; see :mod:`umed.data.mark`.
@@ -77,6 +77,7 @@ class Settings:
     method: str = "umed"
     method_options: dict[str, Any] = field(default_factory=dict)
     epsilon: float = 4 / 255
+    strength: Literal["invisible", "strong", "epsilon"] = "invisible"
     range: str | tuple[float, float] = "auto"
     percentiles: tuple[float, float] = (0.5, 99.5)
     radius: float = 3.0
@@ -118,115 +119,6 @@ def check_device(name: str) -> None:
     require(known, "device", "auto, cpu, cuda, cuda:1 ...", name)
 
 
-def parse_number(value: object, where: str = "number") -> float:
-    """Read a number that may be written as a fraction.
-
-    Args:
-        value: a number, or text such as ``"4/255"`` or ``"1e-3"``.
-        where: name used in the error.
-
-    Returns:
-        The value as a float.
-
-    Raises:
-        ConfigError: when it is neither.
-
-    >>> parse_number("4/255") == 4 / 255
-    True
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ConfigError(f"{where}: expected a number or a fraction such as 4/255, got {value!r}.")
-    try:
-        if isinstance(value, str) and "/" in value:
-            above, below = (float(Fraction(part.strip())) for part in value.split("/"))
-            return above / below
-        return float(value)
-    except (ValueError, ZeroDivisionError) as error:
-        raise ConfigError(f"{where}: expected a number or a fraction such as 4/255, got {value!r}.") from error
-
-
-def _convert(value: Any, hint: Any, where: str) -> Any:
-    """Convert a YAML value to an annotated type, or raise ConfigError."""
-    origin, args = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in args:
-            return None
-        failures = []
-        for choice in (arg for arg in args if arg is not type(None)):
-            try:
-                return _convert(value, choice, where)
-            except ConfigError as error:
-                failures.append(str(error))
-        raise ConfigError(failures[-1])
-    if origin is Literal:
-        if value not in args:
-            options = [str(arg) for arg in args]
-            raise ConfigError(f"{where}: expected one of {options}, got {value!r}.{did_you_mean(str(value), options)}")
-        return value
-    if origin is tuple:
-        return _convert_tuple(value, args, where)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return value if isinstance(value, hint) else from_mapping(hint, value, where)
-    if origin is dict or hint is dict:
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{where}: expected a mapping, got {value!r}.")
-        return dict(value)
-    if hint is float:
-        number = parse_number(value, where)
-        if number != number or number in (float("inf"), float("-inf")):
-            raise ConfigError(f"{where}: expected a finite number, got {value!r}.")
-        return number
-    if hint is Any:
-        return value
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}.")
-    return value
-
-
-def _convert_tuple(value: Any, args: tuple[Any, ...], where: str) -> tuple[Any, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable) or isinstance(value, Mapping):
-        raise ConfigError(f"{where}: expected a list, got {value!r}.")
-    items = list(value)
-    hints = [args[0]] * len(items) if len(args) == 2 and args[1] is Ellipsis else list(args)
-    if len(items) != len(hints):
-        raise ConfigError(f"{where}: expected {len(hints)} values, got {value!r}.")
-    return tuple(_convert(item, hint, f"{where}[{i}]") for i, (item, hint) in enumerate(zip(items, hints, strict=True)))
-
-
-_hints = cache(get_type_hints)  # thousands of cells are read through them
-
-
-def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T:
-    """Make a dataclass from plain data, strictly and recursively.
-
-    Args:
-        cls: the dataclass.
-        mapping: its fields, as read from YAML or JSON.
-        where: dotted place used in errors.
-
-    Returns:
-        The instance.
-
-    Raises:
-        ConfigError: for an unknown key or a value of the wrong type.
-
-    >>> from_mapping(Settings, {"epsilon": "8/255"}).epsilon == 8 / 255
-    True
-    """
-    if not isinstance(mapping, Mapping):
-        raise ConfigError(f"{where or cls.__name__}: expected a mapping, got {mapping!r}.")
-    hints = _hints(cls)  # type: ignore[arg-type]
-    known = {item.name for item in dataclasses.fields(cls) if item.init}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for key, value in mapping.items():
-        place = f"{where}.{key}" if where else str(key)
-        if key not in known:
-            hint = did_you_mean(str(key), known)
-            raise ConfigError(f"{place}: unknown key; known here: {', '.join(sorted(known))}.{hint}")
-        values[key] = _convert(value, hints[key], place)
-    return cls(**values)
-
-
 def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Lay overrides over a nested mapping: mappings are merged, everything else is replaced. Neither is changed."""
     merged = dict(base)
@@ -240,11 +132,15 @@ def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, An
 def lay(recipe: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Lay overrides over a recipe. The options of a method leave with it when another method is asked for.
 
+    An epsilon takes the place of a strength, and the other way round.
+
     >>> lay({"method": "umed", "method_options": {"theta": 0.5}}, {"method": "random"})
     {'method': 'random'}
     """
     other = "method" in overrides and overrides["method"] != recipe.get("method", Settings.method)
-    return merge({key: value for key, value in recipe.items() if not (other and key == "method_options")}, overrides)
+    gone = {"method_options"} if other else set()
+    gone |= BOUNDS if BOUNDS & overrides.keys() else set()
+    return merge({key: value for key, value in recipe.items() if key not in gone}, overrides)
 
 
 def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
@@ -341,4 +237,12 @@ def make_settings(
         ConfigError: for an unknown key or a wrong value.
     """
     base = dict(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe)
-    return from_mapping(Settings, lay(base, overrides or {}))
+    content = lay(base, overrides or {})
+    if BOUNDS <= content.keys() and content["strength"] != "epsilon":
+        raise ConfigError(
+            f"strength: expected it or epsilon, got {content['strength']!r} and an epsilon of {content['epsilon']}. "
+            "Leave one of them out: an epsilon is a bound of your own."
+        )
+    if "epsilon" in content:
+        content["strength"] = "epsilon"
+    return from_mapping(Settings, content)

@@ -151,21 +151,32 @@ def checked_copy(source: Path, target: Path, digest: str) -> str:
     return found
 
 
-def check_apart(source: Path, output: Path) -> None:
-    """Make sure that the output is no file and neither folder lies in the other.
+def check_apart(
+    other: Path,
+    folder: Path,
+    *,
+    what: str = "input",
+    kind: str = "folder",
+    step: str = "Pick another output folder",
+    why: str = "nothing in the input is ever changed",
+) -> None:
+    """Make sure that a folder to write to is no file, and that neither it nor another one lies in the other.
 
     Args:
-        source: the data set that is read.
-        output: the folder to write.
+        other: what is read, or goes elsewhere.
+        folder: the folder to write.
+        what: the other one is, for people.
+        kind: of the folder, for people.
+        step: what to do otherwise.
+        why: they must be apart.
 
     Raises:
         InputError: if it is otherwise.
     """
-    real_source, real_output = source.resolve(), output.resolve()
-    if real_source == real_output or real_source in real_output.parents or real_output in real_source.parents:
+    one, two = other.resolve(), folder.resolve()
+    if one == two or one in two.parents or two in one.parents:
         raise InputError(
-            f"{output}: expected a folder apart from the input {source}, got one inside the other. "
-            "Pick another output folder; nothing in the input is ever changed."
+            f"{folder}: expected a {kind} apart from the {what} {other}, got one inside the other. {step}; {why}."
         )
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{output}: expected a folder, got a file. Pick another output folder.")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: expected a folder, got a file. {step}.")

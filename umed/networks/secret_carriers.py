@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-PERIODS = {"wave": 3.0, "corner": 4.0}
+PERIODS = {"wave": 3.0, "plaid": 4.0, "corner": 4.0}
 """Kinds, and the shortest period in px of each: shorter gratings at any angle alias into coarse ones."""
 BAND = 15
 SWAY = 0.25
 """Amplitude of each of three warps in radians, times their period over the texture's: the frequency sways by 30 %."""
 FILL = 3.0
 """Slope of the tanh that makes a sum of sines almost a sum of signs: a fuller wave carries more within a bound."""
-_NAME = re.compile(r"(wave|corner)(\d+(?:\.\d+)?)(c?)((?:\+[a-z]+\d+)*)")
+_NAME = re.compile(r"(wave|plaid|corner)(\d+(?:\.\d+)?)(c?)((?:\+[a-z]+\d+)*)")
 _RANGES = {"sum": (1, 9), "band": (0, 50), "cells": (4, 512), "drift": (8, 512)}
 
 
@@ -34,11 +34,13 @@ class CarrierFamily:
     """What is public of a secret carrier.
 
     Args:
-        kind: ``"wave"``, gratings at any angle, or ``"corner"``, the checkerboard times slow gratings: the corner of
-            the spectrum, the only place for a texture as fine as the grid.
-        period: mean period of the gratings in px; of the slow ones for a corner.
+        kind: ``"wave"``, gratings at any angle; ``"plaid"``, each grating times others of about its period that are
+            perpendicular to it, a checkerboard without corners, turned by any angle; or ``"corner"``, the checkerboard
+            times slow gratings: the corner of the spectrum, the only place for a texture as fine as the grid.
+        period: mean period of the gratings in px; of the slow ones for a corner. A plaid's energy lies at this period
+            over the root of the dimensions, along its diagonals.
         colour: opposite signs in neighbouring channels, green against red and blue.
-        sum: gratings that are summed up.
+        sum: gratings, or plaids, that are summed up.
         band: how far the period of each may be off, in percent.
         cells: edge in px of the cells of a mosaic, each with gratings of its own; 0 for none.
         drift: period in px of a smooth warp, so that angle and period change all over; 0 for none.
@@ -57,8 +59,8 @@ def parse_family(name: str) -> CarrierFamily:
     """Read the name of a secret carrier.
 
     Args:
-        name: ``wave`` or ``corner``, the period, ``c`` for opponent colours, then any of ``+sumN`` (gratings),
-            ``+bandN`` (percent), ``+cellsN`` and ``+driftN`` (px).
+        name: ``wave``, ``plaid`` or ``corner``, the period, ``c`` for opponent colours, then any of ``+sumN``
+            (gratings), ``+bandN`` (percent), ``+cellsN`` and ``+driftN`` (px).
 
     Returns:
         The family.
@@ -73,8 +75,8 @@ def parse_family(name: str) -> CarrierFamily:
     match = _NAME.fullmatch(name)
     if match is None:
         raise ValueError(
-            f"carrier {name!r}: expected wave or corner with a period in px, an optional 'c' for colour, and any of "
-            "+sumN, +bandN, +cellsN, +driftN, such as 'wave6c', 'wave8+sum3+drift48' or 'corner12+cells10'."
+            f"carrier {name!r}: expected wave, plaid or corner with a period in px, an optional 'c' for colour, and "
+            "any of +sumN, +bandN, +cellsN, +driftN, such as 'wave6c', 'wave8+sum3+drift48' or 'corner12+cells10'."
         )
     kind, period = match.group(1), float(match.group(2))
     if not PERIODS[kind] <= period <= 64:
@@ -102,8 +104,8 @@ class SecretCarrier:
     Args:
         family: what is public of it.
         seeds: of the mosaic's M cells, in px on the file's grid, ``(M, dims)`` float64; one where there are no cells.
-        frequency: cycles a px, ``(M, gratings, dims)`` float64.
-        phase: radians, ``(M, gratings)`` float64.
+        frequency: cycles a px, ``(M, gratings, factors, dims)`` float64; the factors are multiplied, one but in plaids.
+        phase: radians, ``(M, gratings, factors)`` float64.
         sign: of each channel, ``(C,)`` float64, public.
         warp: frequency ``(3, dims)`` and phase ``(3, 1)`` side by side, ``(3, dims + 1)`` float64, of the drift.
     """
@@ -120,11 +122,13 @@ class SecretCarrier:
         axes = [np.arange(part.start, part.stop, dtype=np.float64) for part in box]
         place = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
         cell = self._cell(place)
-        angle = 2 * np.pi * np.einsum("...d,...nd->...n", place, self.frequency[cell]) + self.phase[cell]
+        angle = 2 * np.pi * np.einsum("...d,...nfd->...nf", place, self.frequency[cell]) + self.phase[cell]
         if self.family.drift:
             sway = np.sin(2 * np.pi * place @ self.warp[:, :-1].T + self.warp[:, -1]).sum(-1)
-            angle = angle + (SWAY * self.family.drift / self.family.period * sway)[..., None]
-        wave = np.tanh(FILL * np.sin(angle).sum(-1) / np.sqrt(self.family.sum))
+            angle = angle + (SWAY * self.family.drift / self.family.period * sway)[..., None, None]
+        # A product of sines is quieter than a sine, by the root of two a factor.
+        fill = FILL * np.sqrt(2.0 ** (angle.shape[-1] - 1) / self.family.sum)
+        wave = np.tanh(fill * np.sin(angle).prod(-1).sum(-1))
         if self.family.kind == "corner":
             wave = wave * (1 - 2 * (place.sum(-1) % 2))
         texture = np.multiply.outer(self.sign, wave)
@@ -160,8 +164,8 @@ def draw_carrier(family: CarrierFamily, channels: int, box: Sequence[slice], rng
     lattice = [np.arange(part.start - edge, part.stop + edge, edge) if edge else np.zeros(1) for part in box]
     corners = np.stack(np.meshgrid(*lattice, indexing="ij"), axis=-1).reshape(-1, dims)
     seeds = corners + rng.random(corners.shape) * edge
-    number = (len(seeds), family.sum)
-    frequency = _directions(number, dims, rng) / family.period
+    number = (len(seeds), family.sum, dims if family.kind == "plaid" else 1)
+    frequency = (_frames if family.kind == "plaid" else _directions)(number, dims, rng) / family.period
     frequency = frequency / (1 + family.band / 100 * rng.uniform(-1, 1, (*number, 1)))
     phase = rng.uniform(0, 2 * np.pi, number)
     # Signs drawn anew for each case are not taken up as a code any more (docs/experiments.md); the phase turns all.
@@ -174,4 +178,10 @@ def _directions(shape: tuple[int, ...], dims: int, rng: np.random.Generator) -> 
     """Unit vectors, evenly over the sphere."""
     drawn: NDArray[np.float64] = rng.standard_normal((*shape, dims))
     drawn /= np.linalg.norm(drawn, axis=-1, keepdims=True)
+    return drawn
+
+
+def _frames(shape: tuple[int, ...], dims: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Perpendicular unit vectors along the last axis but one, evenly over all turns; QR makes them up to a sign."""
+    drawn: NDArray[np.float64] = np.linalg.qr(rng.standard_normal((*shape[:-1], dims, dims)))[0]
     return drawn

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from umed.core.errors import UmedError, error_line
+from umed.core.errors import BudgetError, UmedError, error_line
 from umed.core.types import Case, Dataset, Volume
 from umed.data.formats import notes, read
 from umed.data.layouts import find_dataset
 from umed.data.masks import check_channels, read_label
+from umed.plan.band_spectrum import CaseSpectrum, measure_case, median_extent
+from umed.plan.budget import resolve_range
 
 SAMPLE = 5  # cases read in full to make a plan, evenly spaced so that mixed data sets show
+MEASURED = 24  # pictures whose spectrum is measured, and half as many volumes: always the same of a data set
+MOST_VOXELS = 60_000_000  # in all, of cases that are only read for their spectrum: seconds, not minutes
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class Facts:
         raster: whether the images are pictures without physical spacing.
         hounsfield: whether the values look like Hounsfield units.
         foreground: median over cases of the median value inside the label.
+        spectra: natural spectrum of some cases, empty where none could be measured.
     """
 
     name: str
@@ -96,10 +102,14 @@ class Facts:
     raster: bool = False
     hounsfield: bool = False
     foreground: float | None = None
+    spectra: tuple[CaseSpectrum, ...] = field(default=(), repr=False, compare=False)
 
     def to_json(self) -> str:
-        """JSON for ``umed inspect --json``."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, indent=2) + "\n"
+        """JSON for ``umed inspect --json``; of the spectra only the size of the ROI."""
+        content = dataclasses.asdict(dataclasses.replace(self, spectra=()))
+        extent = median_extent(self.spectra, solid=False)
+        content["spectra"] = {"cases": len(self.spectra), "roi_px": round(extent, 1) if self.spectra else None}
+        return json.dumps(content, sort_keys=True, indent=2) + "\n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +145,13 @@ def open_case(dataset: Dataset, case: Case) -> Opened:
     return Opened(tuple(volumes), labels)
 
 
-def _look(dataset: Dataset, case: Case) -> CaseFacts:
+_Spectra = dict[str, CaseSpectrum]
+_Wanted = Mapping[int, Set[str]]
+"""Ids of the cases whose spectrum is measured, by dimensions."""
+
+
+def _look(dataset: Dataset, case: Case, wanted: _Wanted, spectra: _Spectra) -> CaseFacts:
+    """Describe a case; of those to be measured the spectrum, too, while it is in memory."""
     if case.label is None:
         reason = "no label (test split)" if case.id in dataset.split else "no label"
         return CaseFacts(case.id, action="skip", why=f"{reason}; it would not be copied")
@@ -144,6 +160,8 @@ def _look(dataset: Dataset, case: Case) -> CaseFacts:
     except (UmedError, OSError, ValueError, EOFError) as error:
         return CaseFacts(case.id, action="refuse", why=error_line(error))
     first, labels = opened.volumes[0], opened.labels
+    if case.id in wanted.get(len(first.spatial_shape), ()):
+        _measure(opened, case.id, spectra)
     assert labels is not None
     code = first.encoding
     classes = tuple(int(value) for value in np.unique(labels.ravel("K")))
@@ -166,6 +184,39 @@ def _look(dataset: Dataset, case: Case) -> CaseFacts:
         lowest=float(lowest) if code.is_integer else None,
         foreground=None if empty else float(np.median(inside)) * code.slope + code.inter,
     )
+
+
+def _measure(opened: Opened, name: str, spectra: _Spectra) -> None:
+    """Add the spectrum of a case in memory; nothing where nothing is labelled or the file has no spread."""
+    first, labels = opened.volumes[0], opened.labels
+    code = first.encoding
+    assert labels is not None
+    try:
+        low, high = resolve_range(first, "percentile")
+    except BudgetError:
+        return
+    values = first.channels
+    if len(opened.volumes) > 1:
+        values = np.concatenate([one.channels * (one.encoding.slope / code.slope) for one in opened.volumes])
+    whole = float(np.diff(code.stored_limits)[0]) * abs(code.slope) if code.is_integer else None
+    axis = int(np.argmax(first.spacing)) if labels.ndim == 3 else None
+    found = measure_case(values, labels, axis=axis, slope=abs(code.slope), percentiles=high - low, whole=whole)
+    if found is not None:
+        spectra[name] = found
+
+
+def _read_spectra(dataset: Dataset, seen: Set[str], dims: int, wanted: _Wanted, spectra: _Spectra) -> None:
+    """Measure further cases, as long as there is time."""
+    voxels = 0
+    for case in dataset.cases:
+        if case.id not in wanted.get(dims, set()) - seen or voxels > MOST_VOXELS:
+            continue
+        try:
+            opened = open_case(dataset, case)
+        except (UmedError, OSError, ValueError, EOFError):
+            continue  # said when its turn comes
+        voxels += sum(volume.stored.size for volume in opened.volumes)
+        _measure(opened, case.id, spectra)
 
 
 def _declared_classes(root: Path) -> int | None:
@@ -191,12 +242,12 @@ def _count_classes(dataset: Dataset, looked: list[CaseFacts]) -> tuple[int, str]
     return max(seen, 2), "largest label value that was seen"
 
 
-def _spread(dataset: Dataset) -> list[Case]:
+def _evenly(dataset: Dataset, most: int) -> list[Case]:
     """Evenly spaced cases that have a label."""
     labelled = [case for case in dataset.cases if case.label is not None]
-    if len(labelled) <= SAMPLE:
-        return labelled
-    return [labelled[round(i * (len(labelled) - 1) / (SAMPLE - 1))] for i in range(SAMPLE)]
+    if len(labelled) <= most or most < 2:
+        return labelled[:most]
+    return [labelled[round(i * (len(labelled) - 1) / (most - 1))] for i in range(most)]
 
 
 def _median(rows: list[tuple[float, ...]]) -> tuple[float, ...]:
@@ -204,13 +255,14 @@ def _median(rows: list[tuple[float, ...]]) -> tuple[float, ...]:
     return tuple(float(value) for value in np.median([row for row in rows if len(row) == most], axis=0))
 
 
-def gather(root: str | Path | Dataset, *, every: bool = False) -> Facts:
+def gather(root: str | Path | Dataset, *, every: bool = False, spectrum: bool = True) -> Facts:
     """Look at a data set.
 
     Args:
         root: folder, or a data set that was found already.
         every: read every case; otherwise a few, evenly spaced, and all only when ``dataset.json`` does not name the
             classes or when none of those few can be read.
+        spectrum: measure the natural spectrum of some cases; it does not depend on ``every``.
 
     Returns:
         The facts.
@@ -220,9 +272,11 @@ def gather(root: str | Path | Dataset, *, every: bool = False) -> Facts:
     """
     dataset = root if isinstance(root, Dataset) else find_dataset(Path(root))
     every = every or _declared_classes(dataset.root) is None  # a rare class must not be missed
-    looked = [_look(dataset, case) for case in (dataset.cases if every else _spread(dataset))]
+    some, spectra = _evenly(dataset, MEASURED if spectrum else 0), dict[str, CaseSpectrum]()
+    wanted = {2: {case.id for case in some}, 3: {case.id for case in some[::2]}}
+    looked = [_look(dataset, case, wanted, spectra) for case in (dataset.cases if every else _evenly(dataset, SAMPLE))]
     if not every and not any(facts.shape for facts in looked):
-        looked = [_look(dataset, case) for case in dataset.cases]
+        looked = [_look(dataset, case, wanted, spectra) for case in dataset.cases]
     good = [facts for facts in looked if facts.shape]
     base = Facts(
         name=dataset.root.name,
@@ -234,6 +288,7 @@ def gather(root: str | Path | Dataset, *, every: bool = False) -> Facts:
     )
     if not good:
         return base
+    _read_spectra(dataset, {facts.id for facts in looked}, len(good[0].shape), wanted, spectra)
     classes, classes_from = _count_classes(dataset, looked)
     inside = [facts.foreground for facts in good if facts.foreground is not None]
     channels = [facts.channels for facts in good]
@@ -248,4 +303,5 @@ def gather(root: str | Path | Dataset, *, every: bool = False) -> Facts:
         raster=all(facts.unit == "px" and len(facts.shape) == 2 for facts in good),
         hounsfield=any(facts.lowest is not None and facts.lowest < -500 for facts in good),
         foreground=float(np.median(inside)) if inside else None,
+        spectra=tuple(spectra[name] for name in sorted(spectra)),
     )

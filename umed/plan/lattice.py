@@ -3,7 +3,9 @@
 
 Floats that were converted from whole numbers, or 8-bit pictures that were stored with 16 bits, use few values at equal
 distances. Noise between them would tell itself apart from the image by arithmetic alone: whoever reads the distance off
-the untouched voxels knows the noise of all others but for whole steps. So such files move by whole steps of their own.
+the untouched voxels knows the noise of all others but for whole steps. So such files move by whole steps of their own;
+floats also by half ones, where a whole one more would break the bound: half a step up and half a step down land on the
+same grid, so that the sign stays hidden.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ class Lattice:
 
     Args:
         origin: one of them, in stored values.
-        step: their distance, in stored values.
+        step: their distance, in stored values, or half of it.
         levels: those that occur, ascending, in the file's own type.
     """
 
@@ -94,7 +96,8 @@ def find_lattice(values: NDArray[Any], bound: float) -> Lattice | None:
         bound: how far values may move, in stored values.
 
     Returns:
-        The grid; ``None`` where it is that of the data type, there is none, or it is coarser than the bound.
+        The grid, of floats that of half steps where the bound allows one more of them; ``None`` where it is that of the
+        data type, there is none, or it is coarser than the bound.
 
     Example:
         >>> found = find_lattice(np.arange(0, 65535, 257, dtype=np.uint16), 1028)
@@ -118,4 +121,6 @@ def find_lattice(values: NDArray[Any], bound: float) -> Lattice | None:
     count = np.rint((exact - exact[0]) / step)
     step = float((exact[-1] - exact[0]) / count[-1])
     off = np.abs((exact - exact[0]) / step - np.rint((exact - exact[0]) / step)).max()
+    if _whole(2 * bound / step) > 2 * _whole(bound / step):
+        step /= 2
     return Lattice(float(exact[0]), step, levels) if off < _OFF and step <= bound * (1 + 1e-6) else None

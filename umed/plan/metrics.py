@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from umed.core.types import Regions, Volume
-from umed.plan.budget import Budget
+from umed.plan.budget import Budget, to_unit
+from umed.plan.colour_difference import ColourDifference
 
 WINDOW = 7
 _BLOCK = 1 << 20
@@ -72,7 +73,9 @@ def ssim(before: NDArray[Any], after: NDArray[Any], *, peak: float, low: float =
     return float(1.0 - lost / count)
 
 
-def measure(volume: Volume, stored: NDArray[Any], regions: Regions, budget: Budget) -> dict[str, Any]:
+def measure(
+    volume: Volume, stored: NDArray[Any], regions: Regions, budget: Budget, *, slice_axis: int | None = None
+) -> dict[str, Any]:
     """All figures of one changed file, ready for the manifest.
 
     Args:
@@ -80,10 +83,12 @@ def measure(volume: Volume, stored: NDArray[Any], regions: Regions, budget: Budg
         stored: new stored values.
         regions: of the case; "ROI" is the labelled area and the dilated contour, also where the whole frame may change.
         budget: of the file.
+        slice_axis: axis across which a volume is looked at slice by slice, the last if ``None``.
 
     Returns:
         ``epsilon_steps`` (``None`` for float files), ``bound_stored``, ``psnr``, ``psnr_roi`` (dB, ``None`` if
-        infinite), ``ssim``, ``roi_share``, ``voxels_changed``, ``largest_step`` (stored values).
+        infinite), ``ssim``, ``roi_share``, ``voxels_changed``, ``largest_step`` (stored values), and the figures of
+        :meth:`umed.plan.colour_difference.ColourDifference.to_dict`, for the range as a display shows it.
     """
     box = (slice(None), *regions.box)
     before = volume.channels[box]
@@ -96,12 +101,24 @@ def measure(volume: Volume, stored: NDArray[Any], regions: Regions, budget: Budg
         error, error_roi = error + _squares(steps), error_roi + _squares(inside)
         largest, changed = max(largest, _largest(steps)), changed + voxels
     similar = 1.0 if regions.empty else ssim(volume.channels, after.channels, peak=budget.peak, low=budget.low)
+    seen = ColourDifference()
+    if not regions.empty:
+        seen.add(
+            volume.channels,
+            after.channels,
+            roi,
+            regions.box,
+            lambda values: to_unit(values, volume.encoding, budget),
+            axis=slice_axis,
+            colour=volume.unit == "px" and volume.channels_last and len(before) == 3,
+        )
     return {
         "epsilon_steps": budget.steps,
         "bound_stored": budget.bound_stored,
         "psnr": _finite(_decibel(error, volume.channels.size, budget.peak)),
         "psnr_roi": _finite(_decibel(error_roi, int(roi.sum()) * before.shape[0], budget.peak)),
         "ssim": similar,
+        **seen.to_dict(),
         "roi_share": roi_share(regions),
         "voxels_changed": changed,
         "largest_step": largest,

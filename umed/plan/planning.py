@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,15 @@ from umed.core.config import CT_WINDOWS, Settings, from_mapping
 from umed.core.errors import ConfigError, InputError
 from umed.core.registry import METHODS, check_options
 from umed.plan.facts import Facts
+from umed.plan.placement import OUTSIDE, Scene
+from umed.plan.strength import LEARNT, Strength, decide, expectation
 
 THICK = 3.0  # coarsest spacing over finest: above it a 3-D kernel would mix unrelated tissue
 FEW_SLICES = 16  # fewer than this along an axis leaves nothing for a 3-D network to pool
 BIG_VOXELS = 64_000_000  # 400 x 400 x 400: above it native 3-D takes too long on a CPU
 STEP = 16  # a surrogate with four poolings needs multiples of it
 HOW_NOT_WHAT = ("device", "report_cases")  # settings that do not change a byte of the released images
+SAID = ("strength", "placement", "expectation", "why")  # what is decided already, in other words
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,16 @@ class Plan(Settings):
     Args:
         classes: number of classes with the background, largest label value + 1.
         channels: image channels of a case.
+        placement: natural spectrum and the places for a code, see :mod:`umed.plan.strength`; empty where unknown.
+        expectation: what may be expected against nnU-Net-like training, from loudness alone; empty for other methods.
         why: one sentence for each automatic decision.
     """
 
     spatial_dims: int = 2
     classes: int = 2
     channels: int = 1
+    placement: dict[str, Any] = field(default_factory=dict)
+    expectation: str = ""
     why: tuple[str, ...] = ()
 
     def to_json(self) -> str:
@@ -68,7 +75,7 @@ class Plan(Settings):
         """The fields that decide the bytes of the output, flat: ``{"epsilon": ..., "training.iterations": ...}``."""
         content = dataclasses.asdict(self)
         training = content.pop("training")
-        flat = {key: value for key, value in content.items() if key not in (*HOW_NOT_WHAT, "why")}
+        flat = {key: value for key, value in content.items() if key not in (*HOW_NOT_WHAT, *SAID)}
         flat |= {f"training.{key}": value for key, value in training_settings.decisive(training).items()}
         return flat
 
@@ -172,13 +179,56 @@ def _resolve_patch(facts: Facts, settings: Settings, dims: int, axis: int | None
     return patch, [f"patch {list(patch)}: the median image rounded up to a multiple of {STEP}, at most {most}"]
 
 
-def _resolve_options(facts: Facts, settings: Settings) -> tuple[dict[str, Any], list[str]]:
+def _scene(facts: Facts, dims: int, value_range: str | tuple[float, float]) -> Scene | None:
+    """What spectral placement sees of the data; ``None`` where no spectrum could be measured."""
+    flat = len(facts.shape) == 2
+    spectra = tuple(one for one in facts.spectra if (one.solid is None) == flat)
+    if not spectra:
+        return None
+    return Scene(
+        spectra,
+        kind=_kind(facts),
+        channels=facts.channels,
+        dims=dims,
+        edge=max(facts.shape),
+        jpeg=facts.raster and facts.channels in (1, 3),
+        value_range=value_range,
+    )
+
+
+def _kind(facts: Facts) -> str:
+    """Which defaults of a method fit: ``"colour"`` or ``"other"``."""
+    return "colour" if facts.raster and facts.channels == 3 else "other"
+
+
+def _decide(facts: Facts, settings: Settings, scene: Scene | None) -> Strength:
+    """Bound and carriers, see :func:`umed.plan.strength.decide`."""
+    options = {**METHODS[settings.method].defaults.get(_kind(facts), {}), **_given(settings)}
+    finest = 1.0 if settings.radius_unit == "px" or not facts.spacing else min(facts.spacing)
+    return decide(
+        scene,
+        settings,
+        kind=_kind(facts),
+        radius=settings.radius / finest,
+        outside=float(options.get("outside", 1.0)),
+        asked=_given(settings).get("carriers"),
+    )
+
+
+def _given(settings: Settings) -> dict[str, Any]:
+    """Options of the method that are not left to the plan."""
+    return {key: value for key, value in settings.method_options.items() if value != "auto"}
+
+
+def _resolve_options(facts: Facts, settings: Settings, decision: Strength) -> tuple[dict[str, Any], list[str]]:
     """Options of the method; those that are left open, or ``"auto"``, may follow the kind of image."""
-    given = {key: value for key, value in settings.method_options.items() if value != "auto"}
-    colour = facts.raster and facts.channels == 3
+    given = _given(settings)
+    colour = _kind(facts) == "colour"
     kind = "colour pictures, whose colours hardly differ from pixel to pixel" if colour else "not colour pictures"
-    defaults = METHODS[settings.method].defaults.get("colour" if colour else "other", {})
-    chosen = {key: value for key, value in defaults.items() if key not in given}
+    chosen = {key: value for key, value in METHODS[settings.method].defaults.get(_kind(facts), {}).items()}
+    if decision.carriers is not None:
+        chosen |= {"carriers": list(decision.carriers), "outside": OUTSIDE}
+    chosen = {key: value for key, value in chosen.items() if key not in given}
     text = ", ".join(f"{key} {value}" for key, value in chosen.items())
     return {**given, **chosen}, [f"{text}: these are {kind}"] if chosen else []
 
@@ -219,9 +269,21 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
     chosen_range, why = _resolve_range(facts, settings)
     dims, axis, more = _resolve_dims(facts, settings)
     patch, most = _resolve_patch(facts, settings, dims, axis)
-    options, kind = _resolve_options(facts, settings)
+    scene = _scene(facts, dims, chosen_range)
+    decision = _decide(facts, settings, scene)
+    settings = dataclasses.replace(settings, epsilon=decision.epsilon)
+    options, kind = _resolve_options(facts, settings, decision)
+    expected = expectation(scene, options["carriers"], settings.epsilon) if settings.method == LEARNT else ""
     support, weak, where = _resolve_support(settings)
-    why += [*more, *most, *kind, *where, f"{facts.classes} classes with the background: {facts.classes_from}"]
+    why += [
+        *more,
+        *most,
+        *kind,
+        *decision.why,
+        *filter(None, [expected]),
+        *where,
+        f"{facts.classes} classes with the background: {facts.classes_from}",
+    ]
     values = {
         **vars(settings),
         "method_options": options,
@@ -232,6 +294,8 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
         "slice_axis": axis,
         "classes": facts.classes,
         "channels": facts.channels,
+        "placement": dict(decision.placement),
+        "expectation": expected,
         "training": dataclasses.replace(settings.training, patch_size=patch),
         "why": tuple(why),
     }

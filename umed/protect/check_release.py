@@ -16,7 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from umed.cases.records import KEY, private_of
+from umed.cases.records import KEY, open_to_others, private_of
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
 from umed.core.keyfile import Key
 from umed.core.types import Progress
@@ -26,7 +26,9 @@ from umed.data.known_text import text_kind
 from umed.data.pieces import Piece, pieces
 from umed.data.side_parts import holds_text
 from umed.protect import published_files
-from umed.protect.originals import Originals, read_originals
+from umed.protect.added_files import text_fault
+from umed.protect.originals import MOST_BYTES, Originals, read_originals
+from umed.protect.person_marks import marks_of
 from umed.protect.private_content import holds_secret, private_kind
 from umed.protect.public_check import form_faults, page_fault
 from umed.protect.published_files import ABOUT, MANIFEST, Published, printable
@@ -35,8 +37,6 @@ from umed.protect.release_findings import ReleaseCheck, make_check
 ACCEPTABLE = ("nifti.", "png.", "jpeg.", "tiff.", "exif.")
 """How the fields begin whose text a steward may accept."""
 IMAGES = ("protected image", "unprotected image", "label", "proposed label")
-MOST_BYTES = 4 << 30
-"""Files larger than this are not looked into."""
 UNCHANGED = 0.5
 """Share of labelled slices equal to the original's from which on an image counts as unchanged."""
 _FEW = 64
@@ -52,6 +52,7 @@ def check_release(
     private: str | Path | None = None,
     key: Key | str | Path | None = None,
     accept: Collection[str] = (),
+    added: Collection[str] = (),
     progress: Progress | None = None,
 ) -> ReleaseCheck:
     """Check a folder before it is published; writes nothing.
@@ -62,6 +63,7 @@ def check_release(
         private: its private folder; ``OUTPUT-private`` where that is there. Its files are looked for in the output.
         key: the key of the release or its file; ``release.key`` of the private folder where that is there.
         accept: fields whose free text was looked at, such as ``"nifti.descrip"``.
+        added: files that were laid there by hand, relative to the output: small plain texts such as a licence.
         progress: called with ``"originals"`` or ``"check"``, done and in all.
 
     Returns:
@@ -69,7 +71,7 @@ def check_release(
 
     Raises:
         InputError: when the output is no folder, the originals are no data set, or the given key cannot be read.
-        ConfigError: when a field cannot be accepted.
+        ConfigError: when a field cannot be accepted, or an added file is none.
     """
     root = Path(output)
     if not root.is_dir():
@@ -81,7 +83,7 @@ def check_release(
                 "Write the field as the check shows it."
             )
     found = published_files.walk_output(root)
-    published_files.read_public(found, root)
+    published_files.read_public(found, root, added)
     kept = _private_folder(found, root, private)
     secret = _key(found, kept, key)
     published_files.check_seal(found, secret)
@@ -90,7 +92,9 @@ def check_release(
             found.add("manifest", MANIFEST, fault)
         if ABOUT not in found.files:
             found.add("page", ABOUT, "there is none")
-    originals = None if original is None else read_originals(Path(original), progress)
+    for kind, name, mark in marks_of(found.files, found.added):
+        found.add(kind, printable(name), printable(mark)[:_QUOTED])
+    originals = None if original is None else read_originals(Path(original), root, progress)
     if originals is None:
         found.add("not-compared", str(root))
     search = _Search(found, originals, secret, files.hashes(kept) if kept is not None else {}, frozenset(accept))
@@ -111,6 +115,8 @@ def _private_folder(found: Published, root: Path, private: str | Path | None) ->
         return None
     if root.resolve() in (folder.resolve(), *folder.resolve().parents):
         found.add("private-folder", printable(folder.name))
+    if mode := open_to_others(folder):
+        found.add("open-private", printable(folder.name), mode)
     return folder
 
 
@@ -167,6 +173,8 @@ class _Search:
             self.found.add("damaged", shown, f"cannot be read ({error.strerror})")
             return
         self._digest(name, hashlib.sha256(data).hexdigest())
+        if name in self.found.added and (fault := text_fault(data)):
+            self.found.add("no-text", shown, fault)
         if not data:
             self.found.add("damaged", shown, "empty")
             return
@@ -347,7 +355,9 @@ class _Search:
                 self.found.add("unchanged", printable(name), f"{share:.0%} of the slices")
             elif what:
                 public |= shared & frozenset().union(*image.channels)
-                if share > 0:
+                if what == "protected image" and name in self.originals.restored:
+                    self.found.add("restored", printable(name), self.originals.restored[name])
+                elif share > 0:
                     self.found.add("partly-unchanged", printable(name), f"{share:.0%} of the slices")
         return frozenset(public), unprotected
 

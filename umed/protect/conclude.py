@@ -61,7 +61,10 @@ def _finish_files(
     if report:
         from umed.report.protect_page import write_report
 
-        result = replace(result, report=write_report(record, dataset.root, store.output, store.path(REPORT)))
+        path = store.path(REPORT)
+        result = replace(
+            result, report=write_report(record, dataset.root, store.output, path, forecast=store.forecast())
+        )
     return result, [name.as_posix() for name in others]
 
 
@@ -92,6 +95,6 @@ def report_again(store: Store, key: Key, record: Mapping[str, Any], **more: Any)
     """
     from umed.report.protect_page import write_report
 
-    write_report(record, output=store.output, path=store.path(REPORT), **more)
+    write_report(record, output=store.output, path=store.path(REPORT), forecast=store.forecast(), **more)
     write_record(store, key, record)
     close_private(store.folder)

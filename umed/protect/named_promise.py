@@ -41,6 +41,10 @@ class Evidence:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def entries(self) -> dict[str, Mapping[str, Any]] | None:
+        """Entries of the private record by case; ``None`` where there is no record."""
+        return None if self.record is None else {str(one["id"]): one for one in self.record["cases"]}
+
     def plan(self) -> Plan | None:
         """The private plan; ``None`` where there is none, or nothing was perturbed."""
         if self.record is None or not self.record["plan"]:
@@ -102,7 +106,7 @@ def find_promise(
 def _settings(promise: Settings | Mapping[str, Any] | None) -> Settings | None:
     if promise is None or isinstance(promise, Settings):
         return promise
-    return from_mapping(Settings, {"method": FREE, **promise}, "promise")
+    return from_mapping(Settings, {"method": FREE, "strength": "epsilon", **promise}, "promise")
 
 
 def looser(promised: Plan, private: Plan) -> list[str]:

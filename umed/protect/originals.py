@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 
 from umed.core.errors import UmedError, error_line
 from umed.core.types import Case, Dataset, Progress, Volume
-from umed.data import files, layouts, planes
+from umed.data import files, formats, layouts, planes
 from umed.data.dicom_input import is_dicom, require_dicom
 from umed.plan.facts import open_case
+from umed.protect.restored import as_good_as_restored
 
 if TYPE_CHECKING:
     from umed.protect.original_frames import RawFrames
+
+MOST_BYTES = 4 << 30
+"""Files larger than this are not looked into."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Originals:
         digests: name of an original by the SHA-256 of its file.
         unreadable: name and reason of those that could only be told by their bytes.
         series: whether they are DICOM files, whose masks are not looked at.
+        restored: by name of a released image, why it is as good as its original.
         raw: frames of DICOM originals as bytes (:class:`umed.protect.original_frames.RawFrames`).
     """
 
@@ -59,14 +64,16 @@ class Originals:
     digests: dict[str, str] = field(default_factory=dict)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     series: bool = False
+    restored: dict[str, str] = field(default_factory=dict)
     raw: RawFrames | None = None
 
 
-def read_originals(root: Path, progress: Progress | None = None) -> Originals:
-    """Read a data set once.
+def read_originals(root: Path, output: Path, progress: Progress | None = None) -> Originals:
+    """Read a data set once, and beside each labelled image of files what is released for it.
 
     Args:
         root: the data set, or a folder or zip of DICOM files.
+        output: the release.
         progress: called with ``"originals"``, cases done and cases in all.
 
     Raises:
@@ -81,13 +88,13 @@ def read_originals(root: Path, progress: Progress | None = None) -> Originals:
         return found
     dataset, found = layouts.find_dataset(root), Originals()
     for done, case in enumerate(dataset.cases):
-        _add(found, dataset, case)
+        _add(found, dataset, case, output)
         if progress is not None:
             progress("originals", done + 1, len(dataset.cases))
     return found
 
 
-def _add(found: Originals, dataset: Dataset, case: Case) -> None:
+def _add(found: Originals, dataset: Dataset, case: Case, released: Path) -> None:
     try:
         opened = open_case(dataset, case)
     except (UmedError, OSError) as error:
@@ -104,6 +111,18 @@ def _add(found: Originals, dataset: Dataset, case: Case) -> None:
         found.images[output.as_posix()] = original
         found.digests[volume.sha256 or files.sha256(volume.source)] = original.name
         found.slices.update((one, original.name) for channel in original.channels for one in channel)
+        if fault := _restored(volume, released / output, opened.labels):
+            found.restored[output.as_posix()] = fault
+
+
+def _restored(volume: Volume, released: Path, labels: NDArray[np.bool_]) -> str:
+    """Nothing is said here of what cannot be read: the search through the release does."""
+    if released.is_symlink() or not released.is_file() or released.stat().st_size > MOST_BYTES:
+        return ""
+    try:
+        return as_good_as_restored(volume, formats.read(released), labels)
+    except Exception:  # a hostile file
+        return ""
 
 
 def _labelled(volume: Volume, labels: NDArray[np.bool_]) -> Iterator[frozenset[bytes]]:

@@ -31,6 +31,7 @@ _RECORDS: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"output", "key", "files"}), "the list of files that a run may write"),
     (frozenset({"outcome", "run", "sources", "outputs"}), "the record of a case"),
     (frozenset({"actions", "tags", "files_written"}), "the audit of a run"),
+    (frozenset({"verdict", "sentence", "thieves"}), "the forecast of a release"),
 )
 _EXACT = {
     frozenset({"files"}): "the list of files that a run may write",

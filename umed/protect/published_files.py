@@ -7,7 +7,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from umed.cases.records import KEY, PRIVATE, RECORD, TARGETS
 from umed.core.keyfile import Key
 from umed.data.files import RECORDS, TEMPORARY
+from umed.protect.added_files import take_added
 from umed.protect.release_findings import ReleaseFinding
 
 MANIFEST, ABOUT = f"{RECORDS}/manifest.json", f"{RECORDS}/about.html"
@@ -46,6 +47,7 @@ class Published:
         listed: entries of the manifest by name; empty where there is no sound one.
         manifest: its content; empty likewise.
         broken: files that are known to be damaged.
+        added: files that the steward says to have laid there.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class Published:
     listed: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    added: frozenset[str] = frozenset()
 
     def add(self, kind: str, where: str, what: str = "") -> None:
         """Note a finding; of the damages of a file the first says enough."""
@@ -111,8 +114,8 @@ def _look(found: Published, path: Path, name: str, mode: int) -> None:
         found.add(kind, shown, what)
 
 
-def read_public(found: Published, output: Path) -> None:
-    """Read the manifest, and compare its list with the files that are there."""
+def read_public(found: Published, output: Path, added: Collection[str] = ()) -> None:
+    """Read the manifest, and compare its list, and what was added by hand, with the files that are there."""
     path = output / MANIFEST
     if MANIFEST not in found.files:
         found.add("manifest", MANIFEST, "there is none")
@@ -125,7 +128,10 @@ def read_public(found: Published, output: Path) -> None:
             found.add("manifest", MANIFEST, f"no JSON ({type(error).__name__})")
         else:
             _take(found, content)
-    extra = found.files.keys() - found.listed.keys() - {MANIFEST} if found.manifest else ()
+    found.added = take_added(added, output, found.files, found.listed)
+    for name in sorted(found.added):
+        found.add("added", printable(name))
+    extra = found.files.keys() - found.listed.keys() - found.added - {MANIFEST} if found.manifest else ()
     for name in sorted(extra):
         found.add("unlisted", printable(name))
     for name in sorted(found.listed.keys() - found.files.keys()):

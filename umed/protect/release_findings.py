@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from umed.cases.output_folder import ADD_IT
+from umed.protect.added_files import SAID
+
 Severity = Literal["problem", "warning", "note"]
 SHOWN = 3
 """Examples of each kind in the summary."""
@@ -68,6 +71,11 @@ KINDS: dict[str, FindingKind] = {
         "image(s) that the manifest calls protected and whose labelled slices equal the original's",
         f"{AGAIN}, or with a larger epsilon.",
     ),
+    "restored": FindingKind(
+        "problem",
+        "image(s) that the manifest calls protected and that are the original but for a few values",
+        f"{AGAIN}, or with a larger epsilon; umed verify says which bound holds.",
+    ),
     "no-image": FindingKind(
         "problem", "release(s) without a single image", "See what umed protect says of each case, then protect again."
     ),
@@ -103,7 +111,14 @@ KINDS: dict[str, FindingKind] = {
         "Pack the source again with gzip -n, then protect it again.",
     ),
     "unlisted": FindingKind(
-        "problem", "file(s) that the manifest does not list, expected only what umed wrote", "Move them out of OUTPUT."
+        "problem",
+        "file(s) that the manifest does not list, expected only what umed wrote",
+        f"Move them out of OUTPUT; {ADD_IT} FILE.",
+    ),
+    "no-text": FindingKind(
+        "problem",
+        "file(s) that you added and that are no small plain text, expected UTF-8 of at most 1 MB",
+        "Move them out of OUTPUT; images and labels belong into INPUT.",
     ),
     "missing": FindingKind("problem", "file(s) of the manifest that are not there", f"{AGAIN}, or with --resume."),
     "changed": FindingKind(
@@ -139,17 +154,33 @@ KINDS: dict[str, FindingKind] = {
         "DICOM file(s) that say of no patient that the identity was removed",
         "umed protect de-identifies nothing; umed anonymize does. umed anonymize --check OUTPUT lists what is there.",
     ),
+    "person-name": FindingKind(
+        "warning",
+        "name(s) of files or folders that may tell of a person (e-mail address, caret, date, long number)",
+        "If so, rename them in INPUT and protect again.",
+    ),
+    "person-text": FindingKind(
+        "warning",
+        "place(s) in dataset.json or a text that you added with an e-mail address or a name as DICOM writes it",
+        "Look at each; those of authors and of a contact are no patient's.",
+    ),
     "date": FindingKind(
         "warning", "field(s) with a date or time", "Clear it in the source if it says when somebody was seen."
     ),
     "device": FindingKind("warning", "field(s) that name a device", "Clear it in the source if it says where."),
     "not-looked-into": FindingKind("warning", "file(s) too large to be looked into", "Look at them yourself."),
+    "open-private": FindingKind(
+        "warning",
+        "private folder(s) that others than the owner may look into",
+        "Close it as shown; if others have seen the key, they can draw the code again.",
+    ),
     "writable": FindingKind("warning", "file(s) or folder(s) that anybody may change", "Run chmod -R o-w OUTPUT."),
     "not-sealed": FindingKind("note", "manifest whose seal was not checked, for want of the key", "Give --key-file."),
     "not-compared": FindingKind("note", "output not compared with its originals", "Give --original INPUT."),
     "unprotected-note": FindingKind("note", "image(s) released unprotected, as the manifest says", "Nothing to do."),
     "known-text": FindingKind("note", "field(s) with what programs write", "Nothing to do."),
     "accepted-text": FindingKind("note", "field(s) with free text that you accepted", "Nothing to do."),
+    "added": FindingKind("note", f"file(s) {SAID}", "Whoever gets the release cannot tell whether they were changed."),
     "own-name": FindingKind("note", "gzip header(s) with the file's own name", "Nothing to do."),
 }
 """Every kind, in the order in which they are said."""

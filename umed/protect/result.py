@@ -19,6 +19,17 @@ from umed.protect.release_findings import ReleaseCheck
 
 SHOWN = 20
 """Most lines of each kind in the summary of a release."""
+FIGURES = {
+    "psnr": "PSNR (dB)",
+    "psnr_roi": "PSNR in ROI (dB)",
+    "delta_e_roi": "Delta E in ROI, as the eye sees it",
+    "delta_e_roi_99": "99 % of the ROI, at most",
+    "roi_share": "ROI share",
+}
+"""Measures of a file that the summary shows, and their names."""
+NO_FORECAST = (
+    "no forecast was made of what a thief can still learn: umed plan INPUT --forecast makes one, of data sets of files"
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,7 @@ class Result:
         check: what a look over the output found; ``None`` when none was wanted.
         probe: what a quick probe found, in words; ``None`` when none was asked for.
         shared_code: why the codes are not secret and each case's own, in words; empty where they are.
+        forecast: what was forecast for the plan, in words; empty where nothing was.
     """
 
     output: Path
@@ -48,6 +60,7 @@ class Result:
     check: ReleaseCheck | None = None
     probe: str | None = None
     shared_code: str = ""
+    forecast: str = ""
 
     @property
     def manifest(self) -> Path:
@@ -82,18 +95,25 @@ class Result:
             "quarantine": [list(item) for item in self.quarantine],
             **({} if self.check is None else {"release_check": self.check.to_dict()}),
             **({} if self.probe is None else {"probe": self.probe}),
+            **({"expectation": self.plan.expectation} if self.plan.expectation else {}),
+            "forecast": self.forecast or None,
         }
 
     def summary(self) -> str:
         """A few lines for people."""
         counts = ", ".join(f"{n} {status}" for status, n in self.counts.items() if n)
-        lines = [*filter(None, [self.probe]), f"{len(self.outcomes)} cases: {counts}", *_figures(self.outcomes)]
+        lines = [
+            *filter(None, [self.probe, self.plan.expectation]),
+            f"{len(self.outcomes)} cases: {counts}",
+            *_figures(self.outcomes),
+        ]
         proposed = sum(is_proposal(outcome.measures) for outcome in self.outcomes)
         if proposed:
             lines.append(f"{proposed} of the masks are proposals, not annotation: what they miss is not protected")
         lines += [f"{o.status}: {o.id}: {o.reason}" for o in self.outcomes if o.status in ("failed", "skipped")]
         lines += [f"left out of training: {case}: {reason}" for case, reason in self.left_out]
         lines += [f"quarantined: {name}: {reason}" for name, reason in self.quarantine]
+        lines.append(f"forecast: {self.forecast}" if self.forecast else NO_FORECAST)
         lines += _folders(self)
         return "\n".join(lines)
 
@@ -114,6 +134,7 @@ class Released:
         labels: what must be known about the masks, see :mod:`umed.cases.proposals`; ``""`` where nothing must.
         check: what a look over the output found; ``None`` when none was wanted.
         shared_code: why the codes are not secret and each case's own, in words; empty where they are.
+        forecast: what was forecast for the plan, in words; empty where nothing was.
     """
 
     output: Path
@@ -127,6 +148,7 @@ class Released:
     labels: str = ""
     check: ReleaseCheck | None = None
     shared_code: str = ""
+    forecast: str = ""
 
     @property
     def written(self) -> int:
@@ -153,6 +175,7 @@ class Released:
             "quarantine": [asdict(entry) for entry in self.quarantine],
             "left_out_of_training": [list(item) for item in self.left_out],
             **({"labels": self.labels} if self.labels else {}),
+            **({"expectation": self.plan.expectation} if self.plan is not None and self.plan.expectation else {}),
             **({} if self.check is None else {"release_check": self.check.to_dict()}),
         }
 
@@ -163,6 +186,7 @@ class Released:
         if len(self.outcomes) > SHOWN:
             lines.append(f"... and {len(self.outcomes) - SHOWN} more series")
         lines += [f"masks: {self.labels}"] if self.labels else []
+        lines += [self.plan.expectation] if self.plan is not None and self.plan.expectation else []
         lines += _figures(self.outcomes)
         ordered = sorted(self.quarantine, key=lambda entry: (entry.category == "no-dicom", entry.name))
         lines += [f"quarantined: {q.name}: {q.reason}" for q in ordered[:SHOWN]]
@@ -207,7 +231,7 @@ def _folders(done: Result | Released) -> list[str]:
 def _figures(outcomes: Iterable[Outcome]) -> list[str]:
     """Mean and range of each measure over all files."""
     lines, records = [], [record for outcome in outcomes for record in outcome.measures.get("files", ())]
-    for name, title in (("psnr", "PSNR (dB)"), ("psnr_roi", "PSNR in ROI (dB)"), ("roi_share", "ROI share")):
+    for name, title in FIGURES.items():
         values = [record[name] for record in records if record.get(name) is not None]
         if values:
             lines.append(f"{title}: mean {sum(values) / len(values):.4g}, {min(values):.4g} to {max(values):.4g}")

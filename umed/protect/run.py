@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from umed.cases.opening import open_source
 from umed.cases.proposals import marked, sentence
-from umed.cases.records import GENERATORS, KEY, LOCK, Store, hash_of, make_private
+from umed.cases.records import (
+    FORECAST,
+    GENERATORS,
+    KEY,
+    LOCK,
+    Store,
+    check_forecast,
+    hash_of,
+    make_private,
+    write_json,
+)
 from umed.cases.source import Request, Source
 from umed.core.config import Settings, make_settings
 from umed.core.errors import InputError, UmedError
@@ -45,6 +55,7 @@ def protect(
     overwrite: bool = False,
     report: bool = True,
     check: bool = True,
+    forecast: Mapping[str, Any] | None = None,
     workers: int = 1,
     scheduler: str | None = None,
     threads: int | None = None,
@@ -68,6 +79,8 @@ def protect(
         overwrite: first delete what umed wrote to ``output``, and only that.
         report: write ``report.html`` into the private folder.
         check: at the end, do what :func:`umed.check_release` does.
+        forecast: what ``umed.forecast(...).to_dict()`` said of this plan; kept in the private folder and shown in the
+            report. A resumed run keeps its own if ``None``.
         workers: local processes that share the cases, once the method is trained; the bytes are the same.
         scheduler: address of a Dask scheduler whose workers see both folders, instead of local processes.
         threads: of each local process; the cores divided by the workers if ``None``.
@@ -84,7 +97,9 @@ def protect(
     """
     chosen = make_settings(recipe, overrides) if settings is None else settings
     request = Request(Path(input), chosen, masks=None if masks is None else Path(masks))
-    options = RunOptions(generators, resume, overwrite, report, workers, scheduler, threads, key_file, private, check)
+    options = RunOptions(
+        generators, resume, overwrite, report, workers, scheduler, threads, key_file, private, check, forecast
+    )
     done = run(request, Path(output), options, progress=progress)
     assert done.plan is not None
     aside = tuple((entry.name, entry.reason) for entry in done.quarantine if entry.category != "no-dicom")
@@ -92,6 +107,7 @@ def protect(
         *(done.output, done.private, done.plan, done.outcomes, done.left_out, done.report, aside),
         check=done.check,
         shared_code=done.shared_code,
+        forecast=done.forecast,
     )
 
 
@@ -110,6 +126,7 @@ class RunOptions:
         key_file: of the release; made in the private folder if ``None``.
         private: folder for what must never be published; beside the output if ``None``.
         check: look the output over at the end, see :mod:`umed.protect.check_release`.
+        forecast: what was forecast for the plan, to be kept and shown.
     """
 
     generators: str | Path | None = None
@@ -122,6 +139,7 @@ class RunOptions:
     key_file: str | Path | None = None
     private: str | Path | None = None
     check: bool = True
+    forecast: Mapping[str, Any] | None = None
 
 
 def run(
@@ -148,6 +166,8 @@ def run(
         UmedError: when the disk is full.
     """
     check_execution(options.workers, options.scheduler, options.threads)
+    if options.forecast is not None:
+        check_forecast(options.forecast, "forecast")
     store = Store(output, None if options.private is None else Path(options.private))
     key_file = None if options.key_file is None else Path(options.key_file)
     check_key_place(key_file, output)
@@ -195,6 +215,9 @@ def _work(
     progress: Progress | None,
 ) -> Released:
     """Train, do every case, and write what covers all of them."""
+    if options.forecast is not None:
+        write_json(store.path(FORECAST), options.forecast)
+    expected = store.forecast()
     given = None if options.generators is None else Path(options.generators)
     proposals = source.proposals
     secret = Secret(key, release_id(source, plan))
@@ -222,6 +245,7 @@ def _work(
         left_out,
         labels=sentence(outcomes, proposals),
         shared_code="" if method is None else method.shared_code(),
+        forecast="" if expected is None else str(expected["sentence"]),
     )
     released = conclude(released, source, store, secret, "" if method is None else repr(method), options.report)
     if not options.check:

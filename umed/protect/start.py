@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from umed.cases.records import CASES, GENERATORS, KEY, LOCK, PLAN, Store, blank, write_text
+from umed.cases.records import CASES, GENERATORS, KEY, LOCK, PLAN, PREVIEW, Store, blank, write_text
 from umed.cases.source import Source
 from umed.core.errors import ConfigError, InputError
 from umed.core.keyfile import Key
@@ -78,17 +78,11 @@ def check_run(
 
 
 def _check_private(root: Path, store: Store) -> None:
-    """The private folder is no part of what is published or read, and holds nothing but an earlier run or a key."""
+    """The private folder is no part of what is published or read, and holds at most an earlier run, key, preview."""
     private, output = store.folder, store.output
+    why = "what lies there must never be published"
     for other, what in ((output, "output"), (root, "input")):
-        one, two = private.resolve(), other.resolve()
-        if one == two or one in two.parents or two in one.parents:
-            raise InputError(
-                f"{private}: expected a private folder apart from the {what} {other}, got one inside the other. "
-                "What lies there must never be published: pick another with --private."
-            )
-    if private.exists() and not private.is_dir():
-        raise InputError(f"{private}: expected a folder, got a file. Pick another with --private.")
+        check_apart(other, private, what=what, kind="private folder", step="Pick another with --private", why=why)
     if not private.is_dir():
         return
     for path in (private, store.path(KEY)):
@@ -99,7 +93,9 @@ def _check_private(root: Path, store: Store) -> None:
             )
     if store.begun:
         return
-    others = sorted(path.name for path in private.iterdir() if path.name not in (KEY, LOCK) and not _half(path))
+    others = sorted(
+        path.name for path in private.iterdir() if path.name not in (KEY, LOCK, PREVIEW) and not _half(path)
+    )
     if others:
         raise InputError(
             f"{private}: expected an empty folder for what must not be published, got one with other files "

@@ -9,8 +9,9 @@ without it, what umed writes for the values that were read back is written once 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from umed.cases import file_check
 from umed.cases.file_source import open_files
 from umed.cases.output_folder import CaseFinding, OutputFolder
 from umed.cases.proposals import marked, sentence
+from umed.cases.records import open_to_others
 from umed.cases.source import Request, Source
 from umed.core.config import Settings
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
 from umed.core.types import Outcome, Progress
 from umed.data.dicom_input import is_dicom, require_dicom
 from umed.plan.planning import Plan
+from umed.protect.added_files import MOST_ADDED, SAID, take_added, text_fault
 from umed.protect.manifest import read_manifest
 from umed.protect.named_promise import NAME_IT, Evidence, find_promise, in_words, looser
 from umed.protect.public_check import (
@@ -49,6 +52,7 @@ def verify(
     promise: Settings | Mapping[str, Any] | None = None,
     masks: str | Path | None = None,
     profile: str | Path = "basic",
+    added: Collection[str] = (),
     progress: Progress | None = None,
 ) -> Verification:
     """Check an output folder against its input, file by file and voxel by voxel.
@@ -68,62 +72,79 @@ def verify(
             over the private plan. Needed where private folder or key are not at hand.
         masks: for DICOM: folder with masks that the run was given.
         profile: for an anonymized output without its record: the profile of the run.
+        added: files that were laid there by hand, relative to the output: small plain texts such as a licence.
         progress: called with ``"verify"``, cases done and cases in all.
 
     Returns:
         What was checked, what holds and what does not.
 
     Raises:
-        ConfigError: if there is neither a private record nor a promise, or the key is another one.
+        ConfigError: if there is neither a private record nor a promise, the key is another one, or an added file is
+            none.
         InputError: if one of the folders cannot be read at all.
     """
     root = Path(output)
     manifest = read_manifest(root)
-    old = manifest.get("format") == 1
+    old = manifest["format"] == 1
     if old and promise is None:
         raise InputError(f"{root}: {OLD}. To check its bound all the same, {NAME_IT}.")
     folder, file = (None if one is None else Path(one) for one in (private, key_file))
     evidence = find_promise(root, folder, file, promise)
     there = OutputFolder(root)
+    there.set_aside(take_added(added, root, there.files, () if old else manifest["files"]))
     wanted = Path(masks) if masks is not None else None
     request = Request(Path(input), evidence.settings, masks=wanted, profile=profile)
     with _open(request, evidence, there) as (originals, kind):
-        private_plan = evidence.plan()
-        plan = private_plan if evidence.settings is None else originals.make_plan(evidence.settings)
-        entries = None if evidence.record is None else {str(one["id"]): one for one in evidence.record["cases"]}
-        found: dict[str, CaseFinding] = {}
-        for done, case in enumerate(originals.sizes):
-            found[case] = _check_case(originals, kind, case, plan, entries, there)
-            if progress is not None:
-                progress("verify", done + 1, len(originals.sizes))
-        released = {case for case, one in found.items() if one.status in RELEASED}
-        problems, others = kind.check_folder(originals, released, there)
-        problems += evidence.problems
-        labels = _labels(evidence, originals, found)
-        layout, targets = originals.layout, originals.targets()
-    notes = list(evidence.notes)
-    if evidence.record is not None:
-        problems += _against_record(evidence, entries or {}, found, there)
-    problems += there.foreign(_may_be_there(evidence, found, others, old=old), targets)
-    if not old:
-        problems += check_manifest(manifest, there, evidence.key, evidence.record)
-        if evidence.key is None:
-            notes.append(f"{MANIFEST_FILE}: its seal was not checked, since there is no key.")
-        if evidence.record is None and plan is not None:
-            what = {name: text for one in found.values() for name, text in one.files.items()}
-            sealed = evidence.key is not None and evidence.key.is_sealed("manifest", manifest)
-            problems += check_told(manifest, there, plan, layout, what, labels, sealed=sealed)
-    if evidence.settings is not None and private_plan is not None and plan is not None:
-        more = looser(plan, private_plan)
-        notes += [f"The named promise is looser than the private plan: {'; '.join(more)}."] if more else []
-    checks = tuple(CaseCheck(case, one.status, tuple(one.failures), one.reason) for case, one in found.items())
-    bounds = {bound for one in found.values() for bound in one.bounds}
+        cases = _check_cases(originals, kind, evidence, there, progress)
+    problems = {*cases.problems, *evidence.problems, *_against_record(evidence, cases, there)}
+    problems |= {*_check_public(manifest, evidence, cases, there), *_check_added(there)}
+    bounds = {bound for one in cases.found.values() for bound in one.bounds}
     return Verification(
-        checks,
-        (*([OLD] if old else []), *sorted(set(problems))),
-        tuple(filter(None, [labels, *notes])),
-        tuple(in_words(plan, bounds, _origin(evidence))),
+        tuple(CaseCheck(case, one.status, tuple(one.failures), one.reason) for case, one in cases.found.items()),
+        (*([OLD] if old else []), *sorted(problems)),
+        tuple(_notes(evidence, cases, there, old=old)),
+        tuple(in_words(cases.plan, bounds, _origin(evidence))),
     )
+
+
+@dataclass(frozen=True)
+class CheckedCases:
+    """What came of reading originals and output.
+
+    Args:
+        plan: what they were held to; ``None`` where nothing was to be perturbed.
+        found: finding of each case.
+        problems: what is wrong with files that belong to no case.
+        others: names of these files.
+        targets: names of all files that a run may write.
+        layout: of the data set.
+        labels: what must be known about masks that are proposals.
+    """
+
+    plan: Plan | None
+    found: Mapping[str, CaseFinding]
+    problems: Sequence[str]
+    others: Set[str]
+    targets: Sequence[str]
+    layout: str
+    labels: str
+
+
+def _check_cases(
+    originals: Source, kind: Any, evidence: Evidence, there: OutputFolder, progress: Progress | None
+) -> CheckedCases:
+    """Every case, then what belongs to none; all that needs the originals."""
+    plan = evidence.plan() if evidence.settings is None else originals.make_plan(evidence.settings)
+    found: dict[str, CaseFinding] = {}
+    entries = evidence.entries()
+    for done, case in enumerate(originals.sizes):
+        found[case] = _check_case(originals, kind, case, plan, entries, there)
+        if progress is not None:
+            progress("verify", done + 1, len(originals.sizes))
+    released = {case for case, one in found.items() if one.status in RELEASED}
+    problems, others = kind.check_folder(originals, released, there)
+    labels = _labels(evidence, originals, found)
+    return CheckedCases(plan, found, problems, others, originals.targets(), originals.layout, labels)
 
 
 @contextmanager
@@ -176,31 +197,66 @@ def _check_case(
     return CaseFinding("unknown" if entry is None else str(entry["status"]), failures=[failure])
 
 
-def _against_record(
-    evidence: Evidence, entries: Mapping[str, Any], found: Mapping[str, CaseFinding], there: OutputFolder
-) -> list[str]:
+def _against_record(evidence: Evidence, cases: CheckedCases, there: OutputFolder) -> Iterator[str]:
     """What the record vouches for; what belongs to a case is added to its finding."""
-    assert evidence.record is not None
+    if evidence.record is None:
+        return
     listed = evidence.record["files"]
     wrong = wrong_digests(evidence.record, there, listed)
-    for one in found.values():
+    for one in cases.found.values():
         one.failures += [wrong.pop(name) for name in sorted(one.files) if name in wrong]
-    mine = {name for one in found.values() for name in one.files}
-    problems = [*wrong.values()]
-    problems += [
-        f"{name}: expected a file, got {there.absent(name)}"
-        for name in listed
-        if name not in there and name not in mine
-    ]
-    problems += [f"{name}: is in the private record but not in the input" for name in entries.keys() - found.keys()]
-    return [*problems, *check_record(evidence.record, evidence.private, there)]
+    mine = {name for one in cases.found.values() for name in one.files}
+    yield from wrong.values()
+    for name in listed:
+        if name not in there and name not in mine:
+            yield f"{name}: expected a file, got {there.absent(name)}"
+    for name in (evidence.entries() or {}).keys() - cases.found.keys():
+        yield f"{name}: is in the private record but not in the input"
+    yield from check_record(evidence.record, evidence.private, there)
 
 
-def _may_be_there(evidence: Evidence, found: Mapping[str, CaseFinding], others: set[str], *, old: bool) -> set[str]:
-    """Names of all files that the output may hold."""
-    own = {MANIFEST_FILE} if old else {MANIFEST_FILE, ABOUT_FILE}
+def _check_public(
+    manifest: Mapping[str, Any], evidence: Evidence, cases: CheckedCases, there: OutputFolder
+) -> Iterator[str]:
+    """Nothing is there that should not be, and what the public is told is so."""
+    old = manifest["format"] == 1
     listed = set() if evidence.record is None else set(evidence.record["files"])
-    return own | others | listed | {name for one in found.values() for name in one.files}
+    what = {name: text for one in cases.found.values() for name, text in one.files.items()}
+    own = {MANIFEST_FILE} if old else {MANIFEST_FILE, ABOUT_FILE}
+    yield from there.foreign(own | cases.others | listed | what.keys(), cases.targets)
+    if old:
+        return
+    yield from check_manifest(manifest, there, evidence.key, evidence.record)
+    if evidence.record is None and cases.plan is not None:
+        sealed = evidence.key is not None and evidence.key.is_sealed("manifest", manifest)
+        yield from check_told(manifest, there, cases.plan, cases.layout, what, cases.labels, sealed=sealed)
+
+
+def _check_added(there: OutputFolder) -> Iterator[str]:
+    """What somebody laid there by hand is plain text: whatever it says, it is no image."""
+    for name in sorted(there.aside):
+        path = there.root / name
+        fault = "too large" if path.stat().st_size > MOST_ADDED else text_fault(path.read_bytes())
+        if fault:
+            yield f"{name}: expected a small plain text of those that you added, got {fault}; remove it"
+
+
+def _notes(evidence: Evidence, cases: CheckedCases, there: OutputFolder, *, old: bool) -> Iterator[str]:
+    """What a reader must know though no promise is broken."""
+    if cases.labels:
+        yield cases.labels
+    yield from evidence.notes
+    if mode := open_to_others(evidence.private):
+        yield f"warning: {evidence.private}: expected a folder that only its owner may look into, got {mode}"
+    if there.aside:
+        yield f"{SAID}: {', '.join(sorted(there.aside))}."
+    if evidence.key is None and not old:
+        yield f"{MANIFEST_FILE}: its seal was not checked, since there is no key."
+    private_plan = evidence.plan()
+    if evidence.settings is not None and private_plan is not None and cases.plan is not None:
+        more = looser(cases.plan, private_plan)
+        if more:
+            yield f"The named promise is looser than the private plan: {'; '.join(more)}."
 
 
 def _labels(evidence: Evidence, originals: Source, found: Mapping[str, CaseFinding]) -> str:

@@ -12,7 +12,7 @@ from umed.cases.proposals import is_proposal
 from umed.report.histogram import histogram
 
 NAN = float("nan")
-MEANS = ("psnr", "psnr_roi", "ssim", "roi_share")
+MEANS = ("psnr", "psnr_roi", "ssim", "delta_e_roi", "delta_e_roi_99", "roi_share")
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class CaseFigures:
         psnr: of the whole file, dB; this and what follows is the mean over the case's files.
         psnr_roi: in ROI and dilated contour, dB.
         ssim: structural similarity.
+        delta_e_roi: mean Delta E 2000 after the blur of the eye, in ROI and dilated contour.
+        delta_e_roi_99: what 99 % of these voxels do not exceed.
         roi_share: share of the voxels that may change.
         voxels_changed: how many did.
         step: largest change in stored steps, of the file that comes nearest to its bound.
@@ -38,6 +40,8 @@ class CaseFigures:
     psnr: float
     psnr_roi: float
     ssim: float
+    delta_e_roi: float
+    delta_e_roi_99: float
     roi_share: float
     voxels_changed: float
     step: float

@@ -33,7 +33,8 @@ class Picture:
         size: width and height in pixels.
         contour: SVG path along the borders of the classes.
         support: SVG path along the border of ROI and dilated contour.
-        factor: how much the difference is amplified, as a multiple of its size on the display range.
+        factor: how much the difference is amplified, as a multiple of its size on the display range; colours have half
+            of it on either side of grey.
         place: which slice this is, in words.
     """
 
@@ -100,7 +101,7 @@ def draw_case(
         size=(labels.shape[1], labels.shape[0]),
         contour=outline(labels),
         support=outline(support),
-        factor=(high - low) / amplitude if amplitude else 0.0,
+        factor=(high - low) / amplitude / (2 if len(before) == 3 else 1) if amplitude else 0.0,
         place=place,
     )
 

@@ -24,6 +24,7 @@ from umed.plan.planning import Plan
 from umed.plan.regions import plan_regions
 from umed.report.case_figures import describe_cases
 from umed.report.pictures import Picture, draw_case
+from umed.report.spectrum_chart import spectrum_chart
 from umed.report.template import cases, render
 
 __all__ = ["sample_cases", "write_report"]
@@ -31,7 +32,13 @@ NAMED = 5  # cases left out of training that the page names
 
 
 def write_report(
-    manifest: Mapping[str, Any], source: Path, output: Path, path: Path, *, probe: Mapping[str, float] | None = None
+    manifest: Mapping[str, Any],
+    source: Path,
+    output: Path,
+    path: Path,
+    *,
+    probe: Mapping[str, float] | None = None,
+    forecast: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the report of a finished run, atomically; the same run gives the same bytes.
 
@@ -41,6 +48,7 @@ def write_report(
         output: root of the protected one, read again for the pictures.
         path: file to write.
         probe: mean DSC of a quick probe victim, keys ``"clean"`` and ``"protected"``; ``None`` where there was none.
+        forecast: what was forecast for the plan, see :func:`umed.cases.records.check_forecast`; ``None`` likewise.
 
     Returns:
         ``path``.
@@ -65,6 +73,8 @@ def write_report(
         total=counts.total(),
         others=[f"{counts[name]} {name}" for name in ("unchanged", "failed", "skipped") if counts[name]],
         probe=probe,
+        spectrum=spectrum_chart(plan.placement),
+        forecast=forecast,
         pictures=drawn,
         warnings=[*_notes(manifest, counts), *failures],
     )
@@ -102,8 +112,14 @@ def sample_cases(outcomes: Sequence[Mapping[str, Any]], seed: int, count: int) -
         >>> sample_cases([{"id": "a", "status": "protected"}, {"id": "b", "status": "failed"}], 0, 6)
         ['a']
     """
-    ids = [str(outcome["id"]) for outcome in outcomes if outcome["status"] == "protected"]
-    return sorted(sorted(ids, key=lambda name: hashlib.sha256(f"report/{seed}/{name}".encode()).digest())[:count])
+    return sorted(
+        drawing_order([str(outcome["id"]) for outcome in outcomes if outcome["status"] == "protected"], seed)[:count]
+    )
+
+
+def drawing_order(ids: Sequence[str], seed: int) -> list[str]:
+    """Ids in the order in which they are chosen to be drawn; depends on the seed and the ids, not on their order."""
+    return sorted(ids, key=lambda name: hashlib.sha256(f"report/{seed}/{name}".encode()).digest())
 
 
 def _draw(dataset: Dataset, case: Case, output: Path, plan: Plan) -> Picture:

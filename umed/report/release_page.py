@@ -11,6 +11,7 @@ from umed.core.types import Outcome
 from umed.plan.planning import Plan
 from umed.report.case_figures import describe_cases
 from umed.report.pictures import Picture
+from umed.report.spectrum_chart import spectrum_chart
 from umed.report.template import render
 
 STATUSES = ("protected", "unchanged", "carried", "failed")
@@ -47,6 +48,7 @@ def render_release(
         audit=audit,
         profile=audit.get("profile", {}),
         plan=plan,
+        spectrum="" if plan is None else spectrum_chart(plan.placement),
         done=[*(["anonymized"] if "profile" in audit else []), *(["protected"] if plan is not None else [])],
         series=len(outcomes) - counts["failed"],
         held_back=sum(entry["count"] for entry in audit["files_quarantined"].values()),

@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import pickle
 from pathlib import Path
 
 import torch
 from ignite.engine import Events
-from monai.handlers import CheckpointSaver, StatsHandler, TensorBoardStatsHandler
+from monai.handlers import StatsHandler, TensorBoardStatsHandler
 
 from umed.core.device import is_first
+from umed.core.errors import InputError
 from umed.core.types import Progress
+from umed.data.files import atomic
 from umed.training.alternating import AlternatingTrainer
 
 logger = logging.getLogger(__name__)
+CHECKPOINT = "trainer_epoch={}.pt"
 
 
 def keep_going(trainer: AlternatingTrainer, workdir: Path, iterations: int, progress: Progress | None) -> None:
@@ -26,6 +30,9 @@ def keep_going(trainer: AlternatingTrainer, workdir: Path, iterations: int, prog
         workdir: folder for checkpoints; made if need be.
         iterations: iteration after which to stop, also in the middle of an epoch.
         progress: called with ``"train"``, the iterations done and the iterations in all.
+
+    Raises:
+        InputError: when the newest checkpoint is damaged.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     first = is_first()
@@ -37,12 +44,45 @@ def keep_going(trainer: AlternatingTrainer, workdir: Path, iterations: int, prog
             trainer.terminate()
 
     trainer.add_event_handler(Events.ITERATION_COMPLETED, tell_and_stop)
+    trainer.add_event_handler(Events.EXCEPTION_RAISED, _raise)
+    trainer.logger.addFilter(_is_news)
     if first:
-        CheckpointSaver(str(workdir), {"trainer": trainer}, save_interval=1, n_saved=1).attach(trainer)
-    newest = max(workdir.glob("*.pt"), key=lambda path: path.stat().st_mtime, default=None)
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, _save, workdir)
+    newest = max(workdir.glob(CHECKPOINT.format("*")), key=lambda path: path.stat().st_mtime, default=None)
     if newest is not None:
-        trainer.load_state_dict(torch.load(newest, map_location=trainer.state.device, weights_only=True))
+        _load(trainer, newest)
         logger.info("training goes on from iteration %d", trainer.state.iteration)
+
+
+def _save(trainer: AlternatingTrainer, workdir: Path) -> None:
+    """Write a checkpoint, whole or not at all, and only then remove the one before, which MONAI's handler does not."""
+    path = workdir / CHECKPOINT.format(trainer.state.epoch)
+    with atomic(path) as temporary:
+        torch.save(trainer.state_dict(), temporary)
+    for older in workdir.glob(CHECKPOINT.format("*")):
+        if older != path:
+            older.unlink()
+
+
+def _load(trainer: AlternatingTrainer, path: Path) -> None:
+    try:
+        state = torch.load(path, map_location=trainer.state.device, weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(
+            f"{path}: expected a whole checkpoint, got a damaged one ({type(error).__name__}). Delete it; the training "
+            "then begins again."
+        ) from error
+    trainer.load_state_dict(state)
+
+
+def _raise(_trainer: AlternatingTrainer, error: BaseException) -> None:
+    """Stands before MONAI's handler, which would print the traceback of what the caller catches."""
+    raise error
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether the engine says what the caller does not: it announces each exception, Ctrl-C, too."""
+    return "terminating due to exception" not in record.getMessage()
 
 
 def run_training(trainer: AlternatingTrainer, workdir: Path, progress: Progress | None) -> None:

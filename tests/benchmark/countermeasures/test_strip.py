@@ -13,6 +13,7 @@ from torch import Tensor
 
 from umed.benchmark.countermeasures.interface import make_countermeasure
 from umed.benchmark.countermeasures.strip import ATTACKS, Strip
+from umed.benchmark.countermeasures.stripping.known_families import may_be
 from umed.benchmark.countermeasures.stripping.regeneration import regenerated
 from umed.benchmark.victims.case_tensors import Samples
 from umed.core.errors import ConfigError
@@ -215,3 +216,16 @@ def test_it_is_deterministic_changes_no_input_and_leaves_test_images(attack: str
 def test_bad_options_of_strip_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_countermeasure("strip", options)
+
+
+@pytest.mark.parametrize("name", ["wave6", "wave10+drift48", "plaid6", "plaid10", "corner16", "corner8+cells16"])
+@pytest.mark.parametrize("shape", [(128, 128), (48, 48, 48)])
+def test_a_thief_who_knows_the_family_looks_where_it_lies(name: str, shape: tuple[int, ...]) -> None:
+    family, box = parse_family(name), tuple(slice(0, size) for size in shape)
+    grid = np.stack(np.meshgrid(*map(np.fft.fftfreq, shape), indexing="ij"), -1)
+    allowed = may_be(grid, [family])
+    for seed in range(3):
+        drawn = draw_carrier(family, 1, box, np.random.default_rng(seed)).at(box)[0].numpy()
+        power = np.square(np.abs(np.fft.fftn(drawn)))
+        assert power[allowed].sum() > 0.6 * power.sum(), "the rest are harmonics"
+    assert allowed.mean() < 0.6

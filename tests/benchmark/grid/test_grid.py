@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from umed.benchmark.countermeasures.interface import make_countermeasure
-from umed.benchmark.grid.cut_sets import choose
+from umed.benchmark.grid.case_split import Split
+from umed.benchmark.grid.cut_sets import CutSet, choose
 from umed.benchmark.grid.grid import DataSource
 from umed.benchmark.grid.grid_reading import load_grid
-from umed.benchmark.grid.jobs import decisive
+from umed.benchmark.grid.jobs import ProtectJob, decisive
 from umed.benchmark.grid.yaml_lines import preset_names, read_grid_file
 from umed.benchmark.victims.victim_recipe import Recipe, default_recipe
 from umed.core.config import make_settings
@@ -179,3 +180,14 @@ def test_fewer_cases_are_part_of_more_and_parts_are_disjoint() -> None:
     halves = [set(choose(ids, DataSource(part=(k, 2)))) for k in (0, 1)]
     assert not halves[0] & halves[1] and halves[0] | halves[1] == set(ids)
     assert choose(ids, DataSource(cases=5, seed=1)) != few
+
+
+def test_a_stronger_protection_is_another_copy_and_an_epsilon_is_not(tmp_path: Path) -> None:
+    data = CutSet("pictures", tmp_path, Split(("a",), (), ("b",)), "hash")
+
+    def mark(**given: object) -> dict[str, object]:
+        return ProtectJob(tmp_path, data, "umed", make_settings(overrides=given)).mark
+
+    assert mark() == mark(strength="invisible") == mark(epsilon="4/255")
+    assert mark(strength="strong") != mark()
+    assert mark(psnr_target=50) != mark(psnr_target=50, epsilon="4/255")

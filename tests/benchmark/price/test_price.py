@@ -38,6 +38,7 @@ def pairs_of(amplitude: float, count: int = 10) -> list[Pair]:
         before = smooth(seed)
         after = (before + amplitude * board * roi).astype(np.float32)
         figures = {"psnr": 40.0, "psnr_roi": 30.0, "ssim": 0.9, "roi_share": 0.1, "largest_step": 4, "bound_stored": 4}
+        figures |= {"delta_e": 0.1, "delta_e_99": 1.0, "delta_e_roi": 0.5, "delta_e_roi_99": 1.5}
         found.append(Pair(f"case{seed}", before, after, roi, (before != after).any(0), figures))
     return found
 
@@ -152,7 +153,7 @@ def test_pictures_from_their_files(tmp_path: Path) -> None:
 
     price = measure_price(root, tmp_path / "out", ids, unseen=ids[:2], predict=half_right)
     records = [case["files"][0] for case in manifest["cases"]]
-    for name in ("psnr", "psnr_roi", "ssim", "roi_share"):
+    for name in ("psnr", "psnr_roi", "ssim", "roi_share", "delta_e", "delta_e_99", "delta_e_roi", "delta_e_roi_99"):
         assert price.fidelity[name] == pytest.approx(np.mean([record[name] for record in records]), abs=1e-3)
     assert price.fidelity["largest_step"] == price.fidelity["bound"] == 4
     assert price.clean_model["cases"] == 2 and 0 < price.clean_model["original"] <= 1

@@ -12,9 +12,11 @@ from umed.benchmark.results.cells import Cell
 from umed.benchmark.results.overview import bottom_line, exclusions, overview, worst_cases
 from umed.benchmark.results.summary import (
     DID_NOT_LEARN,
+    DIVERGED,
     FEW_SEEDS,
     MIXED,
     NO_CONTROL,
+    SOME_DIVERGED,
     Summary,
     SummaryRow,
     figure,
@@ -22,7 +24,7 @@ from umed.benchmark.results.summary import (
     natural,
     summarise,
 )
-from umed.benchmark.results.text_tables import csv_table
+from umed.benchmark.results.text_tables import csv_table, markdown_report
 from umed.core.errors import InputError
 
 JPEG = [("jpeg", {"quality": 30})]
@@ -94,6 +96,50 @@ def test_missing_control_is_flagged_and_a_higher_uncounted_setting_is_told() -> 
     assert row.flags == (NO_CONTROL,) and not row.counts and math.isnan(row.difference.mean)
     (worst,) = worst_cases(summary)
     assert worst.row.victim == "unet" and worst.beyond is not None and worst.beyond.victim == "alone"
+
+
+def diverged(
+    made: list[Cell], victim: str, method: str, seeds: int, choices: tuple[str, ...] = ("last",)
+) -> list[Cell]:
+    """The same, the first seeds of a setting with weights that are not finite, which answer background everywhere."""
+
+    def broken(cell: Cell) -> Cell:
+        nothing = {name: replace(one, dsc=((0.0,), (0.0,))) for name, one in cell.choices.items() if name in choices}
+        return replace(cell, broken=choices, choices={**cell.choices, **nothing})
+
+    wanted = [one.spec.victim == victim and one.spec.method == method and one.spec.seed < seeds for one in made]
+    return [broken(cell) if bad else cell for cell, bad in zip(made, wanted, strict=True)]
+
+
+def test_seeds_that_diverged_are_in_no_mean() -> None:
+    made = cells(BASE, seeds=4)
+    summary, whole = summarise(diverged(made, "unet", "umed", 1)), summarise(made)
+    row = one(summary, method="umed", countermeasure="none")
+    assert row.seeds == (1, 2, 3) and row.flags == (SOME_DIVERGED,) and row.counts
+    assert row.dsc.mean == pytest.approx(0.3) and row.difference.mean == pytest.approx(-0.5)
+    best = one(summary, "best_clean", method="umed", countermeasure="none")
+    other = one(whole, "best_clean", method="umed", countermeasure="none")
+    assert (best.dsc, best.seeds, best.difference, best.flags) == (other.dsc, other.seeds, other.difference, ())
+    assert "2 training(s) that diverged count nowhere" in summary.notes[0] and "seed 0" in summary.notes[0]
+    assert not whole.notes
+
+
+def test_a_setting_of_which_every_seed_diverged_counts_nowhere() -> None:
+    summary = summarise(diverged(cells(BASE), "unet", "umed", 3))
+    row = one(summary, method="umed", countermeasure="none")
+    assert DIVERGED in row.flags and not row.counts and row.seeds == () and math.isnan(row.dsc.mean)
+    assert math.isnan(overview(summary, "set", "umed", "none").mean)
+    assert all(one.row.choice != "last" for one in worst_cases(summary))
+    assert "diverged" in csv_table(summary) and "diverged count nowhere" in markdown_report(summary)
+    both = {**BASE, ("clean", "weak", ""): 0.8, ("umed", "weak", ""): 0.4}
+    summary = summarise(diverged(cells(both), "unet", "umed", 3))
+    assert overview(summary, "set", "umed", "none").mean == pytest.approx(0.4)
+
+
+def test_a_control_that_diverged_is_none() -> None:
+    summary = summarise(diverged(cells(BASE), "unet", "clean", 3))
+    assert NO_CONTROL in one(summary, method="umed", countermeasure="none").flags
+    assert DIVERGED in one(summary, method="clean", countermeasure="none").flags
 
 
 def test_few_seeds_are_flagged_but_count() -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -58,6 +59,21 @@ def pointwise(dims: int) -> torch.nn.Module:
 
 def weights_of(net: torch.nn.Module) -> torch.Tensor:
     return torch.cat([weight.detach().flatten() for weight in net.parameters()])
+
+
+@pytest.mark.filterwarnings("ignore:.*overflow")
+def test_a_training_that_diverges_says_since_when_and_which_weights() -> None:
+    recipe = Recipe(width=4, steps=6, batch=2, learning_rate=1e36, checkpoints=3, optimizer="sgd")
+    data = ready((32, 32))
+    done = train_victim(network(2, recipe), data, recipe=recipe, validation={"clean": data}, divisor=16)
+    assert "last" in done.broken and not done.flat
+    since = next(i for i in range(1, 7) if not any(map(math.isfinite, done.loss[i - 1 :])))
+    assert (
+        f"diverged: weights not finite ({', '.join(done.broken)}); the loss was not finite from step {since} of 6"
+        in (done.remark())
+    )
+    calm = train_victim(network(2, recipe), data, recipe=replace(recipe, learning_rate=1e-3), divisor=16)
+    assert calm.broken == () and calm.remark() == ""
 
 
 @pytest.mark.parametrize("spatial", [(32, 40), (17, 20, 12)])

@@ -31,12 +31,15 @@ class CutSet:
         root: folder of the originals.
         split: which case is used for what.
         files: hash of the content of all its cases' files, and of what its index says of modality and classes.
+        shrink: longest side in pixels that cases are read with, protected ones too, so that large ones fit the memory;
+            they are judged on that grid. ``None`` reads them as they are, which countermeasures on images need.
     """
 
     name: str
     root: Path
     split: Split
     files: str
+    shrink: int | None = None
 
     @property
     def published(self) -> tuple[str, ...]:

@@ -39,7 +39,10 @@ class ProtectJob:
     def mark(self) -> dict[str, Any]:
         """What decides the protected copy; a method without training does not depend on how others train."""
         mark = {key: value for key, value in asdict(self.settings).items() if key not in HOW_NOT_WHAT}
-        mark["codes"] = 2  # those of 0.1 were another protection
+        mark["codes"] = 3  # those of 0.1 were another protection; 3: half steps of floats
+        strength = mark.pop("strength")
+        if strength == "strong" or (strength == "invisible" and self.settings.psnr_target is not None):
+            mark["strength"] = strength  # else the bound is the epsilon that is here already
         training = mark.pop("training")
         if self.generators is not None:
             mark["generators"] = self.generators_hash

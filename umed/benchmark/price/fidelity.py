@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much an image changed for the eye: PSNR, SSIM, multi-scale SSIM, the largest step, the share of voxels."""
+"""How much an image changed for the eye: PSNR, SSIM in one and in several scales, colour difference, largest step."""
 
 from __future__ import annotations
 
@@ -46,8 +46,10 @@ def _halve(planes: NDArray[np.float64]) -> NDArray[np.float64]:
 def fidelity(pairs: Sequence[Pair]) -> dict[str, Any]:
     """Means over cases, from the written files.
 
-    ``psnr`` and ``psnr_roi`` (dB, infinite ones left out, ``None`` if all are), ``ssim``, ``ms_ssim``, ``largest_step``
-    (the largest of all, in stored values) with its ``bound``, ``voxels_changed`` (share) and ``roi_share``.
+    ``psnr`` and ``psnr_roi`` (dB, infinite ones left out, ``None`` if all are), ``ssim``, ``ms_ssim``, ``delta_e``,
+    ``delta_e_99``, ``delta_e_roi``, ``delta_e_roi_99`` (:mod:`umed.plan.colour_difference`; percentiles are of a case),
+    ``largest_step`` (the largest of all, in stored values) with its ``bound``, ``voxels_changed`` (share) and
+    ``roi_share``.
     """
 
     def mean(name: str) -> float | None:
@@ -60,6 +62,7 @@ def fidelity(pairs: Sequence[Pair]) -> dict[str, Any]:
         "psnr": mean("psnr"),
         "psnr_roi": mean("psnr_roi"),
         "ssim": mean("ssim"),
+        **{name: mean(name) for name in ("delta_e", "delta_e_99", "delta_e_roi", "delta_e_roi_99")},
         "ms_ssim": round(float(np.mean([ms_ssim(pair.before, pair.after) for pair in pairs])), 5),
         "largest_step": largest[0],
         "bound": largest[1],

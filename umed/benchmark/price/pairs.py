@@ -73,7 +73,7 @@ def read_pairs(original: Path, protected: Path, ids: Sequence[str]) -> list[Pair
                 target.append((physical - low) / (high - low))
             if not figures:
                 regions = plan_regions(opened.labels, volume, plan)
-                figures = measure(volume, other.stored, regions, budget)
+                figures = measure(volume, other.stored, regions, budget, slice_axis=plan.slice_axis)
         first, second = np.concatenate(before), np.concatenate(after)
         pairs.append(Pair(name, first, second, opened.labels > 0, (first != second).any(0), figures))
     return pairs

@@ -103,6 +103,7 @@ class Cell:
         unit: of ``hd95``, ``"mm"`` or ``"px"``.
         pictures: file with predictions on test cases, relative to the benchmark's folder; empty for none.
         notes: what a reader must know, such as how an external victim was shortened.
+        broken: choices whose weights were not finite, since the training had diverged: their scores count nowhere.
     """
 
     spec: Spec
@@ -117,6 +118,7 @@ class Cell:
     unit: str = "px"
     pictures: str = ""
     notes: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> Path:
         """Write the cell's JSON, whole or not at all.

@@ -132,6 +132,24 @@ def interval(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def ratio_interval(above: Floats, below: Floats) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of a ratio of means, paired by case.
+
+    Args:
+        above: one a case, none of them NaN.
+        below: of the same cases.
+
+    Returns:
+        Lower and upper end; infinite where a resampled mean below is not positive, NaN for fewer than two cases.
+    """
+    if len(above) < 2:
+        return NAN, NAN
+    tops, bottoms = _weights(len(above)) @ above, _weights(len(below)) @ below
+    ratios = np.sort(np.divide(tops, bottoms, out=np.full(RESAMPLES, np.inf), where=bottoms > 0))
+    ends = np.rint(np.array([0.025, 0.975]) * (RESAMPLES - 1)).astype(int)  # no mean of two, which may be infinite
+    return float(ratios[ends[0]]), float(ratios[ends[1]])
+
+
 @lru_cache(maxsize=16)
 def _weights(count: int) -> Floats:
     """How often each bootstrap sample holds each case, as shares: all resampled means are one product."""

@@ -31,9 +31,12 @@ LEARNT = 0.7
 LEAST_DROP = 0.05
 """DSC that a protection must take before the share that a countermeasure brings back says anything."""
 LEAST_SEEDS = 3
+SHOWN = 5
+"""Names of trainings in a note."""
 DID_NOT_LEARN, NO_CONTROL = "did not learn", "no control"
 FEW_SEEDS, MIXED = f"fewer than {LEAST_SEEDS} seeds", "mixed settings"
-EXCLUDING = (DID_NOT_LEARN, NO_CONTROL)
+DIVERGED, SOME_DIVERGED = "diverged", "some seeds diverged"
+EXCLUDING = (DID_NOT_LEARN, NO_CONTROL, DIVERGED)
 """Flags of settings that count as protection nowhere."""
 Group = tuple[str, str, str, str]
 """Data set, method, victim, countermeasure."""
@@ -49,7 +52,7 @@ class SummaryRow:
         victim: label of the victim.
         countermeasure: what the thief does.
         choice: which checkpoint is judged.
-        seeds: those that have this choice.
+        seeds: those that have this choice, with finite weights.
         cases: clean test cases with a figure.
         dsc: Dice similarity coefficient, in [0, 1].
         nsd: normalized surface dice, in [0, 1].
@@ -164,6 +167,10 @@ def summarise(cells: Sequence[Cell], prices: Sequence[Mapping[str, Any]] = (), o
         InputError: when the tables of a cell do not fit its cases.
     """
     kept, notes = _youngest(cells)
+    broken = [cell.spec.title for cell in kept if cell.broken]
+    if broken:
+        notes.append(f"{len(broken)} training(s) that diverged count nowhere, since weights were not finite: "
+                     f"{'; '.join(broken[:SHOWN])}{' ...' if len(broken) > SHOWN else ''}.")  # fmt: skip
     groups: dict[Group, list[Cell]] = {}
     for cell in kept:
         _check(cell)
@@ -201,7 +208,7 @@ class _Maker:
         if (key, choice) not in self.tables:  # a clean control has no protected validation cases: its best stands in
             stands_in = key[1] == CLEAN and choice == "best_protected"
             name = "best_clean" if stands_in else choice
-            having = [cell for cell in self.groups.get(key, []) if name in cell.choices]
+            having = [cell for cell in self.groups.get(key, []) if name in _whole(cell)]
             self.tables[key, choice] = {cell.spec.seed: (cell.cases, cell.choices[name].dsc) for cell in having}
         return self.tables[key, choice]
 
@@ -239,9 +246,10 @@ class _Maker:
         return tuple(found)
 
     def row(self, key: Group, choice: str) -> SummaryRow | None:
-        cells = [cell for cell in self.groups[key] if choice in cell.choices]
-        if not cells:
+        having = [cell for cell in self.groups[key] if choice in cell.choices]
+        if not having:
             return None
+        cells = [cell for cell in having if choice in _whole(cell)]
         scores = [cell.choices[choice] for cell in cells]
         mine = self.seeds(key, choice)
         grid = self.grid(key, choice, mine)[1]
@@ -263,7 +271,7 @@ class _Maker:
             if key[1] != CLEAN and counts and lost >= LEAST_DROP:
                 restored = won / lost
         price = self.prices.get((key[0], key[1]), {})
-        means = class_means([one.dsc for one in scores])
+        means = class_means([one.dsc for one in scores]) or [NAN] * len(having[0].classes)
         return SummaryRow(
             *key,
             choice,
@@ -272,8 +280,8 @@ class _Maker:
             dsc=dsc,
             nsd=estimate(nsd),
             hd95=distances(scores),
-            unit=cells[0].unit,
-            classes=dict(zip(cells[0].classes, means, strict=False)),
+            unit=having[0].unit,
+            classes=dict(zip(having[0].classes, means, strict=False)),
             control=self.mean(clean, choice, both),
             difference=difference,
             pairs=pairs,
@@ -286,8 +294,18 @@ class _Maker:
             flat=sum(cell.flat for cell in cells),
             psnr=figure(price, "psnr"),
             psnr_roi=figure(price, "psnr_roi"),
-            flags=self.flags(key, len(cells)),
+            flags=(*self.flags(key, len(cells)), *_lost(len(having), len(cells))),
         )
+
+
+def _whole(cell: Cell) -> set[str]:
+    """Choices of a cell whose weights were finite."""
+    return set(cell.choices) - set(cell.broken)
+
+
+def _lost(trainings: int, whole: int) -> tuple[str, ...]:
+    """What to say of seeds that diverged."""
+    return () if whole == trainings else (SOME_DIVERGED if whole else DIVERGED,)
 
 
 def clean_of(key: Group) -> Group:

@@ -21,8 +21,9 @@ DAGGER, STAR = " †", " *"
 EXPLAINED = (
     "DSC in % on clean test cases: mean over cases, then mean ± sd over seeds. [ ] is the 95 % bootstrap interval over "
     "cases. The difference is protected minus clean control on the same cases, in points. † marks settings whose clean "
-    "control has not learnt (below 70 % of the best one) or is missing; they count as protection nowhere. * marks "
-    "means over fewer victims than without countermeasure; what is brought back compares the same victims."
+    "control has not learnt (below 70 % of the best one) or is missing, or that diverged; they count as protection "
+    "nowhere. * marks means over fewer victims than without countermeasure; what is brought back compares the same "
+    "victims."
 )
 
 
@@ -217,7 +218,7 @@ def _title(place: str) -> str:
     """A dotted name as a heading: ``fidelity.psnr_roi`` becomes ``PSNR ROI``."""
     words = place.removeprefix("fidelity.").replace("_", " ").replace(".", " ").split()
     return " ".join(
-        word.upper() if word in ("psnr", "ssim", "ms", "roi", "auc", "ccc", "dsc") else word for word in words
+        word.upper() if word in ("psnr", "ssim", "ms", "roi", "auc", "ccc", "dsc", "e") else word for word in words
     )
 
 

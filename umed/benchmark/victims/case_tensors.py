@@ -20,6 +20,8 @@ from umed.data.layouts import find_dataset
 from umed.data.masks import read_label
 from umed.plan.planning import ct_window
 
+Change = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""Image ``(C, *spatial)`` and label ``(*spatial)`` to the same on another grid."""
 AIR = -500.0
 """HU; only CT holds values below it."""
 
@@ -83,12 +85,13 @@ class Samples:
         return replace(self, **kept)
 
 
-def load_samples(root: str | Path, ids: Collection[str] | None = None) -> Samples:
-    """Read cases from files: physical values, nothing normalised, clipped or resampled.
+def load_samples(root: str | Path, ids: Collection[str] | None = None, change: Change | None = None) -> Samples:
+    """Read cases from files: physical values, nothing normalised or clipped.
 
     Args:
         root: a data set in any layout that umed reads, original or written by ``umed protect``.
         ids: which cases, ``None`` for all that have a label.
+        change: what each case goes through as it is read, before the next one is.
 
     Returns:
         The cases, sorted by id; ``classes`` is the largest label value in them plus one.
@@ -102,19 +105,17 @@ def load_samples(root: str | Path, ids: Collection[str] | None = None) -> Sample
     missing = sorted(wanted - {case.id for case in cases})
     if missing:
         raise InputError(f"{root}: expected a labelled case {missing[0]!r}, found none. Run umed inspect on it.")
-    loaded = [_load(dataset.root, case) for case in cases]
-    images, labels = [one[0] for one in loaded], tuple(one[1] for one in loaded)
-    volumes = [one[2] for one in loaded]
-    scales = [full_scale(image, volume) for image, volume in zip(images, volumes, strict=True)]
+    loaded = [_load(dataset.root, case, change) for case in cases]
+    images, labels, scales, spacings, units = zip(*loaded, strict=True)
     classes = max(int(label.max()) for label in labels) + 1
     return Samples(
         tuple(case.id for case in cases),
-        tuple(images),
+        images,
         labels,
         classes,
-        scales=tuple(scales),
-        spacings=tuple(volume.spacing for volume in volumes),
-        unit=volumes[0].unit,
+        scales=scales,
+        spacings=spacings,
+        unit=units[0],
     )
 
 
@@ -143,11 +144,17 @@ def full_scale(image: torch.Tensor, volume: Volume) -> float:
     return float(max(high - low, 1e-12))
 
 
-def _load(root: Path, case: Case) -> tuple[torch.Tensor, torch.Tensor, Volume]:
-    """Read one case: channels of all its files stacked, its label, and its first file without the pixels."""
+def _load(
+    root: Path, case: Case, change: Change | None
+) -> tuple[torch.Tensor, torch.Tensor, float, tuple[float, ...], str]:
+    """Read one case: channels of all its files stacked, its label, full scale, size of a voxel, and unit of that."""
     assert case.label is not None
     volumes = [read(root / path) for path in case.images]
     parts = [v.channels.astype(np.float32) * v.encoding.slope + v.encoding.inter for v in volumes]
     image = torch.from_numpy(np.ascontiguousarray(np.concatenate(parts).astype(np.float32, copy=False)))
     label = torch.from_numpy(np.ascontiguousarray(read_label(root / case.label, volumes[0])).astype(np.uint8))
-    return image, label, replace(volumes[0], stored=volumes[0].stored[:0], header=None)
+    scale, spacing, grid = full_scale(image, volumes[0]), tuple(map(float, volumes[0].spacing)), label.shape
+    if change is not None:
+        image, label = change(image, label)
+        spacing = tuple(width * old / new for width, old, new in zip(spacing, grid, label.shape, strict=True))
+    return image, label, scale, spacing, volumes[0].unit

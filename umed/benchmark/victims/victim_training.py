@@ -8,6 +8,7 @@ seed, so they see the same cases, crops and flips in the same order.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,7 @@ class VictimTraining:
         validation: step and mean DSC on each validation set of each checkpoint.
         steps: step of each of :data:`umed.benchmark.results.cells.CHOICES` that there is.
         weights: state dict of each choice.
+        broken: choices whose weights are not finite: what they answer is nothing that was learnt.
         train_seconds: wall time of the training steps.
         predict_seconds: wall time of the predictions on validation cases.
     """
@@ -49,6 +51,7 @@ class VictimTraining:
     validation: list[tuple[int, dict[str, float | None]]] = field(default_factory=list)
     steps: dict[str, int] = field(default_factory=dict)
     weights: dict[str, Weights] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
     train_seconds: float = 0.0
     predict_seconds: float = 0.0
 
@@ -58,6 +61,14 @@ class VictimTraining:
         bounds = [round(len(self.loss) * k / count) for k in range(count + 1)]
         parts = (self.loss[low:high] for low, high in zip(bounds, bounds[1:], strict=False))
         return finite([sum(part) / len(part) for part in parts])
+
+    def remark(self) -> str:
+        """What a reader must know of a training that diverged; ``""`` for one that did not."""
+        if not self.broken:
+            return ""
+        lasting = next((i for i, value in enumerate(reversed(self.loss)) if math.isfinite(value)), len(self.loss))
+        since = f"; the loss was not finite from step {len(self.loss) - lasting + 1} of {len(self.loss)} on"
+        return f"diverged: weights not finite ({', '.join(self.broken)}){since if lasting else ''}"
 
 
 def fresh_victim(recipe: Recipe, cases: Ready, seed: int) -> tuple[nn.Module, tuple[int, ...], int]:
@@ -138,6 +149,7 @@ def train_victim(
             if chain.stop([scores.get("clean") or 0.0 for _, scores in done.validation]):
                 break
     done.steps["last"], done.weights["last"] = len(done.loss), copy.deepcopy(network.state_dict())
+    done.broken = tuple(name for name in CHOICES if name in done.weights and not _all_finite(done.weights[name]))
     done.flat = is_flat(done.loss, [decay(step, recipe.steps) for step in range(len(done.loss))])
     return done
 
@@ -147,6 +159,11 @@ def clip_gradient(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
     if norm is not None:
         scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_([w for group in optimizer.param_groups for w in group["params"]], norm)
+
+
+def _all_finite(weights: Weights) -> bool:
+    """Whether all weights and running statistics are numbers."""
+    return all(bool(one.isfinite().all()) for one in weights.values() if one.is_floating_point())
 
 
 def train_mode(network: nn.Module, frozen: Sequence[nn.Module]) -> None:

@@ -37,7 +37,8 @@ def may_be(frequencies: Floats, families: Sequence[CarrierFamily] = ()) -> NDArr
     found = np.zeros(length.shape, bool)
     for family in families:
         off, blur = family.band / 100 + (0.3 if family.drift else 0.0), 1 / family.cells if family.cells else 0.0
-        low, high = 1 / (family.period * (1 + off)) - blur - SLACK, 1 / (family.period * (1 - off)) + blur + SLACK
+        period = family.period / math.sqrt(frequencies.shape[-1]) if family.kind == "plaid" else family.period
+        low, high = 1 / (period * (1 + off)) - blur - SLACK, 1 / (period * (1 - off)) + blur + SLACK
         distance = corner if family.kind == "corner" else length
         found |= (distance >= low) & (distance <= high)
     return found

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``--forecast`` of plan and protect: what is said, what is kept, and what is refused before anything is written."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.benchmark.phantom_pictures import write_pictures
+from umed.cli.main import main
+from umed.core.errors import InputError
+from umed.protect.check_release import check_release
+from umed.protect.private_content import private_kind
+from umed.protect.run import protect
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("slices") / "data", 12, size=32)
+
+
+def test_plan_says_what_is_likely_left(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["plan", str(root), "--forecast", "--forecast-steps", "1", "--set", "training.iterations=7"]
+    assert main([*words, "--json"]) == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert found["plan"]["training"]["iterations"] == 7
+    forecast = found["forecast"]
+    assert [one["victim"] for one in forecast["thieves"]] == ["nnunet_like", "unet"] and forecast["steps"] == 1
+    assert forecast["verdict"] == "unknown" and "Try --forecast-steps 3;" in forecast["sentence"]
+    assert "forecast: 4 trainings of 1 steps on" in captured.err
+
+
+def test_protect_keeps_it_and_says_it_again(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, command = tmp_path / "out", ["protect", str(root), str(tmp_path / "out"), "--method", "random"]
+    assert main([*command, "--forecast", "--forecast-steps", "1", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    kept = tmp_path / "out-private/forecast.json"
+    content = json.loads(kept.read_text())
+    assert f"forecast: {content['sentence']}" in captured.out and "no forecast was made" not in captured.out
+    assert captured.err == "" and stat.S_IMODE(kept.stat().st_mode) == 0o600
+    page = (tmp_path / "out-private/report.html").read_text()
+    assert f"<strong>Forecast.</strong> {content['sentence']}" in page and page.index("Forecast.") < page.index(
+        "epsilon"
+    )
+    record = json.loads((tmp_path / "out-private/release.json").read_text())
+    assert "forecast.json" in record["private"]
+    assert main(["verify", str(root), str(out)]) == 0
+    assert check_release(out, original=root).ok
+    assert not [path for path in out.rglob("*") if path.is_file() and b"orecast" in path.read_bytes()]
+    capsys.readouterr()
+    assert main([*command, "--resume", "--json"]) == 0  # the finished run keeps its own
+    assert json.loads(capsys.readouterr().out)["forecast"] == content["sentence"]
+    kept.write_text(kept.read_text().replace("Nothing can be said", "It holds"))
+    assert main(["verify", str(root), str(out)]) == 1
+    assert "forecast.json" in capsys.readouterr().out
+    kept.write_text("[]")
+    assert main([*command, "--resume"]) == 1
+    assert "expected what Forecast.to_dict() gives" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0 and not kept.exists()
+    assert "no forecast was made" in capsys.readouterr().out
+    assert "No forecast was made" in (tmp_path / "out-private/report.html").read_text()
+
+
+def test_a_forecast_in_the_output_is_a_private_file() -> None:
+    data = json.dumps({"verdict": "holds", "sentence": "", "thieves": [], "steps": 1}).encode()
+    assert private_kind("notes.json", data) == "the forecast of a release"
+
+
+def test_what_is_wrong_is_said_before_the_trainings_and_nothing_is_written(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("umed.benchmark.forecast.run_cell", lambda *_: pytest.fail("trained"))
+    few = write_pictures(tmp_path / "few", 4, size=32)
+    assert main(["protect", str(few), str(tmp_path / "out"), "--forecast"]) == 1
+    assert "expected at least 12 cases" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists() and not (tmp_path / "out-private").exists()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/letter.txt").write_text("mine")
+    assert main(["protect", str(root), str(tmp_path / "full"), "--forecast"]) == 1
+    assert "expected an empty folder" in capsys.readouterr().err
+    assert main(["plan", str(root), "--forecast-steps", "9"]) == 2
+    assert "--forecast-steps: expected --forecast beside it" in capsys.readouterr().err
+    with pytest.raises(InputError, match="forecast: expected what Forecast.to_dict"):
+        protect(root, tmp_path / "other", method="random", forecast={"sentence": "all is well"})
+    assert not (tmp_path / "other").exists()

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shows a few cases as several strengths would leave them, before anything is decided, trained or protected."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from umed.cases.opening import open_source
+from umed.cases.records import PREVIEW, Store, make_private, write_text
+from umed.cases.series_figures import Figures
+from umed.cases.source import Request, Source, Unit
+from umed.core.config import Settings
+from umed.core.errors import ConfigError, InputError, UmedError, error_line
+from umed.core.keyfile import Key, Secret
+from umed.core.types import Progress
+from umed.plan.metrics import measure
+from umed.plan.planning import Plan
+from umed.protect.start import check_run
+from umed.report.case_figures import case_figures
+from umed.report.pictures import Picture, draw_case
+from umed.report.preview_page import AMPLIFIED, PreviewCase, Tried, preview_means, render_preview
+from umed.report.protect_page import drawing_order
+
+if TYPE_CHECKING:
+    from umed.methods.base import Method
+
+SHOWN_CASES = 3
+Strengths = Sequence[tuple[str, Settings]]
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """What came of a preview.
+
+    Args:
+        page: the page, which holds originals.
+        means: of each strength by name: its epsilon, and the mean of each figure over the cases shown.
+        cases: ids of the cases shown.
+        expectations: of each strength, what its plan says of the protection; empty where it says nothing.
+    """
+
+    page: Path
+    means: Mapping[str, Mapping[str, float]]
+    cases: tuple[str, ...]
+    expectations: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        means = {
+            name: {key: None if value != value else value for key, value in one.items()}
+            for name, one in self.means.items()
+        }
+        return {
+            "preview": str(self.page),
+            "cases": list(self.cases),
+            "strengths": means,
+            "expectations": dict(self.expectations),
+        }
+
+    def summary(self) -> str:
+        """A few lines for people."""
+        lines = []
+        for name, one in self.means.items():
+            decibel = f"PSNR {one['psnr']:.4g} dB, in ROI {one['psnr_roi']:.4g} dB"
+            seen = f"Delta E in ROI {one['delta_e_roi']:.2f}, 99 % at most {one['delta_e_roi_99']:.2f}"
+            lines.append(f"{name}: epsilon {255 * one['epsilon']:.4g}/255, {decibel}, {seen}")
+            lines += [f"{name}: {self.expectations[name]}"] if self.expectations[name] else []
+        return "\n".join(
+            [
+                *lines,
+                f"{len(self.cases)} cases side by side, with originals: {self.page}",
+                "never publish it. Nothing was protected (--preview).",
+            ]
+        )
+
+
+def strengths_of(settings: Settings) -> Strengths:
+    """The strengths that a preview compares: what was asked by its bound, or else ``invisible``, beside ``strong``."""
+    strong = replace(settings, strength="strong")
+    if settings.strength == "epsilon":
+        return (("as asked", settings), ("strong", strong))
+    return (("invisible", replace(settings, strength="invisible")), ("strong", strong))
+
+
+def write_preview(
+    root: str | Path,
+    output: str | Path,
+    strengths: Strengths,
+    *,
+    masks: str | Path | None = None,
+    generators: str | Path | None = None,
+    private: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Previewed:
+    """Draw a few cases in each strength, into a page of the private folder; nothing is trained.
+
+    Generators that are not given are untrained ones, which are what training starts from. The code is drawn from a key
+    that nobody keeps, so it is not that of a release.
+
+    Args:
+        root: data set, or a folder or zip of DICOM files.
+        output: where the release would go; nothing is written there.
+        strengths: name and settings of each.
+        masks: for DICOM: folder with masks beside those in it.
+        generators: folder or file of trained generators.
+        private: folder for what must never be published; ``OUTPUT-private`` if ``None``.
+        resume: as for a run.
+        overwrite: as for a run.
+        progress: called with ``"preview"``, the pictures done and the pictures in all.
+
+    Returns:
+        Where the page lies, and what it says.
+
+    Raises:
+        ConfigError: when a setting does not fit the data, or the method shows nothing before it is trained.
+        InputError: when no case can be shown, or the folders may not be written by a run.
+    """
+    store = Store(Path(output), None if private is None else Path(private))
+    request = Request(Path(root), strengths[0][1], masks=None if masks is None else Path(masks))
+    with ExitStack() as stack:
+        source = stack.enter_context(open_source(request, progress=progress))
+        names = source.targets() if source.strict else None
+        check_run(source.root, names, store, resume=resume, overwrite=overwrite, strict=source.strict)
+        plans = [(name, source.make_plan(settings)) for name, settings in strengths]
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="umed-")))
+        methods = [_ready(plan, None if generators is None else Path(generators), work / str(i))
+                   for i, (_, plan) in enumerate(plans)]  # fmt: skip
+        shown, failures = _show(source, plans, methods, progress)
+    make_private(store.folder)
+    page = store.path(PREVIEW)
+    write_text(page, render_preview(plans, shown, failures))
+    page.chmod(0o600)
+    means = {name: {"epsilon": plan.epsilon, **preview_means(shown, name)} for name, plan in plans}
+    says = {name: plan.expectation for name, plan in plans}
+    return Previewed(page, means, tuple(case.id for case in shown), says)
+
+
+def _ready(plan: Plan, given: Path | None, work: Path) -> Method:
+    """A method that can be called: with the generators given, else untrained ones."""
+    from umed.methods.base import make_method
+    from umed.methods.generators import GeneratorMethod
+    from umed.methods.prepare import check_given, given_files
+
+    method = make_method(plan, Secret(Key.random(), PREVIEW))
+    check_given(method, given)
+    if not method.requires_training:
+        return method
+    work.mkdir(parents=True)
+    if given is not None:
+        for name, path in given_files(method, given).items():
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, work / name)
+        method.load(work)
+    elif isinstance(method, GeneratorMethod):
+        method.fit((), replace(plan, training=replace(plan.training, iterations=0)), work)
+    else:
+        raise ConfigError(
+            f"--preview: expected a method that shows something before it is trained, such as umed, got {plan.method}. "
+            "Give its trained generators with --generators."
+        )
+    return method.to(plan.device)
+
+
+def _show(
+    source: Source, plans: Sequence[tuple[str, Plan]], methods: Sequence[Method], progress: Progress | None
+) -> tuple[list[PreviewCase], list[str]]:
+    """The first cases, in the order of the report, that can be shown; and why others cannot."""
+    shown: list[PreviewCase] = []
+    failures: list[str] = []
+    total, done = SHOWN_CASES * len(plans), 0
+    for case in drawing_order(source.trainable(), plans[0][1].seed):
+        tried = []
+        for (name, plan), method in zip(plans, methods, strict=True):
+            tried.append(_try(source, case, name, plan, method))
+            done += 1
+            if progress is not None:
+                progress("preview", min(done, total), total)
+        if any(one.picture is not None for one in tried):
+            shown.append(PreviewCase(case, tuple(tried)))
+        elif any(one.reason for one in tried):
+            failures.append(f"{case} cannot be shown: {next(one.reason for one in tried if one.reason)}")
+        if len(shown) == SHOWN_CASES or len(failures) == SHOWN_CASES:
+            break
+        done = len(shown) * len(plans)
+    if not shown:
+        first = failures[0] if failures else "no case has a label that is not empty"
+        raise InputError(f"{source.root}: expected a case that can be protected, got none ({first}). Run umed inspect.")
+    return sorted(shown, key=lambda case: case.id), failures
+
+
+def _try(source: Source, case: str, name: str, plan: Plan, method: Method) -> Tried:
+    """A case in one strength; a case with an empty label is passed over without a reason."""
+    try:
+        unit = next(_touched(source, case, plan), None)
+        if unit is None:
+            return Tried(name)
+        changed = method(unit.volumes, unit.regions, plan=plan, case_id=unit.name, limits=unit.limits)
+    except (UmedError, OSError) as error:
+        return Tried(name, reason=error_line(error).replace(f"{source.root}/", ""))
+    whole = unit.kept == slice(None)
+    if whole:
+        records = [
+            measure(volume, new, unit.regions, budget, slice_axis=plan.slice_axis)
+            for volume, new, budget in zip(unit.volumes, changed, unit.limits, strict=True)
+        ]
+    else:
+        figures = Figures()
+        figures.add(unit, unit.volumes[0].stored[unit.kept], changed[0][unit.kept])
+        records = [figures.to_dict()]
+    row = case_figures({"id": case, "status": "protected", "files": records})
+    return Tried(name, _draw(unit, changed[0], plan, axis=plan.slice_axis if whole else 0), row)
+
+
+def _touched(source: Source, case: str, plan: Plan) -> Iterator[Unit]:
+    """Units of a case that may change, from its middle outwards."""
+    reader = source.open(case, plan)
+    masked = list(reader.masked_units())
+    for index in sorted(masked, key=lambda one: abs(one - masked[len(masked) // 2])):
+        unit = reader.unit(index)
+        if unit.touched:
+            yield unit
+
+
+def _draw(unit: Unit, changed: Any, plan: Plan, axis: int | None) -> Picture:
+    """The kept part of a unit, at its slice with the largest ROI."""
+    volume, regions, (low, high) = unit.volumes[0], unit.regions, unit.limits[0].unit_range
+    labels, roi = np.zeros(regions.shape, np.int16), np.zeros(regions.shape, bool)
+    labels[regions.box], roi[regions.box] = regions.labels, regions.roi
+    code = volume.encoding
+    before, after = (
+        np.asarray(one.channels[:, unit.kept] * code.slope + code.inter, np.float64)
+        for one in (volume, replace(volume, stored=changed))
+    )
+    amplitude = (high - low) / AMPLIFIED / (2 if len(before) == 3 else 1)
+    return draw_case(
+        before, after, labels[unit.kept], roi[unit.kept], window=(low, high), amplitude=amplitude, axis=axis
+    )
