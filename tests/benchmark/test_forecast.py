@@ -62,6 +62,7 @@ def test_it_trains_on_the_plan_and_judges_on_others_at_a_size_that_thieves_use(
     clean, protected = jobs
     assert clean.data.split == protected.data.split and not set(clean.data.split.test) & set(clean.data.published)
     assert protected.protected is not None and protected.protected.settings.training.iterations == 0
+    assert protected.protected.settings == quick_settings(whole, learnt=False)
     assert (protected.protected.settings.epsilon, protected.protected.settings.seed) == (8 / 255, 3)
     assert (found.train, found.test, found.steps, found.trained) == (9, 4, 2, False)
     assert found.thieves[0].cases == 4 and 0 < found.thieves[0].chance < 0.6
@@ -156,12 +157,15 @@ def test_nothing_is_left_of_one_that_is_stopped(
 
 
 def test_settings_follow_the_plan_to_the_letter(tmp_path: Path) -> None:
-    whole = plan(make_phantom(tmp_path / "p", cases=2, size=(24, 24, 16)), overrides={"radius": 2.0})
+    root = make_phantom(tmp_path / "p", cases=2, size=(24, 24, 16))
+    whole = plan(root, overrides={"radius": 2.0, "strength": "strong"})
     quick = quick_settings(whole, learnt=False)
     assert isinstance(whole, Plan) and quick.training.iterations == 0 and quick.report_cases == 0
     assert quick_settings(whole, learnt=True).training == whole.training
     for name in ("range", "spatial_dims", "slice_axis", "method_options", "support", "radius", "epsilon"):
         assert getattr(quick, name) == getattr(whole, name)
+    before, again = whole.decisive(), plan(root, settings=quick).decisive()
+    assert {key for key in before if before[key] != again[key]} <= {"training.iterations", "strength"}
 
 
 @pytest.mark.slow

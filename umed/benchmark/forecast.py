@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def forecast(
         with tempfile.TemporaryDirectory(prefix="umed-forecast-") as scratch:  # 0700
             source = subset_dataset(root, ids, Path(scratch) / "source")
             grid = _grid(source, plan, count, seeds, victims, generators)
-            checked, jobs = _jobs(grid, plan, Path(scratch), learnt=generators is not None)
+            checked, jobs = _jobs(grid, plan, Path(scratch))
             tell(_announce(checked, jobs, count, plan))
             for job in jobs.protect:
                 run_protect(job, None if progress is None else _renamed(progress))
@@ -154,6 +154,9 @@ def _grid(
 ) -> Grid:
     """Data x {clean, the plan} x thieves x seeds, without countermeasures and without a price."""
     given = None if generators is None else str(Path(generators).absolute())
+    protection = asdict(quick_settings(plan, learnt=generators is not None))
+    for name in ("method", "method_options", "device"):  # a grid has its own places for these
+        protection.pop(name)
     return Grid(
         "forecast",
         source.parent,
@@ -161,17 +164,17 @@ def _grid(
         data={DATA: DataSource(path=str(source), test=HELD_OUT, validation=VALIDATION)},
         methods={plan.method: Protection(plan.method, dict(plan.method_options), generators=given)},
         victims={name: (name, {}) for name in victims},
+        protection=protection,
         training={"steps": steps, "checkpoints": 1},
         price=False,
         blocks=(Block((DATA,), (plan.method,), tuple(victims), (NONE,), tuple(range(seeds))),),
     )
 
 
-def _jobs(grid: Grid, plan: Plan, scratch: Path, *, learnt: bool) -> tuple[Checked, Jobs]:
-    """The benchmark's own jobs, which protect as the plan says and read cases no larger than thieves train at."""
+def _jobs(grid: Grid, plan: Plan, scratch: Path) -> tuple[Checked, Jobs]:
+    """The benchmark's own jobs; they read cases no larger than thieves train at."""
     checked = check_grid(grid, plan.device)
-    settings = {(DATA, plan.method): quick_settings(plan, learnt=learnt)}
-    jobs = assemble(replace(checked, settings=settings), scratch, plan.device)
+    jobs = assemble(checked, scratch, plan.device)
     cells = []
     for job in jobs.cells:
         data = replace(job.data, shrink=SIDE)
@@ -188,9 +191,7 @@ def quick_settings(plan: Plan, *, learnt: bool) -> Settings:
         learnt: whether trained generators are given.
     """
     values: dict[str, Any] = {item.name: getattr(plan, item.name) for item in fields(Settings)}
-    values |= {"report_cases": 0}
-    if "strength" in values:  # the plan has turned it into its epsilon
-        values["strength"] = "epsilon"
+    values |= {"report_cases": 0, "strength": "epsilon"}  # the plan has turned the strength into its epsilon
     if plan.method == "umed" and not learnt:
         values["training"] = replace(plan.training, iterations=0)
     return Settings(**values)
