@@ -71,6 +71,27 @@ def test_floats_move_by_half_steps_where_a_whole_one_would_break_the_bound(bound
     np.testing.assert_array_equal(up[:-shift], down[shift:])
 
 
+def test_one_odd_value_does_not_hide_the_grid_and_stays_as_it_is() -> None:
+    old = np.random.default_rng(0).integers(0, 200, 4000).astype("f4")
+    old[7] = 3.123
+    found = find_lattice(old, 3.0)
+    assert found is not None and found.step == 1
+    new = found.move(old, np.ones(4000), 3.0, None, (0, 199))
+    assert new[7] == old[7] and not (new[:7] % 1).any() and (new[:7] != old[:7]).any()
+    assert find_lattice(np.random.default_rng(1).normal(size=4000).astype("f4"), 3.0) is None
+
+
+def test_a_grid_coarser_than_the_bound_is_refused_and_the_epsilon_that_is_named_works(pictures, tmp_path) -> None:
+    root = pictures(count=2)
+    for path in (root / "images").iterdir():
+        Image.fromarray(np.asarray(Image.open(path)) // 17 * 17).save(path)
+    result = protect(root, tmp_path / "out", method="random")
+    reasons = [case.reason for case in result.outcomes if case.status == "failed"]
+    assert len(reasons) == 2 and "steps of 17" in reasons[0] and result.exit_code != 0
+    epsilon = reasons[0].split("epsilon >= ")[1].split(",")[0]
+    assert protect(root, tmp_path / "again", method="random", epsilon=float(epsilon)).exit_code == 0
+
+
 @pytest.mark.parametrize("method", ["random", "umed"])
 def test_a_float_volume_of_few_values_is_released_with_the_same_values(
     phantom: Path, tmp_path: Path, method: str

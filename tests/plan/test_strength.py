@@ -75,6 +75,13 @@ def test_strong_is_the_smallest_bound_that_is_loud_enough(lesions: Callable[...,
     assert WANTED["other"] <= figures["loudness"] < WANTED["other"] * made.epsilon / (made.epsilon - 1 / 255)
 
 
+def test_a_psnr_target_that_scales_a_code_down_takes_its_promise_away(lesions: Callable[..., Path]) -> None:
+    root = lesions(4, 0.5)
+    loud = plan(root, overrides={"strength": "strong"})
+    quiet = plan(root, overrides={"strength": "strong", "psnr_target": 60})
+    assert loud.epsilon == quiet.epsilon and "in part" in loud.expectation and "not to be expected" in quiet.expectation
+
+
 def test_defaults_stay_until_the_table_says_otherwise(
     lesions: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,7 +128,7 @@ def test_the_share_counts_the_band_by_its_energy(lesions: Callable[..., Path]) -
 def test_epsilon_or_strength(lesions: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     root = str(lesions(4, 0.5))
     assert main(["plan", root, "--epsilon", "8/255", "--strength", "strong"]) == 2
-    assert "expected it or epsilon, got 'strong'" in capsys.readouterr().err
+    assert "expected strength or epsilon, got strength strong and epsilon 8/255" in capsys.readouterr().err
     assert main(["plan", root, "--strength", "strong"]) == 0
     shown = capsys.readouterr().out
     assert "spectral placement: plaid" in shown and "protection against nnU-Net-like training" in shown

@@ -239,8 +239,10 @@ def make_settings(
     base = dict(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe)
     content = lay(base, overrides or {})
     if BOUNDS <= content.keys() and content["strength"] != "epsilon":
+        bound = content["epsilon"]
+        shown = f"{255 * bound:.4g}/255" if isinstance(bound, float) else bound
         raise ConfigError(
-            f"strength: expected it or epsilon, got {content['strength']!r} and an epsilon of {content['epsilon']}. "
+            f"strength: expected strength or epsilon, got strength {content['strength']} and epsilon {shown}. "
             "Leave one of them out: an epsilon is a bound of your own."
         )
     if "epsilon" in content:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from umed.core.config import CT_WINDOWS
 from umed.core.errors import BudgetError, ConfigError
 from umed.core.types import Encoding, Volume
-from umed.plan.lattice import Lattice, find_lattice
+from umed.plan.lattice import Lattice, lattice_within
 
 _SAMPLE = 1 << 22
 _BLOCK = 1 << 18
@@ -171,7 +171,7 @@ def make_budget(
     if weak is not None and steps is not None:
         weak = float(math.floor(weak + 1e-9))
     most = float(bound if steps is None else steps)
-    grid = find_lattice(volume.channels, most)
+    grid = lattice_within(volume.channels, most, str(volume.source), epsilon)
     return Budget(steps, most, float(low), float(high), (lo, hi), weak, grid)
 
 

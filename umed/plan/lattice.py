@@ -10,17 +10,21 @@ same grid, so that the sign stays hidden.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from umed.core.errors import BudgetError
 
 MOST_LEVELS = 1 << 16
 """A file with more different values uses no grid worth the name."""
 SAMPLE = 1 << 22
 _OFF = 1e-3
 """Share of a step by which the values of floats may lie beside the grid."""
+_BESIDE = 1e-3
+"""Share of the values that may lie elsewhere: one odd voxel must not hide the grid of all others."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,9 @@ class Lattice:
         value = new.astype(np.float64)
         over = np.abs(value - start) > (bound if bounds is None else bounds)
         over |= (value < ends[0]) | (value > ends[1]) | (steps == 0)
+        over |= (
+            np.abs((start - self.origin) / self.step - place) > 2 * _OFF
+        )  # beside the grid: it would tell itself apart
         new[over] = old[over]  # half a unit of the float's precision too far: rather not at all
         return new
 
@@ -89,7 +96,7 @@ def _whole(value: Any) -> Any:
 
 
 def find_lattice(values: NDArray[Any], bound: float) -> Lattice | None:
-    """Find the grid of a file's values.
+    """Find the grid of a file's values; values beside it, one in a thousand at most, do not count.
 
     Args:
         values: stored values, any shape; of more than four million every n-th is used.
@@ -104,16 +111,62 @@ def find_lattice(values: NDArray[Any], bound: float) -> Lattice | None:
         >>> found.step, find_lattice(np.arange(9, dtype=np.uint8), 4) is None
         (257.0, True)
     """
+    found = _grid_of(values)
+    if (
+        found is not None
+        and values.dtype.kind == "f"
+        and _whole(2 * bound / found.step) > 2 * _whole(bound / found.step)
+    ):
+        found = replace(found, step=found.step / 2)
+    return found if found is not None and found.step <= bound * (1 + 1e-6) else None
+
+
+def lattice_within(values: NDArray[Any], bound: float, where: str, epsilon: float) -> Lattice | None:
+    """As :func:`find_lattice`, for a file that is to be released.
+
+    Args:
+        values: stored values, any shape.
+        bound: how far values may move, in stored values.
+        where: the file, for the message.
+        epsilon: the bound as a share of the range.
+
+    Raises:
+        BudgetError: when the file's own steps are coarser than the bound: noise between them could be rounded off.
+    """
+    found = find_lattice(values, bound)
+    coarse = _grid_of(values) if found is None else None
+    if coarse is not None:
+        least = coarse.step / (2 if values.dtype.kind == "f" else 1)
+        raise BudgetError(
+            f"{where}: expected values that lie closer than the bound of {bound:.4g} stored, got steps of "
+            f"{coarse.step:.4g}, between which any noise could be rounded off. Use epsilon >= "
+            f"{1.001 * epsilon * least / bound:.4g}, or a wider range."
+        )
+    return found
+
+
+def _grid_of(values: NDArray[Any]) -> Lattice | None:
+    """The grid that 99.9 % of the values share, however coarse; ``None`` where there is none but the type's."""
     flat = values.ravel(order="K")
     flat = flat[:: -(-flat.size // SAMPLE) | 1]
     if flat.dtype.kind == "f":
         flat = flat[np.isfinite(flat)]
-    levels = np.unique(flat)
+    levels, counts = np.unique(flat, return_counts=True)
     if not 2 < levels.size <= MOST_LEVELS:
         return None
+    found = _common(levels)
+    if found is None:
+        rare = np.argsort(counts, kind="stable")
+        kept = np.sort(rare[np.cumsum(counts[rare]) > _BESIDE * flat.size])
+        found = _common(levels[kept]) if 2 < kept.size < levels.size else None
+    return found
+
+
+def _common(levels: NDArray[Any]) -> Lattice | None:
+    """The grid of some values, ascending."""
     if levels.dtype.kind in "iu":
         step = float(np.gcd.reduce(np.diff(levels.astype(object) if levels.itemsize == 8 else levels.astype(np.int64))))
-        return Lattice(float(levels[0]), step, levels) if 1 < step <= bound else None
+        return Lattice(float(levels[0]), step, levels) if step > 1 else None
     exact = levels.astype(np.float64)
     step = float(np.diff(exact).min())
     if step <= 4 * float(np.spacing(np.abs(levels).max())):
@@ -121,6 +174,4 @@ def find_lattice(values: NDArray[Any], bound: float) -> Lattice | None:
     count = np.rint((exact - exact[0]) / step)
     step = float((exact[-1] - exact[0]) / count[-1])
     off = np.abs((exact - exact[0]) / step - np.rint((exact - exact[0]) / step)).max()
-    if _whole(2 * bound / step) > 2 * _whole(bound / step):
-        step /= 2
-    return Lattice(float(exact[0]), step, levels) if off < _OFF and step <= bound * (1 + 1e-6) else None
+    return Lattice(float(exact[0]), step, levels) if off < _OFF else None

@@ -229,8 +229,9 @@ def _resolve_options(facts: Facts, settings: Settings, decision: Strength) -> tu
     if decision.carriers is not None:
         chosen |= {"carriers": list(decision.carriers), "outside": OUTSIDE}
     chosen = {key: value for key, value in chosen.items() if key not in given}
+    reason = f"these are {kind}" if decision.carriers is None else "strength strong, where spectral placement says"
     text = ", ".join(f"{key} {value}" for key, value in chosen.items())
-    return {**given, **chosen}, [f"{text}: these are {kind}"] if chosen else []
+    return {**given, **chosen}, [f"{text}: {reason}"] if chosen else []
 
 
 def _resolve_support(settings: Settings) -> tuple[str, float | None, list[str]]:
@@ -273,7 +274,7 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
     decision = _decide(facts, settings, scene)
     settings = dataclasses.replace(settings, epsilon=decision.epsilon)
     options, kind = _resolve_options(facts, settings, decision)
-    expected = expectation(scene, options["carriers"], settings.epsilon) if settings.method == LEARNT else ""
+    expected = expectation(scene, options["carriers"], decision.amplitude) if settings.method == LEARNT else ""
     support, weak, where = _resolve_support(settings)
     why += [
         *more,

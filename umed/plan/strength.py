@@ -31,7 +31,10 @@ STRONG = {"colour": range(5, 9), "other": range(5, 17)}
 """Bounds of 255 that ``strength: strong`` tries, smallest first. Beyond them the code is seen by anybody."""
 MOST_TARGET = 16 / 255
 """Largest bound that a PSNR target may ask for."""
-MEASURED = "Such codes left networks of that kind about 70 % of their DSC in trials, not 0"
+MEASURED = (
+    "Such codes left networks of that kind about 70 % of their DSC in trials, not 0; they were not tried against plain "
+    "U-Nets"
+)
 """What docs/strength.md measured of ``strength: strong`` on colour pictures."""
 LEARNT = "umed"
 """The method whose carriers are placed."""
@@ -43,12 +46,14 @@ class Strength:
 
     Args:
         epsilon: bound as a share of the range.
+        amplitude: what a PSNR target leaves of it in the median; the bound itself without one.
         carriers: of ``carriers: auto``, ``None`` to leave it to the registry.
         why: sentences.
         placement: figures for the report, plain data; empty where nothing was measured.
     """
 
     epsilon: float
+    amplitude: float
     carriers: tuple[str, ...] | None = None
     why: tuple[str, ...] = ()
     placement: Mapping[str, Any] = field(default_factory=dict)
@@ -75,12 +80,15 @@ def decide(
     epsilon, words = _bound(scene, settings, kind, radius, outside if placed else 1.0, rms)
     why = [words] if words else []
     if scene is None or not placed:
-        return Strength(epsilon, why=tuple(why))
+        return Strength(epsilon, epsilon, why=tuple(why))
+    amplitude = epsilon
+    if settings.psnr_target is not None:
+        amplitude = min(epsilon, _allowed(scene, settings.psnr_target, radius, outside, rms)[1])
     strength = "strong" if settings.strength == "strong" else "invisible"
     best = best_place(scene, epsilon, strength)
     carriers = choose_carriers(scene, epsilon, strength) if asked is None else None
     why += [nature_words(scene), _placing(scene, best, epsilon, carriers)]
-    return Strength(epsilon, carriers, tuple(why), _figures(scene))
+    return Strength(epsilon, amplitude, carriers, tuple(why), _figures(scene))
 
 
 def _bound(
@@ -92,14 +100,18 @@ def _bound(
     unasked = settings.strength == "invisible" and settings.epsilon == Settings.epsilon
     if settings.psnr_target is None or scene is None or not unasked:
         return settings.epsilon, ""
-    shares = [energy_share(one, radius, outside) for one in scene.spectra]
-    share = float(np.median(shares))
-    wanted = 10 ** (-settings.psnr_target / 20) / (rms * math.sqrt(share))
+    share, wanted = _allowed(scene, settings.psnr_target, radius, outside, rms)
     epsilon = min(max(wanted, INVISIBLE), MOST_TARGET)
     return epsilon, (
         f"epsilon {255 * epsilon:.2g}/255: {settings.psnr_target:g} dB at {share:.2%} of the image (median of "
-        f"{len(shares)} cases) allow {255 * wanted:.2g}/255; a case that would fall short is scaled down"
+        f"{len(scene.spectra)} cases) allow {255 * wanted:.2g}/255; a case that would fall short is scaled down"
     )
+
+
+def _allowed(scene: Scene, target: float, radius: float, outside: float, rms: float) -> tuple[float, float]:
+    """Share of an image that may change, and the amplitude that a PSNR target leaves there, as a share of the range."""
+    share = float(np.median([energy_share(one, radius, outside) for one in scene.spectra]))
+    return share, 10 ** (-target / 20) / (rms * math.sqrt(share))
 
 
 def _strong(scene: Scene | None, kind: str) -> tuple[float, str]:
@@ -108,7 +120,10 @@ def _strong(scene: Scene | None, kind: str) -> tuple[float, str]:
         return most / 255, f"epsilon {most}/255: strong, and no natural spectrum could be measured"
     found, wanted = needed(scene, WANTED[kind]), f"{WANTED[kind]:g} times as loud as nature"
     if found is None:
-        return most / 255, f"epsilon {most}/255: strong, and the most there is, though no code is {wanted} there"
+        return most / 255, (
+            f"epsilon {most}/255: strong, and the most there is, though no code is {wanted} there"
+            f"{'' if needed(scene) else '; --strength invisible is seen less and promises no less'}"
+        )
     return found, f"epsilon {255 * found:.0f}/255: strong, the smallest bound at which a code is {wanted}"
 
 
@@ -138,7 +153,7 @@ def expectation(scene: Scene | None, carriers: Sequence[str], epsilon: float) ->
     Args:
         scene: of the data.
         carriers: by name.
-        epsilon: bound as a share of the range.
+        epsilon: amplitude as a share of the range: the bound, or what a PSNR target leaves of it.
 
     Returns:
         The sentence.
@@ -173,7 +188,7 @@ def _remedy(scene: Scene, epsilon: float) -> str:
         return f"; no bound up to {STRONG[scene.kind][-1]}/255 is enough on these images"
     if enough <= epsilon:
         return "; --strength strong places the code where it is louder"
-    return f"; from about {255 * enough:.0f}/255 on it would hold in part (--strength strong)"
+    return "; --strength strong takes a larger bound, at which it would hold in part"
 
 
 def _placing(scene: Scene, best: tuple[str, Placement] | None, epsilon: float, carriers: Sequence[str] | None) -> str:

@@ -85,7 +85,7 @@ class Previewed:
 def strengths_of(settings: Settings) -> Strengths:
     """The strengths that a preview compares: what was asked by its bound, or else ``invisible``, beside ``strong``."""
     strong = replace(settings, strength="strong")
-    if settings.strength == "epsilon":
+    if settings.strength == "epsilon" or settings.psnr_target is not None:  # a target may ask for more than 4/255
         return (("as asked", settings), ("strong", strong))
     return (("invisible", replace(settings, strength="invisible")), ("strong", strong))
 
