@@ -111,14 +111,7 @@ def find_lattice(values: NDArray[Any], bound: float) -> Lattice | None:
         >>> found.step, find_lattice(np.arange(9, dtype=np.uint8), 4) is None
         (257.0, True)
     """
-    found = _grid_of(values)
-    if (
-        found is not None
-        and values.dtype.kind == "f"
-        and _whole(2 * bound / found.step) > 2 * _whole(bound / found.step)
-    ):
-        found = replace(found, step=found.step / 2)
-    return found if found is not None and found.step <= bound * (1 + 1e-6) else None
+    return _fitting(_grid_of(values), values.dtype, bound)
 
 
 def lattice_within(values: NDArray[Any], bound: float, where: str, epsilon: float) -> Lattice | None:
@@ -133,9 +126,9 @@ def lattice_within(values: NDArray[Any], bound: float, where: str, epsilon: floa
     Raises:
         BudgetError: when the file's own steps are coarser than the bound: noise between them could be rounded off.
     """
-    found = find_lattice(values, bound)
-    coarse = _grid_of(values) if found is None else None
-    if coarse is not None:
+    coarse = _grid_of(values)
+    found = _fitting(coarse, values.dtype, bound)
+    if found is None and coarse is not None:
         least = coarse.step / (2 if values.dtype.kind == "f" else 1)
         raise BudgetError(
             f"{where}: expected values that lie closer than the bound of {bound:.4g} stored, got steps of "
@@ -143,6 +136,13 @@ def lattice_within(values: NDArray[Any], bound: float, where: str, epsilon: floa
             f"{1.001 * epsilon * least / bound:.4g}, or a wider range."
         )
     return found
+
+
+def _fitting(found: Lattice | None, dtype: np.dtype[Any], bound: float) -> Lattice | None:
+    """A grid that the bound allows to move on, of floats that of half steps where that goes further."""
+    if found is not None and dtype.kind == "f" and _whole(2 * bound / found.step) > 2 * _whole(bound / found.step):
+        found = replace(found, step=found.step / 2)
+    return found if found is not None and found.step <= bound * (1 + 1e-6) else None
 
 
 def _grid_of(values: NDArray[Any]) -> Lattice | None:

@@ -31,11 +31,12 @@ STRONG = {"colour": range(5, 9), "other": range(5, 17)}
 """Bounds of 255 that ``strength: strong`` tries, smallest first. Beyond them the code is seen by anybody."""
 MOST_TARGET = 16 / 255
 """Largest bound that a PSNR target may ask for."""
-MEASURED = (
-    "Such codes left networks of that kind about 70 % of their DSC in trials, not 0; they were not tried against plain "
-    "U-Nets"
-)
-"""What docs/strength.md measured of ``strength: strong`` on colour pictures."""
+MEASURED = {
+    "colour": "Such codes left networks of that kind about 70 % of their DSC in trials, not 0; they were not tried "
+    "against plain U-Nets",
+    "other": "On images that are not colour pictures no network was trained against it yet",
+}
+"""What docs/strength.md has of ``strength: strong``, by kind of image."""
 LEARNT = "umed"
 """The method whose carriers are placed."""
 
@@ -177,7 +178,7 @@ def expectation(scene: Scene | None, carriers: Sequence[str], epsilon: float) ->
     if loudest.loudness < SURE:
         return f"protection {against}: at the edge; {figure}, where seed and length of the training decided in trials"
     return (
-        f"protection {against}: in part; {figure} ({LOUD:g} are needed). {MEASURED}. "
+        f"protection {against}: in part; {figure} ({LOUD:g} are needed). {MEASURED[scene.kind]}. "
         "Measure it on your data: umed plan --forecast"
     )
 
