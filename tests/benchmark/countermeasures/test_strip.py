@@ -22,7 +22,7 @@ from umed.plan.regions import make_regions
 
 BOUND = 4.0  # 4/255 of 255
 OPPONENT = torch.tensor([1.0, -1.0, 1.0])
-ESTIMATES = sorted(set(ATTACKS) - {"regenerate"})
+ESTIMATES = sorted(set(ATTACKS) - {"regenerate", "noise"})
 
 
 def texture(shape: tuple[int, ...], channels: int, rng: np.random.Generator) -> Tensor:
@@ -84,6 +84,20 @@ def gain(clean: Samples, published: Samples, stripped: Samples) -> float:
 
 def run(attack: str, published: Samples, **options: object) -> Samples:
     return Strip(attack=attack, **options).select(published, dataclasses.replace(published, images=()), 0)
+
+
+def test_noise_moves_every_pixel_of_the_support_by_the_bound_and_no_other() -> None:
+    published = cases((24, 24), 3, 2)
+    changed = run("noise", published)
+    for before, after, label in zip(published.images, changed.images, published.labels, strict=True):
+        size = (after - before).abs()
+        inside = where(label).expand_as(size) & (after > before.min()) & (after < before.max())
+        assert torch.allclose(size[inside], torch.tensor(BOUND), atol=1e-3)
+        assert not size[:, ~where(label)].any()
+    signs = [(after - before).sign() for before, after in zip(published.images, changed.images, strict=True)]
+    assert not torch.equal(signs[0], signs[1])
+    again = run("noise", published)
+    assert all(map(torch.equal, changed.images, again.images))
 
 
 TILTED = [(0.13, 0.1), (-0.05, 0.16), (0.17, 0.02), (0.11, -0.12)]

@@ -36,6 +36,8 @@ class Strip(Countermeasure):
 
     * ``regenerate``: umed itself on the release, with a key and generators of his own (or those that the release
       holds): ``2 * OUT - TWICE``.
+    * ``noise``: random signs of the size of the bound, pixel by pixel: no attack but the control of ``regenerate``,
+      which tells what any other change of that size does.
     * ``public_carrier``: the fixed checkerboards of the documentation, fitted to each case.
     * ``average``: whitened cases averaged on the index grid, class by class: finds a code that all cases share.
     * ``wiener``: local Wiener filter, nature's spectrum learnt outside the ROI.
@@ -113,6 +115,11 @@ class Strip(Countermeasure):
             codes: list[Floats | None] = [
                 None if zone is None else _cut(image - new, zone) / bound
                 for image, new, zone, bound in zip(published.images, changed, found, bounds, strict=True)
+            ]
+        elif self.attack == "noise":
+            codes = [
+                None if zone is None else np.random.default_rng((seed, place)).choice((-1.0, 1.0), zone.image.shape)
+                for place, zone in enumerate(found)
             ]
         else:
             zones = [zone for zone in found if zone is not None]
@@ -193,6 +200,7 @@ def _by_average(zones: Sequence[Zone], families: Sequence[CarrierFamily]) -> lis
 
 ATTACKS: dict[str, Attack] = {
     "regenerate": lambda zones, families: [],  # needs whole images; see Strip.select
+    "noise": lambda zones, families: [],  # needs the seed; see Strip.select
     "public_carrier": _each(_by_public_carrier),
     "average": _by_average,
     "wiener": _each(_by_wiener),
