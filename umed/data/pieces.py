@@ -29,7 +29,7 @@ class Piece:
         place: where in the file: ``""`` for all of it, else such as ``"!member.png"`` or ``" (EXIF thumbnail)"``.
         data: unpacked, where the file is gzipped.
         kind: ``"file"``, ``"member"`` of an archive, ``"hidden"`` beside the pixels, or ``"picture in a page"``.
-        image: ``"NIfTI"``, ``"PNG"``, ``"JPEG"`` or ``"TIFF"`` where it is one.
+        image: ``"NIfTI"``, ``"MetaImage"``, ``"NRRD"``, ``"PNG"``, ``"JPEG"`` or ``"TIFF"`` where it is one.
         texts: of its header fields, and of those of gzip.
         problems: what is wrong with it.
         archive: what kind of archive it is; empty for none.
