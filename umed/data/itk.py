@@ -107,7 +107,11 @@ def read(path: Path) -> Volume:
     if layout.data_file:
         if len(content) > MOST_HEAD:
             raise InputError(f"{path}: expected a header of at most {MOST_HEAD} bytes, got {len(content)}. {RESAVE}.")
-        data = _bytes(data_path(path, layout.data_file))
+        place = data_path(path, layout.data_file)
+        if not place.is_file():
+            got = "nothing" if not place.exists() else "something else"
+            raise InputError(f"{path}: expected its data file {layout.data_file} beside it, got {got}. Lay it there.")
+        data = _bytes(place)
         beside = ((layout.data_file, hashlib.sha256(data).hexdigest()),)
         packed = memoryview(data)
     else:
@@ -148,8 +152,6 @@ def decode(path: Path, data: bytes) -> Volume:
 
 def _bytes(path: Path) -> bytes:
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path}: expected a plain file, got something else. Check the path.")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions.") from error
@@ -261,7 +263,9 @@ def _short(error: Exception) -> str:
     """What SimpleITK says, without addresses and folders."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = re.sub(
-        r"^.*?ERROR: |\w+\(0x[0-9a-f]+\): ?|(?:[A-Za-z]:)?[\\/][^\s\"':]*[\\/]", "", lines[-1] if lines else ""
+        r"^.*?ERROR: |^\[nrrd\] \w+: |\w+\(0x[0-9a-f]+\): ?|(?:[A-Za-z]:)?[\\/][^\s\"':]*[\\/]",
+        "",
+        lines[-1] if lines else "",
     )
     return text.replace(TEMPORARY, "")[:200].rstrip(" .") or type(error).__name__
 
