@@ -14,7 +14,7 @@ from umed.data.side_data import side_data
 from umed.data.unpacking import GZIP, MIB, Allowance, archive_kind, gunzip, members
 
 MOST_VOLUME = 2048 * MIB
-"""Bytes of an unpacked NIfTI file that are looked at."""
+"""Bytes of an unpacked volume that are looked at."""
 MOST_DEPTH = 6
 _SPARE = MIB
 _URI = re.compile(rb"data:[\w/+.;=-]{0,100};base64,([A-Za-z0-9+/=\s]{16,})")
