@@ -253,6 +253,13 @@ def test_a_label_of_several_components_names_the_cure(tmp_path):
         read_label(path, image)
 
 
+def test_the_data_file_of_a_long_header_is_known(tmp_path):
+    lines = [f"key{number}:=value" for number in range(9000)]
+    path = nrrd(tmp_path / "a.nhdr", np.zeros((4, 5, 6), np.uint8), data_file="a.raw")
+    path.write_bytes(path.read_bytes().replace(b"data file", "\n".join([*lines, "data file"]).encode()))
+    assert formats.companions(path) == ("a.raw",) and formats.read(path).beside[0][0] == "a.raw"
+
+
 def test_another_format_is_not_written(tmp_path):
     volume = formats.read(metaimage(tmp_path / "a.mha", np.zeros((4, 5, 6), np.uint8)))
     for name in ("b.nrrd", "b.mhd", "b.nii.gz"):

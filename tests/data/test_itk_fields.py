@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import gzip
 
+import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 
 from tests.itk_files import ENDINGS, metaimage, nrrd, save
 from umed.data import formats, planes
@@ -34,6 +36,24 @@ def test_dicom_elements_and_keys_are_texts(tmp_path, ending):
     found = side_data(path.read_bytes()).texts
     assert set(found) == {(f"{kind}.{key}", value) for key, value in texts}
     assert all(text_kind(field, value) == "free" for field, value in found)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_simpleitk_keeps_of_a_nifti_header(tmp_path, ending):
+    """Fifty fields of numbers say nothing of anybody; the four that people write into do."""
+    image = nibabel.Nifti1Image(CUBE, np.diag([1, 2, 3, 1]))
+    image.header["descrip"], image.header["aux_file"] = b"scan of Jane", b"jane"
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    read = SimpleITK.ReadImage(str(tmp_path / "a.nii.gz"))
+    assert len(read.GetMetaDataKeys()) > 45
+    SimpleITK.WriteImage(read, str(tmp_path / f"a{ending}"))
+    kind = "nrrd" if ending[1] == "n" else "metaimage"
+    found = dict(side_data((tmp_path / f"a{ending}").read_bytes()).texts)
+    assert found == {
+        f"{kind}.ITK_FileNotes": "scan of Jane",
+        f"{kind}.aux_file": "jane",
+        f"{kind}.descrip": "scan of Jane",
+    }
 
 
 def test_free_text_in_fields_of_metaimage(tmp_path):

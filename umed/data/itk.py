@@ -31,6 +31,7 @@ from umed.data.itk_stream import pack, packing_of, short, unpack
 from umed.data.metaimage import is_metaimage, parse_metaimage, with_packed_size
 from umed.data.nrrd import is_nrrd, parse_nrrd
 
+_USUAL_HEAD = 1 << 14
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Turns positions of ITK, which count x and y towards left and back, into those of NIfTI, and the other way round."""
 
@@ -76,7 +77,11 @@ def companions(path: Path) -> tuple[str, ...]:
     """Names of the files beside a header that hold its voxels; none where they follow it, or it cannot be read."""
     try:
         with open(path, "rb") as file:
-            layout = parse(path, file.read(MOST_HEAD))
+            start = file.read(_USUAL_HEAD)
+            try:
+                layout = parse(path, start)
+            except InputError:  # of a header that goes on
+                layout = parse(path, start + file.read(MOST_HEAD - len(start)))
     except (InputError, OSError):
         return ()
     return (layout.data_file,) if layout.data_file else ()

@@ -15,6 +15,7 @@ from umed.core.errors import InputError
 
 MOST_HEAD = 1 << 22
 """Bytes of a text header, at most; that of a segmentation of 3D Slicer has some thousand."""
+MOST_FIELDS = 20_000
 Packing = Literal["raw", "zlib", "gzip", "bzip2"]
 RESAVE = "Save it again with SimpleITK.WriteImage(SimpleITK.ReadImage(old), new, useCompression=True)"
 _NO_DATA = re.compile(

@@ -17,6 +17,7 @@ _CHUNK = 1 << 16
 _BLOCK = 1 << 24
 _RATIO = 1040
 """Nothing that zlib or gzip has packed becomes more than this many times as large."""
+_MOST = 1 << 31
 _GZIP = b"\x1f\x8b"
 
 
@@ -39,6 +40,11 @@ def unpack(path: Path, packing: Packing, data: memoryview, needed: int) -> tuple
         if len(data) < needed:
             raise short(path, needed, len(data))
         return data[:needed], needed
+    if packing == "bzip2" and needed > _MOST:
+        raise InputError(
+            f"{path}: expected at most {_MOST} bytes of voxels packed by bzip2, whose size tells nothing about what it "
+            f"unpacks to, got {needed} by its header. Save it again with encoding gzip."
+        )
     if packing != "bzip2" and needed > _RATIO * len(data):  # before anything is allocated
         raise InputError(
             f"{path}: expected {needed} bytes of voxels by its header, got {len(data)} packed bytes, which cannot hold "

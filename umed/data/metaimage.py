@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from umed.core.errors import InputError
-from umed.data.itk_layout import MOST_HEAD, RESAVE, ItkLayout, data_name, whole_numbers
+from umed.data.itk_layout import MOST_FIELDS, MOST_HEAD, RESAVE, ItkLayout, data_name, whole_numbers
 
 TYPES = {
     "CHAR": "i1",
@@ -113,6 +113,7 @@ def parse_metaimage(path: Path, data: bytes) -> ItkLayout:
 def _fields(path: Path, data: bytes) -> tuple[list[tuple[str, str]], int]:
     """Fields in order, and where the header ends: behind the line of ElementDataFile."""
     fields: list[tuple[str, str]] = []
+    seen: set[str] = set()
     place = 0
     while place < min(len(data), MOST_HEAD):
         stop = data.find(b"\n", place, MOST_HEAD)
@@ -121,13 +122,16 @@ def _fields(path: Path, data: bytes) -> tuple[list[tuple[str, str]], int]:
         place = stop
         if not line:
             continue
-        match = re.match(r"([^=:]+?)\s*[=:]\s*(.*)", line)
-        if match is None or not line.replace("\t", " ").isprintable():
+        sign = re.search(r"[=:]", line)
+        name, value = ("", "") if sign is None else (line[: sign.start()].rstrip(), line[sign.end() :].lstrip())
+        if not name or not line.replace("\t", " ").isprintable():
             raise InputError(f"{path}: expected lines such as NDims = 3, got {line[:40]!r}. Repair its header.")
-        if match[1] in dict(fields):
-            raise InputError(f"{path}: expected each field once, got {match[1]} twice. Remove one of the two lines.")
-        fields.append((match[1], match[2]))
-        if match[1] == "ElementDataFile":
+        if name in seen or len(seen) == MOST_FIELDS:
+            got = f"{name[:60]} twice" if name in seen else f"more than {MOST_FIELDS}"
+            raise InputError(f"{path}: expected each field once, got {got}. Remove one of the two lines.")
+        seen.add(name)
+        fields.append((name, value))
+        if name == "ElementDataFile":
             return fields, place
     raise InputError(
         f"{path}: expected a MetaImage header that ends with ElementDataFile, got none within {place} bytes. "

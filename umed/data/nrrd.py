@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from umed.core.errors import InputError
-from umed.data.itk_layout import MOST_HEAD, RESAVE, ItkLayout, Packing, data_name, whole_numbers
+from umed.data.itk_layout import MOST_FIELDS, MOST_HEAD, RESAVE, ItkLayout, Packing, data_name, whole_numbers
 
 _TYPES = {
     "i1": "signed char, int8, int8_t",
@@ -132,10 +132,9 @@ def _lines(path: Path, data: bytes) -> tuple[list[tuple[str, str, str]], int, bo
         if not line:
             return fields, place, True
         kind, name, value = _take(path, line)
-        if kind != "comment" and name in seen:
-            raise InputError(
-                f"{path}: expected each field and key once, got {name!r} twice. Remove one of the two lines."
-            )
+        if (kind != "comment" and name in seen) or len(fields) == MOST_FIELDS:
+            got = f"{name[:60]!r} twice" if name in seen else f"more than {MOST_FIELDS}"
+            raise InputError(f"{path}: expected each field and key once, got {got}. Remove one of the two lines.")
         seen.add(name)
         fields.append((kind, name, value))
     return fields, place, False
