@@ -14,10 +14,11 @@ from PIL import Image, UnidentifiedImageError
 
 from umed.core.errors import GeometryError, InputError, VerificationError
 from umed.core.types import Volume
-from umed.data import formats, nifti, png, raster
+from umed.data import formats, itk, nifti, png, raster
 
 TOLERANCE = 0.1
 """How far, in voxels, the corners of two grids may lie apart and still count as the same grid."""
+_PICTURES = {kind for kind, module in formats.READERS.items() if module is raster}
 MOST_CLASSES = 64
 """A picture with more distinct values than this is no mask but an anti-aliased or lossy one."""
 
@@ -29,7 +30,7 @@ def read_label(path: Path, volume: Volume) -> NDArray[Any]:
     numbers.
 
     Args:
-        path: NIfTI, PNG or TIFF label file.
+        path: NIfTI, MetaImage, NRRD, PNG or TIFF label file.
         volume: the image it belongs to.
 
     Returns:
@@ -42,15 +43,19 @@ def read_label(path: Path, volume: Volume) -> NDArray[Any]:
     kind = formats.ending(path)
     if kind in raster.JPEG:
         raise InputError(f"{path}: expected a lossless mask, got JPEG, which blurs classes. Save the mask as PNG.")
-    affine = None
+    affine, placed = None, False
     if kind == ".png":
         labels = _picture(path, _read_png_mask(path))
     else:
         label = formats.read(path)
-        if isinstance(label.header, nifti.NiftiHeader):
+        if formats.is_volume(label):
             labels, affine = _whole(path, label), label.header.affine
+            placed = isinstance(label.header, itk.ItkHeader)
         else:
             labels = _picture(path, label.stored)
+    image = volume.header
+    if (placed and isinstance(image, raster.RasterHeader)) or (kind in _PICTURES and isinstance(image, itk.ItkHeader)):
+        labels = labels.T  # SimpleITK counts a picture's columns first
     _check_grid(volume, path, labels.shape, affine)
     if labels.size and (int(labels.max()) > 32767 or int(labels.min()) < -32768):
         raise InputError(f"{path}: expected classes up to 32767, got {int(labels.max())}. Renumber the classes.")
@@ -83,9 +88,9 @@ def read_labels(paths: Sequence[Path], classes: Sequence[int], volume: Volume) -
 
 
 def label_ending(volume: Volume) -> str:
-    """Ending of a mask that is made for an image: NIfTI as the image's, PNG for pictures."""
+    """Ending of a mask that is made for an image: of a volume as the image's, in one file; PNG for pictures."""
     kind = formats.ending(volume.source)
-    return kind if isinstance(volume.header, nifti.NiftiHeader) else ".png"
+    return {".mhd": ".mha", ".nhdr": ".nrrd"}.get(kind, kind) if formats.is_volume(volume) else ".png"
 
 
 def write_label(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:
@@ -102,6 +107,8 @@ def write_label(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:
     meant: NDArray[Any] = labels
     if isinstance(volume.header, nifti.NiftiHeader):
         nifti.write_labels(volume, labels, path)
+    elif isinstance(volume.header, itk.ItkHeader):
+        itk.write_labels(volume, labels, path)
     else:
         path.write_bytes(png.encode(labels))
         meant = labels > 0 if set(np.unique(labels).tolist()) <= {0, 255} else labels  # read as 0 and 1
