@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from umed.benchmark.grid.assemble import Checked, Jobs, assemble, check_grid
-from umed.benchmark.grid.estimate import TimeEstimate, words
+from umed.benchmark.grid.estimate import TimeEstimate
 from umed.benchmark.grid.grid_reading import load_grid
 from umed.benchmark.grid.jobs import CellJob, PretrainJob, ProtectJob
 from umed.benchmark.results.cells import CLEAN, finite, read_cell
@@ -21,6 +21,7 @@ from umed.benchmark.victims.ready import crop_size, own_size
 from umed.benchmark.victims.scoring import mean_dsc
 from umed.core.device import pick_device
 from umed.core.errors import ConfigError, InputError
+from umed.core.progress import words
 from umed.data.files import alone, atomic
 from umed.execution import Done, Task, execute
 

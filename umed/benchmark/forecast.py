@@ -20,7 +20,7 @@ import torch
 from umed.benchmark.grid.assemble import Checked, Jobs, assemble, check_grid
 from umed.benchmark.grid.case_split import subset_dataset
 from umed.benchmark.grid.cut_sets import choose
-from umed.benchmark.grid.estimate import TimeEstimate, words
+from umed.benchmark.grid.estimate import TimeEstimate
 from umed.benchmark.grid.grid import Block, DataSource, Grid, Protection
 from umed.benchmark.grid.jobs import CellJob
 from umed.benchmark.grid.yaml_lines import Lines
@@ -33,6 +33,7 @@ from umed.benchmark.victims.scoring import dsc_table, mean_dsc
 from umed.core.config import Settings
 from umed.core.device import pick_device
 from umed.core.errors import ConfigError, InputError
+from umed.core.progress import words
 from umed.core.types import Progress
 from umed.data.dicom_input import is_dicom
 from umed.data.layouts import find_dataset

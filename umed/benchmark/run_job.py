@@ -36,6 +36,7 @@ from umed.core.errors import VerificationError
 from umed.core.keyfile import Key
 from umed.core.types import Progress
 from umed.data.files import alone, atomic
+from umed.networks.tensor_files import save_tensors
 from umed.protect.run import protect
 
 T = TypeVar("T")
@@ -355,6 +356,4 @@ def _predictor(job: CellJob) -> Callable[[Tensor], Tensor]:
 
 
 def _save(network: nn.Module, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        torch.save({key: value.cpu() for key, value in network.state_dict().items()}, temporary)
+    save_tensors({key: value.cpu() for key, value in network.state_dict().items()}, path)

@@ -153,6 +153,8 @@ def propose_masks(
         questions = Questions(network, None if asked is None else asked.cases, settings, label)
         with stage(target) as work:
             found = []
+            if progress is not None:
+                progress("propose", 0, len(images.ids))
             for one in images.propose(questions, work):
                 found.append(one)
                 if progress is not None:
