@@ -15,8 +15,6 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from umed.benchmark.grid.assemble import Checked, Jobs, assemble, check_grid
 from umed.benchmark.grid.case_split import subset_dataset
 from umed.benchmark.grid.cut_sets import choose
@@ -25,11 +23,12 @@ from umed.benchmark.grid.grid import Block, DataSource, Grid, Protection
 from umed.benchmark.grid.jobs import CellJob
 from umed.benchmark.grid.yaml_lines import Lines
 from umed.benchmark.results.cells import CLEAN, NONE, Table, read_cell
+from umed.benchmark.results.statistics import by_case, estimate
 from umed.benchmark.results.verdict import Forecast, Tables, judge
 from umed.benchmark.run_job import SHELF, held_out_labels, run_cell, run_protect
 from umed.benchmark.victims.build import divisor
 from umed.benchmark.victims.ready import crop_size, own_size
-from umed.benchmark.victims.scoring import dsc_table, mean_dsc
+from umed.benchmark.victims.scoring import chance_table, mean_dsc
 from umed.core.config import Settings
 from umed.core.device import pick_device
 from umed.core.errors import ConfigError, InputError
@@ -232,7 +231,8 @@ def _judged(cells: Collection[CellJob], victims: Sequence[str]) -> tuple[Any, ..
         key = (cell.spec.victim, cell.spec.method == CLEAN)
         tables.setdefault(key, {})[cell.spec.seed] = (cell.cases, cell.choices["last"].dsc)
     guess = chance_of(next(iter(cells)))
-    return tuple(judge(name, _of(tables, name, True), _of(tables, name, False), guess) for name in victims)
+    best = max(float(estimate(by_case(_of(tables, name, True))[1]).mean) for name in victims)
+    return tuple(judge(name, _of(tables, name, True), _of(tables, name, False), guess, best) for name in victims)
 
 
 def _of(tables: Mapping[tuple[str, bool], Tables], victim: str, clean: bool) -> Tables:
@@ -242,9 +242,5 @@ def _of(tables: Mapping[tuple[str, bool], Tables], victim: str, clean: bool) -> 
 def chance_of(job: CellJob) -> dict[str, float]:
     """DSC of each held-out case for a picture of one class, the one with the best mean; NaN without any class."""
     ids, truths, classes = held_out_labels(job)
-    best: tuple[float, Table] = (-1.0, ())
-    for k in range(1, classes):
-        table = dsc_table([torch.full_like(truth, k) for truth in truths], truths, classes)
-        best = max(best, (mean_dsc(table) or 0.0, table), key=lambda one: one[0])
-    means = [mean_dsc((row,)) for row in best[1]]
+    means = [mean_dsc((row,)) for row in chance_table(truths, classes)]
     return {case: float("nan") if mean is None else mean for case, mean in zip(ids, means, strict=True)}

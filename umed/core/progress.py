@@ -76,7 +76,7 @@ class ProgressLines:
         self.stream, self.clock, self.every = stream, clock, every
         self._lock = threading.RLock()  # the one who reports and the one who ticks
         self._stage, self._done, self._total, self._over = START, 0, 0, True
-        self._began = self._first = self._last = clock()
+        self._began = self._ended = self._last = clock()
         self._started, self._held = clock(), list[str]()
         self._skipped, self._waits = 0, False
 
@@ -124,6 +124,8 @@ class ProgressLines:
             if self.clock() - self._started >= PATIENCE:
                 self._flush()
             if self._over:
+                if self.clock() - self._last >= self.every:  # a training is scored, files are closed
+                    self._say(f"done; what comes next is under way, {words(self.clock() - self._ended)} so far")
                 return
             if self._waits:
                 if self.clock() - self._began >= PATIENCE:
@@ -154,7 +156,7 @@ class ProgressLines:
             if self._over or self._waits:
                 self._over = True
                 return
-            self._over = True
+            self._over, self._ended = True, self.clock()
             took = words(self.clock() - self._began)
             if broken:
                 self._say(f"broken off after {took}" + (f", {self._far()}" if self._done or self._total else ""))

@@ -104,6 +104,7 @@ class Cell:
         pictures: file with predictions on test cases, relative to the benchmark's folder; empty for none.
         notes: what a reader must know, such as how an external victim was shortened.
         broken: choices whose weights were not finite, since the training had diverged: their scores count nowhere.
+        chance: mean DSC on the test cases of the best picture of one class; ``None`` in cells of before 0.2.
     """
 
     spec: Spec
@@ -119,6 +120,7 @@ class Cell:
     pictures: str = ""
     notes: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    chance: float | None = None
 
     def write(self, folder: Path) -> Path:
         """Write the cell's JSON, whole or not at all.

@@ -28,7 +28,7 @@ from umed.benchmark.results.cells import Cell, finite
 from umed.benchmark.victims.case_tensors import load_samples, window_of
 from umed.benchmark.victims.external.raw import DATASET, read_answer, write_raw
 from umed.benchmark.victims.ready import Ready, make_ready
-from umed.benchmark.victims.scoring import score
+from umed.benchmark.victims.scoring import chance_table, mean_dsc, score
 from umed.benchmark.victims.victim_recipe import Recipe
 from umed.core.config import from_mapping, require
 from umed.core.device import pick_device
@@ -151,6 +151,7 @@ def run_external(job: CellJob) -> str:
         environment=environment(),
         unit=test.unit,
         notes=_notes(options, result),
+        chance=mean_dsc(chance_table(test.truths, test.classes)),
     )
     path = cell.write(job.out / "cells")
     shutil.rmtree(work, ignore_errors=True)
