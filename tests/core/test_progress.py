@@ -132,4 +132,4 @@ def test_quiet_says_nothing_and_a_terminal_has_bars(stream: io.StringIO) -> None
     assert ("\r" in stream.getvalue()) is stream.isatty()
     assert "protect" in stream.getvalue()
     if not stream.isatty():
-        assert stream.getvalue().splitlines() == ["umed: protect: begins, 2 to do", "umed: protect: done, 2 of 2 in 0 s"]
+        assert stream.getvalue() == "umed: protect: begins, 2 to do\numed: protect: done, 2 of 2 in 0 s\n"

@@ -15,6 +15,7 @@ from umed.benchmark.grid.assemble import Checked, Jobs, assemble, check_grid
 from umed.benchmark.grid.estimate import TimeEstimate
 from umed.benchmark.grid.grid_reading import load_grid
 from umed.benchmark.grid.jobs import CellJob, PretrainJob, PriceJob, ProtectJob
+from umed.benchmark.results.broken_results import set_broken_aside
 from umed.benchmark.results.cells import CLEAN, finite, read_cell
 from umed.benchmark.results.overview import bottom_line
 from umed.benchmark.run_job import run_cell, run_pretrain, run_price, run_protect
@@ -199,6 +200,12 @@ def benchmark(
     out = Path(out)
     jobs = assemble(checked, out, device)
     _write_grid(checked, jobs, out, command)
+    weights = [job.weights for job in jobs.cells if job.keep_weights] + [job.file for job in jobs.pretrain]
+    set_broken_aside(
+        [job.file for job in jobs.cells],
+        [job.file for job in jobs.price],
+        [*weights, *(job.pictures for job in jobs.cells)],
+    )
     alone_here = scheduler is None and workers == 1
     tasks = make_tasks(jobs, shard, progress if alone_here else None)
     estimate = _estimate(checked, jobs, where)

@@ -15,6 +15,7 @@ from typing import Any
 
 from umed.cases.records import write_text
 from umed.core.config import from_mapping
+from umed.core.conversion import parse_json
 from umed.core.errors import ConfigError, InputError
 from umed.data.files import TEMPORARY
 
@@ -150,7 +151,7 @@ def read_cell(path: Path) -> Cell:
         InputError: when it is no cell, or its settings are not those that its key was made from.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         form, key = content.pop("format"), content.pop("key")
         if form != FORMAT:
             raise ValueError(f"format {form}")
