@@ -15,7 +15,7 @@ from umed.cli.completion import add_completion
 from umed.cli.output import print_json
 from umed.cli.parsing import EXIT_CODES, Parser, WrongUsage, join_negative
 from umed.core.errors import did_you_mean
-from umed.core.failures import Failure, describe, ended_by_signals, wants_traceback
+from umed.core.failures import FULL, Failure, describe, ended_by_signals, wants_traceback
 from umed.core.version import __version__
 
 HERE = Path(__file__).resolve().parents[1]
@@ -80,7 +80,7 @@ def _main(argv: Sequence[str]) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return 1
     except (Exception, KeyboardInterrupt) as error:
         if wants_traceback():
@@ -99,9 +99,20 @@ def _run(words: list[str]) -> int:
     args, unknown = parser.parse_known_args(words)
     if unknown:
         commands[args.command].refuse(unknown)
-    with ended_by_signals():
-        code: int = COMMANDS[args.command].run(args)
+    try:
+        with ended_by_signals():
+            code: int = COMMANDS[args.command].run(args)
+    except OSError as error:
+        if error.errno in FULL and error.filename is None:  # the system does not say where it is full
+            places = [getattr(args, name, None) for name in ("output", "out", "file", "folder")]
+            error.filename = next((str(place) for place in places if place is not None), None)
+        raise
     return code
+
+
+def _silence() -> None:
+    """Nobody reads stdout any more; Python would complain of it once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _end(failure: Failure, as_json: bool, name: str = "umed: ") -> int:

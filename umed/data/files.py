@@ -162,6 +162,27 @@ def copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
+def check_readable(root: Path) -> None:
+    """Make sure that every folder below one can be listed, since what lies in others would be left out in silence.
+
+    Args:
+        root: a folder; anything else is left to whoever reads it.
+
+    Raises:
+        InputError: naming the first that cannot.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise InputError(
+            f"{error.filename}: expected a folder that can be read, got none ({error.strerror}); what lies in it would "
+            f"be left out in silence. Check its permissions, or move it out of {root}."
+        ) from error
+
+    if root.is_dir():
+        for _ in os.walk(root, onerror=refuse):
+            pass
+
+
 def checked_copy(source: Path, target: Path, digest: str) -> str:
     """Copy a file and read the copy again.
 

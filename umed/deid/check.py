@@ -20,6 +20,7 @@ from pydicom.dataset import Dataset
 from umed.core.errors import InputError
 from umed.core.progress import counted
 from umed.core.types import Progress
+from umed.data.files import check_readable
 from umed.deid import values
 from umed.deid.elements import strings
 from umed.deid.engine import CODE_SYSTEM, CODING_SCHEME_UID
@@ -95,6 +96,7 @@ def check(
     """
     if not output.is_dir():
         raise InputError(f"{output}: expected a folder that umed wrote, got none. Check the path.")
+    check_readable(output)
     needles = collect(original, progress, limits).settle() if original is not None else Needles()
     search = Search(needles.found)
     safe = (profile or load_profile("safe_private")).safe_private

@@ -83,6 +83,7 @@ def find_source(grid: Grid, name: str) -> Path:
     source = grid.data[name]
     assert source.path is not None
     root = grid.folder / source.path
+    files.check_readable(root)
     try:
         cases = labelled_ids(root)
         have = len(choose(cases, source))
@@ -103,7 +104,7 @@ def find_source(grid: Grid, name: str) -> Path:
                 f"--set data.{name}.cases={have}."
             )
         split_cases(choose(cases, source), seed=source.seed, test=source.test, validation=source.validation)
-    except (UmedError, OSError) as error:
+    except UmedError as error:
         raise grid.error("data", name, f"{error} Give its folder with --data {name}=FOLDER.") from error
     return root
 

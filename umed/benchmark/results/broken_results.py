@@ -40,9 +40,7 @@ def set_broken_aside(
                 continue
             try:
                 look(path)
-            except (InputError, ValueError, IsADirectoryError) as error:
-                if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, IsADirectoryError):
-                    raise  # it may be whole: it cannot be read just now
+            except (InputError, ValueError) as error:
                 why = error_line(error).removeprefix(f"{path}: ").removesuffix(" Delete it; it is redone.")
                 set_aside(path, f"{what} of an earlier run", f"something else ({why[:160]})", AGAIN)
                 found.append(path)
@@ -50,7 +48,7 @@ def set_broken_aside(
 
 
 def _read_mapping(path: Path) -> None:
-    content = parse_json(path.read_bytes())
+    content = parse_json(path.read_bytes()) if path.is_file() else None
     if not isinstance(content, dict):
         raise ValueError(f"a {type(content).__name__}")
 

@@ -17,7 +17,7 @@ from umed.cases.records import write_text
 from umed.core.config import from_mapping
 from umed.core.conversion import parse_json
 from umed.core.errors import ConfigError, InputError
-from umed.data.files import TEMPORARY
+from umed.data.files import TEMPORARY, out_of_reach
 
 FORMAT = 1
 """Goes into every key: to be raised when the same settings would give other figures."""
@@ -163,6 +163,8 @@ def read_cell(path: Path) -> Cell:
         if cell.spec.key != key:
             raise ValueError(f"its settings have the key {cell.spec.key}, not {key}")
     except (OSError, ValueError, KeyError, AttributeError, TypeError, ConfigError) as error:
+        if out_of_reach(error):
+            raise  # it may be whole
         raise InputError(
             f"{path}: expected a cell of format {FORMAT}, got: {error}. Delete it; it is redone."
         ) from error
