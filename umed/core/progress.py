@@ -107,7 +107,7 @@ class ProgressLines:
         with self._lock:
             if stage != self._stage:
                 self.end()
-                self.begin(stage, done if done < total else 0, total)
+                self.begin(stage, done if 1 < done < total else 0, total)  # one alone has just been done
             elif self._over:
                 if 0 < self._total == total and done >= total:
                     return  # said already

@@ -92,13 +92,7 @@ def find_source(grid: Grid, name: str) -> Path:
                 f"{root}: expected at least {FEWEST} labelled cases, to train, validate and judge on different ones, "
                 f"got {have}. Label more; to see a benchmark run, leave --data out: it then makes a phantom."
             )
-        if source.cases is not None and have < source.cases and source.fewer:
-            warnings.warn(
-                f"{root}: the grid draws {source.cases} labelled cases, this folder has {have}: all of them are taken. "
-                "The fewer there are, the wider the intervals.",
-                stacklevel=2,
-            )
-        elif source.cases is not None and have < source.cases:
+        if source.cases is not None and have < source.cases and not source.fewer:
             raise InputError(
                 f"{root}: expected {source.cases} labelled cases, got {have}. Ask for fewer: "
                 f"--set data.{name}.cases={have}."
@@ -127,7 +121,14 @@ def look_at(grid: Grid, name: str, scratch: Path) -> Facts:
         except (TypeError, ValueError, UmedError) as error:
             raise grid.error("data", name, f"phantom: {error}") from error
     root = find_source(grid, name)
-    few = choose(labelled_ids(root), source)[:8]
+    ids = choose(labelled_ids(root), source)
+    if source.cases is not None and len(ids) < source.cases:
+        warnings.warn(
+            f"{root}: the grid draws {source.cases} labelled cases, this folder has {len(ids)}: all of them are taken. "
+            "The fewer there are, the wider the intervals.",
+            stacklevel=2,
+        )
+    few = ids[:8]
     if source.resize is not None:
         return gather(find_dataset(resized_pictures(root, source.resize, scratch / name, few)))
     return gather(find_dataset(subset_dataset(root, few, scratch / name)))
