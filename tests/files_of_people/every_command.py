@@ -25,7 +25,7 @@ WORDS = {
     "anonymize": "{dicom} {out} --key-file {key} --quiet",
     "verify": "{data} {protected} --private {private} --quiet",
     "check-release": "{protected} --original {data} --private {private} --quiet",
-    "inspect": "{data}",
+    "inspect": "{data} --quiet",
     "plan": "{data} --method checkerboard --quiet",
     "benchmark": "quick --data {data} --out {out} --set methods=[checkerboard] --set price=false --quiet",
     "train-generator": "unseg --data {data} --out {out} --iterations 1 --encoder tiny --quiet",

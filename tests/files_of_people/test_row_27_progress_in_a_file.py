@@ -10,7 +10,14 @@ import pytest
 
 from tests.files_of_people.every_command import Places, call, places
 
-COMMANDS = {"protect": "protect", "anonymize": "scan", "verify": "verify", "check-release": "check"}
+COMMANDS = {
+    "protect": "protect",
+    "anonymize": "scan",
+    "verify": "verify",
+    "check-release": "check",
+    "inspect": "look",
+    "plan": "look",
+}
 
 
 @pytest.fixture(scope="module")

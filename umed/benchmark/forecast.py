@@ -91,7 +91,7 @@ def forecast(
     root = Path(root)
     tell = say or (lambda _line: None)
     tell("forecast: looking at the cases")
-    ids = usable_cases(root)
+    ids = usable_cases(root, None if progress is None else _renamed(progress))
     try:
         with tempfile.TemporaryDirectory(prefix="umed-forecast-") as scratch:  # 0700
             source = subset_dataset(root, ids, Path(scratch) / "source")
@@ -121,7 +121,7 @@ def forecast(
     )
 
 
-def usable_cases(root: Path) -> tuple[str, ...]:
+def usable_cases(root: Path, progress: Progress | None = None) -> tuple[str, ...]:
     """Ids of the cases to draw from a data set: labelled, readable, of one kind; at most :data:`MOST`, sorted.
 
     Raises:
@@ -135,7 +135,9 @@ def usable_cases(root: Path) -> tuple[str, ...]:
     dataset = find_dataset(root)
     labelled = sorted(case.id for case in dataset.cases if case.label is not None and case.id not in dataset.split)
     drawn = set(choose(tuple(labelled), DataSource(cases=MOST))) if labelled else set()
-    facts = gather(replace(dataset, cases=tuple(case for case in dataset.cases if case.id in drawn)), every=True)
+    facts = gather(
+        replace(dataset, cases=tuple(case for case in dataset.cases if case.id in drawn)), every=True, progress=progress
+    )
     good = [
         case.id
         for case in facts.cases
