@@ -16,6 +16,7 @@ from umed.benchmark.grid.assemble import assemble, check_grid
 from umed.benchmark.grid.grid_reading import load_grid
 from umed.benchmark.results.cells import CLEAN, read_cells
 from umed.cases.records import private_of
+from umed.cli.main import main
 from umed.core.errors import ConfigError
 from umed.data.phantom import make_phantom
 from umed.protect.verify import verify
@@ -55,6 +56,35 @@ def test_every_cell_has_its_control_and_its_file(ended: Ended, folder: Path) -> 
         "checkerboard",
     ]
     assert ended.report is not None and "checkerboard" in ended.report.read_text()
+
+
+def test_row_26_victims_that_learnt_nothing_give_no_verdict_on_console_page_table_and_json(
+    ended: Ended, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = read_cells(folder / "out" / "cells")
+    assert all(cell.chance is not None and 0 < cell.chance < 0.5 for cell in cells)
+    (sentence,) = ended.verdict
+    assert sentence.startswith("volumes: no verdict: the control learnt nothing (DSC ") and "floor 50.0 %" in sentence
+    assert sentence in ended.summary() and ended.to_dict()["verdict"] == [sentence]
+    assert ended.report is not None
+    page, table = ended.report.read_text(), (folder / "out" / "table.md").read_text()
+    assert sentence in page and sentence in table and "0 / " in page
+    assert main(["report", str(folder / "out"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["bottom_line"] == [sentence] and not any(row["counts"] for row in said["rows"])
+    for text in (page, table, ended.summary(), json.dumps(said)):
+        assert "none of" not in text and "holds best" not in text
+
+
+def test_row_27_every_training_is_a_stage(folder: Path, ended: Ended) -> None:
+    seen: list[tuple[str, int, int]] = []
+    grid = load_grid(folder / "grid.yaml")
+    jobs = assemble(check_grid(grid), folder / "again", "cpu")
+    for task in make_tasks(jobs, (0, 9), lambda *one: seen.append(one)):
+        task.function(*task.arguments)
+    stages = list(dict.fromkeys(stage for stage, _, _ in seen))
+    assert "volumes: clean, unet, none, seed 0" in stages
+    assert [(done, total) for stage, done, total in seen if stage == stages[0]] == [(1, 2), (2, 2)]
 
 
 def test_a_cell_says_everything_about_itself(ended: Ended, folder: Path) -> None:

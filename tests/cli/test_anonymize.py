@@ -139,7 +139,7 @@ def test_a_key_that_others_may_read_is_refused_in_one_line(
 def test_json_is_one_object_and_tells_everything(source: Path, key: Path, tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "out"
     words = ["anonymize", str(source), str(out), "--key-file", str(key), "--protect", "--method", "checkerboard"]
-    assert main([*words, "--json", "--transfer-syntax", "rle"]) == 3
+    assert main([*words, "--json", "--quiet", "--transfer-syntax", "rle"]) == 3
     said = capsys.readouterr()
     found = json.loads(said.out)
     assert said.err == ""

@@ -7,20 +7,25 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from umed.benchmark.grid.assemble import Checked, Jobs, assemble, check_grid
-from umed.benchmark.grid.estimate import TimeEstimate, words
+from umed.benchmark.grid.estimate import TimeEstimate
 from umed.benchmark.grid.grid_reading import load_grid
-from umed.benchmark.grid.jobs import CellJob, PretrainJob, ProtectJob
+from umed.benchmark.grid.jobs import CellJob, PretrainJob, PriceJob, ProtectJob
+from umed.benchmark.results.broken_results import set_broken_aside
 from umed.benchmark.results.cells import CLEAN, finite, read_cell
+from umed.benchmark.results.overview import bottom_line
 from umed.benchmark.run_job import run_cell, run_pretrain, run_price, run_protect
 from umed.benchmark.victims.build import divisor
 from umed.benchmark.victims.ready import crop_size, own_size
 from umed.benchmark.victims.scoring import mean_dsc
 from umed.core.device import pick_device
 from umed.core.errors import ConfigError, InputError
+from umed.core.progress import words
+from umed.core.types import Progress
 from umed.data.files import alone, atomic
 from umed.execution import Done, Task, execute
 
@@ -40,6 +45,7 @@ class Ended:
         failures: name and reason of each job that failed.
         report: the HTML report, ``None`` before any cell is done.
         diverged: title and note of each cell of the grid whose weights were not finite at some checkpoint.
+        verdict: what came out, a sentence or two a data set.
     """
 
     out: Path
@@ -48,6 +54,7 @@ class Ended:
     failures: tuple[tuple[str, str], ...] = ()
     report: Path | None = None
     diverged: tuple[tuple[str, str], ...] = ()
+    verdict: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -60,6 +67,7 @@ class Ended:
         report = None if self.report is None else str(self.report)
         diverged = [{"cell": title, "note": note} for title, note in self.diverged]
         ended = {"out": str(self.out), "cells": self.cells, "done": self.done, "failures": failures, "report": report}
+        ended["verdict"] = list(self.verdict)
         return {**ended, "diverged": diverged} if diverged else ended
 
     def summary(self) -> str:
@@ -67,6 +75,7 @@ class Ended:
         lines = [f"failed: {name}: {reason}" for name, reason in self.failures]
         lines += [f"not counted: {title}: {note}" for title, note in self.diverged]
         lines.append(f"{self.done} of {self.cells} cells are done")
+        lines += self.verdict
         return "\n".join([*lines, f"report: {self.report}"] if self.report else lines)
 
 
@@ -159,6 +168,7 @@ def benchmark(
     shard: tuple[int, int] = (0, 1),
     command: str = "",
     say: Say | None = None,
+    progress: Progress | None = None,
 ) -> Ended:
     """Run what is missing of a grid, and write the report.
 
@@ -175,6 +185,8 @@ def benchmark(
         shard: ``(k, n)`` does every n-th cell from the k-th on; runs with the same folder add up.
         command: that started this, for the record.
         say: called with a line after each job.
+        progress: called with a stage, the steps done and the steps in all: of each protection, training and price where
+            this process does all the work, else of the jobs.
 
     Returns:
         How it ended.
@@ -188,19 +200,35 @@ def benchmark(
     out = Path(out)
     jobs = assemble(checked, out, device)
     _write_grid(checked, jobs, out, command)
-    tasks = make_tasks(jobs, shard)
+    weights = [job.weights for job in jobs.cells if job.keep_weights] + [job.file for job in jobs.pretrain]
+    set_broken_aside(
+        [job.file for job in jobs.cells],
+        [job.file for job in jobs.price],
+        [*weights, *(job.pictures for job in jobs.cells)],
+    )
+    alone_here = scheduler is None and workers == 1
+    tasks = make_tasks(jobs, shard, progress if alone_here else None)
     estimate = _estimate(checked, jobs, where)
     tell = _Teller(jobs, tasks, estimate, max(workers, 1), say or (lambda _line: None))
-    done = execute(tasks, workers=workers, scheduler=scheduler, threads=threads, on_done=tell)
+    if progress is not None and not alone_here:
+        progress("jobs", 0, len(tasks))
+
+    def ended(one: Done, count: int, total: int) -> None:
+        tell(one, count, total)
+        if progress is not None and not alone_here:
+            progress("jobs", count, total)
+
+    done = execute(tasks, workers=workers, scheduler=scheduler, threads=threads, on_done=ended)
     failures = tuple((name, one.error) for name, one in done.items() if one.error is not None)
     finished = sum(job.done for job in jobs.cells)
-    report = None
+    report, verdict = None, list[str]()
     if finished:
-        from umed.benchmark.report import write_benchmark_report
+        from umed.benchmark.report import read_folder, write_files
 
         with alone(out / "data" / "lock"):  # shards that end together
-            report = write_benchmark_report(out)
-    return Ended(out, len(jobs.cells), finished, failures, report, tuple(_diverged(jobs)))
+            found = read_folder(out)
+            report, verdict = write_files(found), bottom_line(found.summary)
+    return Ended(out, len(jobs.cells), finished, failures, report, tuple(_diverged(jobs)), tuple(verdict))
 
 
 def _diverged(jobs: Jobs) -> Iterator[tuple[str, str]]:
@@ -215,17 +243,25 @@ def _check_shard(shard: tuple[int, int]) -> None:
         raise ConfigError(f"shard: expected K/N with 0 <= K < N, got {shard[0]}/{shard[1]}.")
 
 
-def make_tasks(jobs: Jobs, shard: tuple[int, int] = (0, 1)) -> list[Task]:
+def make_tasks(jobs: Jobs, shard: tuple[int, int] = (0, 1), progress: Progress | None = None) -> list[Task]:
     """Tasks for what is not done yet of this run's part of cells and prices, each with those that it needs.
 
     In running order: a protection stands right before the first cell that needs it.
+
+    Args:
+        jobs: of the grid.
+        shard: as for :func:`benchmark`.
+        progress: told how far each task is; only of tasks that this very process does.
     """
     tasks: dict[str, Task] = {}
+
+    def told(function: Callable[..., Any], job: ProtectJob | PretrainJob | CellJob | PriceJob) -> Callable[..., Any]:
+        return function if progress is None else partial(function, progress=_stages(job, progress))
 
     def need(function: Callable[..., Any], job: ProtectJob | PretrainJob | None) -> list[str]:
         if job is None or job.done:
             return []
-        tasks.setdefault(job.name, Task(job.name, function, (job,)))
+        tasks.setdefault(job.name, Task(job.name, told(function, job), (job,)))
         return [job.name]
 
     mine = jobs.cells[shard[0] :: shard[1]]
@@ -234,14 +270,22 @@ def make_tasks(jobs: Jobs, shard: tuple[int, int] = (0, 1)) -> list[Task]:
         if job.done or job.name in tasks:
             continue
         needs = need(run_protect, job.protected) + need(run_pretrain, job.pretrained)
-        tasks[job.name] = Task(job.name, run_cell, (job,), tuple(needs))
+        tasks[job.name] = Task(job.name, told(run_cell, job), (job,), tuple(needs))
     for one in jobs.price[shard[0] :: shard[1]]:
         if not one.done:
             needs = need(run_protect, one.protected)
             if one.judge is not None and one.judge.name in tasks:
                 needs.append(one.judge.name)
-            tasks[one.name] = Task(one.name, run_price, (one,), tuple(needs))
+            tasks[one.name] = Task(one.name, told(run_price, one), (one,), tuple(needs))
     return list(tasks.values())
+
+
+def _stages(job: ProtectJob | PretrainJob | CellJob | PriceJob, progress: Progress) -> Callable[..., None]:
+    """Stages of a job under its name: those of protecting have names, those of a training are steps."""
+    name = job.spec.title if isinstance(job, CellJob) else job.name
+    if isinstance(job, (CellJob, PretrainJob)):
+        return lambda step, steps, _loss: progress(name, step, steps)
+    return lambda stage, done, total: progress(f"{name}: {stage}", done, total)
 
 
 def _estimate(checked: Checked, jobs: Jobs, device: str | None) -> TimeEstimate:

@@ -15,24 +15,24 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from umed.benchmark.grid.assemble import Checked, Jobs, assemble, check_grid
 from umed.benchmark.grid.case_split import subset_dataset
 from umed.benchmark.grid.cut_sets import choose
-from umed.benchmark.grid.estimate import TimeEstimate, words
+from umed.benchmark.grid.estimate import TimeEstimate
 from umed.benchmark.grid.grid import Block, DataSource, Grid, Protection
 from umed.benchmark.grid.jobs import CellJob
 from umed.benchmark.grid.yaml_lines import Lines
 from umed.benchmark.results.cells import CLEAN, NONE, Table, read_cell
+from umed.benchmark.results.statistics import by_case, estimate
 from umed.benchmark.results.verdict import Forecast, Tables, judge
 from umed.benchmark.run_job import SHELF, held_out_labels, run_cell, run_protect
 from umed.benchmark.victims.build import divisor
 from umed.benchmark.victims.ready import crop_size, own_size
-from umed.benchmark.victims.scoring import dsc_table, mean_dsc
+from umed.benchmark.victims.scoring import chance_table, mean_dsc
 from umed.core.config import Settings
 from umed.core.device import pick_device
 from umed.core.errors import ConfigError, InputError
+from umed.core.progress import words
 from umed.core.types import Progress
 from umed.data.dicom_input import is_dicom
 from umed.data.layouts import find_dataset
@@ -91,7 +91,7 @@ def forecast(
     root = Path(root)
     tell = say or (lambda _line: None)
     tell("forecast: looking at the cases")
-    ids = usable_cases(root)
+    ids = usable_cases(root, None if progress is None else _renamed(progress))
     try:
         with tempfile.TemporaryDirectory(prefix="umed-forecast-") as scratch:  # 0700
             source = subset_dataset(root, ids, Path(scratch) / "source")
@@ -121,7 +121,7 @@ def forecast(
     )
 
 
-def usable_cases(root: Path) -> tuple[str, ...]:
+def usable_cases(root: Path, progress: Progress | None = None) -> tuple[str, ...]:
     """Ids of the cases to draw from a data set: labelled, readable, of one kind; at most :data:`MOST`, sorted.
 
     Raises:
@@ -135,7 +135,9 @@ def usable_cases(root: Path) -> tuple[str, ...]:
     dataset = find_dataset(root)
     labelled = sorted(case.id for case in dataset.cases if case.labels and case.id not in dataset.split)
     drawn = set(choose(tuple(labelled), DataSource(cases=MOST))) if labelled else set()
-    facts = gather(replace(dataset, cases=tuple(case for case in dataset.cases if case.id in drawn)), every=True)
+    facts = gather(
+        replace(dataset, cases=tuple(case for case in dataset.cases if case.id in drawn)), every=True, progress=progress
+    )
     good = [
         case.id
         for case in facts.cases
@@ -231,7 +233,8 @@ def _judged(cells: Collection[CellJob], victims: Sequence[str]) -> tuple[Any, ..
         key = (cell.spec.victim, cell.spec.method == CLEAN)
         tables.setdefault(key, {})[cell.spec.seed] = (cell.cases, cell.choices["last"].dsc)
     guess = chance_of(next(iter(cells)))
-    return tuple(judge(name, _of(tables, name, True), _of(tables, name, False), guess) for name in victims)
+    best = max(float(estimate(by_case(_of(tables, name, True))[1]).mean) for name in victims)
+    return tuple(judge(name, _of(tables, name, True), _of(tables, name, False), guess, best) for name in victims)
 
 
 def _of(tables: Mapping[tuple[str, bool], Tables], victim: str, clean: bool) -> Tables:
@@ -241,9 +244,5 @@ def _of(tables: Mapping[tuple[str, bool], Tables], victim: str, clean: bool) -> 
 def chance_of(job: CellJob) -> dict[str, float]:
     """DSC of each held-out case for a picture of one class, the one with the best mean; NaN without any class."""
     ids, truths, classes = held_out_labels(job)
-    best: tuple[float, Table] = (-1.0, ())
-    for k in range(1, classes):
-        table = dsc_table([torch.full_like(truth, k) for truth in truths], truths, classes)
-        best = max(best, (mean_dsc(table) or 0.0, table), key=lambda one: one[0])
-    means = [mean_dsc((row,)) for row in best[1]]
+    means = [mean_dsc((row,)) for row in chance_table(truths, classes)]
     return {case: float("nan") if mean is None else mean for case, mean in zip(ids, means, strict=True)}

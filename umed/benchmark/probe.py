@@ -11,9 +11,11 @@ import numpy as np
 
 from umed.benchmark.countermeasures.interface import Chain
 from umed.benchmark.grid.case_split import split_cases
+from umed.benchmark.results.floor import has_learnt, least_dsc, no_verdict
+from umed.benchmark.results.statistics import NAN
 from umed.benchmark.victims.case_tensors import load_samples, window_of
 from umed.benchmark.victims.ready import make_ready
-from umed.benchmark.victims.scoring import dsc_table, mean_dsc, predict
+from umed.benchmark.victims.scoring import chance_table, dsc_table, mean_dsc, predict
 from umed.benchmark.victims.victim_recipe import default_recipe
 from umed.benchmark.victims.victim_training import fresh_victim, train_victim
 from umed.cases.records import KEY, Store
@@ -40,6 +42,7 @@ class ProbeResult:
         steps: optimiser steps of each victim.
         seconds: wall time of both trainings.
         flat: whether both training losses were flat at the end.
+        chance: mean DSC of the best picture of one class on the same cases.
     """
 
     before: float
@@ -49,10 +52,23 @@ class ProbeResult:
     steps: int
     seconds: float
     flat: bool
+    chance: float = NAN
+
+    @property
+    def floor(self) -> float:
+        """DSC that the victim of the originals must reach to be a measure."""
+        return least_dsc(self.before, self.chance)
+
+    @property
+    def learnt(self) -> bool:
+        """Whether it does; else the other figure says nothing about the protection."""
+        return has_learnt(self.before, self.before, self.chance)
 
     def summary(self) -> str:
         """One line for a screen."""
         rest = f"{self.steps} steps on {self.train} cases, tested on {self.test} clean ones"
+        if not self.learnt:
+            return f"probe victim: {no_verdict(self.before, self.floor)} ({rest}); train longer: umed benchmark"
         return (
             f"probe victim: DSC {100 * self.before:.1f} % after training on originals, {100 * self.after:.1f} % on "
             f"protected images ({rest}); a quick look, not a result: these victims have hardly learnt"
@@ -124,6 +140,7 @@ def probe(
         scores.append(mean_dsc(dsc_table(answers, test.truths, test.classes)) or 0.0)
         seconds += training.train_seconds
         flat = flat and training.flat
+    guess = mean_dsc(chance_table(test.truths, test.classes))
     return ProbeResult(
         before=scores[0],
         after=scores[1],
@@ -132,6 +149,7 @@ def probe(
         steps=recipe.steps,
         seconds=round(seconds, 1),
         flat=flat,
+        chance=NAN if guess is None else guess,
     )
 
 
@@ -162,7 +180,7 @@ def protect_and_probe(
         found = probe(input, result.output, steps=probe_steps, device=result.plan.device, progress=progress)
     except InputError as error:
         return replace(result, probe=f"no probe: {error}")
-    if result.report is not None:
+    if result.report is not None and found.learnt:
         means = {"clean": found.before, "protected": found.after}
         store = Store(result.output, result.private)
         file = store.path(KEY) if arguments.get("key_file") is None else Path(arguments["key_file"])

@@ -27,7 +27,7 @@ from umed.benchmark.results.cells import Cell, Scores
 from umed.benchmark.victims.case_tensors import Change, Samples, load_samples, window_of
 from umed.benchmark.victims.pretrained import freeze_encoder, load_pretrained, read_checkpoint
 from umed.benchmark.victims.ready import Ready, make_ready, own_size
-from umed.benchmark.victims.scoring import Answers, predict, score
+from umed.benchmark.victims.scoring import Answers, chance_table, mean_dsc, predict, score
 from umed.benchmark.victims.victim_recipe import EXTERNAL, Recipe
 from umed.benchmark.victims.victim_training import StepProgress, VictimTraining, fresh_victim, train_victim
 from umed.cases.records import KEY, Store, make_private
@@ -36,6 +36,7 @@ from umed.core.errors import VerificationError
 from umed.core.keyfile import Key
 from umed.core.types import Progress
 from umed.data.files import alone, atomic
+from umed.networks.tensor_files import save_tensors
 from umed.protect.run import protect
 
 T = TypeVar("T")
@@ -176,6 +177,7 @@ def _cell(job: CellJob, progress: StepProgress | None) -> str:
         pictures=pictures,
         notes=(*notes, *filter(None, [training.remark()])),
         broken=training.broken,
+        chance=mean_dsc(chance_table(test.truths, test.classes)),
     )
     return str(cell.write(job.out / "cells"))
 
@@ -355,6 +357,4 @@ def _predictor(job: CellJob) -> Callable[[Tensor], Tensor]:
 
 
 def _save(network: nn.Module, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        torch.save({key: value.cpu() for key, value in network.state_dict().items()}, temporary)
+    save_tensors({key: value.cpu() for key, value in network.state_dict().items()}, path)

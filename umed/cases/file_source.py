@@ -18,7 +18,7 @@ from umed.cases.records import Record, hash_of, match
 from umed.cases.source import CaseDone, Quarantined, Request, Unit
 from umed.core.config import Settings
 from umed.core.errors import BudgetError, UmedError, VerificationError, error_line
-from umed.core.types import Case, Dataset, Outcome, Volume
+from umed.core.types import Case, Dataset, Outcome, Progress, Volume
 from umed.data import files, formats, layouts
 from umed.data.mark import MARK
 from umed.data.paths import no_paths
@@ -34,9 +34,9 @@ COPIED = ("protected", "unchanged")
 
 
 @contextmanager
-def open_files(request: Request) -> Iterator[FileSource]:
+def open_files(request: Request, *, progress: Progress | None = None) -> Iterator[FileSource]:
     """Find a data set of files; see :func:`umed.cases.opening.open_source`."""
-    yield FileSource(layouts.find_dataset(request.path))
+    yield FileSource(layouts.find_dataset(request.path), progress)
 
 
 class FileSource:
@@ -44,13 +44,14 @@ class FileSource:
 
     Args:
         dataset: from :func:`umed.data.layouts.find_dataset`.
+        progress: called with ``"look"`` when cases are looked at.
     """
 
     strict = True
     work: Path | None = None
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Dataset, progress: Progress | None = None) -> None:
+        self.dataset, self.progress = dataset, progress
         self.layout, self.root = dataset.layout, dataset.root
         self.by_id = {case.id: case for case in dataset.cases}
 
@@ -71,7 +72,7 @@ class FileSource:
 
     def facts(self, every: bool = True) -> Facts:
         """Look at all cases, or at a few."""
-        return gather(self.dataset, every=every)
+        return gather(self.dataset, every=every, progress=self.progress)
 
     def make_plan(self, settings: Settings) -> Plan:
         """Resolve settings against a few cases."""

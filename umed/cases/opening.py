@@ -25,7 +25,7 @@ def open_source(request: Request, *, progress: Progress | None = None) -> Abstra
 
     Args:
         request: what and how.
-        progress: called with ``"scan"`` for each DICOM file.
+        progress: called with ``"scan"`` for each DICOM file, with ``"look"`` for each case of files that is looked at.
 
     Returns:
         Context manager of the source.
@@ -38,4 +38,4 @@ def open_source(request: Request, *, progress: Progress | None = None) -> Abstra
         from umed.cases.series_source import open_series
 
         return open_series(request, progress=progress)
-    return open_files(request)
+    return open_files(request, progress=progress)

@@ -31,6 +31,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from umed.core.conversion import parse_json
 from umed.core.errors import InputError
 from umed.core.types import Outcome
 from umed.data.files import PROPOSALS, atomic
@@ -93,7 +94,7 @@ def read_proposals(root: Path) -> Proposals | None:
         return None
     step = "Get it back from umed propose-masks, or remove it if you have drawn or checked every mask yourself."
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: expected JSON, got: {error}. {step}") from error
     if not isinstance(content, dict) or content.get("kind") != KIND:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from umed.core.config import from_mapping
+from umed.core.conversion import parse_json
 from umed.core.errors import ConfigError, InputError
 from umed.core.types import Outcome
 from umed.data.files import RECORDS, TEMPORARY, atomic, sha256
@@ -164,7 +165,7 @@ class Store:
             The record, ``None`` where there is none or it is of another kind.
         """
         try:
-            content = json.loads((self.path(CASES) / f"{case_id}.json").read_text(encoding="utf-8"))
+            content = parse_json((self.path(CASES) / f"{case_id}.json").read_text(encoding="utf-8"))
             return from_mapping(Record, content, case_id)
         except (OSError, ValueError, ConfigError):
             return None  # the case is simply done again
@@ -191,7 +192,7 @@ class Store:
         if not path.is_file():
             return ()
         try:
-            return tuple((str(one["id"]), str(one["reason"])) for one in json.loads(path.read_text(encoding="utf-8")))
+            return tuple((str(one["id"]), str(one["reason"])) for one in parse_json(path.read_text(encoding="utf-8")))
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path}: expected the cases left out of training, got: {error!r}. Overwrite it."
@@ -207,7 +208,7 @@ class Store:
         if not path.is_file():
             return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: expected a forecast, got: {error}. Give --forecast again.") from error
         return check_forecast(content, str(path))
@@ -229,7 +230,7 @@ class Store:
 
     def _targets(self) -> dict[str, Any]:
         try:
-            content = json.loads(self.path(TARGETS).read_text(encoding="utf-8"))
+            content = parse_json(self.path(TARGETS).read_text(encoding="utf-8"))
             found = {"output": str(content["output"]), "key": str(content["key"])}
             return {**found, "files": [str(name) for name in content["files"]]}
         except (OSError, ValueError, KeyError, TypeError) as error:

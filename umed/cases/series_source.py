@@ -25,6 +25,7 @@ from umed.cases.series_writer import SeriesWriter, fingerprints
 from umed.cases.source import CaseDone, Quarantined, Request
 from umed.cases.spans import MOST_SLICES, Slices, value_range
 from umed.core.config import Settings
+from umed.core.conversion import parse_json
 from umed.core.errors import ConfigError, InputError, did_you_mean
 from umed.core.types import Outcome, Progress
 from umed.core.version import __version__
@@ -227,7 +228,7 @@ class SeriesSource:
 
     def decisive_of(self, text: str) -> dict[str, Any]:
         """Of an earlier run."""
-        return dict(json.loads(text))
+        return dict(parse_json(text))
 
     def usable(self, series: Series) -> bool:
         """Whether a series can be perturbed or trained on: an image, not refused, with a mask that is not empty."""

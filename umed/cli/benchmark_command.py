@@ -44,13 +44,16 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--shard: expected K/N such as 0/2, got {args.shard!r}.")
     out = args.out or Path("runs") / f"benchmark-{Path(args.grid).stem}"
     from umed.benchmark.benchmark import benchmark, preview, print_line
+    from umed.core.progress import progress_bar
 
     common = {name: getattr(args, name) for name in ("data", "generators", "device", "workers")}
     common |= {"changes": changes, "shard": (int(first), int(second))}
     if args.dry_run:
         return show(args, preview(args.grid, out, **common))
     common |= {"scheduler": args.scheduler, "threads": args.threads, "command": _command(args)}
-    return show(args, benchmark(args.grid, out, say=None if args.quiet else print_line, **common))
+    with progress_bar(args.quiet) as progress:
+        ended = benchmark(args.grid, out, say=None if args.quiet else print_line, progress=progress, **common)
+    return show(args, ended)
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
-    add_shared(parser, "--masks", "--json")
+    add_shared(parser, "--masks", "--json", "--quiet")
 
 
 def _row(case: CaseFacts) -> list[str]:
@@ -61,8 +61,10 @@ def case_table(facts: Facts) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Print the facts."""
+    from umed.core.progress import progress_bar
     from umed.protect.preview import inspect
 
-    facts = inspect(args.input, args.masks)
+    with progress_bar(args.quiet) as progress:
+        facts = inspect(args.input, args.masks, progress=progress)
     print(facts.to_json() if args.json else case_table(facts), end="" if args.json else "\n")
     return 0

@@ -8,11 +8,14 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from umed.cli.completion import add_completion
-from umed.cli.parsing import EXIT_CODES, Parser, join_negative
-from umed.core.errors import ConfigError, UmedError, did_you_mean
+from umed.cli.output import print_json
+from umed.cli.parsing import EXIT_CODES, Parser, WrongUsage, join_negative
+from umed.core.errors import did_you_mean
+from umed.core.failures import FULL, Failure, describe, ended_by_signals, wants_traceback
 from umed.core.version import __version__
 
 HERE = Path(__file__).resolve().parents[1]
@@ -64,38 +67,62 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str]) -> int:
     words = join_negative(argv)
-    parser, commands = make_parser()
+    asked = "--json" in words[: words.index("--") if "--" in words else None]
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends nothing
     try:
-        if words and not words[0].startswith("-") and words[0] not in COMMANDS:
-            parser.error(f"unknown command {words[0]!r}.{did_you_mean(words[0], COMMANDS)}")
-        if words and words[0].startswith("-") and words[0].split("=")[0] not in parser.options():
-            parser.refuse(words)
-        args, unknown = parser.parse_known_args(words)
-        if unknown:
-            commands[args.command].refuse(unknown)
-        code: int = COMMANDS[args.command].run(args)
+        code = _run(words)
         sys.stdout.flush()
         return code
+    except WrongUsage as usage:
+        return _end(Failure(usage.line, 2, "UsageError"), asked, "")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
-    except ConfigError as error:
-        print(f"umed: {error}", file=sys.stderr)
-        return 2
-    except UmedError as error:
-        print(f"umed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        again = " with --resume" if words[:1] in (["protect"], ["anonymize"]) else ""
-        print(f"umed: stopped; run the same command again{again} to go on. Nothing is half-written.", file=sys.stderr)
-        return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return 1
-    except OSError as error:  # a file or folder that may not be read or written
-        if error.filename is None:
+    except (Exception, KeyboardInterrupt) as error:
+        if wants_traceback():
             raise
-        print(f"umed: {error.filename}: {error.strerror}. Check the path and its permissions.", file=sys.stderr)
-        return 1
+        again = " with --resume" if words[:1] in (["protect"], ["anonymize"]) else ""
+        return _end(describe(error, again=again), asked)
+
+
+def _run(words: list[str]) -> int:
+    """Read the words, and do what they say."""
+    parser, commands = make_parser()
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        parser.error(f"unknown command {words[0]!r}.{did_you_mean(words[0], COMMANDS)}")
+    if words and words[0].startswith("-") and words[0].split("=")[0] not in parser.options():
+        parser.refuse(words)
+    args, unknown = parser.parse_known_args(words)
+    if unknown:
+        commands[args.command].refuse(unknown)
+    try:
+        with ended_by_signals():
+            code: int = COMMANDS[args.command].run(args)
+    except OSError as error:
+        if error.errno in FULL and error.filename is None:  # the system does not say where it is full
+            places = [getattr(args, name, None) for name in ("output", "out", "file", "folder")]
+            error.filename = next((str(place) for place in places if place is not None), None)
+        raise
+    return code
+
+
+def _silence() -> None:
+    """Nobody reads stdout any more; Python would complain of it once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end(failure: Failure, as_json: bool, name: str = "umed: ") -> int:
+    """Say why it ended: on stderr, and for machines on stdout, where nothing else stands."""
+    with suppress(OSError, ValueError):  # nobody may be listening any more
+        print(f"{name}{failure.message}", file=sys.stderr, flush=True)
+        if as_json:
+            print_json(failure.to_dict())
+            sys.stdout.flush()
+    return failure.exit_code
 
 
 def _one_line(otherwise: Callable[..., None]) -> Callable[..., None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +14,18 @@ from umed.core.errors import ConfigError, did_you_mean
 from umed.core.registry import METHODS
 
 EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage, 3 some failed and the rest is done, or OUTPUT is not fit yet"
+
+
+class WrongUsage(SystemExit):
+    """The words of a command line make no sense; an exit with 2.
+
+    Args:
+        line: what is wrong, for people.
+    """
+
+    def __init__(self, line: str) -> None:
+        super().__init__(2)
+        self.line = " ".join(line.split())
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,9 +38,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**kwargs)
 
     def error(self, message: str) -> NoReturn:
-        """Print one line and exit with 2."""
-        print(f"{self.prog}: {message.rstrip('.')}. See {self.prog} --help.", file=sys.stderr)
-        raise SystemExit(2)
+        """End with 2 and one line, which :func:`umed.cli.main.main` prints."""
+        raise WrongUsage(f"{self.prog}: {message.rstrip('.')}. See {self.prog} --help.")
 
     def options(self) -> list[str]:
         """All long and short options, for suggestions."""
@@ -169,7 +179,7 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": "folder for what must never be published: key, generators, plan, report (default: OUTPUT-private)",
     },
     "--json": {"action": "store_true", "help": "print one JSON object on stdout"},
-    "--quiet": {"action": "store_true", "help": "no progress on stderr (off anyway without a terminal)"},
+    "--quiet": {"action": "store_true", "help": "no progress on stderr"},
 }
 """Options that several commands have."""
 SHORT = {"--generators": ["--generator"]}

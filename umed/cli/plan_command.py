@@ -25,9 +25,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
+    from umed.core.progress import progress_bar
     from umed.protect.preview import plan
 
-    resolved = plan(args.input, settings=settings_of(args), masks=args.masks, generators=args.generators)
+    given = {"settings": settings_of(args), "masks": args.masks, "generators": args.generators}
+    with progress_bar(args.quiet) as progress:
+        resolved = plan(args.input, progress=progress, **given)
     forecast = forecast_of(args, resolved)
     if args.json and forecast is not None:
         print_json({"plan": json.loads(resolved.to_json()), "forecast": forecast.to_dict()})

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
@@ -122,4 +123,30 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T
             hint = did_you_mean(str(key), known)
             raise ConfigError(f"{place}: unknown key; known here: {', '.join(sorted(known))}.{hint}")
         values[key] = _convert(value, hints[key], place)
+    missing = [item.name for item in dataclasses.fields(cls) if _required(item) and item.name not in values]  # type: ignore[arg-type]
+    if missing:
+        raise ConfigError(f"{where or cls.__name__}: expected {', '.join(missing)}, got none.")
     return cls(**values)
+
+
+def _required(item: dataclasses.Field[Any]) -> bool:
+    """Whether a field must be given."""
+    return item.init and item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Read JSON that may be damaged or hostile.
+
+    Args:
+        text: JSON; bytes are UTF-8, 16 or 32.
+
+    Returns:
+        Plain data.
+
+    Raises:
+        ValueError: when it is none, also where it is nested so deeply that the reader gives up.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("brackets nested too deeply") from error

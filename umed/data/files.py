@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ RECORDS = "umed"
 """Folder in the output that holds the public manifest and page."""
 PROPOSALS = "proposals.json"
 """File beside masks that says which of them a network proposed, see :mod:`umed.cases.proposals`; it is no mask."""
+_OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 TEMPORARY = ".umed-tmp-"
 """Prefix of files that are being written; the ending stays, because writers look at it."""
 
@@ -61,8 +64,37 @@ def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a full disk does not say where it is full
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def out_of_reach(error: BaseException) -> bool:
+    """Whether an error says that a file cannot be read just now, and nothing of what is in it."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _OUT_OF_REACH)
+
+
+def set_aside(path: Path, expected: str, got: str, then: str) -> Path:
+    """Rename a file that an earlier run should have left whole, and warn of it in one line.
+
+    Args:
+        path: the file, or a folder in its place.
+        expected: what it should be.
+        got: what it is.
+        then: what happens now.
+
+    Returns:
+        Its new name, ``*.broken``; one of an earlier time is replaced.
+    """
+    aside = path.with_name(f"{path.name}.broken")
+    if aside.is_dir() and not aside.is_symlink():
+        shutil.rmtree(aside)
+    path.replace(aside)
+    warnings.warn(f"{path}: expected {expected}, got {got}; set aside as {aside.name}. {then}", stacklevel=2)
+    return aside
 
 
 @contextmanager
@@ -128,6 +160,27 @@ def copy(source: Path, target: Path) -> None:
     """
     with atomic(target) as temporary:
         shutil.copyfile(source, temporary)
+
+
+def check_readable(root: Path) -> None:
+    """Make sure that every folder below one can be listed, since what lies in others would be left out in silence.
+
+    Args:
+        root: a folder; anything else is left to whoever reads it.
+
+    Raises:
+        InputError: naming the first that cannot.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise InputError(
+            f"{error.filename}: expected a folder that can be read, got none ({error.strerror}); what lies in it would "
+            f"be left out in silence. Check its permissions, or move it out of {root}."
+        ) from error
+
+    if root.is_dir():
+        for _ in os.walk(root, onerror=refuse):
+            pass
 
 
 def checked_copy(source: Path, target: Path, digest: str) -> str:

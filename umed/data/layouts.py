@@ -46,6 +46,7 @@ def find_dataset(root: Path) -> Dataset:
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"
         raise InputError(f"{root}: expected the folder of a data set, got {found}. Check the path.")
+    files.check_readable(root)
     dataset = _in_known_layout(root)
     if dataset is not None:
         if not dataset.cases:

@@ -18,7 +18,9 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 from umed.core.errors import InputError
+from umed.core.progress import counted
 from umed.core.types import Progress
+from umed.data.files import check_readable
 from umed.deid import values
 from umed.deid.elements import strings
 from umed.deid.engine import CODE_SYSTEM, CODING_SCHEME_UID
@@ -94,16 +96,15 @@ def check(
     """
     if not output.is_dir():
         raise InputError(f"{output}: expected a folder that umed wrote, got none. Check the path.")
+    check_readable(output)
     needles = collect(original, progress, limits).settle() if original is not None else Needles()
     search = Search(needles.found)
     safe = (profile or load_profile("safe_private")).safe_private
     # Hidden files too: nothing in an output is without meaning.
     paths = sorted(Path(folder) / name for folder, _, names in os.walk(output) for name in names)
     found: set[Finding] = set()
-    for done, path in enumerate(paths, 1):
+    for path in counted(paths, "check", progress):
         found.update(_file(path, path.relative_to(output).as_posix(), search, needles, safe, limits))
-        if progress is not None:
-            progress("check", done, len(paths))
     return sorted(found, key=lambda finding: (finding.file, finding.tag, finding.kind, finding.hint))
 
 
@@ -112,7 +113,7 @@ def collect(original: Path, progress: Progress | None = None, limits: Limits = L
     needles = Needles()
     with tempfile.TemporaryDirectory(prefix="umed-check-") as work:
         listed, _ = reader.find(original, Path(work), limits)
-        for done, (path, _) in enumerate(listed, 1):
+        for path, _ in counted(listed, "originals", progress):
             try:
                 dataset = reader.read(path, limits, pixels=False)
                 with reader.guard(path):
@@ -120,8 +121,6 @@ def collect(original: Path, progress: Progress | None = None, limits: Limits = L
                     needles.collect(dataset.file_meta)
             except InputError:
                 pass  # not DICOM or broken: it was not released either
-            if progress is not None:
-                progress("originals", done, len(listed))
     return needles
 
 

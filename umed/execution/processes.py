@@ -18,6 +18,9 @@ from umed.execution.tasks import TRIES, Board, Done, Task, perform
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
+GRACE = 5.0
+"""Seconds that a worker at work has to remove what it was writing when all is stopped."""
+
 
 class _Worker:
     """One process, and the pipe to it."""
@@ -38,7 +41,10 @@ class _Worker:
         self.pipe.send(task)
 
     def close(self) -> None:
-        """End it at once."""
+        """End it; one at work has a moment to remove its temporary folders."""
+        if self.task is not None:
+            self.process.terminate()
+            self.process.join(GRACE)
         self.process.kill()
         self.process.join()
         self.pipe.close()
@@ -114,6 +120,7 @@ def run_on_processes(board: Board, workers: int, threads: int | None = None) -> 
 def _serve(pipe: Connection, threads: int) -> None:
     """What a worker does until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends its workers
+    signal.signal(signal.SIGTERM, _leave)
     first = True
     while True:
         try:
@@ -124,6 +131,12 @@ def _serve(pipe: Connection, threads: int) -> None:
             torch.set_num_threads(threads)
         first = False
         pipe.send(perform(task))
+
+
+def _leave(number: int, _frame: object) -> None:
+    """Ends a worker in order; a second signal does not stop the cleaning up."""
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from umed.methods.learnt import LearntMethod, shape_of_data
 from umed.methods.windows import PICTURE_WINDOW, by_windows
 from umed.networks.carriers import draw_carriers
 from umed.networks.perturber import stack_inputs
+from umed.networks.tensor_files import save_tensors
 from umed.plan.planning import Plan
 from umed.training.bilevel import BilevelTrainer
 from umed.training.patches import Patches, Sample
@@ -158,7 +159,7 @@ class GeneratorMethod(LearntMethod):
             "options": {name: getattr(self, name) for name in self.kept()},
             "weights": {key: value.cpu() for key, value in perturber.state_dict().items()},
         }
-        torch.save(content, folder / self.file)
+        save_tensors(content, folder / self.file)
 
     def restore(self, content: Any, path: Path) -> None:
         """Build the generators again; the options that they were trained with replace those given."""

@@ -7,6 +7,7 @@ could be subtracted, and cases that were not trained on can be protected as well
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,11 +23,12 @@ from umed.core.device import pick_device
 from umed.core.errors import ConfigError, InputError, error_line
 from umed.core.registry import resolve
 from umed.core.types import Progress, Regions
-from umed.data.files import atomic
+from umed.data.files import out_of_reach, set_aside
 from umed.methods.descent import Gradient, descend
 from umed.methods.learnt import LearntMethod, shape_of_data
 from umed.methods.windows import PICTURE_WINDOW, by_windows
 from umed.networks.surrogates import DIVISOR
+from umed.networks.tensor_files import save_tensors
 from umed.plan.planning import Plan
 from umed.training.alternating import mixed_seed
 from umed.training.augment import Transformation, compose
@@ -127,11 +129,22 @@ class SurrogateNoise(LearntMethod):
         networks = nn.ModuleList(self._fresh(plan.seed))
         adam = torch.optim.Adam(networks.parameters(), training.surrogate_learning_rate)
         path, step, kept = workdir / STATE, 0, list[dict[str, Tensor]]()
-        state = torch.load(path, map_location=self._device, weights_only=True) if path.is_file() else {}
-        if state.get("of") == of:
-            step, kept = state["step"], list(state["kept"])
-            networks.load_state_dict(state["networks"])
-            adam.load_state_dict(state["optimizer"])
+        if path.exists():
+            fresh = copy.deepcopy((networks.state_dict(), adam.state_dict()))
+            try:
+                state = torch.load(path, map_location=self._device, weights_only=True)
+                if state["of"] != of:
+                    raise ValueError("that of another training")
+                networks.load_state_dict(state["networks"])
+                adam.load_state_dict(state["optimizer"])
+                step, kept = int(state["step"]), list(state["kept"])
+            except Exception as error:
+                if out_of_reach(error):
+                    raise  # it may be whole
+                networks.load_state_dict(fresh[0])
+                adam.load_state_dict(fresh[1])
+                why = f"{type(error).__name__}: {error_line(error)[:120]}"
+                set_aside(path, "the whole state of this training", why, "The training begins again.")
         while step < iterations:
             batch = patches[step].to(self._device)
             draw = torch.Generator().manual_seed(mixed_seed(plan.seed, step))
@@ -144,8 +157,7 @@ class SurrogateNoise(LearntMethod):
             if step % training.checkpoint_every == 0:
                 state = {"of": of, "step": step, "kept": kept}
                 state |= {"networks": networks.state_dict(), "optimizer": adam.state_dict()}
-                with atomic(path) as temporary:
-                    torch.save(state, temporary)
+                save_tensors(state, path)
             if progress is not None:
                 progress("train", step, iterations)
         self._networks = self._rebuild(kept or [_weights(network) for network in networks])
@@ -184,7 +196,7 @@ class SurrogateNoise(LearntMethod):
         """Write ``surrogates.pt``: weights and what is needed to build the networks again."""
         weights = [_weights(network) for network in self.networks]
         content = {"format": 1, "method": self.name, "shape": self._shape, "weights": weights}
-        torch.save(content, folder / self.file)
+        save_tensors(content, folder / self.file)
 
     def restore(self, content: Any, path: Path) -> None:
         """Build the surrogates again.

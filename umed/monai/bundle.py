@@ -19,7 +19,8 @@ from monai.bundle.reference_resolver import ReferenceResolver
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
 from umed.core.device import is_first
-from umed.core.errors import ConfigError, UmedError, did_you_mean
+from umed.core.errors import ConfigError, did_you_mean
+from umed.core.failures import describe, ended_by_signals, wants_traceback
 from umed.core.progress import progress_bar
 from umed.data.dicom_input import require_dicom
 
@@ -145,11 +146,12 @@ def one_line() -> Iterator[None]:
     """On monai.bundle's command line: end with one line and the exit code of ``umed`` instead of a traceback."""
     try:
         yield
-    except UmedError as error:
-        if not on_command_line():
+    except (Exception, KeyboardInterrupt) as error:
+        if not on_command_line() or wants_traceback():
             raise
-        print(f"umed: {error}", file=sys.stderr)
-        raise SystemExit(2 if isinstance(error, ConfigError) else 1) from error
+        failure = describe(error, again=" with --resume true")
+        print(f"umed: {failure.message}", file=sys.stderr, flush=True)
+        raise SystemExit(failure.exit_code) from error
 
 
 def command(function: Callable[..., R], *, quiet: bool = False, **arguments: Any) -> R:
@@ -168,7 +170,7 @@ def command(function: Callable[..., R], *, quiet: bool = False, **arguments: Any
         SystemExit: instead, on monai.bundle's command line, after one line; and when the run has failed in part.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
-    with one_line(), progress_bar(quiet or not is_first()) as progress:
+    with one_line(), ended_by_signals(), progress_bar(quiet or not is_first()) as progress:
         if "progress" in inspect.signature(function).parameters:
             given["progress"] = progress
         done: Any = function(**given)

@@ -19,7 +19,6 @@ from umed.core.device import is_first
 from umed.core.errors import ConfigError, InputError
 from umed.core.keyfile import Key, Secret
 from umed.core.progress import progress_bar
-from umed.data.files import atomic
 from umed.data.layouts import find_dataset
 from umed.data.phantom import make_phantom
 from umed.methods.base import make_method
@@ -28,6 +27,7 @@ from umed.methods.umed import UMed
 from umed.monai.bundle import one_line
 from umed.networks.carriers import draw_carriers
 from umed.networks.perturber import UMedPerturber, stack_inputs
+from umed.networks.tensor_files import save_tensors
 from umed.plan.planning import Plan
 from umed.protect.preview import plan as make_plan
 from umed.training.bilevel import BilevelTrainer
@@ -127,6 +127,7 @@ def make_trainer(
     )
     shown = ExitStack()
     progress = shown.enter_context(progress_bar(quiet or not is_first()))
+    trainer.add_event_handler(Events.EXCEPTION_RAISED, lambda _trainer, error: shown.__exit__(type(error), error, None))
     keep_going(trainer, Path(output_dir) / "checkpoints", iterations, progress)
     trainer.add_event_handler(Events.COMPLETED, shown.close)
     return trainer
@@ -251,5 +252,4 @@ class DirectionSaver:
         """Write what the engine, which has taken the batch apart, holds."""
         for case, item in zip(engine.state.batch, engine.state.output, strict=True):
             direction: Tensor = item["pred"].detach().cpu()
-            with atomic(self.folder / f"{case['case_id']}.pt") as temporary:
-                torch.save(direction, temporary)
+            save_tensors(direction, self.folder / f"{case['case_id']}.pt")

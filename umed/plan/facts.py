@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from umed.core.errors import BudgetError, UmedError, error_line
-from umed.core.types import Case, Dataset, Volume
+from umed.core.progress import counted
+from umed.core.types import Case, Dataset, Progress, Volume
 from umed.data.formats import notes, read
 from umed.data.layouts import find_dataset
 from umed.data.masks import check_channels, read_labels
@@ -257,7 +258,9 @@ def _median(rows: list[tuple[float, ...]]) -> tuple[float, ...]:
     return tuple(float(value) for value in np.median([row for row in rows if len(row) == most], axis=0))
 
 
-def gather(root: str | Path | Dataset, *, every: bool = False, spectrum: bool = True) -> Facts:
+def gather(
+    root: str | Path | Dataset, *, every: bool = False, spectrum: bool = True, progress: Progress | None = None
+) -> Facts:
     """Look at a data set.
 
     Args:
@@ -265,6 +268,7 @@ def gather(root: str | Path | Dataset, *, every: bool = False, spectrum: bool = 
         every: read every case; otherwise a few, evenly spaced, and all only when ``dataset.json`` does not name the
             classes or when none of those few can be read.
         spectrum: measure the natural spectrum of some cases; it does not depend on ``every``.
+        progress: called with ``"look"``, the cases that were read and those that will be.
 
     Returns:
         The facts.
@@ -276,9 +280,10 @@ def gather(root: str | Path | Dataset, *, every: bool = False, spectrum: bool = 
     every = every or _declared_classes(dataset.root) is None  # a rare class must not be missed
     some, spectra = _evenly(dataset, MEASURED if spectrum else 0), dict[str, CaseSpectrum]()
     wanted = {2: {case.id for case in some}, 3: {case.id for case in some[::2]}}
-    looked = [_look(dataset, case, wanted, spectra) for case in (dataset.cases if every else _evenly(dataset, SAMPLE))]
+    first = dataset.cases if every else _evenly(dataset, SAMPLE)
+    looked = [_look(dataset, case, wanted, spectra) for case in counted(first, "look", progress)]
     if not every and not any(facts.shape for facts in looked):
-        looked = [_look(dataset, case, wanted, spectra) for case in dataset.cases]
+        looked = [_look(dataset, case, wanted, spectra) for case in counted(dataset.cases, "look", progress)]
     good = [facts for facts in looked if facts.shape]
     base = Facts(
         name=dataset.root.name,

@@ -15,6 +15,7 @@ import numpy as np
 
 from umed.core import training_settings
 from umed.core.config import CT_WINDOWS, Settings, from_mapping
+from umed.core.conversion import parse_json
 from umed.core.errors import ConfigError, InputError
 from umed.core.registry import METHODS, check_options
 from umed.plan.facts import Facts
@@ -66,8 +67,8 @@ class Plan(Settings):
             ConfigError: when it is no plan.
         """
         try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
+            content = parse_json(text)
+        except ValueError as error:
             raise ConfigError(f"plan: expected JSON, got {text[:40]!r}: {error}.") from error
         return from_mapping(cls, content, "plan")
 

@@ -142,6 +142,7 @@ def propose_masks(
             "--sam-checkpoint: expected weights of Segment Anything, got none; random weights would propose rubbish. "
             f"Get {file} from {WHERE} yourself; umed downloads nothing."
         )
+    files.check_readable(source)
     check_target(source, target, overwrite=overwrite)
     with _open(source, target, slice_axis) as images:
         asked = None if str(prompts) == GRID else read_prompts(Path(prompts), label)
@@ -153,6 +154,8 @@ def propose_masks(
         questions = Questions(network, None if asked is None else asked.cases, settings, label)
         with stage(target) as work:
             found = []
+            if progress is not None:
+                progress("propose", 0, len(images.ids))
             for one in images.propose(questions, work):
                 found.append(one)
                 if progress is not None:

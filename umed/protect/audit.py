@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from umed.cases.series_reader import SeriesReader
 from umed.cases.series_source import AGAIN, SeriesSource
 from umed.cases.span_units import make_volume
 from umed.cases.spans import Slices
+from umed.core.conversion import parse_json
 from umed.core.errors import UmedError
 from umed.core.version import __version__
 from umed.deid.identity import Anonymous, Identity
@@ -124,7 +124,7 @@ def _list_quarantined(result: Released, store: Store) -> None:
     """The list with names; a resumed run keeps the reasons of the earlier one."""
     path = store.path(QUARANTINE)
     try:
-        before = {entry["name"]: entry["reason"] for entry in json.loads(path.read_text(encoding="utf-8"))["files"]}
+        before = {entry["name"]: entry["reason"] for entry in parse_json(path.read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         before = {}
     listed = [

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from umed.cases.records import KEY, open_to_others, private_of
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
 from umed.core.keyfile import Key
+from umed.core.progress import counted
 from umed.core.types import Progress
 from umed.data import files, formats, planes
 from umed.data.dicom_input import require_dicom
@@ -99,10 +100,8 @@ def check_release(
     if originals is None:
         found.add("not-compared", str(root))
     search = _Search(found, originals, secret, files.hashes(kept) if kept is not None else {}, frozenset(accept))
-    for done, (name, path) in enumerate(found.files.items(), 1):
+    for name, path in counted(found.files.items(), "check", progress):
         search.look(name, path)
-        if progress is not None:
-            progress("check", done, len(found.files))
     search.compare()
     return make_check(str(root), len(found.files), found.findings)
 

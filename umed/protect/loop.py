@@ -21,7 +21,7 @@ from umed.cases.source import CaseDone, Request, Source
 from umed.core.errors import UmedError
 from umed.core.keyfile import Key, Secret
 from umed.core.types import Progress
-from umed.execution import Task, execute
+from umed.execution import Done, Task, execute
 from umed.plan.planning import Plan
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def protect_elsewhere(
         workers: local processes.
         scheduler: address of a Dask scheduler whose workers see both folders, instead of local processes.
         threads: of each local process.
-        progress: called with ``"protect"``, the shares done and the shares in all.
+        progress: called with ``"protect"``, the cases done and the cases in all.
 
     Returns:
         What came of each case, in the order of the source.
@@ -166,12 +166,22 @@ def protect_elsewhere(
         UmedError: when a share could not be done.
     """
     tasks = [Task(f"cases from {share.cases[0]} on", protect_share, (share,)) for share in shares]
+    sizes = {task.name: len(share.cases) for task, share in zip(tasks, shares, strict=True)}
+    ended: list[int] = []
+
+    def tell(done: Done, _count: int, _total: int) -> None:
+        ended.append(sizes[done.name])
+        if progress is not None:
+            progress("protect", sum(ended), sum(sizes.values()))
+
+    if progress is not None:
+        progress("protect", 0, sum(sizes.values()))
     done = execute(
         tasks,
         workers=workers,
         scheduler=scheduler,
         threads=threads,
-        on_done=None if progress is None else lambda _done, count, total: progress("protect", count, total),
+        on_done=tell,
     )
     failed = next((one for one in done.values() if one.error is not None), None)
     if failed is not None:
@@ -201,6 +211,8 @@ def protect_here(
         What came of each case, in the order of the source.
     """
     found, total, files = [], sum(source.sizes.values()), 0
+    if progress is not None:
+        progress("protect", 0, total)
     for case, size in source.sizes.items():
         found.append(protect_case(source, case, method, plan, store, run))
         files += size

@@ -17,6 +17,7 @@ from pydicom.dataset import FileDataset
 
 from umed.cases.pixel_copies import ICON, PIXEL_DATA, binary_elements, name_of, remove_copies
 from umed.core.errors import InputError, UmedError, error_line
+from umed.core.progress import counted
 from umed.core.types import Progress
 from umed.data import files, planes
 from umed.dicom.objects import LIMITS, Limits
@@ -107,7 +108,7 @@ def original_frames(
     raw = RawFrames()
     with tempfile.TemporaryDirectory(prefix="umed-check-") as work:
         listed, _ = reader.find(root, Path(work), limits)
-        for done, (path, name) in enumerate(listed, 1):
+        for path, name in counted(listed, "originals", progress):
             try:
                 found = _remember(path, raw, limits)
             except UmedError as error:
@@ -116,8 +117,6 @@ def original_frames(
             if found is not None:
                 digests[files.sha256(path)] = name
                 slices.update((one, name) for one in found)
-            if progress is not None:
-                progress("originals", done, len(listed))
     return slices, digests, unreadable, raw
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from umed.core.errors import UmedError, error_line
+from umed.core.progress import counted
 from umed.core.types import Case, Dataset, Progress, Volume
 from umed.data import files, formats, layouts, planes
 from umed.data.dicom_input import is_dicom, require_dicom
@@ -87,10 +88,8 @@ def read_originals(root: Path, output: Path, progress: Progress | None = None) -
         found.slices, found.digests, found.unreadable, found.raw = original_frames(root, progress)
         return found
     dataset, found = layouts.find_dataset(root), Originals()
-    for done, case in enumerate(dataset.cases):
+    for case in counted(dataset.cases, "originals", progress):
         _add(found, dataset, case, output)
-        if progress is not None:
-            progress("originals", done + 1, len(dataset.cases))
     return found
 
 

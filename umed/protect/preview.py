@@ -12,17 +12,19 @@ from umed.cases.records import Store
 from umed.cases.source import Request, Source
 from umed.core.config import Settings, make_settings
 from umed.core.registry import METHODS
+from umed.core.types import Progress
 from umed.plan.facts import Facts
 from umed.plan.planning import Plan
 from umed.protect.start import check_key_place, check_run, find_key
 
 
-def inspect(root: str | Path, masks: str | Path | None = None) -> Facts:
+def inspect(root: str | Path, masks: str | Path | None = None, *, progress: Progress | None = None) -> Facts:
     """Look at every case of a data set and say what would happen to it, and why.
 
     Args:
         root: data set, or a folder or zip of DICOM files.
         masks: for DICOM: folder with masks beside those in it.
+        progress: called with a stage, the files or cases done and those in all.
 
     Returns:
         The facts, one case a file case or series; ``problems`` names files and masks that cannot be used.
@@ -31,7 +33,7 @@ def inspect(root: str | Path, masks: str | Path | None = None) -> Facts:
         ConfigError: when masks are given for another kind.
         InputError: when the folder is in no known layout, or nothing can be read.
     """
-    with open_source(_request(root, masks, make_settings("default", {}))) as source:
+    with open_source(_request(root, masks, make_settings("default", {})), progress=progress) as source:
         return source.facts()
 
 
@@ -43,6 +45,7 @@ def plan(
     masks: str | Path | None = None,
     generators: Path | None = None,
     overrides: Mapping[str, Any] | Sequence[tuple[str, Any]] = (),
+    progress: Progress | None = None,
 ) -> Plan:
     """Say what :func:`umed.protect` would do with a data set, without doing it.
 
@@ -53,6 +56,7 @@ def plan(
         masks: for DICOM: folder with masks beside those in it.
         generators: folder or file of trained generators.
         overrides: laid over the recipe.
+        progress: called with a stage, the files or cases done and those in all.
 
     Returns:
         The plan.
@@ -62,7 +66,7 @@ def plan(
         InputError: when no case can be read, or there are no generators there.
     """
     chosen = make_settings(recipe, dict(overrides)) if settings is None else settings
-    with open_source(_request(root, masks, chosen)) as source:
+    with open_source(_request(root, masks, chosen), progress=progress) as source:
         return _plan(source, chosen, generators)
 
 

@@ -178,6 +178,8 @@ def _show(
     shown: list[PreviewCase] = []
     failures: list[str] = []
     total, done = SHOWN_CASES * len(plans), 0
+    if progress is not None:
+        progress("preview", 0, total)
     for case in drawing_order(source.trainable(), plans[0][1].seed):
         tried = []
         for (name, plan), method in zip(plans, methods, strict=True):

@@ -7,10 +7,11 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from umed.cases.records import CASES, GENERATORS, KEY, LOCK, PLAN, PREVIEW, Store, blank, write_text
 from umed.cases.source import Source
-from umed.core.errors import ConfigError, InputError
+from umed.core.errors import ConfigError, InputError, error_line
 from umed.core.keyfile import Key
 from umed.data.files import RECORDS, TEMPORARY, check_apart, links
 from umed.plan.planning import Plan, differences
@@ -75,6 +76,17 @@ def check_run(
     for name in names:
         if name not in known and (output / name).exists():
             raise InputError(f"{output / name}: expected none, got a file that umed did not write. Move it away first.")
+
+
+def _earlier_plan(source: Source, path: Path) -> dict[str, Any]:
+    """What decided the bytes of the run that is resumed; InputError where its plan is damaged."""
+    try:
+        return source.decisive_of(path.read_text(encoding="utf-8"))
+    except (ValueError, TypeError, ConfigError) as error:
+        raise InputError(
+            f"{path}: expected the plan of the earlier run, got a damaged one ({error_line(error)[:120]}). "
+            "Give --overwrite to start again with the same key."
+        ) from error
 
 
 def _check_private(root: Path, store: Store) -> None:
@@ -174,7 +186,7 @@ def start_run(
         store.clear()
     if resume and store.path(PLAN).is_file():
         assert key is not None
-        before = source.decisive_of(store.path(PLAN).read_text(encoding="utf-8"))
+        before = _earlier_plan(source, store.path(PLAN))
         now = json.loads(json.dumps(source.decisive(plan)))
         found = differences(before, now)
         if found:

@@ -23,6 +23,7 @@ from umed.cases.records import open_to_others
 from umed.cases.source import Request, Source
 from umed.core.config import Settings
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
+from umed.core.progress import counted
 from umed.core.types import Outcome, Progress
 from umed.data.dicom_input import is_dicom, require_dicom
 from umed.plan.planning import Plan
@@ -137,10 +138,8 @@ def _check_cases(
     plan = evidence.plan() if evidence.settings is None else originals.make_plan(evidence.settings)
     found: dict[str, CaseFinding] = {}
     entries = evidence.entries()
-    for done, case in enumerate(originals.sizes):
+    for case in counted(originals.sizes, "verify", progress):
         found[case] = _check_case(originals, kind, case, plan, entries, there)
-        if progress is not None:
-            progress("verify", done + 1, len(originals.sizes))
     released = {case for case, one in found.items() if one.status in RELEASED}
     problems, others = kind.check_folder(originals, released, there)
     labels = _labels(evidence, originals, found)

@@ -56,6 +56,7 @@ class AlternatingTrainer(Trainer):
         seed: of everything that is drawn.
         amp: mixed precision (only where the device is a GPU).
         handlers: ignite handlers, as for :class:`monai.engines.Trainer`.
+        identity: what tells this training from others, such as the plan's fingerprint; kept in its checkpoints.
     """
 
     def __init__(
@@ -69,9 +70,11 @@ class AlternatingTrainer(Trainer):
         seed: int = 0,
         amp: bool = False,
         handlers: Sequence[Any] = (),
+        identity: str = "",
     ) -> None:
         self.generator: Any = generator
         self.optimizer, self.seed, self.loader = optimizer, seed, loader
+        self.identity = identity
         self.mixed = amp and device.type == "cuda"
         self.grad_scaler = torch.amp.GradScaler(device.type, enabled=self.mixed)
         loader.position = 0
@@ -85,10 +88,19 @@ class AlternatingTrainer(Trainer):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next iteration depends on."""
-        return {"iteration": self.state.iteration, **{name: one.state_dict() for name, one in self.parts().items()}}
+        own = {"iteration": self.state.iteration, "identity": self.identity}
+        return {**own, **{name: one.state_dict() for name, one in self.parts().items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state_dict`, as if never interrupted."""
+        """Go on from :meth:`state_dict`, as if never interrupted.
+
+        Raises:
+            ValueError: when the state is that of another training.
+        """
+        if state.get("identity", self.identity) != self.identity:
+            raise ValueError("the state of another training")
+        if not 0 <= state["iteration"] <= len(self.loader.batches):
+            raise ValueError("an iteration that is none of this training")
         for name, part in self.parts().items():
             part.load_state_dict(state[name])
         self.loader.position = self.state.iteration = state["iteration"]

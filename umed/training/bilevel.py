@@ -109,6 +109,7 @@ class BilevelTrainer(AlternatingTrainer):
             seed=plan.seed,
             amp=training.amp,
             handlers=handlers,
+            identity=plan.fingerprint,
         )
         self.plan, self.loss = plan, loss
         self.transformation = transformation or compose(training.transformations)

@@ -3,23 +3,28 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import logging
-import pickle
+import re
 from pathlib import Path
 
+import ignite.distributed
 import torch
 from ignite.engine import Events
 from monai.handlers import StatsHandler, TensorBoardStatsHandler
 
 from umed.core.device import is_first
-from umed.core.errors import InputError
+from umed.core.errors import error_line
 from umed.core.types import Progress
-from umed.data.files import atomic
+from umed.data.files import out_of_reach, set_aside
+from umed.networks.tensor_files import save_tensors
 from umed.training.alternating import AlternatingTrainer
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = "trainer_epoch={}.pt"
+KEPT = 2
+"""Checkpoints that stay: the newest, and the one before."""
 
 
 def keep_going(trainer: AlternatingTrainer, workdir: Path, iterations: int, progress: Progress | None) -> None:
@@ -31,8 +36,9 @@ def keep_going(trainer: AlternatingTrainer, workdir: Path, iterations: int, prog
         iterations: iteration after which to stop, also in the middle of an epoch.
         progress: called with ``"train"``, the iterations done and the iterations in all.
 
-    Raises:
-        InputError: when the newest checkpoint is damaged.
+    Note:
+        Checkpoints that are damaged, or of another training, are set aside as ``*.broken``, with a warning; the
+        training goes on from the newest whole one, or begins again.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     first = is_first()
@@ -48,31 +54,50 @@ def keep_going(trainer: AlternatingTrainer, workdir: Path, iterations: int, prog
     trainer.logger.addFilter(_is_news)
     if first:
         trainer.add_event_handler(Events.EPOCH_COMPLETED, _save, workdir)
-    newest = max(workdir.glob(CHECKPOINT.format("*")), key=lambda path: path.stat().st_mtime, default=None)
-    if newest is not None:
-        _load(trainer, newest)
-        logger.info("training goes on from iteration %d", trainer.state.iteration)
+    _go_on(trainer, workdir)
+    if progress is not None and first:
+        progress("train", trainer.state.iteration, iterations)
 
 
 def _save(trainer: AlternatingTrainer, workdir: Path) -> None:
-    """Write a checkpoint, whole or not at all, and only then remove the one before, which MONAI's handler does not."""
-    path = workdir / CHECKPOINT.format(trainer.state.epoch)
-    with atomic(path) as temporary:
-        torch.save(trainer.state_dict(), temporary)
-    for older in workdir.glob(CHECKPOINT.format("*")):
-        if older != path:
-            older.unlink()
+    """Write a checkpoint, whole or not at all, and only then remove old ones, which MONAI's handler does not.
+
+    The one before stays, for the day on which the disk has lost what it had promised to keep.
+    """
+    save_tensors(trainer.state_dict(), workdir / CHECKPOINT.format(trainer.state.epoch))
+    for older in _newest_first(workdir)[KEPT:]:
+        older.unlink()
 
 
-def _load(trainer: AlternatingTrainer, path: Path) -> None:
-    try:
-        state = torch.load(path, map_location=trainer.state.device, weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-        raise InputError(
-            f"{path}: expected a whole checkpoint, got a damaged one ({type(error).__name__}). Delete it; the training "
-            "then begins again."
-        ) from error
-    trainer.load_state_dict(state)
+def _newest_first(workdir: Path) -> list[Path]:
+    """All checkpoints by their epoch; the time of a file says nothing once a folder was copied."""
+    pattern = re.compile(CHECKPOINT.replace(".", r"\.").format(r"(\d+)"))
+    found = [(pattern.fullmatch(path.name), path) for path in workdir.iterdir()]
+    return [path for _, path in sorted(((int(match[1]), path) for match, path in found if match), reverse=True)]
+
+
+def _go_on(trainer: AlternatingTrainer, workdir: Path) -> None:
+    """Load the newest checkpoint that is whole and of this training, and set those aside that are not."""
+    fresh = copy.deepcopy(trainer.state_dict()) if (found := _newest_first(workdir)) else {}
+    broken: list[tuple[Path, str]] = []
+    for path in found:
+        try:
+            trainer.load_state_dict(torch.load(path, map_location=trainer.state.device, weights_only=True))
+            break
+        except Exception as error:
+            if out_of_reach(error):
+                raise  # it may be whole
+            trainer.load_state_dict(fresh)  # half of it may have been taken
+            broken.append((path, f"{type(error).__name__}: {error_line(error)[:120]}"))
+    ignite.distributed.barrier()  # every process has seen the same files
+    if trainer.state.iteration:
+        logger.info("training goes on from iteration %d", trainer.state.iteration)
+    if not is_first():
+        return
+    at = trainer.state.iteration
+    then = f"The training {f'goes on from iteration {at}' if at else 'begins again'}."
+    for path, why in broken:
+        set_aside(path, "a whole checkpoint of this training", why, then)
 
 
 def _raise(_trainer: AlternatingTrainer, error: BaseException) -> None:

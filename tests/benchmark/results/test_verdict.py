@@ -54,7 +54,9 @@ def test_verdict(clean: float, protected: float, verdict: str) -> None:
 
 
 def test_how_much_must_be_learnt_depends_on_chance() -> None:
-    assert thief(0.45, 0.05, chance=0.02).verdict == "holds"
+    assert thief(0.52, 0.05, chance=0.02).verdict == "holds"
+    assert thief(0.52, 0.05, chance=0.25).verdict == "unknown"
+    assert thief(0.45, 0.05, chance=0.02).verdict == "unknown"  # half of it all is the least
     assert thief(0.7, 0.3, chance=0.6).verdict == "unknown"
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from umed.data.layouts import find_dataset, load_index
 from umed.data.phantom import make_phantom
 from umed.plan.facts import Facts, gather
 
+FEWEST = 4
+"""Labelled cases that a data set must have: two to train on, one to validate, one to judge."""
 INDEX = ("modality", "channel_names", "labels", "regions_class_order")
 
 
@@ -80,15 +83,22 @@ def find_source(grid: Grid, name: str) -> Path:
     source = grid.data[name]
     assert source.path is not None
     root = grid.folder / source.path
+    files.check_readable(root)
     try:
         cases = labelled_ids(root)
         have = len(choose(cases, source))
-        if have < 4:
-            raise InputError(f"{root}: expected at least 4 labelled cases to split, got {have}.")
-        if source.cases is not None and have < source.cases:
-            raise InputError(f"{root}: expected {source.cases} labelled cases, got {have}. Ask for fewer.")
+        if have < FEWEST:
+            raise InputError(
+                f"{root}: expected at least {FEWEST} labelled cases, to train, validate and judge on different ones, "
+                f"got {have}. Label more; to see a benchmark run, leave --data out: it then makes a phantom."
+            )
+        if source.cases is not None and have < source.cases and not source.fewer:
+            raise InputError(
+                f"{root}: expected {source.cases} labelled cases, got {have}. Ask for fewer: "
+                f"--set data.{name}.cases={have}."
+            )
         split_cases(choose(cases, source), seed=source.seed, test=source.test, validation=source.validation)
-    except (UmedError, OSError) as error:
+    except UmedError as error:
         raise grid.error("data", name, f"{error} Give its folder with --data {name}=FOLDER.") from error
     return root
 
@@ -111,7 +121,14 @@ def look_at(grid: Grid, name: str, scratch: Path) -> Facts:
         except (TypeError, ValueError, UmedError) as error:
             raise grid.error("data", name, f"phantom: {error}") from error
     root = find_source(grid, name)
-    few = choose(labelled_ids(root), source)[:8]
+    ids = choose(labelled_ids(root), source)
+    if source.cases is not None and len(ids) < source.cases:
+        warnings.warn(
+            f"{root}: the grid draws {source.cases} labelled cases, this folder has {len(ids)}: all of them are taken. "
+            "The fewer there are, the wider the intervals.",
+            stacklevel=2,
+        )
+    few = ids[:8]
     if source.resize is not None:
         return gather(find_dataset(resized_pictures(root, source.resize, scratch / name, few)))
     return gather(find_dataset(subset_dataset(root, few, scratch / name)))

@@ -93,21 +93,3 @@ def step_seconds(recipe: Recipe, patch: tuple[int, ...], channels: int, classes:
         torch.autograd.backward(segmentation_loss(output.float(), label))
         optimizer.step()
     return (time.perf_counter() - begin) / MEASURED
-
-
-def words(seconds: float) -> str:
-    """A duration for people.
-
-    >>> words(40), words(600), words(8000), words(float("nan"))
-    ('40 s', '10 min', '2 h 13 min', 'unknown')
-    """
-    if seconds != seconds:
-        return "unknown"
-    minutes = round(seconds / 60)
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{minutes} min"
-        if minutes < 90
-        else f"{minutes // 60} h {minutes % 60} min"
-    )

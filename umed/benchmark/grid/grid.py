@@ -25,6 +25,7 @@ class DataSource:
     Args:
         path: folder in any layout that umed reads, relative to the grid's own folder; ``None`` for the phantom.
         cases: how many of its labelled cases, drawn once by ``seed``; all if ``None``.
+        fewer: whether a folder with fewer cases is taken, too, all of it and with a warning; else it is refused.
         part: ``[k, n]`` takes the k-th of n parts that have no case in common.
         resize: side in pixels to which pictures are shrunk first; that is then the data set that is protected.
         seed: of the draw and of the split.
@@ -37,6 +38,7 @@ class DataSource:
 
     path: str | None = None
     cases: int | None = None
+    fewer: bool = False
     part: tuple[int, int] | None = None
     resize: int | None = None
     seed: int = 0

@@ -20,6 +20,7 @@ from umed.benchmark.price.spectrum import spectra
 from umed.benchmark.victims.case_tensors import load_samples
 from umed.benchmark.victims.scoring import dsc_table, mean_dsc
 from umed.core.errors import InputError
+from umed.core.progress import counted
 from umed.core.types import Progress
 
 WITHIN = 0.01
@@ -99,10 +100,8 @@ def measure_price(
         "leakage": lambda: leakage(pairs, seed),
     }
     found: dict[str, Any] = {}
-    for number, (name, part) in enumerate(parts.items()):
+    for name, part in counted(parts.items(), "price", progress):
         found[name] = part()
-        if progress is not None:
-            progress(f"price: {name}", number + 1, len(parts))
     return Price(cases=len(pairs), **found)
 
 

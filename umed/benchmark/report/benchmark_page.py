@@ -11,9 +11,10 @@ from umed.benchmark.report.provenance import origin, remarks, settings, time_spe
 from umed.benchmark.report.report_folder import FoundResults
 from umed.benchmark.results import text_tables
 from umed.benchmark.results.cells import CLEAN, NONE
+from umed.benchmark.results.floor import ABOVE_CHANCE, LEARNT, LEAST_DSC
 from umed.benchmark.results.overview import CHOICE_WORDS, bottom_line, exclusions, overview, worst_cases
 from umed.benchmark.results.statistics import NAN
-from umed.benchmark.results.summary import EXCLUDING, LEARNT, LEAST_DROP, Summary
+from umed.benchmark.results.summary import EXCLUDING, LEAST_DROP, Summary
 from umed.benchmark.results.text_tables import percent
 from umed.report.template import render
 
@@ -65,6 +66,8 @@ def render_benchmark(found: FoundResults) -> str:
         nan=NAN,
         explained=text_tables.EXPLAINED,
         learnt=LEARNT,
+        least_dsc=LEAST_DSC,
+        above_chance=ABOVE_CHANCE,
         least_drop=LEAST_DROP,
     )
 

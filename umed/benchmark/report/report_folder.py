@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from umed.benchmark.results.cells import Cell, json_files, read_cell
 from umed.benchmark.results.summary import Summary, summarise
+from umed.core.conversion import parse_json
 from umed.core.errors import InputError
 
 
@@ -85,7 +85,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
         InputError: when it is none.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: expected JSON, got: {error}. Delete it and run umed benchmark again.") from error
     if not isinstance(content, Mapping):

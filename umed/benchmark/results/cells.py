@@ -15,8 +15,9 @@ from typing import Any
 
 from umed.cases.records import write_text
 from umed.core.config import from_mapping
+from umed.core.conversion import parse_json
 from umed.core.errors import ConfigError, InputError
-from umed.data.files import TEMPORARY
+from umed.data.files import TEMPORARY, out_of_reach
 
 FORMAT = 1
 """Goes into every key: to be raised when the same settings would give other figures."""
@@ -104,6 +105,7 @@ class Cell:
         pictures: file with predictions on test cases, relative to the benchmark's folder; empty for none.
         notes: what a reader must know, such as how an external victim was shortened.
         broken: choices whose weights were not finite, since the training had diverged: their scores count nowhere.
+        chance: mean DSC on the test cases of the best picture of one class; ``None`` in cells of before 0.2.
     """
 
     spec: Spec
@@ -119,6 +121,7 @@ class Cell:
     pictures: str = ""
     notes: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    chance: float | None = None
 
     def write(self, folder: Path) -> Path:
         """Write the cell's JSON, whole or not at all.
@@ -148,7 +151,7 @@ def read_cell(path: Path) -> Cell:
         InputError: when it is no cell, or its settings are not those that its key was made from.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         form, key = content.pop("format"), content.pop("key")
         if form != FORMAT:
             raise ValueError(f"format {form}")
@@ -160,6 +163,8 @@ def read_cell(path: Path) -> Cell:
         if cell.spec.key != key:
             raise ValueError(f"its settings have the key {cell.spec.key}, not {key}")
     except (OSError, ValueError, KeyError, AttributeError, TypeError, ConfigError) as error:
+        if out_of_reach(error):
+            raise  # it may be whole
         raise InputError(
             f"{path}: expected a cell of format {FORMAT}, got: {error}. Delete it; it is redone."
         ) from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from umed.benchmark.results.cells import CLEAN, NONE
+from umed.benchmark.results.floor import no_verdict
 from umed.benchmark.results.statistics import NAN, mean_of
 from umed.benchmark.results.summary import LEAST_DROP, Summary, SummaryRow
 
@@ -135,7 +136,7 @@ def bottom_line(summary: Summary) -> list[str]:
     for data in summary.data:
         here = [one for one in worst if one.row.data == data]
         if not here:
-            sentences.append(f"{data}: no protection with a clean control that learnt, so nothing can be said.")
+            sentences.append(f"{data}: {_nothing_said(summary, data)}.")
             continue
         if len(here) > 1 and all(one.undone for one in here):
             sentences.append(_none_holds(data, here))
@@ -158,6 +159,16 @@ def bottom_line(summary: Summary) -> list[str]:
             f"images reaches {100 * best.row.control:.1f} %.{tail}"
         )
     return sentences
+
+
+def _nothing_said(summary: Summary, data: str) -> str:
+    """Why there is no verdict on a data set."""
+    if not [name for name in summary.methods if name != CLEAN and summary.pick(None, data=data, method=name)]:
+        return "no verdict: no protection was tried yet"
+    best, floor = summary.controls.get(data, (NAN, NAN))
+    if np.isfinite(best) and best < floor:
+        return no_verdict(best, floor)
+    return "no verdict: no protection has a clean control that learnt, so nothing can be said"
 
 
 def _none_holds(data: str, worst: Sequence[Worst]) -> str:

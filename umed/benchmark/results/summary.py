@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from umed.benchmark.results.cells import CHOICES, CLEAN, NONE, Cell, Table, digest
+from umed.benchmark.results.floor import has_learnt, least_dsc
 from umed.benchmark.results.statistics import (
     NAN,
     Distance,
@@ -26,8 +27,6 @@ from umed.benchmark.results.statistics import (
 )
 from umed.core.errors import InputError
 
-LEARNT = 0.7
-"""A clean control below this share of the best one has not learnt the data."""
 LEAST_DROP = 0.05
 """DSC that a protection must take before the share that a countermeasure brings back says anything."""
 LEAST_SEEDS = 3
@@ -119,6 +118,8 @@ class Summary:
         victims: labels.
         countermeasures: labels, ``"none"`` first.
         notes: what was left out, and why.
+        controls: DSC of the best clean control of each data set, NaN without any, and what it must reach to have
+            learnt; see :mod:`umed.benchmark.results.floor`.
     """
 
     rows: tuple[SummaryRow, ...]
@@ -128,6 +129,7 @@ class Summary:
     victims: tuple[str, ...]
     countermeasures: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    controls: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def pick(self, choice: str | None = "last", **labels: str) -> list[SummaryRow]:
         """Rows of a choice (all choices if ``None``) with these labels, such as ``data="isic"``."""
@@ -188,7 +190,8 @@ def summarise(cells: Sequence[Cell], prices: Sequence[Mapping[str, Any]] = (), o
         return [rank.get(name, len(rank)) for rank, name in zip(ranks, named, strict=False)]
 
     priced = tuple(sorted(prices, key=place))
-    return Summary(tuple(rows), priced, data, methods, victims, countermeasures, tuple(notes))
+    controls = {name: (best, least_dsc(best, made.chance.get(name, NAN))) for name, best in made.best.items()}
+    return Summary(tuple(rows), priced, data, methods, victims, countermeasures, tuple(notes), controls)
 
 
 class _Maker:
@@ -199,6 +202,7 @@ class _Maker:
         self.tables: dict[tuple[Group, str], dict[int, tuple[tuple[str, ...], Table]]] = {}
         self.means: dict[tuple[Group, str, tuple[int, ...]], float] = {}
         self.best = {data: self._best_control(data) for data in {key[0] for key in groups}}
+        self.chance = chances(cell for cells in groups.values() for cell in cells)
 
     def seeds(self, key: Group, choice: str) -> set[int]:
         """Seeds of a group that have a choice."""
@@ -237,7 +241,7 @@ class _Maker:
         found = []
         if not np.isfinite(control):
             found.append(NO_CONTROL)
-        elif control < LEARNT * self.best[key[0]]:
+        elif not has_learnt(control, self.best[key[0]], self.chance.get(key[0], NAN)):
             found.append(DID_NOT_LEARN)
         if seeds < LEAST_SEEDS:
             found.append(FEW_SEEDS)
@@ -306,6 +310,11 @@ def _whole(cell: Cell) -> set[str]:
 def _lost(trainings: int, whole: int) -> tuple[str, ...]:
     """What to say of seeds that diverged."""
     return () if whole == trainings else (SOME_DIVERGED if whole else DIVERGED,)
+
+
+def chances(cells: Iterable[Cell]) -> dict[str, float]:
+    """DSC of the best picture of one class on each data set, of the cells that know it."""
+    return {cell.spec.data: cell.chance for cell in cells if cell.chance is not None}
 
 
 def clean_of(key: Group) -> Group:

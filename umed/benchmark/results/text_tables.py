@@ -21,9 +21,9 @@ DAGGER, STAR = " †", " *"
 EXPLAINED = (
     "DSC in % on clean test cases: mean over cases, then mean ± sd over seeds. [ ] is the 95 % bootstrap interval over "
     "cases. The difference is protected minus clean control on the same cases, in points. † marks settings whose clean "
-    "control has not learnt (below 70 % of the best one) or is missing, or that diverged; they count as protection "
-    "nowhere. * marks means over fewer victims than without countermeasure; what is brought back compares the same "
-    "victims."
+    "control has not learnt (below 50 %, below 70 % of the best one, or less than 5 points above a picture of one "
+    "class) or is missing, or that diverged; they count as protection nowhere. * marks means over fewer victims than "
+    "without countermeasure; what is brought back compares the same victims."
 )
 
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from umed.benchmark.results.cells import Table, finite
+from umed.benchmark.results.floor import has_learnt, least_dsc
 from umed.benchmark.results.statistics import (
     NAN,
     MeanEstimate,
@@ -39,8 +40,8 @@ HOLDS = 0.5
 """A protection holds where at most this share is left, even at the upper end of the interval."""
 NOTHING_TAKEN = 0.85
 """Where more than this share is left, or the interval reaches 1, nothing is to be expected."""
-LEARNT = 0.4
-"""A control has learnt when it has gone this share of the way from chance to a DSC of 1."""
+WAY = 0.4
+"""A control has learnt when it has gone this share of the way from chance to a DSC of 1, and reaches the floor."""
 CAVEAT = "Likely, for these thieves, this short training and no filters; longer training can bring more back"
 Tables = Mapping[int, tuple[Sequence[str], Table]]
 """Case ids and DSC of each seed."""
@@ -67,6 +68,7 @@ class ThiefForecast:
         left: share that is left above chance.
         cases: held-out cases with a figure.
         verdict: ``"holds"``, ``"weakens"``, ``"none"``, or ``"unknown"`` where the control has not learnt.
+        floor: DSC that the control must reach to have learnt.
     """
 
     victim: str
@@ -77,6 +79,7 @@ class ThiefForecast:
     left: ShareLeft
     cases: int
     verdict: Verdict
+    floor: float = NAN
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``None`` for what is not known."""
@@ -85,10 +88,12 @@ class ThiefForecast:
             one = getattr(self, name)
             found[name] = dict(zip(("mean", "low", "high"), finite([one.mean, one.low, one.high]), strict=True))
         found["left"] = dict(zip(ShareLeft._fields, finite(self.left), strict=True))
-        return {**found, "chance": finite([self.chance])[0]}
+        return {**found, "chance": finite([self.chance])[0], "floor": finite([self.floor])[0]}
 
 
-def judge(victim: str, clean: Tables, protected: Tables, chance: Mapping[str, float]) -> ThiefForecast:
+def judge(
+    victim: str, clean: Tables, protected: Tables, chance: Mapping[str, float], best: float = NAN
+) -> ThiefForecast:
     """Compare trainings on clean and on protected cases.
 
     Args:
@@ -96,6 +101,7 @@ def judge(victim: str, clean: Tables, protected: Tables, chance: Mapping[str, fl
         clean: DSC of each held-out case and class after training on unprotected cases, of each seed.
         protected: the same after training on protected ones; the same seeds and cases.
         chance: DSC of the best picture of one class, of each case; NaN for a case without any class.
+        best: DSC of the best control of all thieves, NaN where it is not known.
 
     Returns:
         Figures and verdict.
@@ -106,7 +112,7 @@ def judge(victim: str, clean: Tables, protected: Tables, chance: Mapping[str, fl
     shares, learnt = [], cases >= 2
     for control, attacked in zip(before[1], after[1], strict=True):
         there = np.isfinite(control) & np.isfinite(attacked) & np.isfinite(level)
-        learnt = learnt and _has_learnt(float(mean_of(control[there])), float(mean_of(level[there])))
+        learnt = learnt and _is_measure(float(mean_of(control[there])), float(mean_of(level[there])), best)
         if learnt:
             shares.append(_left(control[there] - level[there], attacked[there] - level[there]))
     left = ShareLeft()
@@ -115,9 +121,8 @@ def judge(victim: str, clean: Tables, protected: Tables, chance: Mapping[str, fl
             float(np.mean([s.mean for s in shares])), min(s.low for s in shares), max(s.high for s in shares)
         )
     guess = float(mean_of(level))
-    return ThiefForecast(
-        victim, estimate(before[1]), estimate(after[1]), difference, guess, left, cases, _verdict(left)
-    )
+    figures = (estimate(before[1]), estimate(after[1]), difference, guess, left, cases)
+    return ThiefForecast(victim, *figures, _verdict(left), _floor(guess, best))
 
 
 def _left(clean: Any, protected: Any) -> ShareLeft:
@@ -126,8 +131,14 @@ def _left(clean: Any, protected: Any) -> ShareLeft:
     return ShareLeft(*(max(0.0, value) for value in (float(protected.mean() / clean.mean()), low, high)))
 
 
-def _has_learnt(dsc: float, chance: float) -> bool:
-    return bool(dsc - chance >= LEARNT * (1 - chance))  # False for NaN
+def _is_measure(dsc: float, chance: float, best: float) -> bool:
+    return has_learnt(dsc, max(dsc, best), chance) and dsc - chance >= WAY * (1 - chance)  # False for NaN
+
+
+def _floor(chance: float, best: float) -> float:
+    """What a control must reach, both ways of looking at it."""
+    floor = least_dsc(best, chance)
+    return floor if math.isnan(chance) else max(floor, chance + WAY * (1 - chance))
 
 
 def _verdict(left: ShareLeft) -> Verdict:
@@ -189,11 +200,13 @@ class Forecast:
 
     def _unknown(self) -> str:
         blind = [one for one in self.thieves if one.verdict == "unknown"]
-        which = "; ".join(f"{one.victim} {_dsc(one.clean)}, chance {one.chance:.2f}" for one in blind)
+        which = "; ".join(
+            f"{one.victim} {_dsc(one.clean)}, chance {one.chance:.2f}, floor {one.floor:.2f}" for one in blind
+        )
         known = [f"{one.victim} alone says: {one.verdict}" for one in self.thieves if one not in blind]
         rest = f" ({', '.join(known)})" if known else ""
         return (
-            f"{WORDS['unknown']}: after {self.steps} steps the control on unprotected cases has not learnt "
+            f"{WORDS['unknown']}, no verdict: after {self.steps} steps the control on unprotected cases has not learnt "
             f"({which}){rest}. Try --forecast-steps {3 * self.steps}; where that does not help, more labelled cases."
         )
 

@@ -109,6 +109,23 @@ def mean_dsc(table: Table) -> float | None:
     return sum(means) / len(means) if means else None
 
 
+def chance_table(truths: Sequence[Tensor], classes: int) -> Table:
+    """DSC of the best picture of one class: every voxel is called the class whose mean is highest.
+
+    Args:
+        truths: class of each voxel of each case, ``(*spatial)``.
+        classes: with the background.
+
+    Returns:
+        As :func:`dsc_table`.
+    """
+    best: tuple[float, Table] = (-1.0, ())
+    for k in range(1, classes):
+        table = dsc_table([torch.full_like(truth, k) for truth in truths], truths, classes)
+        best = max(best, (mean_dsc(table) or 0.0, table), key=lambda one: one[0])
+    return best[1]
+
+
 def score(answers: Sequence[Tensor], ready: Ready, step: int, tolerance: float) -> Scores:
     """All figures of one checkpoint's answers on clean test cases.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydicom.dataset import FileDataset
 
 from umed.core.errors import InputError
+from umed.core.progress import counted
 from umed.core.types import Progress
 from umed.data.files import sha256
 from umed.dicom.objects import LIMITS, Instance, Limits, Scan, Series
@@ -38,7 +39,7 @@ def scan(root: Path, work: Path, limits: Limits = LIMITS, progress: Progress | N
     """
     found, refused = reader.find(root, work, limits)
     members: list[_Member] = []
-    for number, (path, name) in enumerate(found):
+    for path, name in counted(found, "scan", progress):
         try:
             member = _look(path, name, limits)
             if member[0].kind == "refused":
@@ -47,8 +48,6 @@ def scan(root: Path, work: Path, limits: Limits = LIMITS, progress: Progress | N
                 members.append(member)
         except InputError as error:
             refused.append((name, str(error).removeprefix(f"{path}: ")))
-        if progress:
-            progress("scan", number + 1, len(found))
     unique, doubles = _without_doubles(members)
     return Scan(root, _series(unique), tuple(sorted(refused + doubles)))
 

@@ -8,15 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from umed.core.errors import InputError
 from umed.data import files
-from umed.data.files import atomic
 from umed.data.paths import refuse_paths
 from umed.networks.noise_head import UnSegGenerator, from_released
 from umed.networks.sam import make_sam, shape_of
 from umed.networks.sam_weights import load_sam, weights_of
+from umed.networks.tensor_files import save_tensors
 
 FILE = "unseg.pt"
 FORMAT = 1
@@ -105,8 +103,7 @@ def save_generator(generator: UnSegGenerator, encoder: str, origin: Origin, path
         "origin": asdict(origin),
         "weights": {name: value.cpu() for name, value in generator.state_dict().items()},
     }
-    with atomic(path) as temporary:
-        torch.save(content, temporary)
+    save_tensors(content, path)
 
 
 def load_generator(path: Path) -> tuple[UnSegGenerator, str, Origin]:

@@ -229,6 +229,7 @@ class UnSeg(Method):
             label_modification=self.label_modification,
             seed=plan.seed,
             amp=training.amp,
+            identity=plan.fingerprint,
         )
 
     def fit(self, samples: Sequence[Any], plan: Plan, workdir: Path, progress: Progress | None = None) -> None:

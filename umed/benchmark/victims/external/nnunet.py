@@ -28,11 +28,13 @@ from umed.benchmark.results.cells import Cell, finite
 from umed.benchmark.victims.case_tensors import load_samples, window_of
 from umed.benchmark.victims.external.raw import DATASET, read_answer, write_raw
 from umed.benchmark.victims.ready import Ready, make_ready
-from umed.benchmark.victims.scoring import score
+from umed.benchmark.victims.scoring import chance_table, mean_dsc, score
 from umed.benchmark.victims.victim_recipe import Recipe
 from umed.core.config import from_mapping, require
+from umed.core.conversion import parse_json
 from umed.core.device import pick_device
 from umed.core.errors import ConfigError, InputError
+from umed.data.files import set_aside
 
 RUNNER = Path(__file__).with_name("nnunet_runner.py")
 VARIABLE = "UMED_NNUNET_PYTHON"
@@ -151,6 +153,7 @@ def run_external(job: CellJob) -> str:
         environment=environment(),
         unit=test.unit,
         notes=_notes(options, result),
+        chance=mean_dsc(chance_table(test.truths, test.classes)),
     )
     path = cell.write(job.out / "cells")
     shutil.rmtree(work, ignore_errors=True)
@@ -160,6 +163,8 @@ def run_external(job: CellJob) -> str:
 def _start(job: CellJob, options: NnUNetOptions, work: Path, dims: int) -> dict[str, Any]:
     """Run the runner in nnU-Net's environment, unless an earlier run of this job has its result."""
     file = work / "result.json"
+    if file.is_file() and not _is_json(file):
+        set_aside(file, "the result of an earlier run", "something damaged", "nnU-Net trains again.")
     if not file.is_file():
         folders = {name: str((work / name).resolve()) for name in ("raw", "preprocessed", "results")}
         content = {
@@ -193,6 +198,13 @@ def _start(job: CellJob, options: NnUNetOptions, work: Path, dims: int) -> dict[
             )
     result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return result
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        return isinstance(parse_json(file.read_bytes()), dict)
+    except ValueError:
+        return False
 
 
 def _check(answers: list[torch.Tensor], test: Ready) -> None:
