@@ -93,7 +93,7 @@ def _check_images(
     ):
         name = path.as_posix()
         if limit is not None:
-            found.bounds.add(limit.bound_stored)
+            found.bounds |= {one.bound_stored for one in limit.channels or (limit,)}
         if name not in output:
             found.failures.append(f"{name}: expected a file, got {output.absent(name)}")
             continue

@@ -22,11 +22,13 @@ from umed.core.types import Case, Dataset, Outcome, Volume
 from umed.data import files, formats, layouts
 from umed.data.mark import MARK
 from umed.data.paths import no_paths
-from umed.plan.facts import Facts, gather, open_case
+from umed.plan.changeable import Changeable
+from umed.plan.facts import Facts, gather, is_colour, open_case
 from umed.plan.limits import make_limits
 from umed.plan.metrics import different, measure
 from umed.plan.planning import Plan, make_plan
 from umed.plan.promise import compare
+from umed.plan.range_fit import check_fit
 from umed.plan.regions import plan_regions
 
 COPIED = ("protected", "unchanged")
@@ -179,8 +181,15 @@ class FileReader:
         return (0,)
 
     def training_unit(self, index: int) -> Unit:
-        """The case; a file that cannot be read is an error."""
-        return self.unit(index)
+        """The case; a file that cannot be read or does not fit the range is an error."""
+        return self.fitting_unit(index)
+
+    def fitting_unit(self, index: int) -> Unit:
+        """The case, whose values must fit the range of the data set where it is to be changed."""
+        unit = self.unit(index)
+        if not unit.regions.empty:
+            check_fit(unit.volumes, self.plan.range, self.plan.seen)
+        return unit
 
 
 class FileWriter(ExitStack):
@@ -195,7 +204,7 @@ class FileWriter(ExitStack):
 
     def units(self) -> Iterator[Unit]:
         """The case; also one with an empty label, whose files are copied."""
-        yield self.source.open(self.case.id, self.plan).unit(0)
+        yield self.source.open(self.case.id, self.plan).fitting_unit(0)
 
     def seed(self, unit: Unit) -> str:
         """The case's id and the content of its images, so that one code is never on two images."""
@@ -215,7 +224,7 @@ class FileWriter(ExitStack):
         for volume, name in zip(unit.volumes, case.images, strict=True):
             self._digest(volume, name)
         self._sources |= {name.as_posix(): files.sha256(root / name) for name in case.labels}
-        measures = []
+        measures, weak, counts = [], list[str](), [len(volume.channels) for volume in unit.volumes]
         for i, (volume, name) in enumerate(zip(unit.volumes, case.outputs, strict=True)):
             temporary = self.enter_context(files.atomic(self.output / name))
             figures: dict[str, Any] = {}
@@ -226,6 +235,10 @@ class FileWriter(ExitStack):
                 digest = back.sha256 or files.sha256(temporary)
                 figures = measure(volume, back.stored, unit.regions, unit.limits[i], slice_axis=self.plan.slice_axis)
                 compare(volume.channels, back.channels, unit.regions, unit.limits[i]).check(name.as_posix())
+                able = Changeable(is_colour(volume))
+                able.add(volume.channels, back.channels, unit.regions, unit.limits[i])
+                figures["can_change"] = able.share
+                weak += able.weak(sum(counts[:i]), sum(counts))
             else:
                 digest = _unchanged(volume, case.images[i] == name, temporary)
             self._outputs[name.as_posix()] = digest
@@ -240,7 +253,8 @@ class FileWriter(ExitStack):
             self._outputs[name.as_posix()] = files.checked_copy(root / name, label, self._sources[name.as_posix()])
         digest = labels_digest([self._outputs[name.as_posix()] for name in case.labels])
         status, reason = ("protected", "") if new is not None else ("unchanged", self._why_unchanged())
-        self._outcome = Outcome(case.id, status, reason, {"files": measures, "label_sha256": digest})  # type: ignore[arg-type]
+        more = {"weak": "; ".join(weak)} if weak else {}
+        self._outcome = Outcome(case.id, status, reason, {"files": measures, "label_sha256": digest, **more})  # type: ignore[arg-type]
 
     def _why_unchanged(self) -> str:
         reason = "the label is empty, so there is nothing to protect; the pixels are unchanged"
