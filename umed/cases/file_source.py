@@ -166,13 +166,15 @@ class FileReader:
     def __len__(self) -> int:
         return 1
 
-    def unit(self, index: int, margin: int = 8) -> Unit:
-        """Read the case."""
+    def unit(self, index: int, margin: int = 8, *, fitting: bool = False) -> Unit:
+        """Read the case; ``fitting`` makes sure that its values fit the range of the data set, see range_fit."""
         if index != 0:
             raise IndexError(index)
         opened = open_case(self.source.dataset, self.case)
         assert opened.labels is not None
         regions = plan_regions(opened.labels, opened.volumes[0], self.plan, margin)
+        if fitting and not regions.empty:
+            check_fit(opened.volumes, self.plan.range, self.plan.seen)
         limits = () if regions.empty else tuple(make_limits(opened.volumes, self.plan))
         return Unit(self.case.id, opened.volumes, regions, limits)
 
@@ -182,14 +184,7 @@ class FileReader:
 
     def training_unit(self, index: int) -> Unit:
         """The case; a file that cannot be read or does not fit the range is an error."""
-        return self.fitting_unit(index)
-
-    def fitting_unit(self, index: int) -> Unit:
-        """The case, whose values must fit the range of the data set where it is to be changed."""
-        unit = self.unit(index)
-        if not unit.regions.empty:
-            check_fit(unit.volumes, self.plan.range, self.plan.seen)
-        return unit
+        return self.unit(index, fitting=True)
 
 
 class FileWriter(ExitStack):
@@ -204,7 +199,7 @@ class FileWriter(ExitStack):
 
     def units(self) -> Iterator[Unit]:
         """The case; also one with an empty label, whose files are copied."""
-        yield self.source.open(self.case.id, self.plan).fitting_unit(0)
+        yield self.source.open(self.case.id, self.plan).unit(0, fitting=True)
 
     def seed(self, unit: Unit) -> str:
         """The case's id and the content of its images, so that one code is never on two images."""

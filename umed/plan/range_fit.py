@@ -39,7 +39,7 @@ def misfit(values: ChannelValues, own: Range, seen: tuple[float, float] | None =
     """
     if isinstance(own, str) and own != "dtype":
         return ""
-    got = f"got {'whole numbers' if values.integer else 'floats'} from {values.least:.6g} to {values.most:.6g}"
+    got = f"got {'values' if values.integer else 'floats'} from {values.least:.6g} to {values.most:.6g}"
     others = "" if seen is None else f", where the other cases reach from {seen[0]:.6g} to {seen[1]:.6g}"
     if isinstance(own, str):
         if values.whole is None:
