@@ -116,7 +116,8 @@ def test_native_or_slicewise(facts: Facts, settings: Settings, dims: int, axis: 
         (MR, "percentile"),
         (dataclasses.replace(MR, modality=("CT",), foreground=60.0), CT_WINDOWS["soft"]),
         (dataclasses.replace(MR, modality=("CT",), foreground=-700.0), CT_WINDOWS["lung"]),
-        (dataclasses.replace(MR, hounsfield=True, foreground=600.0), CT_WINDOWS["bone"]),
+        (dataclasses.replace(MR, hounsfield=True, foreground=600.0), "percentile"),
+        (dataclasses.replace(MR, modality=(), hounsfield=True, foreground=600.0), CT_WINDOWS["bone"]),
     ],
 )
 def test_range_auto(facts: Facts, expected: object) -> None:

@@ -93,7 +93,7 @@ def _check_images(
     ):
         name = path.as_posix()
         if limit is not None:
-            found.bounds.add(limit.bound_stored)
+            found.bounds |= {one.bound_stored for one in limit.channels or (limit,)}
         whole = [name, *(path.with_name(other).as_posix() for other, _ in volume.beside)]
         if missing := [one for one in whole if one not in output]:
             found.failures += [f"{one}: expected a file, got {output.absent(one)}" for one in missing]

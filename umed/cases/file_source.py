@@ -22,11 +22,13 @@ from umed.core.types import Case, Dataset, Outcome, Progress, Volume
 from umed.data import files, formats, layouts
 from umed.data.mark import MARK
 from umed.data.paths import no_paths
-from umed.plan.facts import Facts, gather, open_case
+from umed.plan.changeable import Changeable
+from umed.plan.facts import Facts, gather, is_colour, open_case
 from umed.plan.limits import make_limits
 from umed.plan.metrics import different, measure
 from umed.plan.planning import Plan, make_plan
 from umed.plan.promise import compare
+from umed.plan.range_fit import check_fit
 from umed.plan.regions import plan_regions
 
 COPIED = ("protected", "unchanged")
@@ -174,13 +176,15 @@ class FileReader:
     def __len__(self) -> int:
         return 1
 
-    def unit(self, index: int, margin: int = 8) -> Unit:
-        """Read the case."""
+    def unit(self, index: int, margin: int = 8, *, fitting: bool = False) -> Unit:
+        """Read the case; ``fitting`` makes sure that its values fit the range of the data set, see range_fit."""
         if index != 0:
             raise IndexError(index)
         opened = open_case(self.source.dataset, self.case)
         assert opened.labels is not None
         regions = plan_regions(opened.labels, opened.volumes[0], self.plan, margin)
+        if fitting and not regions.empty:
+            check_fit(opened.volumes, self.plan.range, self.plan.seen)
         limits = () if regions.empty else tuple(make_limits(opened.volumes, self.plan))
         return Unit(self.case.id, opened.volumes, regions, limits)
 
@@ -189,8 +193,8 @@ class FileReader:
         return (0,)
 
     def training_unit(self, index: int) -> Unit:
-        """The case; a file that cannot be read is an error."""
-        return self.unit(index)
+        """The case; a file that cannot be read or does not fit the range is an error."""
+        return self.unit(index, fitting=True)
 
 
 class FileWriter(ExitStack):
@@ -205,7 +209,7 @@ class FileWriter(ExitStack):
 
     def units(self) -> Iterator[Unit]:
         """The case; also one with an empty label, whose files are copied."""
-        yield self.source.open(self.case.id, self.plan).unit(0)
+        yield self.source.open(self.case.id, self.plan).unit(0, fitting=True)
 
     def seed(self, unit: Unit) -> str:
         """The case's id and the content of its images, so that one code is never on two images."""
@@ -229,7 +233,7 @@ class FileWriter(ExitStack):
             self._digests(volume, name)
         labels = self.source.labels_of(case)
         self._sources |= {name.as_posix(): files.sha256(root / name) for name in labels}
-        measures = []
+        measures, weak, counts = [], list[str](), [len(volume.channels) for volume in unit.volumes]
         for i, (volume, name) in enumerate(zip(unit.volumes, case.outputs, strict=True)):
             temporary = self.enter_context(files.atomic(self.output / name))
             beside = [self.enter_context(files.atomic(temporary.with_name(other))) for other, _ in volume.beside]
@@ -242,6 +246,10 @@ class FileWriter(ExitStack):
                 written = back.beside
                 figures = measure(volume, back.stored, unit.regions, unit.limits[i], slice_axis=self.plan.slice_axis)
                 compare(volume.channels, back.channels, unit.regions, unit.limits[i]).check(name.as_posix())
+                able = Changeable(is_colour(volume))
+                able.add(volume.channels, back.channels, unit.regions, unit.limits[i])
+                figures["can_change"] = able.share
+                weak += able.weak(sum(counts[:i]), sum(counts))
             else:
                 digest, written = _unchanged(volume, case.images[i] == name, temporary, beside)
             self._outputs[name.as_posix()] = digest
@@ -257,7 +265,8 @@ class FileWriter(ExitStack):
             self._outputs[name.as_posix()] = files.checked_copy(root / name, label, self._sources[name.as_posix()])
         digest = labels_digest([self._outputs[name.as_posix()] for name in case.labels])
         status, reason = ("protected", "") if new is not None else ("unchanged", self._why_unchanged())
-        self._outcome = Outcome(case.id, status, reason, {"files": measures, "label_sha256": digest})  # type: ignore[arg-type]
+        more = {"weak": "; ".join(weak)} if weak else {}
+        self._outcome = Outcome(case.id, status, reason, {"files": measures, "label_sha256": digest, **more})  # type: ignore[arg-type]
 
     def _why_unchanged(self) -> str:
         reason = "the label is empty, so there is nothing to protect; the pixels are unchanged"

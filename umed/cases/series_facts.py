@@ -15,6 +15,7 @@ from umed.cases.series_proposals import find_masks
 from umed.cases.spans import Slices, masked_values, slice_encoding, spacing
 from umed.core.config import Settings
 from umed.core.errors import ConfigError, UmedError, error_line
+from umed.core.ranges import is_each, range_words
 from umed.dicom.masks.series_masks import Mask
 from umed.dicom.objects import Limits, Scan, Series
 from umed.plan.band_spectrum import CaseSpectrum, measure_case
@@ -117,6 +118,11 @@ def slice_plan(facts: Facts, settings: Settings) -> Plan:
         ConfigError: when the settings do not go with DICOM.
         InputError: when no series can be protected.
     """
+    if is_each(settings.range):
+        raise ConfigError(
+            f"range: expected one for DICOM, whose series are of one modality each, got {range_words(settings.range)}. "
+            "Leave it out: CT takes a window, all else its own percentiles."
+        )
     plan = make_plan(facts, settings)
     if plan.spatial_dims == 2 and plan.slice_axis != 0:
         plan = make_plan(facts, replace(settings, spatial_dims=2, slice_axis=0))
@@ -125,6 +131,17 @@ def slice_plan(facts: Facts, settings: Settings) -> Plan:
         plan = replace(
             plan, range="auto", why=(why, *(reason for reason in plan.why if not reason.startswith("range ")))
         )
+    others = sorted({case.modality or "unknown" for case in facts.cases if case.modality != "CT"})
+    if isinstance(settings.range, str) and settings.range.startswith("ct:") and others:
+        if len(others) == len({case.modality for case in facts.cases}):
+            raise ConfigError(
+                f"range: expected one for {', '.join(others)}, got {settings.range}, a window of CT, and no series "
+                "says Modality CT. Leave it out, or give percentile or two values."
+            )
+        rest = f"{', '.join(others)} take their own percentiles, since Modality says so"
+        why = f"range {settings.range} for CT, as asked; {rest}"
+        kept = (reason for reason in plan.why if not reason.startswith("range "))
+        plan = replace(plan, range=settings.range, why=(why, *kept))
     if plan.support == "full" and plan.spatial_dims == 3:
         raise ConfigError(
             "support: expected 'roi' for DICOM in 3D, whose series are protected in spans of slices around their "
@@ -201,6 +218,7 @@ def _case(series: Series, mask: Mask, slices: Slices) -> CaseFacts:
         channels=series.instances[0].samples,
         classes=(0, *sorted(mask.classes)),
         foreground=float(np.median(inside)) if inside.size else None,
+        modality=series.modality,
     )
 
 

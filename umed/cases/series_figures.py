@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from umed.cases.source import Unit
 from umed.plan.budget import to_unit
+from umed.plan.changeable import Changeable
 from umed.plan.colour_difference import ColourDifference
 from umed.plan.metrics import largest_step, squared_error, ssim, voxels_changed
 
@@ -35,6 +36,7 @@ class Figures:
     error: float = 0.0
     similar: list[float] = field(default_factory=list)
     seen: ColourDifference = field(default_factory=ColourDifference)
+    able: Changeable = field(default_factory=lambda: Changeable(colour=True))
 
     def add(self, unit: Unit, before: NDArray[Any], after: NDArray[Any]) -> None:
         """Count a span.
@@ -59,6 +61,7 @@ class Figures:
             same = np.array_equal(old[:, index], new[:, index])
             figure = 1.0 if same else ssim(old[:, index], new[:, index], peak=budget.peak, low=budget.low)
             self.similar.append(figure)
+        self.able.add(old, new, unit.regions, budget, kept=unit.kept)
         [volume] = unit.volumes
         self.seen.add(
             old,

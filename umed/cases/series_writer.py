@@ -153,7 +153,9 @@ class SeriesWriter:
                 self._write(instance, None, False)
         else:
             self._check_read(self.reader)
-            measures["files"] = [self.figures.to_dict()]
+            measures["files"] = [{**self.figures.to_dict(), "can_change": self.figures.able.share}]
+            weak = self.figures.able.weak()
+            measures |= {"weak": "; ".join(weak)} if weak else {}
         if not self._digests:
             outcome = Outcome(self.series.id, "failed", "every file of it was quarantined")
             return CaseDone(outcome, tuple(self.quarantine), self.actions)

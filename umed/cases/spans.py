@@ -15,14 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from umed.core.config import CT_WINDOWS
 from umed.core.errors import BudgetError, InputError, UmedError
+from umed.core.ranges import CT_WINDOWS, is_each
 from umed.core.types import Encoding
 from umed.dicom.masks.series_masks import Mask
 from umed.dicom.objects import Instance, Limits, Series
 from umed.dicom.pixels import pixel_data
 from umed.dicom.read import reader
-from umed.plan.planning import Plan, ct_window
+from umed.plan.planning import Plan
+from umed.plan.range_choice import ct_window
 
 PIXELS_AT_ONCE = 1 << 23
 """Pixels of a span: 32 slices of 512 x 512."""
@@ -193,7 +194,8 @@ def value_range(series: Series, plan: Plan, slices: Slices, mask: Mask) -> str |
     Args:
         series: image series.
         plan: its range; ``"percentile"`` is worked out over every slice without its padding, exactly, by nearest rank;
-            ``"auto"``, for folders of several modalities, is the CT window that suits the mask, else percentiles.
+            ``"auto"``, for folders of several modalities, is the CT window that suits the mask, else percentiles. No
+            other modality than CT ever takes a window of CT by its name.
         slices: reader.
         mask: classes of the series.
 
@@ -203,7 +205,10 @@ def value_range(series: Series, plan: Plan, slices: Slices, mask: Mask) -> str |
     Raises:
         BudgetError: when there is nothing between the percentiles.
     """
-    if isinstance(plan.range, tuple) or plan.range == "dtype" or plan.range.startswith("ct:"):
+    assert not is_each(plan.range)  # a plan of series has one for all
+    if not isinstance(plan.range, str) or plan.range == "dtype":
+        return plan.range  # type: ignore[return-value]
+    if plan.range.startswith("ct:") and series.modality == "CT":
         return plan.range
     first = slice_encoding(series, 0)
     if plan.range == "auto" and series.modality == "CT":

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from umed.core.config import RANGES, Settings, make_settings, merge, parse_number, parse_overrides, recipe_names
 from umed.core.errors import ConfigError, did_you_mean
+from umed.core.ranges import parse_range
 from umed.core.registry import METHODS
 
 EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage, 3 some failed and the rest is done, or OUTPUT is not fit yet"
@@ -88,16 +89,12 @@ def number(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error).removeprefix("number: ")) from error
 
 
-def value_range(text: str) -> str | list[float]:
-    """Argument type of ``--range``: a name, or ``LOW,HIGH``."""
-    if text in RANGES:
-        return text
-    parts = text.split(",")
-    if len(parts) == 2:
-        return [number(part) for part in parts]
-    raise argparse.ArgumentTypeError(
-        f"expected one of {', '.join(RANGES)} or LOW,HIGH, got {text!r}.{did_you_mean(text, RANGES)}"
-    )
+def value_range(text: str) -> str | list[Any]:
+    """Argument type of ``--range``, see :func:`umed.core.ranges.parse_range`."""
+    try:
+        return parse_range(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("range: ")) from error
 
 
 def radius(text: str) -> tuple[float, str]:
@@ -122,7 +119,10 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="invisible: 4/255; strong: the smallest larger bound at which the code is loud against these images",
     )
     group.add_argument(
-        "--range", type=value_range, metavar="NAME|LOW,HIGH", help=f"full scale: {', '.join(RANGES)} or two values"
+        "--range",
+        type=value_range,
+        metavar="NAME|LOW,HIGH|LIST",
+        help=f"full scale: {', '.join(RANGES)} or two values; or one a channel, such as ct:soft,0:20,percentile",
     )
     group.add_argument("--radius", type=radius, metavar="3px|3mm", help="dilation of the contour band")
     group.add_argument("--seed", type=int, help="another seed gives other codes under the same key")

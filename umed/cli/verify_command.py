@@ -31,7 +31,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--epsilon-background", type=number, metavar="SHARE", help="bound outside the labels")
     group.add_argument("--radius", type=radius, metavar="3px|3mm", help="dilation of the contour band")
     group.add_argument("--support", choices=("roi", "full"), help="ROI and contour band, or the whole frame")
-    group.add_argument("--range", type=value_range, metavar="NAME|LOW,HIGH", help=f"full scale: {', '.join(RANGES)}")
+    full_scale = f"full scale: {', '.join(RANGES)} or two values; or one a channel, such as ct:soft,0:20,percentile"
+    group.add_argument("--range", type=value_range, metavar="NAME|LOW,HIGH|LIST", help=full_scale)
     group.add_argument("--percentiles", type=_pair, metavar="LOW,HIGH", help="of --range percentile")
     group.add_argument("--spatial-dims", type=int, choices=(2, 3), help="band slice by slice, or in 3D")
     group.add_argument("--mark", action="store_true", default=None, help="protected PNG and TIFF carry the mark")

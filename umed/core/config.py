@@ -13,6 +13,7 @@ import yaml
 
 from umed.core.conversion import from_mapping, parse_number
 from umed.core.errors import ConfigError, did_you_mean, error_line, require
+from umed.core.ranges import CT_WINDOWS, RANGES, Ranges, check_ranges
 from umed.core.registry import check_name
 from umed.core.shipped import parse_yaml, shipped_names, shipped_text
 from umed.core.training_settings import Training
@@ -34,16 +35,8 @@ __all__ = [
     "require",
 ]
 
-CT_WINDOWS: dict[str, tuple[float, float]] = {
-    "soft": (-160.0, 240.0),  # level 40, width 400: abdomen, heart, muscle
-    "brain": (0.0, 80.0),  # level 40, width 80: at 4/255 one step of 1 HU is all there is
-    "lung": (-1350.0, 150.0),  # level -600, width 1500
-    "bone": (-500.0, 1300.0),  # level 400, width 1800
-    "full": (-1024.0, 3071.0),  # everything a 12-bit scanner stores; visible in soft tissue at 4/255
-}
 BOUNDS = frozenset({"epsilon", "strength"})
 """Settings of which a user gives one."""
-RANGES = ("auto", "dtype", "percentile", *(f"ct:{name}" for name in CT_WINDOWS))
 
 
 @dataclass(frozen=True)
@@ -56,7 +49,8 @@ class Settings:
         epsilon: L-infinity bound as a share of the range; ``"4/255"`` is accepted.
         strength: ``"invisible"``, 4/255, or what ``psnr_target`` allows; ``"strong"``, the smallest larger bound at
             which the code is loud enough against nature; or ``"epsilon"``, as that says.
-        range: what counts as full scale, in physical values: one of :data:`RANGES`, or ``[low, high]``.
+        range: what counts as full scale, in physical values: one of :data:`RANGES`, or ``[low, high]``; or a list with
+            one of these for each channel.
         percentiles: the two percentiles of ``"percentile"``.
         radius: dilation of the contour band.
         radius_unit: ``"px"`` or ``"mm"``.
@@ -78,7 +72,7 @@ class Settings:
     method_options: dict[str, Any] = field(default_factory=dict)
     epsilon: float = 4 / 255
     strength: Literal["invisible", "strong", "epsilon"] = "invisible"
-    range: str | tuple[float, float] = "auto"
+    range: Ranges = "auto"
     percentiles: tuple[float, float] = (0.5, 99.5)
     radius: float = 3.0
     radius_unit: Literal["px", "mm"] = "px"
@@ -104,12 +98,7 @@ class Settings:
         require(self.slice_axis in (None, 0, 1, 2), "slice_axis", "0, 1, 2 or null", self.slice_axis)
         low, high = self.percentiles
         require(0 <= low < high <= 100, "percentiles", "0 <= low < high <= 100", list(self.percentiles))
-        if isinstance(self.range, str):
-            hint = f"one of {', '.join(RANGES)} or [low, high]"
-            if self.range not in RANGES:
-                raise ConfigError(f"range: expected {hint}, got {self.range!r}.{did_you_mean(self.range, RANGES)}")
-        else:
-            require(self.range[0] < self.range[1], "range", "[low, high] with low < high", list(self.range))
+        check_ranges(self.range)
         check_device(self.device)
 
 

@@ -199,7 +199,8 @@ class Outcome:
         status: ``"protected"``, ``"unchanged"`` (empty mask, copied), ``"carried"`` (DICOM objects that refer to
             images), ``"failed"`` or ``"skipped"`` (never copied).
         reason: why, for every status but ``"protected"``.
-        measures: one record a file and one for the case; see :mod:`umed.plan.metrics`.
+        measures: one record a file and one for the case, see :mod:`umed.plan.metrics`; ``"weak"`` says in words that
+            hardly anything of a protected case could change, see :mod:`umed.plan.changeable`.
     """
 
     id: str

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from umed.core.ranges import Range, Ranges, is_each, range_of_each
+
 Floats = NDArray[np.float64]
 EDGES = (2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Borders of the bands in px."""
@@ -62,6 +64,8 @@ class CaseSpectrum:
         whole: width of all that the file's type can hold, ``None`` for floats.
         share: of the image that is labelled.
         border: share of the image that a band of 1 px outside along the ROI's border takes.
+        each: the width of each channel's own percentiles, where channels may have ranges of their own; else empty.
+        apart: whether each channel is a file, whose percentiles are always its own.
     """
 
     plane: Covariances
@@ -70,12 +74,21 @@ class CaseSpectrum:
     whole: float | None
     share: float
     border: float
+    each: tuple[float, ...] = ()
+    apart: bool = False
 
-    def width(self, value_range: str | tuple[float, float]) -> float:
-        """Width of a plan's range for this file, in physical values; 0 where it has none."""
+    def width(self, value_range: Ranges) -> float | Floats:
+        """Width of a plan's range for this case, in physical values; 0 where it has none; of several, ``(C,)``."""
+        own = value_range == "percentile" and self.apart and len(self.each) > 1
+        if own or is_each(value_range):
+            ranges = range_of_each(value_range, len(self.each) or 1, "a case")
+            return np.array([self._width(one, width) for one, width in zip(ranges, self.each, strict=False)])
+        return self._width(value_range, self.percentiles)  # type: ignore[arg-type]
+
+    def _width(self, value_range: Range, percentiles: float) -> float:
         if not isinstance(value_range, str):
             return value_range[1] - value_range[0]
-        return self.whole if value_range == "dtype" and self.whole is not None else self.percentiles
+        return self.whole if value_range == "dtype" and self.whole is not None else percentiles
 
 
 def responses(shape: Sequence[int]) -> list[Floats]:
@@ -157,6 +170,8 @@ def measure_case(
     slope: float = 1.0,
     percentiles: float,
     whole: float | None = None,
+    each: Sequence[float] = (),
+    apart: bool = False,
 ) -> CaseSpectrum | None:
     """Measure one case.
 
@@ -167,6 +182,8 @@ def measure_case(
         slope: physical units of one step of the values, positive.
         percentiles: width of the file's own range, physical.
         whole: width of what its type can hold.
+        each: width of each channel's own percentiles.
+        apart: whether each channel is a file.
 
     Returns:
         The spectrum; ``None`` where nothing is labelled.
@@ -176,12 +193,13 @@ def measure_case(
     if not number:
         return None
     border = int((ndimage.binary_dilation(mask[_around(mask)]) ^ mask[_around(mask)]).sum())
-    facts = {"percentiles": percentiles, "whole": whole, "share": number / mask.size, "border": border / mask.size}
+    facts: dict[str, Any] = {"each": tuple(each), "apart": apart}
+    facts |= {"percentiles": percentiles, "whole": whole, "share": number / mask.size, "border": border / mask.size}
     if mask.ndim == 2:
         crop = _crop(mask, _MOST[2])
         window = (slice(None), *crop)
         plane = measure_bands(_finite(values[window], slope), mask[crop], math.sqrt(number), 2)
-        return CaseSpectrum(plane, None, **facts)  # type: ignore[arg-type]
+        return CaseSpectrum(plane, None, **facts)
     axis = 0 if axis is None else axis
     values, mask = np.moveaxis(values, axis + 1, 1), np.moveaxis(mask, axis, 0)
     crop = _crop(mask, _MOST[3])
@@ -191,7 +209,7 @@ def measure_case(
     extent = math.sqrt(number / np.count_nonzero(mask.any(axis=(1, 2))))
     plane = measure_bands(seen[:, marked], inside[marked], extent, 2)
     solid = measure_bands(seen, inside, number ** (1 / 3), 3)
-    return CaseSpectrum(plane, solid, **facts)  # type: ignore[arg-type]
+    return CaseSpectrum(plane, solid, **facts)
 
 
 def _around(mask: NDArray[np.bool_], margin: int = 1) -> tuple[slice, ...]:
@@ -241,14 +259,15 @@ def along(covariance: Floats, signs: Sequence[float]) -> float:
 
 
 def natural_rms(
-    spectra: Sequence[CaseSpectrum], signs: Sequence[float], value_range: str | tuple[float, float], *, solid: bool
+    spectra: Sequence[CaseSpectrum], signs: Sequence[float], value_range: Ranges, *, solid: bool
 ) -> tuple[Floats, Floats]:
     """Rms of nature along a colour direction, median over cases, as a share of the plan's range.
 
     Args:
         spectra: of the cases.
         signs: amplitude of a code in each channel.
-        value_range: of the plan: ``"dtype"``, ``"percentile"``, ``"auto"`` or physical values (lo, hi).
+        value_range: of the plan: ``"dtype"``, ``"percentile"``, ``"auto"`` or physical values (lo, hi); or one for
+            each channel.
         solid: of volumes in 3D, not of their slices.
 
     Returns:
@@ -257,9 +276,11 @@ def natural_rms(
     rows = []
     for one in spectra:
         found, width = one.solid if solid else one.plane, one.width(value_range)
-        if found is not None and width > 0 and found.inside.shape[-1] == len(signs):
-            zones = (found.inside, found.ring)
-            rows.append([[along(covariance, signs) / width for covariance in zone] for zone in zones])
+        if found is not None and np.all(np.asarray(width) > 0) and found.inside.shape[-1] == len(signs):
+            shares = np.multiply.outer(width, width) if isinstance(width, np.ndarray) else None
+            unit = width if shares is None else 1.0  # else as shares of each channel's own range
+            zones = (zone if shares is None else zone / shares for zone in (found.inside, found.ring))
+            rows.append([[along(covariance, signs) / unit for covariance in zone] for zone in zones])
     if not rows:
         unknown = np.full(CORNER + 1, np.nan)
         return unknown, unknown

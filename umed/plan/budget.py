@@ -11,19 +11,19 @@ and changed ones never leave it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from umed.core.config import CT_WINDOWS
 from umed.core.errors import BudgetError, ConfigError
+from umed.core.ranges import Range, Ranges, is_each, range_of_each
 from umed.core.types import Encoding, Volume
+from umed.plan.file_range import resolve_range
 from umed.plan.lattice import Lattice, lattice_within
 
-_SAMPLE = 1 << 22
 _BLOCK = 1 << 18
 _EXACT = float(2**53)  # 64-bit integers beyond this cannot be told apart as floats and stay untouched
 
@@ -40,6 +40,8 @@ class Budget:
         unit_range: physical values (lo, hi) that methods see as 0 and 1.
         background: bound in stored values outside the labels; ``None`` where it is the same everywhere.
         lattice: grid of the file's values, where it is coarser than that of its type.
+        channels: budget of each channel, where a file holds channels of different ranges; the other fields are then
+            those of the first one. Empty where all channels are alike.
     """
 
     steps: int | None
@@ -49,6 +51,11 @@ class Budget:
     unit_range: tuple[float, float]
     background: float | None = None
     lattice: Lattice | None = None
+    channels: tuple[Budget, ...] = ()
+
+    def of(self, channel: int) -> Budget:
+        """Budget of one channel."""
+        return self.channels[channel] if self.channels else self
 
     def bounds(self, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Bound of each voxel in stored values.
@@ -65,61 +72,11 @@ class Budget:
         return self.high - self.low
 
 
-def resolve_range(
-    volume: Volume, value_range: str | Sequence[float], percentiles: tuple[float, float] = (0.5, 99.5)
-) -> tuple[float, float]:
-    """Physical values (lo, hi) of a file's range.
-
-    Args:
-        volume: the file.
-        value_range: ``"dtype"`` (all that the file can hold), ``"percentile"``, ``"ct:WINDOW"``, ``[lo, hi]``, or
-            ``"auto"``: dtype for 8-bit pictures, else percentile.
-        percentiles: for ``"percentile"``; NaN and infinity do not count. Of more than four million voxels every
-            n-th is used.
-
-    Returns:
-        lo and hi, lo < hi.
-
-    Raises:
-        ConfigError: if the range is unknown or not ascending.
-        BudgetError: if the file has no spread in this range.
-    """
-    where, encoding = volume.source, volume.encoding
-    if value_range == "auto":
-        value_range = "dtype" if volume.unit == "px" and np.dtype(encoding.dtype) == np.uint8 else "percentile"
-    if isinstance(value_range, str) and value_range.startswith("ct:"):
-        if value_range[3:] not in CT_WINDOWS:
-            raise ConfigError(f"range: expected ct: and one of {', '.join(CT_WINDOWS)}, got {value_range!r}.")
-        return CT_WINDOWS[value_range[3:]]
-    if value_range == "dtype":
-        if not encoding.is_integer:
-            raise BudgetError(
-                f"{where}: expected integers for range=dtype, got {encoding.dtype}. Use range=percentile or [lo, hi]."
-            )
-        ends = encoding.stored_limits
-    elif value_range == "percentile":
-        ends = _percentiles(volume, percentiles)
-        if not ends[0] < ends[1]:
-            raise BudgetError(
-                f"{where}: expected values that differ, got percentiles {percentiles} both at {ends[0]:g}. "
-                "Set range to [lo, hi] or widen percentiles."
-            )
-    elif not isinstance(value_range, str) and len(value_range) == 2:
-        low, high = float(value_range[0]), float(value_range[1])
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ConfigError(f"range: expected [lo, hi] with lo < hi, got {list(value_range)}.")
-        return low, high
-    else:
-        raise ConfigError(f"range: expected auto, dtype, percentile, ct:WINDOW or [lo, hi], got {value_range!r}.")
-    first, last = (end * encoding.slope + encoding.inter for end in ends)
-    return min(first, last), max(first, last)
-
-
 def make_budget(
     volume: Volume,
     *,
     epsilon: float,
-    range: str | Sequence[float] = "auto",  # noqa: A002 - the name users know from the settings
+    range: Ranges = "auto",  # noqa: A002 - the name users know from the settings
     percentiles: tuple[float, float] = (0.5, 99.5),
     background: float | None = None,
 ) -> Budget:
@@ -128,8 +85,9 @@ def make_budget(
     Args:
         volume: the file.
         epsilon: largest change as a fraction of the range, in (0, 1].
-        range: see :func:`resolve_range`.
-        percentiles: see :func:`resolve_range`.
+        range: see :func:`umed.plan.file_range.resolve_range`; or one for each channel, then ``"percentile"`` and the
+            grid of values are those of that channel alone.
+        percentiles: see there.
         background: largest change outside the labels as a fraction of the range; ``None`` for the same.
 
     Returns:
@@ -139,6 +97,28 @@ def make_budget(
         ConfigError: if epsilon or range make no sense.
         BudgetError: if the bound is below one stored step; says which epsilon works.
     """
+    if not is_each(range):
+        return _make_budget(volume, epsilon, range, percentiles, background)  # type: ignore[arg-type]
+    each = range_of_each(range, len(volume.channels), str(volume.source))  # type: ignore[arg-type]
+    if len(each) == 1:
+        return _make_budget(volume, epsilon, each[0], percentiles, background)
+    found = []
+    for number, (channel, one) in enumerate(zip(volume.channels, each, strict=True)):
+        alone = replace(
+            volume, stored=channel, channels_last=False, alpha=False, source=Path(f"{volume.source}, channel {number}")
+        )
+        found.append(_make_budget(alone, epsilon, one, percentiles, background))
+    return replace(found[0], channels=tuple(found))
+
+
+def _make_budget(
+    volume: Volume,
+    epsilon: float,
+    range: Range,  # noqa: A002
+    percentiles: tuple[float, float],
+    background: float | None,
+) -> Budget:
+    """The budget of all channels of a file as one."""
     if not 0 < epsilon <= 1:
         raise ConfigError(f"epsilon: expected a fraction in (0, 1], such as 4/255 = 0.0157, got {epsilon}.")
     lo, hi = resolve_range(volume, range, percentiles)
@@ -179,13 +159,15 @@ def to_unit(channels: NDArray[Any], encoding: Encoding, budget: Budget) -> NDArr
     """Show stored values to a method.
 
     Args:
-        channels: stored values, any shape.
+        channels: stored values, any shape; channels first where they have ranges of their own.
         encoding: what they mean.
         budget: its ``unit_range`` becomes [0, 1].
 
     Returns:
         float32 in [0, 1], same shape; values outside the range are clipped, NaN is 0.
     """
+    if budget.channels:
+        return np.stack([to_unit(one, encoding, part) for one, part in zip(channels, budget.channels, strict=True)])
     lo, hi = budget.unit_range
     small = np.dtype(encoding.dtype).itemsize <= 2
     values = channels.astype(np.float32 if small else np.float64)
@@ -224,16 +206,17 @@ def apply(
     """
     _check_direction(stored, direction, support)
     changed: NDArray[Any] = stored.copy(order="K")
-    bounds = None if budget.background is None or inside is None else budget.bounds(inside)
-    for target, wanted in zip(changed, direction, strict=True):
+    for channel, (target, wanted) in enumerate(zip(changed, direction, strict=True)):
+        mine = budget.of(channel)
+        bounds = None if mine.background is None or inside is None else mine.bounds(inside)
         order: Literal["C", "F"] = "F" if target.flags.f_contiguous else "C"
         flat = target.ravel(order=order)  # everything in the order of the file: walks along memory, not across it
         allowed, amounts = support.ravel(order=order), wanted.ravel(order=order)
         most = None if bounds is None else bounds.ravel(order=order)
         for start in range(0, flat.size, _BLOCK):
             part = slice(start, start + _BLOCK)
-            where = start + np.flatnonzero(in_range(flat[part], budget) & allowed[part])
-            flat[where] = _moved(flat[where], amounts[where], budget, None if most is None else most[where])
+            where = start + np.flatnonzero(in_range(flat[part], mine) & allowed[part])
+            flat[where] = _moved(flat[where], amounts[where], mine, None if most is None else most[where])
         if not np.shares_memory(flat, target):
             target[...] = flat.reshape(target.shape, order=order)
     return changed
@@ -273,7 +256,7 @@ def in_range(stored: NDArray[Any], budget: Budget) -> NDArray[np.bool_]:
 
     Args:
         stored: stored values, any shape; NaN is never in range.
-        budget: from :func:`make_budget`.
+        budget: from :func:`make_budget`, of all these values.
     """
     whole = stored.dtype.kind in "iu"  # whole numbers compare without a float copy
     values = stored if whole else stored.astype(np.float64, copy=False)
@@ -299,7 +282,8 @@ def scale_for_psnr(
         stored: stored values ``(C, *box)``.
         direction: ``(C, *box)``, float32.
         support: ``(*box)``.
-        budget: from :func:`make_budget`; the peak is the width of its range.
+        budget: from :func:`make_budget`; the peak is the width of its range. Channels with ranges of their own each
+            reach the target on theirs.
         encoding: what the values mean.
         target: PSNR in dB over the whole file.
         values: number of values in the whole file (voxels times channels, without alpha).
@@ -313,6 +297,13 @@ def scale_for_psnr(
             is not protected is never passed off as one that is.
     """
     _check_direction(stored, direction, support)
+    if budget.channels:
+        wanted = {"target": target, "values": values // len(budget.channels), "inside": inside}
+        found = [
+            scale_for_psnr(stored[i : i + 1], direction[i : i + 1], support, one, encoding, **wanted)  # type: ignore[arg-type]
+            for i, one in enumerate(budget.channels)
+        ]
+        return min(one[0] for one in found), min(one[1] for one in found)
     parts = []
     for channel, wanted in zip(stored, direction, strict=True):
         where = in_range(channel, budget) & support
@@ -347,20 +338,6 @@ def _up(value: float) -> float:
     """Round up to four digits, so that what a message proposes works."""
     digit = 10.0 ** (math.floor(math.log10(value)) - 3)
     return math.ceil(value / digit - 1e-9) * digit
-
-
-def _percentiles(volume: Volume, percentiles: tuple[float, float]) -> tuple[float, float]:
-    """Stored values at two percentiles of all finite values."""
-    if not (len(percentiles) == 2 and 0 <= percentiles[0] < percentiles[1] <= 100):
-        raise ConfigError(f"percentiles: expected two ascending numbers in [0, 100], got {percentiles}.")
-    values = volume.channels.ravel(order="K")
-    values = values[:: -(-values.size // _SAMPLE) | 1]  # an odd stride does not stay in one column of the grid
-    if values.dtype.kind == "f":
-        values = values[np.isfinite(values)]
-    if not values.size:
-        raise BudgetError(f"{volume.source}: expected finite values, got none. Remove or repair the file.")
-    low, high = np.percentile(values, percentiles, method="nearest")
-    return float(low), float(high)
 
 
 def _check_direction(stored: NDArray[Any], direction: NDArray[Any], support: NDArray[np.bool_]) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from umed.data.formats import notes, read
 from umed.data.layouts import find_dataset
 from umed.data.masks import check_channels, read_labels
 from umed.plan.band_spectrum import CaseSpectrum, measure_case, median_extent
-from umed.plan.budget import resolve_range
+from umed.plan.channel_values import ChannelValues, channel_values
+from umed.plan.file_range import resolve_range
 
 SAMPLE = 5  # cases read in full to make a plan, evenly spaced so that mixed data sets show
 MEASURED = 24  # pictures whose spectrum is measured, and half as many volumes: always the same of a data set
@@ -42,8 +43,10 @@ class CaseFacts:
         action: ``"protect"``, ``"copy"`` (empty label), ``"skip"`` (no label), ``"carry"`` (a DICOM object that refers
             to images) or ``"refuse"``.
         why: reason of every action but ``"protect"``, and what else is worth knowing about the files.
-        lowest: smallest physical value, of integer data only.
-        foreground: median physical value inside the label.
+        foreground: median physical value inside the label, in the first channel.
+        values: what the values of each channel look like; empty for a DICOM series.
+        files: image files.
+        colour: whether the channels are colours of one picture, which share a range.
         modality: of a DICOM series; its shape is slices, rows, columns.
         syntax: of a DICOM series: names of its transfer syntaxes.
         masks: of a DICOM series: where its mask comes from.
@@ -58,8 +61,10 @@ class CaseFacts:
     classes: tuple[int, ...] = ()
     action: str = "protect"
     why: str = ""
-    lowest: float | None = None
     foreground: float | None = None
+    values: tuple[ChannelValues, ...] = ()
+    files: int = 1
+    colour: bool = False
     modality: str = ""
     syntax: str = ""
     masks: str = ""
@@ -85,6 +90,8 @@ class Facts:
         raster: whether the images are pictures without physical spacing.
         hounsfield: whether the values look like Hounsfield units.
         foreground: median over cases of the median value inside the label.
+        files: image files of a case.
+        colour: whether the channels are colours of one picture.
         spectra: natural spectrum of some cases, empty where none could be measured.
     """
 
@@ -103,6 +110,8 @@ class Facts:
     raster: bool = False
     hounsfield: bool = False
     foreground: float | None = None
+    files: int = 1
+    colour: bool = False
     spectra: tuple[CaseSpectrum, ...] = field(default=(), repr=False, compare=False)
 
     def to_json(self) -> str:
@@ -168,9 +177,7 @@ def _look(dataset: Dataset, case: Case, wanted: _Wanted, spectra: _Spectra) -> C
     assert labels is not None
     code = first.encoding
     classes = tuple(int(value) for value in np.unique(labels.ravel("K")))
-    marked = (labels > 0).T  # turned: a NIfTI file is walked along memory
-    inside = np.concatenate([channel.T[marked] for volume in opened.volumes for channel in volume.channels])
-    lowest = code.slope * (first.stored.min() if code.slope > 0 else first.stored.max()) + code.inter
+    values = tuple(one for volume in opened.volumes for one in channel_values(volume, labels))
     empty = not any(value > 0 for value in classes)
     remarks = ["the label is empty"] if empty else []
     remarks += [note for note in dict.fromkeys(note for volume in opened.volumes for note in notes(volume))]
@@ -184,9 +191,16 @@ def _look(dataset: Dataset, case: Case, wanted: _Wanted, spectra: _Spectra) -> C
         classes=classes,
         action="copy" if empty else "protect",
         why="; ".join(remarks),
-        lowest=float(lowest) if code.is_integer else None,
-        foreground=None if empty else float(np.median(inside)) * code.slope + code.inter,
+        foreground=values[0].foreground,
+        values=values,
+        files=len(opened.volumes),
+        colour=all(is_colour(volume) for volume in opened.volumes),
     )
+
+
+def is_colour(volume: Volume) -> bool:
+    """Whether the channels of a file are colours of a picture: a raster's, or of a NIfTI file of RGB voxels."""
+    return volume.channels_last and (volume.unit == "px" or getattr(volume.header, "colours", 1) > 1)
 
 
 def _measure(opened: Opened, name: str, spectra: _Spectra) -> None:
@@ -196,6 +210,8 @@ def _measure(opened: Opened, name: str, spectra: _Spectra) -> None:
     assert labels is not None
     try:
         low, high = resolve_range(first, "percentile")
+        alone = [replace(one, stored=part, channels_last=False) for one in opened.volumes for part in one.channels]
+        ends = [resolve_range(one, "percentile") for one in alone] if len(alone) > 1 else [(low, high)]
     except BudgetError:
         return
     values = first.channels
@@ -203,7 +219,16 @@ def _measure(opened: Opened, name: str, spectra: _Spectra) -> None:
         values = np.concatenate([one.channels * (one.encoding.slope / code.slope) for one in opened.volumes])
     whole = float(np.diff(code.stored_limits)[0]) * abs(code.slope) if code.is_integer else None
     axis = int(np.argmax(first.spacing)) if labels.ndim == 3 else None
-    found = measure_case(values, labels, axis=axis, slope=abs(code.slope), percentiles=high - low, whole=whole)
+    found = measure_case(
+        values,
+        labels,
+        axis=axis,
+        slope=abs(code.slope),
+        percentiles=high - low,
+        whole=whole,
+        each=[top - bottom for bottom, top in ends],
+        apart=len(opened.volumes) == len(alone),
+    )
     if found is not None:
         spectra[name] = found
 
@@ -253,6 +278,10 @@ def _evenly(dataset: Dataset, most: int) -> list[Case]:
     return [labelled[round(i * (len(labelled) - 1) / (most - 1))] for i in range(most)]
 
 
+def _most_common(numbers: list[int]) -> int:
+    return max(sorted(set(numbers)), key=numbers.count)
+
+
 def _median(rows: list[tuple[float, ...]]) -> tuple[float, ...]:
     most = max({len(row) for row in rows}, key=lambda n: sum(len(row) == n for row in rows))
     return tuple(float(value) for value in np.median([row for row in rows if len(row) == most], axis=0))
@@ -298,17 +327,18 @@ def gather(
     _read_spectra(dataset, {facts.id for facts in looked}, len(good[0].shape), wanted, spectra)
     classes, classes_from = _count_classes(dataset, looked)
     inside = [facts.foreground for facts in good if facts.foreground is not None]
-    channels = [facts.channels for facts in good]
     return dataclasses.replace(
         base,
         shape=tuple(int(value) for value in _median([facts.shape for facts in good])),
         spacing=_median([facts.spacing for facts in good]),
-        channels=max(set(channels), key=channels.count),
+        channels=_most_common([facts.channels for facts in good]),
         classes=classes,
         classes_from=classes_from,
         integer=all(np.dtype(facts.dtype).kind in "iu" for facts in good),
         raster=all(facts.unit == "px" and len(facts.shape) == 2 for facts in good),
-        hounsfield=any(facts.lowest is not None and facts.lowest < -500 for facts in good),
+        hounsfield=any(facts.values[0].hounsfield for facts in good),
         foreground=float(np.median(inside)) if inside else None,
+        files=_most_common([facts.files for facts in good]),
+        colour=all(facts.colour for facts in good),
         spectra=tuple(spectra[name] for name in sorted(spectra)),
     )

@@ -88,19 +88,27 @@ def measure(
     Returns:
         ``epsilon_steps`` (``None`` for float files), ``bound_stored``, ``psnr``, ``psnr_roi`` (dB, ``None`` if
         infinite), ``ssim``, ``roi_share``, ``voxels_changed``, ``largest_step`` (stored values), and the figures of
-        :meth:`umed.plan.colour_difference.ColourDifference.to_dict`, for the range as a display shows it.
+        :meth:`umed.plan.colour_difference.ColourDifference.to_dict`, for the range as a display shows it. Where
+        channels have ranges of their own, the peak of each is its own range, PSNR is pooled over channels as shares of
+        them, steps and bound are those of the channel that comes nearest to its bound, and ``channels`` holds
+        ``range`` (physical), ``epsilon_steps``, ``bound_stored``, ``psnr``, ``psnr_roi`` and ``largest_step`` of each.
     """
     box = (slice(None), *regions.box)
     before = volume.channels[box]
     after = replace(volume, stored=stored)
     crop = after.channels[box]
     roi = regions.roi
-    error = error_roi = largest = 0.0
-    changed = 0
-    for steps, inside, voxels in _steps(before, crop, roi):
-        error, error_roi = error + _squares(steps), error_roi + _squares(inside)
-        largest, changed = max(largest, _largest(steps)), changed + voxels
-    similar = 1.0 if regions.empty else ssim(volume.channels, after.channels, peak=budget.peak, low=budget.low)
+    error, error_roi, largest, changed = _sums(before, crop, roi)
+    peak, each = budget.peak, list[dict[str, Any]]()
+    if budget.channels:
+        sums = [_sums(before[i : i + 1], crop[i : i + 1], roi) for i in range(len(before))]
+        sizes = math.prod(volume.spatial_shape), int(roi.sum())
+        each = [_of_channel(found, one, sizes) for found, one in zip(sums, budget.channels, strict=True)]
+        error, error_roi = (
+            math.fsum(found[i] / one.peak**2 for found, one in zip(sums, budget.channels, strict=True)) for i in (0, 1)
+        )
+        peak = 1.0
+    similar = 1.0 if regions.empty else _similar(volume, after, budget)
     seen = ColourDifference()
     if not regions.empty:
         seen.add(
@@ -112,17 +120,53 @@ def measure(
             axis=slice_axis,
             colour=volume.unit == "px" and volume.channels_last and len(before) == 3,
         )
+    nearest = max(each, key=lambda one: one["largest_step"] / one["bound_stored"], default=None)
+    steps, bound = (
+        (budget.steps, budget.bound_stored) if nearest is None else (nearest["epsilon_steps"], nearest["bound_stored"])
+    )
     return {
-        "epsilon_steps": budget.steps,
-        "bound_stored": budget.bound_stored,
-        "psnr": _finite(_decibel(error, volume.channels.size, budget.peak)),
-        "psnr_roi": _finite(_decibel(error_roi, int(roi.sum()) * before.shape[0], budget.peak)),
+        "epsilon_steps": steps,
+        "bound_stored": bound,
+        "psnr": _finite(_decibel(error, volume.channels.size, peak)),
+        "psnr_roi": _finite(_decibel(error_roi, int(roi.sum()) * before.shape[0], peak)),
         "ssim": similar,
         **seen.to_dict(),
         "roi_share": roi_share(regions),
         "voxels_changed": changed,
-        "largest_step": largest,
+        "largest_step": largest if nearest is None else nearest["largest_step"],
+        **({"channels": each} if each else {}),
     }
+
+
+def _sums(before: NDArray[Any], after: NDArray[Any], roi: NDArray[np.bool_]) -> tuple[float, float, float, int]:
+    """Squared error in all and in the ROI, largest step, and number of voxels of which any channel differs."""
+    error = error_roi = largest = 0.0
+    changed = 0
+    for steps, inside, voxels in _steps(before, after, roi):
+        error, error_roi = error + _squares(steps), error_roi + _squares(inside)
+        largest, changed = max(largest, _largest(steps)), changed + voxels
+    return error, error_roi, largest, changed
+
+
+def _of_channel(found: tuple[float, float, float, int], budget: Budget, sizes: tuple[int, int]) -> dict[str, Any]:
+    """Figures of one channel with a range of its own; ``sizes`` are its voxels in all and in the ROI."""
+    return {
+        "range": list(budget.unit_range),
+        "epsilon_steps": budget.steps,
+        "bound_stored": budget.bound_stored,
+        "psnr": _finite(_decibel(found[0], sizes[0], budget.peak)),
+        "psnr_roi": _finite(_decibel(found[1], sizes[1], budget.peak)),
+        "largest_step": found[2],
+    }
+
+
+def _similar(before: Volume, after: Volume, budget: Budget) -> float:
+    """SSIM; where channels have ranges of their own, the mean of theirs."""
+    old, new = before.channels, after.channels
+    if not budget.channels:
+        return ssim(old, new, peak=budget.peak, low=budget.low)
+    each = [ssim(old[i : i + 1], new[i : i + 1], peak=b.peak, low=b.low) for i, b in enumerate(budget.channels)]
+    return sum(each) / len(each)
 
 
 def roi_share(regions: Regions) -> float:

@@ -16,6 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
+from umed.core.ranges import Ranges
 from umed.plan.band_spectrum import (
     CORNER,
     EDGES,
@@ -94,7 +95,7 @@ class Scene:
     dims: int
     edge: int
     jpeg: bool
-    value_range: str | tuple[float, float]
+    value_range: Ranges
 
     @cached_property
     def extent(self) -> float:

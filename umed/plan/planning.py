@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from umed.core import training_settings
-from umed.core.config import CT_WINDOWS, Settings, from_mapping
+from umed.core.config import Settings, from_mapping
 from umed.core.conversion import parse_json
 from umed.core.errors import ConfigError, InputError
+from umed.core.ranges import Ranges
 from umed.core.registry import METHODS, check_options
 from umed.plan.facts import Facts
 from umed.plan.placement import OUTSIDE, Scene
+from umed.plan.range_choice import choose_ranges
 from umed.plan.strength import LEARNT, Strength, decide, expectation
 
 THICK = 3.0  # coarsest spacing over finest: above it a 3-D kernel would mix unrelated tissue
@@ -27,7 +29,7 @@ FEW_SLICES = 16  # fewer than this along an axis leaves nothing for a 3-D networ
 BIG_VOXELS = 64_000_000  # 400 x 400 x 400: above it native 3-D takes too long on a CPU
 STEP = 16  # a surrogate with four poolings needs multiples of it
 HOW_NOT_WHAT = ("device", "report_cases")  # settings that do not change a byte of the released images
-SAID = ("strength", "placement", "expectation", "why")  # what is decided already, in other words
+SAID = ("strength", "placement", "expectation", "why", "seen")  # what decides no byte, or is said in other words
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Plan(Settings):
         classes: number of classes with the background, largest label value + 1.
         channels: image channels of a case.
         placement: natural spectrum and the places for a code, see :mod:`umed.plan.strength`; empty where unknown.
+        seen: typical smallest and largest value of each channel whose range was left to the plan and is one that all
+            cases share; see :mod:`umed.plan.range_fit`.
         expectation: what may be expected against nnU-Net-like training, from loudness alone; empty for other methods.
         why: one sentence for each automatic decision.
     """
@@ -45,6 +49,7 @@ class Plan(Settings):
     spatial_dims: int = 2
     classes: int = 2
     channels: int = 1
+    seen: tuple[tuple[float, float] | None, ...] = ()
     placement: dict[str, Any] = field(default_factory=dict)
     expectation: str = ""
     why: tuple[str, ...] = ()
@@ -92,44 +97,6 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     differing = (key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     keys = sorted(differing, key=lambda key: (key.startswith("plan."), key))  # what matters most is said first
     return [f"{key} was {before.get(key)!r}, now {now.get(key)!r}" for key in keys]
-
-
-def ct_window(foreground: float | None) -> str:
-    """Name the CT window that suits what was labelled.
-
-    Args:
-        foreground: median value inside the labels in HU, ``None`` where nothing is labelled.
-
-    Returns:
-        A key of :data:`umed.core.config.CT_WINDOWS`.
-    """
-    if foreground is None or -400 <= foreground <= 300:
-        return "soft"
-    return "lung" if foreground < -400 else "bone"
-
-
-def _resolve_range(facts: Facts, settings: Settings) -> tuple[str | tuple[float, float], list[str]]:
-    chosen = settings.range
-    if isinstance(chosen, tuple):
-        return chosen, [f"range [{chosen[0]:g}, {chosen[1]:g}]: as asked"]
-    if chosen.startswith("ct:"):
-        low, high = CT_WINDOWS[chosen[3:]]
-        return (low, high), [f"range [{low:g}, {high:g}] HU: {chosen} as asked"]
-    if chosen != "auto":
-        return chosen, [f"range {chosen}: as asked"]
-    if facts.raster and facts.integer:
-        return "dtype", ["range dtype: 8- or 16-bit pictures use the full scale of their type"]
-    is_ct = any(name.strip().upper().startswith("CT") for name in facts.modality)
-    if not (is_ct or facts.hounsfield):
-        share = f"{settings.percentiles[0]:g} to {settings.percentiles[1]:g}"
-        return "percentile", [f"range percentile: values have no fixed scale, so each file's own percentiles {share}"]
-    seen = facts.foreground
-    name = ct_window(seen)
-    low, high = CT_WINDOWS[name]
-    says = "Modality" if facts.layout == "dicom" else "dataset.json"
-    sign = f"{says} says CT" if is_ct else "integers below -500 look like Hounsfield units"
-    found = "" if seen is None else f", median inside the labels {seen:.0f} HU"
-    return (low, high), [f"range [{low:g}, {high:g}] HU: ct:{name}, because {sign}{found}"]
 
 
 def _resolve_dims(facts: Facts, settings: Settings) -> tuple[int, int | None, list[str]]:
@@ -180,7 +147,7 @@ def _resolve_patch(facts: Facts, settings: Settings, dims: int, axis: int | None
     return patch, [f"patch {list(patch)}: the median image rounded up to a multiple of {STEP}, at most {most}"]
 
 
-def _scene(facts: Facts, dims: int, value_range: str | tuple[float, float]) -> Scene | None:
+def _scene(facts: Facts, dims: int, value_range: Ranges) -> Scene | None:
     """What spectral placement sees of the data; ``None`` where no spectrum could be measured."""
     flat = len(facts.shape) == 2
     spectra = tuple(one for one in facts.spectra if (one.solid is None) == flat)
@@ -268,16 +235,17 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
     check_options(settings.method, settings.method_options)
     if not facts.shape:
         raise InputError(f"{facts.name}: expected at least one readable case with a label, got none. Run umed inspect.")
-    chosen_range, why = _resolve_range(facts, settings)
+    choice = choose_ranges(facts, settings)
     dims, axis, more = _resolve_dims(facts, settings)
     patch, most = _resolve_patch(facts, settings, dims, axis)
-    scene = _scene(facts, dims, chosen_range)
+    scene = _scene(facts, dims, choice.range)
     decision = _decide(facts, settings, scene)
     settings = dataclasses.replace(settings, epsilon=decision.epsilon)
     options, kind = _resolve_options(facts, settings, decision)
     expected = expectation(scene, options["carriers"], decision.amplitude) if settings.method == LEARNT else ""
     support, weak, where = _resolve_support(settings)
-    why += [
+    why = [
+        *choice.why,
         *more,
         *most,
         *kind,
@@ -289,7 +257,8 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
     values = {
         **vars(settings),
         "method_options": options,
-        "range": chosen_range,
+        "range": choice.range,
+        "seen": choice.seen,
         "support": support,
         "epsilon_background": weak,
         "spatial_dims": dims,

@@ -42,7 +42,8 @@ class Comparison:
         pushed: values outside the range that moved, or that moved out of it.
         above: values that moved further than they may.
         largest: largest of those steps, in stored values.
-        bound: what is allowed, in words; empty where nothing may change.
+        bound: what is allowed, in words, of the channel in which a value moved further where they differ; empty where
+            nothing may change.
     """
 
     changed: bool
@@ -94,7 +95,7 @@ def compare(
         before: of the source, shape ``(C, *spatial)``, without an alpha plane.
         after: of what was made of it, same shape and dtype.
         regions: of the whole case.
-        budget: how far values may move; ``None`` only with empty regions, where nothing may.
+        budget: how far values may move, in each channel; ``None`` only with empty regions, where nothing may.
         start: where ``before`` begins on the first spatial axis of the regions' grid.
         mask: what the regions were made of, for people.
 
@@ -103,7 +104,9 @@ def compare(
     """
     outside = pushed = above = 0
     largest, changed = 0.0, False
-    for one, other in zip(before, after, strict=True):
+    words = budget
+    for channel, (one, other) in enumerate(zip(before, after, strict=True)):
+        limit = None if budget is None else budget.of(channel)
         for part in _slabs(one):
             old, new = one[part], other[part]
             order: Literal["C", "F"] = "F" if old.flags.f_contiguous else "C"
@@ -114,20 +117,22 @@ def compare(
             place = (slice(part[0].start + start, part[0].stop + start), *part[1:])
             allowed = _within(regions, place, lambda seen: seen.support)
             outside += int((~allowed.ravel(order=order)[moved]).sum())
-            if budget is None:
+            if limit is None:
                 continue
             old, new = old.ravel(order=order)[moved], new.ravel(order=order)[moved]
-            pushed += int((~(in_range(old, budget) & in_range(new, budget))).sum())
+            pushed += int((~(in_range(old, limit) & in_range(new, limit))).sum())
             with np.errstate(invalid="ignore"):
                 size = np.abs(new.astype(np.float64) - old.astype(np.float64))
-            bounds: NDArray[np.float64] | float = budget.bound_stored
-            if budget.background is not None:
+            bounds: NDArray[np.float64] | float = limit.bound_stored
+            if limit.background is not None:
                 labelled = _within(regions, place, lambda seen: seen.labels > 0)
-                bounds = budget.bounds(labelled.ravel(order=order)[moved])
+                bounds = limit.bounds(labelled.ravel(order=order)[moved])
             over = ~(size <= bounds)
+            if over.any():
+                words = limit
             above += int(over.sum())
             largest = max(largest, float(size[over].max(initial=0.0)))
-    return Comparison(changed, outside, pushed, above, largest, "" if budget is None else _bound(budget, mask))
+    return Comparison(changed, outside, pushed, above, largest, "" if words is None else _bound(words, mask))
 
 
 class Moved:
@@ -151,7 +156,12 @@ class Moved:
         """
         if regions.empty:
             return
-        self.least = min(self.least, LEAST_MOVED_BY_FEW_STEPS.get(_steps(budget), LEAST_MOVED))
+        if budget.channels:
+            for channel, one in enumerate(budget.channels):
+                own = slice(channel, channel + 1)
+                self.add(before[own], after[own], regions, one, kept=kept)
+            return
+        self.least = min(self.least, least_moved(budget))
         low, high, _ = kept.indices(regions.shape[0])
         first = regions.box[0]
         start, stop = max(low, first.start), max(min(high, first.stop), max(low, first.start))
@@ -178,6 +188,11 @@ class Moved:
                     f"{moved[value]} of {self.movable[value]} ({share:.1%}); if the run scaled it down, give --private"
                 )
         return found
+
+
+def least_moved(budget: Budget) -> float:
+    """Share of the labelled values that must have moved, by the steps that the bound is made of."""
+    return LEAST_MOVED_BY_FEW_STEPS.get(_steps(budget), LEAST_MOVED)
 
 
 def _steps(budget: Budget) -> int:

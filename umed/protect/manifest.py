@@ -20,6 +20,7 @@ nothing that a code depends on::
      "cases": [{"id": "hippocampus_001",                # sorted by id
                 "status": "protected",                  # protected | unchanged | carried | failed | skipped
                 "reason": "",                           # why, for every status but protected
+                "weak": "...",                         # only where hardly anything of a protected case could change
                 "label_sha256": "...", "files": [...]}],  # measures, see umed.plan.metrics; DICOM: "sha256" and more
      "files": {...},                                    # as above
      "private": {"plan.json": "<sha256>", ...},         # files of PRIVATE that the record vouches for

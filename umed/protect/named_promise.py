@@ -13,6 +13,7 @@ from umed.cases.records import KEY, RECORD, Store
 from umed.core.config import Settings, from_mapping
 from umed.core.errors import ConfigError, InputError
 from umed.core.keyfile import Key
+from umed.core.ranges import Range, is_each, range_of_each, range_words
 from umed.plan.planning import Plan
 from umed.protect.manifest import read_record
 
@@ -123,12 +124,25 @@ def looser(promised: Plan, private: Plan) -> list[str]:
             found.append(f"radius {one[0]:g} {one[1]} instead of {other[0]:g} {other[1]}")
         if _axis(promised) != _axis(private) and _axis(promised) is None:
             found.append(f"a contour band in 3D instead of slice by slice along axis {_axis(private)}")
-    first, second = promised.range, private.range
-    inside = isinstance(first, tuple) and isinstance(second, tuple) and second[0] <= first[0] and first[1] <= second[1]
-    same = first == second and (first != "percentile" or promised.percentiles == private.percentiles)
-    if not (inside or same):
+    if not _narrower(promised, private):
         found.append(f"range {_range(promised)} instead of {_range(private)}")
     return found
+
+
+def _narrower(promised: Plan, private: Plan) -> bool:
+    """Whether the range of each channel is the same, or lies within that of the private plan."""
+    same = promised.percentiles == private.percentiles
+    if not is_each(promised.range) and not is_each(private.range):
+        return _within(promised.range, private.range, same)  # type: ignore[arg-type]
+    first, second = (range_of_each(plan.range, private.channels, "the plan") for plan in (promised, private))
+    apart = is_each(promised.range) == is_each(private.range) or "percentile" not in first
+    return apart and all(_within(one, other, same) for one, other in zip(first, second, strict=True))
+
+
+def _within(first: Range, second: Range, same_percentiles: bool) -> bool:
+    if isinstance(first, str) or isinstance(second, str):
+        return first == second and (first != "percentile" or same_percentiles)
+    return second[0] <= first[0] and first[1] <= second[1]
 
 
 def _axis(plan: Plan) -> int | None:
@@ -143,11 +157,22 @@ def _where(plan: Plan) -> str:
 
 
 def _range(plan: Plan) -> str:
-    if isinstance(plan.range, tuple):
-        return f"[{plan.range[0]:g}, {plan.range[1]:g}]"
-    if plan.range == "percentile":
-        return f"from percentile {plan.percentiles[0]:g} to {plan.percentiles[1]:g} of each image"
-    return {"dtype": "all that the file's type can hold", "auto": "that of each modality"}.get(plan.range, plan.range)
+    return range_words(plan.range, plan.percentiles)
+
+
+def _by_channel(plan: Plan) -> list[str]:
+    """What the bound of each channel comes to, where they have ranges of their own."""
+    if not is_each(plan.range):
+        return []
+    lines = []
+    for channel, one in enumerate(plan.range):
+        most = (
+            f"{plan.epsilon:.4g} of their width" if isinstance(one, str) else f"{plan.epsilon * (one[1] - one[0]):.4g}"
+        )
+        lines.append(
+            f"channel {channel}: range {range_words(one, plan.percentiles)}, no value moves by more than {most}"
+        )
+    return lines
 
 
 def in_words(plan: Plan | None, bounds: Iterable[float], origin: str) -> list[str]:
@@ -167,6 +192,7 @@ def in_words(plan: Plan | None, bounds: Iterable[float], origin: str) -> list[st
     lines = [f"bound: no value moves by more than {plan.epsilon:.4g}{named} of the range{stored}"]
     if plan.epsilon_background is not None:
         lines.append(f"outside the labels: by no more than {plan.epsilon_background:.4g}")
+    lines += _by_channel(plan)
     lines += [
         f"support: {_where(plan)}; nothing else moves",
         f"range: {_range(plan)}; values outside it do not move",

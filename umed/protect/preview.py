@@ -14,6 +14,7 @@ from umed.core.config import Settings, make_settings
 from umed.core.registry import METHODS
 from umed.core.types import Progress
 from umed.plan.facts import Facts
+from umed.plan.foresee import foresee
 from umed.plan.planning import Plan
 from umed.protect.start import check_key_place, check_run, find_key
 
@@ -33,8 +34,9 @@ def inspect(root: str | Path, masks: str | Path | None = None, *, progress: Prog
         ConfigError: when masks are given for another kind.
         InputError: when the folder is in no known layout, or nothing can be read.
     """
-    with open_source(_request(root, masks, make_settings("default", {})), progress=progress) as source:
-        return source.facts()
+    settings = make_settings("default", {})
+    with open_source(_request(root, masks, settings), progress=progress) as source:
+        return foresee(source.facts(), settings)
 
 
 def plan(
@@ -107,7 +109,8 @@ def dry_run(
         check_key_place(key_file, output)
         check_run(source.root, names, store, resume=resume, overwrite=overwrite)
         find_key(store, key_file)
-        return source.facts(), _plan(source, settings, generators)
+        made = _plan(source, settings, generators)
+        return foresee(source.facts(), made), made
 
 
 def _request(root: str | Path, masks: str | Path | None, settings: Settings) -> Request:

@@ -16,6 +16,7 @@ from umed.core.types import Outcome
 from umed.data import files
 from umed.plan.planning import Plan
 from umed.protect.release_findings import ReleaseCheck
+from umed.protect.weak_cases import weak_cases, weak_lines
 
 SHOWN = 20
 """Most lines of each kind in the summary of a release."""
@@ -75,11 +76,11 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 when no case failed, 3 when some did or the output is not fit to publish, 1 when nothing was released."""
+        """0 when no case failed or is weak, 3 when some did or the output is not fit, 1 when nothing was released."""
         counts = self.counts
         if not counts["protected"] + counts["unchanged"]:
             return 1
-        return 3 if counts["failed"] or self.quarantine or not _fit(self.check) else 0
+        return 3 if counts["failed"] or weak_cases(self.outcomes) or self.quarantine or not _fit(self.check) else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -106,6 +107,7 @@ class Result:
             *filter(None, [self.probe, self.plan.expectation]),
             f"{len(self.outcomes)} cases: {counts}",
             *_figures(self.outcomes),
+            *weak_lines(self.outcomes),
         ]
         proposed = sum(is_proposal(outcome.measures) for outcome in self.outcomes)
         if proposed:
@@ -157,11 +159,11 @@ class Released:
 
     @property
     def exit_code(self) -> int:
-        """0 when every DICOM file was released, 3 when some were not or the output is not fit, 1 when none was."""
+        """0 when every DICOM file was released, 3 when some were not, are weak or not fit, 1 when none was."""
         if not self.written:
             return 1
         aside = any(entry.category != "no-dicom" for entry in self.quarantine)
-        return 3 if aside or not _fit(self.check) else 0
+        return 3 if aside or weak_cases(self.outcomes) or not _fit(self.check) else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``; names files of the source."""
@@ -187,7 +189,7 @@ class Released:
             lines.append(f"... and {len(self.outcomes) - SHOWN} more series")
         lines += [f"masks: {self.labels}"] if self.labels else []
         lines += [self.plan.expectation] if self.plan is not None and self.plan.expectation else []
-        lines += _figures(self.outcomes)
+        lines += [*_figures(self.outcomes), *weak_lines(self.outcomes)]
         ordered = sorted(self.quarantine, key=lambda entry: (entry.category == "no-dicom", entry.name))
         lines += [f"quarantined: {q.name}: {q.reason}" for q in ordered[:SHOWN]]
         if len(self.quarantine) > SHOWN:

@@ -21,6 +21,7 @@ from umed.core.config import Settings
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
 from umed.core.keyfile import Key, Secret
 from umed.core.types import Progress
+from umed.plan.budget import to_unit
 from umed.plan.metrics import measure
 from umed.plan.planning import Plan
 from umed.protect.start import check_run
@@ -235,13 +236,13 @@ def _touched(source: Source, case: str, plan: Plan) -> Iterator[Unit]:
 
 def _draw(unit: Unit, changed: Any, plan: Plan, axis: int | None) -> Picture:
     """The kept part of a unit, at its slice with the largest ROI."""
-    volume, regions, (low, high) = unit.volumes[0], unit.regions, unit.limits[0].unit_range
+    volume, regions, budget = unit.volumes[0], unit.regions, unit.limits[0]
     labels, roi = np.zeros(regions.shape, np.int16), np.zeros(regions.shape, bool)
     labels[regions.box], roi[regions.box] = regions.labels, regions.roi
-    code = volume.encoding
+    code, (low, high) = volume.encoding, (0.0, 1.0) if budget.channels else budget.unit_range
     before, after = (
-        np.asarray(one.channels[:, unit.kept] * code.slope + code.inter, np.float64)
-        for one in (volume, replace(volume, stored=changed))
+        np.asarray(one * code.slope + code.inter if not budget.channels else to_unit(one, code, budget), np.float64)
+        for one in (volume.channels[:, unit.kept], replace(volume, stored=changed).channels[:, unit.kept])
     )
     amplitude = (high - low) / AMPLIFIED / (2 if len(before) == 3 else 1)
     return draw_case(

@@ -22,7 +22,7 @@ class CaseFigures:
     Args:
         id: case id.
         status: ``"protected"``, ``"unchanged"``, ``"carried"``, ``"failed"`` or ``"skipped"``.
-        reason: why, where it is not protected, and whether its mask is a proposal.
+        reason: why, where it is not protected, whether it is weak, and whether its mask is a proposal.
         psnr: of the whole file, dB; this and what follows is the mean over the case's files.
         psnr_roi: in ROI and dilated contour, dB.
         ssim: structural similarity.
@@ -53,7 +53,8 @@ def case_figures(case: Mapping[str, Any]) -> CaseFigures:
     files = case.get("files", ())
     steps = [(one["largest_step"], one["bound_stored"]) for one in files if one.get("bound_stored")]
     step, bound = max(steps, key=lambda pair: pair[0] / pair[1], default=(NAN, NAN))
-    reason = [str(case.get("reason", "")), "the mask is a proposal, not annotation" if is_proposal(case) else ""]
+    weak = f"weak: {case['weak']}" if case.get("weak") else ""
+    reason = [str(case.get("reason", "")), weak, "the mask is a proposal, not annotation" if is_proposal(case) else ""]
     means = {name: mean([one.get(name) for one in files]) for name in (*MEANS, "voxels_changed")}
     return CaseFigures(
         str(case["id"]), str(case["status"]), "; ".join(filter(None, reason)), **means, step=step, bound=bound

@@ -18,8 +18,9 @@ from umed.core.errors import UmedError
 from umed.core.types import Case, Dataset, Volume
 from umed.data import formats
 from umed.data.layouts import find_dataset
-from umed.plan.budget import make_budget
+from umed.plan.budget import to_unit
 from umed.plan.facts import open_case
+from umed.plan.limits import make_limits
 from umed.plan.planning import Plan
 from umed.plan.regions import plan_regions
 from umed.report.case_figures import describe_cases
@@ -126,15 +127,18 @@ def _draw(dataset: Dataset, case: Case, output: Path, plan: Plan) -> Picture:
     opened = open_case(dataset, case)
     assert opened.labels is not None  # a protected case has one
     first = opened.volumes[0]
-    budget = make_budget(first, epsilon=plan.epsilon, range=plan.range, percentiles=plan.percentiles)
+    budget = make_limits(opened.volumes, plan)[0]
     regions = plan_regions(opened.labels, first, plan)
     support = np.zeros(first.spatial_shape, bool)
     support[regions.box] = regions.roi
     written = formats.read(output / case.outputs[0])
-    low, high = budget.unit_range
+    before, after, (low, high) = _physical(first), _physical(written), budget.unit_range
+    if budget.channels:  # one display range for all would hide the channels of smaller ones
+        before, after = (to_unit(one.channels, one.encoding, budget).astype(np.float64) for one in (first, written))
+        low, high = 0.0, 1.0
     return draw_case(
-        _physical(first),
-        _physical(written),
+        before,
+        after,
         opened.labels,
         support,
         window=(low, high),

@@ -8,6 +8,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from umed.core.ranges import range_words
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -37,7 +39,7 @@ def _environment(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"cases": cases, "number": number, "fraction": fraction}
+    environment.filters |= {"cases": cases, "number": number, "fraction": fraction, "range_words": range_words}
     return environment
 
 

@@ -98,7 +98,11 @@ class CaseSamples(Sequence[Sample]):
         box = (slice(None), *regions.box)
         pairs = list(zip(unit.volumes, unit.limits, strict=True))
         parts = [to_unit(volume.channels[box], volume.encoding, limit) for volume, limit in pairs]
-        steps = tuple(limit.steps for part, (_, limit) in zip(parts, pairs, strict=True) for _ in part)
+        steps = tuple(
+            limit.of(channel).steps
+            for part, (_, limit) in zip(parts, pairs, strict=True)
+            for channel in range(len(part))
+        )
         image = np.ascontiguousarray(np.concatenate(parts))
         if len(image) != self.plan.channels:
             source = unit.volumes[0].source

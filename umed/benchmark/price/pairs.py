@@ -15,8 +15,8 @@ from umed.core.config import from_mapping
 from umed.core.errors import InputError
 from umed.data import formats
 from umed.data.layouts import find_dataset
-from umed.plan.budget import make_budget
 from umed.plan.facts import open_case
+from umed.plan.limits import make_limits
 from umed.plan.metrics import measure
 from umed.plan.planning import Plan
 from umed.plan.regions import plan_regions
@@ -62,15 +62,17 @@ def read_pairs(original: Path, protected: Path, ids: Sequence[str]) -> list[Pair
         before: list[NDArray[np.float32]] = []
         after: list[NDArray[np.float32]] = []
         figures: dict[str, Any] = {}
-        for volume, output in zip(opened.volumes, case.outputs, strict=True):
+        limits = make_limits(opened.volumes, plan)
+        for volume, output, budget in zip(opened.volumes, case.outputs, limits, strict=True):
             other = formats.read(protected / output)
             if other.stored.shape != volume.stored.shape:
                 raise InputError(f"{output}: expected {volume.stored.shape} values, got {other.stored.shape}.")
-            budget = make_budget(volume, epsilon=plan.epsilon, range=plan.range, percentiles=plan.percentiles)
-            low, high = budget.unit_range
+            ends = np.array([budget.of(channel).unit_range for channel in range(len(volume.channels))])
+            across = (-1, *[1] * len(volume.spatial_shape))
+            low, width = (one.astype(np.float32).reshape(across) for one in (ends[:, 0], ends[:, 1] - ends[:, 0]))
             for one, target in ((volume, before), (other, after)):
                 physical = one.channels.astype(np.float32) * one.encoding.slope + one.encoding.inter
-                target.append((physical - low) / (high - low))
+                target.append(np.asarray((physical - low) / width, np.float32))
             if not figures:
                 regions = plan_regions(opened.labels, volume, plan)
                 figures = measure(volume, other.stored, regions, budget, slice_axis=plan.slice_axis)

@@ -18,7 +18,7 @@ from umed.core.types import Case, Volume
 from umed.data.formats import read
 from umed.data.layouts import find_dataset
 from umed.data.masks import read_labels
-from umed.plan.planning import ct_window
+from umed.plan.range_choice import ct_window
 
 Change = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """Image ``(C, *spatial)`` and label ``(*spatial)`` to the same on another grid."""
