@@ -50,6 +50,7 @@ def read_label(path: Path, volume: Volume) -> NDArray[Any]:
             labels, affine = _whole(path, label), label.header.affine
         else:
             labels = _picture(path, label.stored)
+    raster.check_upright(volume, labels.shape, path)
     _check_grid(volume, path, labels.shape, affine)
     if labels.size and (int(labels.max()) > 32767 or int(labels.min()) < -32768):
         raise InputError(f"{path}: expected classes up to 32767, got {int(labels.max())}. Renumber the classes.")

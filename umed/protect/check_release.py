@@ -34,7 +34,7 @@ from umed.protect.public_check import form_faults, page_fault
 from umed.protect.published_files import ABOUT, MANIFEST, Published, printable
 from umed.protect.release_findings import ReleaseCheck, make_check
 
-ACCEPTABLE = ("nifti.", "png.", "jpeg.", "tiff.", "exif.")
+ACCEPTABLE = ("nifti.", "png.", "jpeg.", "tiff.", "exif.", "icc.")
 """How the fields begin whose text a steward may accept."""
 IMAGES = ("protected image", "unprotected image", "label", "proposed label")
 UNCHANGED = 0.5
