@@ -42,7 +42,7 @@ def test_the_mark_and_nothing_else(tmp_path: Path, ending: str) -> None:
     formats.write(volume, volume.stored + np.uint8(1), marked, mark=MARK)
     formats.write(volume, volume.stored + np.uint8(1), plain)
     back, bare = formats.read(marked), formats.read(plain)
-    assert np.array_equal(back.stored, PIXELS + 1) 
+    assert np.array_equal(back.stored, PIXELS + 1)
     said = [text for _, text in side_data(path.read_bytes()).texts]
     assert sorted(text for _, text in side_data(marked.read_bytes()).texts) == sorted([*said, MARK])
     assert [text for _, text in side_data(plain.read_bytes()).texts] == said

@@ -99,7 +99,9 @@ def test_tiff_of_pillow_with_and_without_a_resolution(tmp_path, dtype, options):
     again = formats.read(tmp_path / "b.tif")
     assert np.array_equal(again.stored, array) and formats.header_difference(volume, again) == ""
     with Image.open(tmp_path / "a.tif") as before, Image.open(tmp_path / "b.tif") as after:
-        fields = [{code: value for code, value in image.tag_v2.items() if code not in (273, 279)} for image in (before, after)]
+        fields = [
+            {code: value for code, value in image.tag_v2.items() if code not in (273, 279)} for image in (before, after)
+        ]
     assert fields[0] == fields[1] and (282 in fields[0]) == bool(options)
 
 

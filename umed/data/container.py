@@ -8,7 +8,6 @@ may differ; then everything around them must be the same, their content too, and
 
 from __future__ import annotations
 
-import io
 import tempfile
 import zlib
 from pathlib import Path

@@ -15,8 +15,8 @@ def segments(data: bytes) -> tuple[list[tuple[int, bytes]], bytes | None]:
         data: the file.
 
     Returns:
-        Marker and body of each segment before the first scan, and the bytes after the end of the picture; ``None`` where
-        it has no end.
+        Marker and body of each segment before the first scan, and the bytes after the end of the picture; ``None``
+        where it has no end.
     """
     found, place = [], 2
     while place + 4 <= len(data) and data[place] == 0xFF:

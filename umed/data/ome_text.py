@@ -15,12 +15,33 @@ _MOST = 1 << 24
 _NUMBER = r"-?\d{1,15}(?:\.\d{1,20})?(?:[eE][-+]?\d{1,3})?"
 _PLAIN = {
     **dict.fromkeys(
-        ("SizeX", "SizeY", "SizeZ", "SizeC", "SizeT", "PhysicalSizeX", "PhysicalSizeY", "PhysicalSizeZ", "IFD", "FirstZ")
+        (
+            "SizeX",
+            "SizeY",
+            "SizeZ",
+            "SizeC",
+            "SizeT",
+            "PhysicalSizeX",
+            "PhysicalSizeY",
+            "PhysicalSizeZ",
+            "IFD",
+            "FirstZ",
+        )
         + ("FirstC", "FirstT", "TheZ", "TheC", "TheT", "PlaneCount", "SamplesPerPixel", "SignificantBits", "Color")
         + ("TimeIncrement", "DeltaT", "ExposureTime", "PositionX", "PositionY", "PositionZ", "NominalMagnification")
-        + ("CalibratedMagnification", "LensNA", "WorkingDistance", "RefractiveIndex", "Gain", "Offset", "Zoom", "X", "Y")
+        + (
+            "CalibratedMagnification",
+            "LensNA",
+            "WorkingDistance",
+            "RefractiveIndex",
+            "Gain",
+            "Offset",
+            "Zoom",
+            "X",
+            "Y",
+        )
         + ("EmissionWavelength", "ExcitationWavelength", "PinholeSize", "Binning", "Voltage", "ReadOutRate", "Width")
-       + ("Height", "Power", "Wavelength", "NDFilter", "Temperature", "AirPressure", "Humidity", "CO2Percent"),
+        + ("Height", "Power", "Wavelength", "NDFilter", "Temperature", "AirPressure", "Humidity", "CO2Percent"),
         re.compile(_NUMBER),
     ),
     **dict.fromkeys(("BigEndian", "Interleaved"), re.compile(r"true|false|0|1")),
@@ -41,10 +62,12 @@ _PLAIN = {
 }
 """What attributes hold where they name nobody."""
 _UNIT = re.compile(
-    r"(?:[YZEPTGMkhdcmµμnpfazy]|da)?(?:m|s|W|V|Hz|Pa|bar)|Å|thou|li|in|ft|yd|mi|ua|ly|pc|pt|pixel|reference frame|min|h|d"
-    r"|atm|psi|m?Torr|mm Hg|°[CFR]|K|deg|rad|gon"
+    r"(?:[YZEPTGMkhdcmµμnpfazy]|da)?(?:m|s|W|V|Hz|Pa|bar)|Å|thou|li|in|ft|yd|mi|ua|ly|pc|pt|pixel|reference frame"
+    r"|min|h|d|atm|psi|m?Torr|mm Hg|°[CFR]|K|deg|rad|gon"
 )
-_IMAGE_NAME = re.compile(r"(?:Image|Series|Channel|C|Ch|ch|Z|T)[ :]?\d{0,3}|DAPI|[A-Z]?GFP|[A-Z]?FP|FITC|TRITC|Cy[357]|H&E")
+_IMAGE_NAME = re.compile(
+    r"(?:Image|Series|Channel|C|Ch|ch|Z|T)[ :]?\d{0,3}|DAPI|[A-Z]?GFP|[A-Z]?FP|FITC|TRITC|Cy[357]|H&E"
+)
 
 
 def ome_texts(description: bytes) -> list[tuple[str, str]]:
@@ -54,8 +77,8 @@ def ome_texts(description: bytes) -> list[tuple[str, str]]:
         description: the XML, with zeros at its end or not.
 
     Returns:
-        ``("tiff.OME-XML.Experimenter.LastName", "Roe")`` ...; all of it as one ``tiff.OME-XML`` where it is no XML that
-        can be read safely.
+        ``("tiff.OME-XML.Experimenter.LastName", "Roe")`` ...; all of it as one ``tiff.OME-XML`` where it is no XML
+        that can be read safely.
     """
     text = description.strip(b"\0 \r\n\t")
     whole = [("tiff.OME-XML", text_of(text))]

@@ -168,7 +168,9 @@ def _exif(block: bytes) -> SideData:
     if not walk.directories:
         return SideData("TIFF", (("exif.damaged", text_of(block)),) if holds_text(block) else ())
     texts = [pair for one in walk.directories for pair in _fields(one, "exif")]
-    thumbnails = [SidePart("EXIF thumbnail", image) for one in walk.directories for image in one.images if image.strip(b"\0")]
+    thumbnails = [
+        SidePart("EXIF thumbnail", image) for one in walk.directories for image in one.images if image.strip(b"\0")
+    ]
     return SideData("TIFF", _filled(texts), tuple(thumbnails))
 
 

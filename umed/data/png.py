@@ -85,7 +85,8 @@ def encode(pixels: NDArray[Any], kept: tuple[tuple[bytes, bytes], ...] = ()) -> 
 
     Args:
         pixels: ``(H, W)`` or ``(H, W, samples)``, uint8 or uint16.
-        kept: further chunks in their order; ``(b"IDAT", b"")`` among them marks the place of the pixels, else they are last.
+        kept: further chunks in their order; ``(b"IDAT", b"")`` among them marks the place of the pixels, which are last
+            otherwise.
 
     Returns:
         The file.

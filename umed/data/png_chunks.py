@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which chunks of a PNG go with new pixels: all of them byte for byte, but for what belongs to the old pixels.
 
-The format says itself which unknown chunks those are (PNG third edition, section 5.4: unsafe to copy). Pictures in EXIF,
-XMP and text would give the original back. What a JPEG says goes into the chunks that PNG has for it.
+The format says itself which unknown chunks those are (PNG third edition, section 5.4: unsafe to copy). Pictures in
+EXIF, XMP and text would give the original back. What a JPEG says goes into the chunks that PNG has for it.
 """
 
 from __future__ import annotations

@@ -162,7 +162,9 @@ def check_upright(volume: Volume, shape: tuple[int, ...], path: Path) -> None:
     if turned == 1 or volume.stored.ndim < 2:
         return
     height, width = volume.spatial_shape[:2]
-    step = "Turn the picture itself (mogrify -auto-orient), or clear the field (exiftool -Orientation=) if the mask fits."
+    step = (
+        "Turn the picture itself (mogrify -auto-orient), or clear the field (exiftool -Orientation=) if the mask fits."
+    )
     if turned >= 5 and height != width:
         if shape == (width, height):
             raise GeometryError(
@@ -171,8 +173,8 @@ def check_upright(volume: Volume, shape: tuple[int, ...], path: Path) -> None:
             )
         return
     raise GeometryError(
-        f"{path}: expected an upright picture, got {volume.source.name} with orientation {turned}: nothing tells whether "
-        f"the mask was drawn on the stored or on the turned picture. {step}"
+        f"{path}: expected an upright picture, got {volume.source.name} with orientation {turned}: nothing tells "
+        f"whether the mask was drawn on the stored or on the turned picture. {step}"
     )
 
 
@@ -210,7 +212,7 @@ def _read_jpeg(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, boo
         profile = image.info.get("icc_profile")
     segments, tail = jpeg_segments.segments(data)
     kept, dropped = png_chunks.from_jpeg(segments, profile)
-    if tail.strip(b"\0"):
+    if tail is not None and tail.strip(b"\0"):
         dropped += ("bytes after the end of the JPEG",)
     header = RasterHeader(1 if stored.ndim == 2 else 3, kept, dropped, orientation=_orientation(kept))
     return stored, header, False

@@ -22,9 +22,9 @@ _IMAGE = ("image", "sub-image")
 
 
 def holds_picture(raw: bytes) -> bool:
-    """Whether bytes hold a compressed picture, as it is or written as text.
+    r"""Whether bytes hold a compressed picture, as it is or written as text.
 
-    >>> holds_picture(b"preview: \\xff\\xd8\\xff\\xe0"), holds_picture(b"EXIF says nothing")
+    >>> holds_picture(b"preview: \xff\xd8\xff\xe0"), holds_picture(b"EXIF says nothing")
     (True, False)
     """
     return _PICTURES.search(raw) is not None

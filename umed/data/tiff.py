@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """TIFF with new pixels: every tag of the source byte for byte, strips and tiles cut, predicted and packed as they were.
 
-A file is written anew: header, directory, values, EXIF and GPS directories, then the pixels. Only offsets and byte counts
-differ. What would give the original back (thumbnails, smaller pages, Photoshop's layers) is left out and named.
+A file is written anew: header, directory, values, EXIF and GPS directories, then the pixels. Only offsets and byte
+counts differ. What would give the original back (thumbnails, smaller pages, Photoshop's layers) is left out and named.
 Formats: TIFF 6.0 (Adobe, 1992), BigTIFF, Exif 3.0 (CIPA DC-008).
 """
 
@@ -27,7 +27,7 @@ from umed.data import tiff_tags
 from umed.data.mark import is_mark
 from umed.data.side_parts import text_of
 from umed.data.thumbnails import holds_picture, photoshop_without_pictures, xmp_without_pictures
-from umed.data.tiff_pixels import LOSSLESS, LZW, OLD_DEFLATE, DEFLATE, TiffLayout, pack, unpack
+from umed.data.tiff_pixels import DEFLATE, LOSSLESS, LZW, OLD_DEFLATE, TiffLayout, pack, unpack
 
 Entry = tuple[int, int, Any]
 """Code, kind and bytes of a tag; of a directory below it its entries instead of bytes."""
@@ -93,9 +93,7 @@ def read(path: Path, data: bytes) -> tuple[NDArray[Any], TiffPage]:
             stored = page.asarray()
             stored = np.moveaxis(stored, 0, -1) if layout.planar and stored.ndim == 3 else stored
         except ValueError:  # LZW, PackBits and predictor 3 need an optional codec there
-            parts = [
-                data[at : at + size] for at, size in zip(page.dataoffsets, page.databytecounts, strict=True)
-            ]
+            parts = [data[at : at + size] for at, size in zip(page.dataoffsets, page.databytecounts, strict=True)]
             stored = unpack(layout, parts)
     stored = np.ascontiguousarray(stored, dtype=layout.dtype).reshape(layout.shape)
     kept, dropped = _kept(walk)
@@ -235,7 +233,9 @@ def marked(kept: tuple[Entry, ...], mark: str) -> tuple[Entry, ...]:
     plain = without_marks(kept)
     free = [code for code in _MARK_TAGS if all(entry[0] != code for entry in plain)]
     if not free:
-        raise InputError("expected a free text field for the mark, got none of ImageDescription to PageName. Drop --mark.")
+        raise InputError(
+            "expected a free text field for the mark, got none of ImageDescription to PageName. Drop --mark."
+        )
     entry = (free[0], tiff_tags.ASCII, mark.encode("ascii") + b"\0")
     place = bisect.bisect([one[0] for one in plain], free[0])
     return (*plain[:place], entry, *plain[place:])

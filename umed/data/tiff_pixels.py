@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class TiffLayout:
         reversed_bits: whether the lowest bit of a byte comes first.
     """
 
-    order: str
+    order: Literal["<", ">"]
     big: bool
     shape: tuple[int, int, int]
     dtype: str
@@ -67,7 +68,7 @@ class TiffLayout:
                     yield slice(y, stop), slice(x, x + across), plane
 
 
-def pack(layout: TiffLayout, pixels: NDArray[np.generic]) -> list[bytes]:
+def pack(layout: TiffLayout, pixels: NDArray[Any]) -> list[bytes]:
     """Cut pixels into strips or tiles and pack them; the same pixels give the same bytes.
 
     Args:
@@ -80,7 +81,7 @@ def pack(layout: TiffLayout, pixels: NDArray[np.generic]) -> list[bytes]:
     return [_pack(layout, _cut(pixels, window)) for window in layout.windows]
 
 
-def unpack(layout: TiffLayout, parts: list[bytes]) -> NDArray[np.generic]:
+def unpack(layout: TiffLayout, parts: list[bytes]) -> NDArray[Any]:
     """Decode what :func:`pack` makes, and what other programs make in the same layout.
 
     Args:
@@ -106,7 +107,7 @@ def unpack(layout: TiffLayout, parts: list[bytes]) -> NDArray[np.generic]:
     return pixels
 
 
-def _cut(pixels: NDArray[np.generic], window: tuple[slice, slice, slice]) -> NDArray[np.generic]:
+def _cut(pixels: NDArray[Any], window: tuple[slice, slice, slice]) -> NDArray[Any]:
     """One part, filled up with zeros."""
     inside = pixels[window]
     shape = tuple(one.stop - one.start for one in window)
@@ -117,18 +118,18 @@ def _cut(pixels: NDArray[np.generic], window: tuple[slice, slice, slice]) -> NDA
     return whole
 
 
-def _whole(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+def _whole(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Unsigned integers of the same size: differences of all types are taken modulo their range."""
     return np.dtype(f"u{dtype.itemsize}")
 
 
-def _pack(layout: TiffLayout, part: NDArray[np.generic]) -> bytes:
+def _pack(layout: TiffLayout, part: NDArray[Any]) -> bytes:
     values = part
     stored = np.dtype(layout.dtype).newbyteorder(layout.order)
     if layout.predictor == 2:
         plain = part.view(_whole(part.dtype))
         values = plain.copy()
-        values[:, 1:] = plain[:, 1:] - plain[:, :-1]  # type: ignore[operator]
+        values[:, 1:] = plain[:, 1:] - plain[:, :-1]
         stored = _whole(part.dtype).newbyteorder(layout.order)
     if layout.predictor == 3:
         planes = _planes(part)
@@ -145,7 +146,7 @@ def _pack(layout: TiffLayout, part: NDArray[np.generic]) -> bytes:
     return packed.translate(_REVERSED) if layout.reversed_bits else packed
 
 
-def _unpack(layout: TiffLayout, packed: bytes, shape: tuple[int, int, int]) -> NDArray[np.generic]:
+def _unpack(layout: TiffLayout, packed: bytes, shape: tuple[int, int, int]) -> NDArray[Any]:
     dtype = np.dtype(layout.dtype)
     size = int(np.prod(shape)) * dtype.itemsize
     packed = packed.translate(_REVERSED) if layout.reversed_bits else packed
@@ -160,15 +161,17 @@ def _unpack(layout: TiffLayout, packed: bytes, shape: tuple[int, int, int]) -> N
         lines = np.frombuffer(raw, np.uint8).reshape(shape[0], -1, shape[2])
         planes = np.cumsum(lines, axis=1, dtype=np.uint8).reshape(shape[0], dtype.itemsize, -1)
         big = np.ascontiguousarray(np.moveaxis(planes, 1, 2)).view(dtype.newbyteorder(">"))
-        return big.reshape(shape).astype(dtype)
+        floats: NDArray[Any] = big.reshape(shape)
+        return floats.astype(dtype)
     if layout.predictor == 2:
         whole = _whole(dtype)
         values = np.frombuffer(raw, whole.newbyteorder(layout.order)).reshape(shape).astype(whole)
-        return np.cumsum(values, axis=1, dtype=whole).view(dtype)
+        summed: NDArray[Any] = np.cumsum(values, axis=1, dtype=whole)
+        return summed.view(dtype)
     return np.frombuffer(raw, dtype.newbyteorder(layout.order)).reshape(shape).astype(dtype)
 
 
-def _planes(part: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _planes(part: NDArray[Any]) -> NDArray[np.uint8]:
     """Bytes of floats, those of the same weight together, the heaviest first: ``(rows, bytes of a row)``."""
     size = part.dtype.itemsize
     raw = part.astype(part.dtype.newbyteorder(">")).view(np.uint8).reshape(part.shape[0], -1, size)
@@ -190,4 +193,5 @@ def _pillow_unpack(scheme: int, packed: bytes, rows: int, width: int) -> bytes:
     entries = [struct.pack("<HHII", code, 4, 1, value) for code, value in (*tags, (279, len(packed)))]
     head = b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
     with Image.open(io.BytesIO(head + packed)) as image:
-        return image.tobytes()
+        raw: bytes = image.tobytes()
+    return raw

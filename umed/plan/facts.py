@@ -18,6 +18,7 @@ from umed.core.types import Case, Dataset, Volume
 from umed.data.formats import notes, read
 from umed.data.layouts import find_dataset
 from umed.data.masks import check_channels, read_label
+from umed.data.side_findings import FieldText
 from umed.plan.band_spectrum import CaseSpectrum, measure_case, median_extent
 from umed.plan.budget import resolve_range
 
@@ -85,6 +86,7 @@ class Facts:
         hounsfield: whether the values look like Hounsfield units.
         foreground: median over cases of the median value inside the label.
         spectra: natural spectrum of some cases, empty where none could be measured.
+        texts: what stands in header fields and may name somebody; only where it was looked for.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Facts:
     hounsfield: bool = False
     foreground: float | None = None
     spectra: tuple[CaseSpectrum, ...] = field(default=(), repr=False, compare=False)
+    texts: tuple[FieldText, ...] = ()
 
     def to_json(self) -> str:
         """JSON for ``umed inspect --json``; of the spectra only the size of the ROI."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from umed.cases.records import Store
 from umed.cases.source import Request, Source
 from umed.core.config import Settings, make_settings
 from umed.core.registry import METHODS
+from umed.data.side_findings import dataset_texts
 from umed.plan.facts import Facts
 from umed.plan.planning import Plan
 from umed.protect.start import check_key_place, check_run, find_key
@@ -25,14 +27,15 @@ def inspect(root: str | Path, masks: str | Path | None = None) -> Facts:
         masks: for DICOM: folder with masks beside those in it.
 
     Returns:
-        The facts, one case a file case or series; ``problems`` names files and masks that cannot be used.
+        The facts, one case a file case or series; ``problems`` names files and masks that cannot be used,
+        ``texts`` header fields that may name somebody.
 
     Raises:
         ConfigError: when masks are given for another kind.
         InputError: when the folder is in no known layout, or nothing can be read.
     """
     with open_source(_request(root, masks, make_settings("default", {}))) as source:
-        return source.facts()
+        return _facts(source)
 
 
 def plan(
@@ -103,7 +106,13 @@ def dry_run(
         check_key_place(key_file, output)
         check_run(source.root, names, store, resume=resume, overwrite=overwrite)
         find_key(store, key_file)
-        return source.facts(), _plan(source, settings, generators)
+        return _facts(source), _plan(source, settings, generators)
+
+
+def _facts(source: Source) -> Facts:
+    """The facts, with what header fields of files say; those of DICOM are for ``umed anonymize --check``."""
+    facts, dataset = source.facts(), getattr(source, "dataset", None)
+    return facts if dataset is None else replace(facts, texts=dataset_texts(dataset))
 
 
 def _request(root: str | Path, masks: str | Path | None, settings: Settings) -> Request:
