@@ -11,6 +11,7 @@ from __future__ import annotations
 import bisect
 import io
 import json
+import logging
 import math
 import re
 import struct
@@ -83,24 +84,39 @@ def read(path: Path, data: bytes) -> tuple[NDArray[Any], TiffPage]:
         ValueError, tifffile.TiffFileError: if it is damaged.
     """
     walk = tiff_tags.walk(data)
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages.first
-        if not walk.directories:
-            raise ValueError("; ".join(walk.problems))
-        _one_page(path, walk, page)
-        layout, alpha = _layout(path, file, page)
-        try:
-            stored = page.asarray()
-            stored = np.moveaxis(stored, 0, -1) if layout.planar and stored.ndim == 3 else stored
-        except ValueError:  # LZW, PackBits and predictor 3 need an optional codec there
-            parts = [data[at : at + size] for at, size in zip(page.dataoffsets, page.databytecounts, strict=True)]
-            stored = unpack(layout, parts)
+    if not walk.directories:
+        raise ValueError("; ".join(walk.problems))
+    log = logging.getLogger("tifffile")
+    level = log.level
+    try:
+        log.setLevel(logging.CRITICAL)  # what it has to say about damaged files is raised here
+        stored, layout, alpha = _pixels(path, data, walk)
+    except (InputError, ValueError, tifffile.TiffFileError, MemoryError):
+        raise
+    except Exception as error:  # it raises many kinds on damaged bytes
+        raise ValueError(f"{type(error).__name__}: {str(error)[:80]}") from error
+    finally:
+        log.setLevel(level)
     stored = np.ascontiguousarray(stored, dtype=layout.dtype).reshape(layout.shape)
     kept, dropped = _kept(walk)
     first = walk.directories[0]
     turned = next((tag.numbers[0] for tag in first.tags if tag.code == 274 and tag.numbers), 1)
     shown = stored[..., 0] if layout.shape[2] == 1 else stored
     return shown, TiffPage(layout, kept, dropped, turned if 1 <= turned <= 8 else 1, alpha)
+
+
+def _pixels(path: Path, data: bytes, walk: tiff_tags.TiffWalk) -> tuple[NDArray[Any], TiffLayout, bool]:
+    """Pixels, how they lie in the file, and whether the last sample is transparency."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        _one_page(path, walk, page)
+        layout, alpha = _layout(path, file, page)
+        try:
+            stored = page.asarray()
+        except ValueError:  # LZW, PackBits and predictor 3 need an optional codec there
+            parts = [data[at : at + size] for at, size in zip(page.dataoffsets, page.databytecounts, strict=True)]
+            return unpack(layout, parts), layout, alpha
+    return (np.moveaxis(stored, 0, -1) if layout.planar and stored.ndim == 3 else stored), layout, alpha
 
 
 def _one_page(path: Path, walk: tiff_tags.TiffWalk, page: Any) -> None:
