@@ -165,6 +165,17 @@ def test_directories_below_stay_and_their_pictures_go(tmp_path: Path) -> None:
     assert volume.header.dropped == ("picture in tag 37500",) and small not in target.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("kind", "constant", "alpha"), [(0, False, False), (0, True, True), (1, False, True), (2, False, True)]
+)
+def test_an_unspecified_sample_is_a_channel(tmp_path: Path, kind: int, constant: bool, alpha: bool) -> None:
+    stored = pixels(4)
+    stored[..., 3] = 255 if constant else stored[..., 3]
+    path = write_tiff(tmp_path / "a.tif", stored, metadata=None, extrasamples=(kind,))
+    volume, back, _ = again(path)
+    assert volume.alpha == back.alpha == alpha and len(volume.channels) == (3 if alpha else 4)
+
+
 def test_what_nothing_refers_to_goes(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "a.tif", pixels(), metadata=None)
     path.write_bytes(path.read_bytes() + pixels(seed=4).tobytes())

@@ -54,7 +54,7 @@ class TiffPage:
         kept: all tags but offsets and byte counts, by code.
         dropped: what is not written again, in words.
         orientation: of the picture as it is shown, 1 is upright.
-        alpha: whether the last sample is transparency.
+        alpha: whether the last sample is transparency, or unspecified and the same everywhere.
     """
 
     layout: TiffLayout
@@ -90,7 +90,7 @@ def read(path: Path, data: bytes) -> tuple[NDArray[Any], TiffPage]:
     level = log.level
     try:
         log.setLevel(logging.CRITICAL)  # what it has to say about damaged files is raised here
-        stored, layout, alpha = _pixels(path, data, walk)
+        stored, layout, extra = _pixels(path, data, walk)
     except (InputError, ValueError, tifffile.TiffFileError, MemoryError):
         raise
     except Exception as error:  # it raises many kinds on damaged bytes
@@ -101,22 +101,23 @@ def read(path: Path, data: bytes) -> tuple[NDArray[Any], TiffPage]:
     kept, dropped = _kept(walk)
     first = walk.directories[0]
     turned = next((tag.numbers[0] for tag in first.tags if tag.code == 274 and tag.numbers), 1)
+    alpha = extra is not None and (extra != 0 or bool((stored[..., -1] == stored.flat[-1]).all()))  # 0: unspecified
     shown = stored[..., 0] if layout.shape[2] == 1 else stored
     return shown, TiffPage(layout, kept, dropped, turned if 1 <= turned <= 8 else 1, alpha)
 
 
-def _pixels(path: Path, data: bytes, walk: tiff_tags.TiffWalk) -> tuple[NDArray[Any], TiffLayout, bool]:
-    """Pixels, how they lie in the file, and whether the last sample is transparency."""
+def _pixels(path: Path, data: bytes, walk: tiff_tags.TiffWalk) -> tuple[NDArray[Any], TiffLayout, int | None]:
+    """Pixels, how they lie in the file, and what the sample beyond grey or colour is, if there is one."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         _one_page(path, walk, page)
-        layout, alpha = _layout(path, file, page)
+        layout, extra = _layout(path, file, page)
         try:
             stored = page.asarray()
         except ValueError:  # LZW, PackBits and predictor 3 need an optional codec there
             parts = [data[at : at + size] for at, size in zip(page.dataoffsets, page.databytecounts, strict=True)]
-            return unpack(layout, parts), layout, alpha
-    return (np.moveaxis(stored, 0, -1) if layout.planar and stored.ndim == 3 else stored), layout, alpha
+            return unpack(layout, parts), layout, extra
+    return (np.moveaxis(stored, 0, -1) if layout.planar and stored.ndim == 3 else stored), layout, extra
 
 
 def _one_page(path: Path, walk: tiff_tags.TiffWalk, page: Any) -> None:
@@ -149,7 +150,8 @@ def _reduced(directory: tiff_tags.Directory) -> bool:
     return bool(kind[0] & 1) or old[0] == 2
 
 
-def _layout(path: Path, file: Any, page: Any) -> tuple[TiffLayout, bool]:
+def _layout(path: Path, file: Any, page: Any) -> tuple[TiffLayout, int | None]:
+    """How the pixels lie in the file, and what the sample beyond grey or colour is, if there is one."""
     photometric, scheme = int(page.photometric), int(page.compression)
     if photometric not in (0, 1, 2):
         raise refused(path, "grey or RGB pixels", f"photometric {page.photometric!s}", "Save it as RGB first.")
@@ -184,7 +186,7 @@ def _layout(path: Path, file: Any, page: Any) -> tuple[TiffLayout, bool]:
         predictor=predictor,
         reversed_bits=int(page.fillorder) == 2,
     )
-    return layout, bool(extra)
+    return layout, extra[0] if extra else None
 
 
 def _kept(walk: tiff_tags.TiffWalk) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
