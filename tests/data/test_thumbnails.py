@@ -74,6 +74,8 @@ def test_random_bytes_are_no_block(data: bytes) -> None:
 
 def test_xmp_and_photoshop() -> None:
     assert thumbnails.xmp_without_pictures(XMP % b"") == (XMP % b"", ())
+    assert thumbnails.xmp_without_pictures(XMP % PREVIEW * 20000)[0] == XMP % b"" * 20000
+    assert thumbnails.xmp_without_pictures(b"<xmp:Thumbnails>" * 20000 + PREVIEW[:-10])[0] == b""
     assert thumbnails.xmp_without_pictures(XMP % PREVIEW) == (XMP % b"", ("XMP thumbnail",))
     elsewhere = XMP % (b"<GImage:Data>" + base64.b64encode(SMALL) + b"</GImage:Data>")
     assert thumbnails.xmp_without_pictures(elsewhere) == (b"", ("XMP with a picture in it",))
@@ -199,6 +201,22 @@ def test_ome_xml_without_what_names_nobody(part: str, fields: dict[str, str]) ->
 @pytest.mark.parametrize("text", [b"<OME", b"<!DOCTYPE a><OME/>", b"<other><OME/></other>", b"<OME>&x;</OME>"])
 def test_ome_xml_that_is_none_is_free_text(text: bytes) -> None:
     assert ome_text.ome_texts(text) == [("tiff.OME-XML", text.decode())]
+
+
+def test_a_long_description_takes_no_longer_than_it_is() -> None:
+    text = b"<OME><![CDATA[" + b"<!--<?" * 300_000 + b"]]></OME>"
+    assert [field for field, _ in ome_text.ome_texts(text)] == ["tiff.OME-XML.OME"]
+
+
+def test_a_damaged_block_still_says_how_the_picture_is_turned(tmp_path: Path) -> None:
+    block = bytearray(exif_block(orientation=6))
+    pointer = block.index(struct.pack("<HHI" if block[:2] == b"II" else ">HHI", 0x8769, 4, 1))
+    block[pointer + 8 : pointer + 12] = b"\x7f" * 4
+    Image.fromarray(pixels(3)).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + bytes(block))
+    volume = formats.read(tmp_path / "a.jpg")
+    assert formats.not_kept(volume) == ("a damaged EXIF block",) and volume.header.orientation == 6
+    formats.write(volume, volume.stored, tmp_path / "a.png")
+    assert formats.header_difference(volume, formats.read(tmp_path / "a.png")) == ""
 
 
 def test_texts_of_a_colour_profile() -> None:

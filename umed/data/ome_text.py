@@ -7,6 +7,7 @@ Format: OME schema 2016-06, https://www.openmicroscopy.org/Schemas/OME/2016-06/.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from umed.data.side_parts import text_of
@@ -90,8 +91,9 @@ def ome_texts(description: bytes) -> list[tuple[str, str]]:
         return whole
     if _local(root.tag) != "OME":
         return whole
-    found = [("tiff.OME-XML.comment", text_of(note)) for note in re.findall(rb"<!--([\s\S]*?)-->", text)]
-    found += [("tiff.OME-XML.instruction", text_of(note)) for note in re.findall(rb"<\?(?!xml\s)([\s\S]*?)\?>", text)]
+    found = [("tiff.OME-XML.comment", text_of(note)) for note in _between(text, b"<!--", b"-->")]
+    notes = [note for note in _between(text, b"<?", b"?>") if not note.startswith(b"xml ")]
+    found += [("tiff.OME-XML.instruction", text_of(note)) for note in notes]
     for element in root.iter():
         name = _local(element.tag)
         for key, value in element.attrib.items():
@@ -101,6 +103,17 @@ def ome_texts(description: bytes) -> list[tuple[str, str]]:
             if part and part.strip() and not (name == "UUID" and _PLAIN["UUID"].fullmatch(part.strip())):
                 found.append((f"tiff.OME-XML.{name}", text_of(part.encode())))
     return [pair for pair in dict.fromkeys(found) if pair[1]]
+
+
+def _between(text: bytes, start: bytes, stop: bytes) -> Iterator[bytes]:
+    """What stands between two marks, in one pass."""
+    place = text.find(start)
+    while place >= 0:
+        end = text.find(stop, place)
+        if end < 0:
+            return
+        yield text[place + len(start) : end]
+        place = text.find(start, end)
 
 
 def _local(name: object) -> str:

@@ -37,9 +37,9 @@ _TAGS = {
 }
 _NO_TEXT = {1, 2, 347, 34675, 36864, 37121, 40960, 41728, 41729, 41730, 41995, 50341, 34856, 50706, 50707}
 """Tags of bytes that say how to read the picture: versions, JPEG tables, colour profile, colour filter, components."""
-_NUMBERS = {273, 279, 301, 320, 324, 325, 330, 280, 281, 258, 339, 338, 33550, 33922, 34264, 34735, 34736}
-"""Tags that may be long: offsets and byte counts, colours, places on the earth."""
-_MOST_NUMBERS = 1024
+_PLACES = {273, 279, 324, 325, 330}
+_MOST_NUMBERS = 4096
+"""Bytes of numbers in a tag beyond which they may be anything."""
 _WIDE = {40091, 40092, 40093, 40094, 40095}  # UTF-16, little-endian
 
 
@@ -226,7 +226,7 @@ def _fields(directory: tiff_tags.Directory, where: str) -> list[tuple[str, str]]
             raw = tag.raw[8:] if tag.code == 37510 else tag.raw  # UserComment begins with its character code
             if holds_text(raw):
                 found.append((f"{where}.{name}", text_of(raw)))
-        elif len(tag.raw) > _MOST_NUMBERS and tag.code not in _NUMBERS:
+        elif len(tag.raw) > _MOST_NUMBERS and tag.code not in _PLACES:
             found.append((f"{where}.{name}", f"{len(tag.raw)} bytes of numbers"))
     return found
 

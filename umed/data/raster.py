@@ -23,12 +23,12 @@ from PIL import Image, UnidentifiedImageError
 from umed.core.errors import GeometryError, InputError
 from umed.core.types import Encoding, Volume
 from umed.data import jpeg_segments, png, png_chunks, tiff
+from umed.data.thumbnails import exif_orientation
 from umed.data.tiff import refused
 from umed.data.tiff_pixels import TiffLayout
 
 JPEG = (".jpg", ".jpeg")
 TIFF = (".tif", ".tiff")
-_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,8 @@ def _read_png(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, bool
     kept, dropped = png_chunks.kept_chunks(parts)
     if data[len(png.SIGNATURE) + sum(12 + len(body) for _, body in parts) :].strip(b"\0"):
         dropped += ("bytes after IEND",)
-    header = RasterHeader(samples, kept, dropped, orientation=_orientation(kept))
+    turned = next((exif_orientation(body) for kind, body in parts if kind == b"eXIf"), 1)
+    header = RasterHeader(samples, kept, dropped, orientation=turned)
     return stored[..., 0] if samples == 1 else stored, header, samples in (2, 4)
 
 
@@ -214,19 +215,10 @@ def _read_jpeg(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, boo
     kept, dropped = png_chunks.from_jpeg(segments, profile)
     if tail is not None and tail.strip(b"\0"):
         dropped += ("bytes after the end of the JPEG",)
-    header = RasterHeader(1 if stored.ndim == 2 else 3, kept, dropped, orientation=_orientation(kept))
+    exif = (body[6:] for marker, body in segments if marker == 0xE1 and body.startswith(b"Exif\0"))
+    turned = next((exif_orientation(block) for block in exif), 1)  # also where the block is too damaged to be kept
+    header = RasterHeader(1 if stored.ndim == 2 else 3, kept, dropped, orientation=turned)
     return stored, header, False
-
-
-def _orientation(kept: tuple[png_chunks.Chunk, ...]) -> int:
-    """How viewers turn a PNG with these chunks."""
-    for kind, body in kept:
-        if kind == b"eXIf":
-            exif = Image.Exif()
-            exif.load(body)
-            turned = exif.get(_ORIENTATION, 1)
-            return turned if isinstance(turned, int) and 1 <= turned <= 8 else 1
-    return 1
 
 
 def _read_tiff(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, bool]:

@@ -17,11 +17,11 @@ _PICTURES = re.compile(
     rb"|/9j/[A-Za-z0-9+/\s]{60}|iVBORw0KGgo|(?i:ffd8ff[c-f][0-9a-f\s]{60}|89504e470d0a1a0a)"
 )
 """How JPEG, PNG, WebP, GIF, JPEG 2000, HEIC and AVIF begin; JPEG and PNG in base64 and in hexadecimal, too."""
-_XMP_PART = re.compile(rb"<([\w.-]+:Thumbnails)\b[\s\S]*?</\1\s*>")
+_XMP_PART = re.compile(rb"<([\w.-]{1,40}:Thumbnails)\b")
 _IMAGE = ("image", "sub-image")
 
 
-def holds_picture(raw: bytes) -> bool:
+def holds_picture(raw: bytes | bytearray) -> bool:
     r"""Whether bytes hold a compressed picture, as it is or written as text.
 
     >>> holds_picture(b"preview: \xff\xd8\xff\xe0"), holds_picture(b"EXIF says nothing")
@@ -75,6 +75,15 @@ def exif_without_pictures(block: bytes) -> tuple[bytes, tuple[str, ...]]:
     return head + kept, tuple(dict.fromkeys(dropped))
 
 
+def exif_orientation(block: bytes) -> int:
+    """How viewers turn a picture with this EXIF block, as EXIF counts; 1, upright, where it does not say."""
+    walk = tiff_tags.walk(block.removeprefix(b"Exif\0\0"))
+    for tag in walk.directories[0].tags if walk.directories else ():
+        if tag.code == 274 and tag.numbers and 1 <= tag.numbers[0] <= 8:
+            return tag.numbers[0]
+    return 1
+
+
 def _image_places(directory: tiff_tags.Directory) -> list[tuple[int, int]]:
     numbers = {tag.code: tag.numbers for tag in directory.tags}
     return [
@@ -95,8 +104,15 @@ def xmp_without_pictures(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
     """
     if not holds_picture(packet):
         return packet, ()
-    kept = _XMP_PART.sub(b"", packet)
-    return (b"", ("XMP with a picture in it",)) if holds_picture(kept) else (kept, ("XMP thumbnail",))
+    kept, place = bytearray(), 0
+    while start := _XMP_PART.search(packet, place):
+        end = packet.find(b"</" + start[1] + b">", start.end())
+        if end < 0:
+            break
+        kept += packet[place : start.start()]
+        place = end + len(start[1]) + 3
+    kept += packet[place:]
+    return (b"", ("XMP with a picture in it",)) if holds_picture(kept) else (bytes(kept), ("XMP thumbnail",))
 
 
 def photoshop_without_pictures(block: bytes) -> tuple[bytes, tuple[str, ...]]:
