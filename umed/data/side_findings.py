@@ -18,7 +18,12 @@ from umed.data.unpacking import GZIP, gunzip
 QUOTED = 60
 SHOWN = 3
 _MOST_HEAD = 1 << 24
-CURE = "clear it in INPUT if it names somebody, else look at it and accept it in umed check-release --accept-text FIELD"
+CURE = {
+    "free": "clear it in INPUT if it names somebody, else accept it: umed check-release OUTPUT --accept-text FIELD",
+    "device": "clear it in INPUT if it says where",
+    "date": "clear it in INPUT if it says when somebody was seen",
+}
+"""What to do, by kind of text."""
 
 
 @dataclass(frozen=True)
@@ -100,5 +105,5 @@ def text_lines(found: Iterable[FieldText]) -> list[str]:
         what = {"free": "text that may name somebody", "device": "the name of a device", "date": "a date or time"}[kind]
         shown = "; ".join(f"{one.file}: {one.excerpt!r}" for one in some[:SHOWN])
         files = f"{len(some)} file{'' if len(some) == 1 else 's'}"
-        lines.append(f"warning: {field} holds {what} in {files} ({shown}); it is kept as it is: {CURE}")
+        lines.append(f"warning: {field} holds {what} in {files} ({shown}); it is kept as it is: {CURE[kind]}")
     return lines
