@@ -18,7 +18,7 @@ import pydicom
 import tifffile
 from numpy.typing import NDArray
 
-from umed.data import files, formats, png
+from umed.data import files, formats, png, tiff
 
 Change = Callable[[NDArray[Any], NDArray[Any], NDArray[np.bool_]], None]
 MANIFEST = "umed/manifest.json"
@@ -139,10 +139,11 @@ def tiff_page(path: Path, pixels: NDArray[Any]) -> None:
 
 
 def tiff_text(path: Path, text: str) -> None:
-    """The same pixels and a description."""
-    with tifffile.TiffFile(path) as file:
-        pixels = file.asarray()
-    tifffile.imwrite(path, pixels, compression="deflate", metadata=None, description=text)
+    """The same pixels and fields, written as umed writes them, and a description."""
+    found = formats.read(path)
+    entry = (270, 2, text.encode() + b"\0")
+    kept = tuple(sorted((*(one for one in found.header.kept if one[0] != 270), entry), key=lambda one: one[0]))
+    path.write_bytes(tiff.encode(found.header.layout, kept, found.stored))
 
 
 def dicom(path: Path, change: Callable[[pydicom.FileDataset], None]) -> None:

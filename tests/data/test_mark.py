@@ -36,17 +36,19 @@ def source(folder: Path, ending: str) -> Path:
 
 @pytest.mark.parametrize("ending", [".png", ".tif"])
 def test_the_mark_and_nothing_else(tmp_path: Path, ending: str) -> None:
-    volume = formats.read(source(tmp_path, ending))
+    path = source(tmp_path, ending)
+    volume = formats.read(path)
     marked, plain = tmp_path / f"marked{ending}", tmp_path / f"plain{ending}"
     formats.write(volume, volume.stored + np.uint8(1), marked, mark=MARK)
     formats.write(volume, volume.stored + np.uint8(1), plain)
     back, bare = formats.read(marked), formats.read(plain)
-    assert np.array_equal(back.stored, PIXELS + 1) and back.header.comments == (MARK,)
-    assert [text for _, text in side_data(marked.read_bytes()).texts] == [MARK]
-    assert side_data(plain.read_bytes()).texts == ()
+    assert np.array_equal(back.stored, PIXELS + 1)
+    said = [text for _, text in side_data(path.read_bytes()).texts]
+    assert sorted(text for _, text in side_data(marked.read_bytes()).texts) == sorted([*said, MARK])
+    assert [text for _, text in side_data(plain.read_bytes()).texts] == said
     assert formats.header_difference(volume, back, mark=True) == formats.header_difference(volume, bare) == ""
-    assert "expected no comment, got 1" in formats.header_difference(volume, back)
-    assert "expected the mark and no other comment, got 0" in formats.header_difference(volume, bare, mark=True)
+    assert "new" in formats.header_difference(volume, back)
+    assert "expected the mark, once, got it 0 times" in formats.header_difference(volume, bare, mark=True)
     first = marked.read_bytes()
     formats.write(volume, volume.stored + np.uint8(1), marked, mark=MARK)
     assert marked.read_bytes() == first
@@ -57,7 +59,7 @@ def test_another_comment_is_no_mark(tmp_path: Path) -> None:
     other = tmp_path / "other.png"
     for chunks in (((b"tEXt", f"Comment\0{MARK} Jane".encode()),), ((b"tEXt", f"Comment\0{MARK}".encode()),) * 2):
         other.write_bytes(png.encode(PIXELS, chunks))
-        assert "no other comment" in formats.header_difference(volume, formats.read(other), mark=True)
+        assert "expected" in formats.header_difference(volume, formats.read(other), mark=True)
     assert not is_mark("Jane") and is_mark(MARK.replace("umed ", "umed 9."))
 
 

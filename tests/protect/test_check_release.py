@@ -493,7 +493,10 @@ def with_text(kind: str) -> bytes:
     if kind == "jpeg":
         Image.fromarray(pixels).save(stream, "JPEG", comment=b"Jane Roe")
     else:
-        options = {"description": {"description": "Jane Roe"}, "OME": {"description": "<OME><Experimenter/></OME>"}}
+        options = {
+            "description": {"description": "Jane Roe"},
+            "OME": {"description": '<OME><Experimenter LastName="Roe"/></OME>'},
+        }
         host = {"extratags": [(316, 2, 9, "Jane-Roe", True)], "software": False}
         tifffile.imwrite(stream, pixels, metadata=None, **options.get(kind, host))
     return stream.getvalue()
@@ -506,7 +509,7 @@ def with_text(kind: str) -> bytes:
         ("png exif", "exif.Artist"),
         ("jpeg", "jpeg.comment"),
         ("description", "tiff.ImageDescription"),
-        ("OME", "tiff.OME-XML"),
+        ("OME", "tiff.OME-XML.Experimenter.LastName"),
         ("host", "tiff.HostComputer"),
     ],
 )

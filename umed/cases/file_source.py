@@ -254,6 +254,8 @@ class FileWriter(ExitStack):
                 digest, written = _unchanged(volume, case.images[i] == name, temporary, beside)
             self._outputs[name.as_posix()] = digest
             self._outputs |= {name.with_name(other).as_posix(): its for other, its in written}
+            left = formats.not_kept(volume) if new is not None or case.images[i] != name else ()
+            figures |= {"not_kept": list(left)} if left else {}
             measures.append({**figures, "sha256_in": self._sources[case.images[i].as_posix()], "sha256_out": digest})
         if not unit.regions.empty and not any(figures.get("voxels_changed") for figures in measures):
             raise BudgetError(

@@ -44,6 +44,8 @@ def case_table(facts: Facts) -> str:
     Returns:
         Several lines.
     """
+    from umed.data.side_findings import text_lines
+
     counts = Counter(case.action for case in facts.cases)
     head = f"{facts.name}: {facts.layout} layout, {facts.count} cases: " + ", ".join(
         f"{n} to {action}" for action, n in sorted(counts.items())
@@ -56,6 +58,7 @@ def case_table(facts: Facts) -> str:
             row[1:1], row[-2:-2] = [case.modality], [case.syntax, case.masks]
     lines = [head, table(header, rows)]
     lines += [f"no case: {path}: {reason}" for path, reason in facts.problems]
+    lines += text_lines(facts.texts)
     return "\n".join(lines)
 
 

@@ -8,13 +8,10 @@ may differ; then everything around them must be the same, their content too, and
 
 from __future__ import annotations
 
-import io
 import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
-
-import tifffile
 
 from umed.core.types import Volume
 from umed.data import formats, itk, nifti, png, tiff_strips, tiff_tags
@@ -116,27 +113,29 @@ def _png(ours: bytes, theirs: bytes) -> str:
     return ""
 
 
-_PLACES = ("StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts")
+_PLACES = {273, 279, 324, 325}
 
 
 def _tiff(ours: bytes, theirs: bytes) -> str:
-    """One page with the same tags, and no byte that neither tags nor pixels account for."""
-    one, other = _pages(ours), _pages(theirs)
-    if len(other) != 1 or one[0][0] != other[0][0]:
+    """The same directories with the same tags, and no byte that neither tags nor pixels account for."""
+    one, other = tiff_tags.walk(ours), tiff_tags.walk(theirs)
+    if other.problems or _tags(one) != _tags(other):
         return "other pages or tags"
-    if len(ours) - one[0][1] != len(theirs) - other[0][1]:
+    if len(ours) - _packed(one) != len(theirs) - _packed(other):
         return "bytes that belong to no page"
-    walked = tiff_tags.walk(theirs)
-    if walked.unreferenced or any(tiff_strips.surplus(theirs, one) for one in walked.directories):
+    if other.unreferenced or any(tiff_strips.surplus(theirs, page) for page in other.directories):
         return "bytes behind the packed pixels, or between the parts"
     return ""
 
 
-def _pages(data: bytes) -> list[tuple[dict[str, Any], int]]:
-    """Of each page: its tags but for where the pixels lie, and the number of packed bytes."""
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        return [
-            ({tag.name: tag.value for tag in page.tags.values() if tag.name not in _PLACES}, sum(page.databytecounts))
-            for page in file.pages
-            if isinstance(page, tifffile.TiffPage)
-        ]
+def _tags(walk: tiff_tags.TiffWalk) -> list[Any]:
+    """Of each directory: its tags but for those that say where something lies."""
+    places = _PLACES | set(tiff_tags.SUBDIRECTORIES)
+    return [
+        (one.kind, [(tag.code, tag.kind, b"" if tag.code in places else tag.raw) for tag in one.tags])
+        for one in walk.directories
+    ]
+
+
+def _packed(walk: tiff_tags.TiffWalk) -> int:
+    return sum(len(image) for one in walk.directories for image in one.images)

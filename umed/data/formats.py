@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from umed.core.errors import InputError
 from umed.core.types import Volume
 from umed.data import itk, nifti, raster
-from umed.data.mark import is_mark
 
 READERS: dict[str, ModuleType] = {
     ".nii.gz": nifti,
@@ -155,13 +154,13 @@ def header_difference(source: Volume, written: Volume, *, mark: bool = False) ->
     """Say how two files differ in anything but voxels, or ``""``.
 
     NIfTI, MetaImage and NRRD: every byte before and after the voxels but how many are packed, and how they are packed.
-    PNG and TIFF: samples a pixel, the kept metadata (colour profile, gamma, resolution), and comments, of which a
-    written file has none.
+    PNG and TIFF: every chunk and tag that does not say where the pixels lie, and nothing new; a JPEG's fields as chunks
+    of a PNG.
 
     Args:
         source: the source.
         written: what was written.
-        mark: a PNG or TIFF must carry the mark of :mod:`umed.data.mark`, and no other comment.
+        mark: a PNG or TIFF must carry the mark of :mod:`umed.data.mark` once.
     """
     before, after = source.header, written.header
     if isinstance(before, nifti.NiftiHeader) and isinstance(after, nifti.NiftiHeader):
@@ -175,13 +174,9 @@ def header_difference(source: Volume, written: Volume, *, mark: bool = False) ->
     if isinstance(before, itk.ItkHeader) and isinstance(after, itk.ItkHeader):
         return itk.header_difference(before, after)
     if isinstance(before, raster.RasterHeader) and isinstance(after, raster.RasterHeader):
-        if (before.samples, before.kept) != (after.samples, after.kept):
-            return "expected the same samples a pixel and kept metadata, got other ones"
-        if mark:
-            marked = len(after.comments) == 1 and is_mark(after.comments[0])
-            return "" if marked else f"expected the mark and no other comment, got {len(after.comments)} of them"
-        same = not after.comments or written.sha256 == source.sha256 != ""  # a copy keeps what the source says
-        return "" if same else f"expected no comment, got {len(after.comments)} of them"
+        if not mark and written.sha256 == source.sha256 != "":  # a copy
+            return ""
+        return raster.difference(before, after, mark=mark)
     return f"expected {type(before).__name__}, got {type(after).__name__}"
 
 
@@ -192,4 +187,14 @@ def notes(volume: Volume) -> tuple[str, ...]:
         found += ("holds NaN or infinite values, which stay as they are",)
     if ending(volume.source) in raster.JPEG:
         found += ("is lossy and is written as PNG",)
+    turned = getattr(volume.header, "orientation", 1)
+    if turned != 1:
+        found += (f"is shown turned (orientation {turned}), which stays; its mask must fit the stored pixels",)
+    left = not_kept(volume)
+    return (*found, f"without what would give the original back or fits only it: {', '.join(left)}") if left else found
+
+
+def not_kept(volume: Volume) -> tuple[str, ...]:
+    """What of a file's side data is not written again, such as ``"EXIF thumbnail"``; quotes nothing of the file."""
+    found: tuple[str, ...] = getattr(volume.header, "dropped", ())
     return found

@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from umed.data.icc_text import COMMON
+
 TextKind = Literal["known", "device", "date", "free"]
 """``known``: a program wrote it and it names nobody. ``device``: names a machine. ``date``. ``free``: anything else."""
 
@@ -39,6 +41,9 @@ _WRITERS = re.compile(
     )""",
     re.VERBOSE,
 )
+_OME_WRITERS = re.compile(
+    rf"(?:OME )?Bio-Formats {_VERSION}|(?:tifffile\.py|AICSImageIO|aicsimageio|bioio|QuPath|libvips) {_VERSION}"
+)
 _WRITER_FIELDS = re.compile(r".*\.(?:Software|ProcessingSoftware|software)")
 _DESCRIPTIONS = re.compile(
     rf"""(?:
@@ -63,6 +68,7 @@ _KNOWN_VALUES = {
         r"(?i:u?int(?:8|16|32|64)|float(?:32|64)?)"
     ),
     "exif.InteroperabilityIndex": re.compile(r"R98|R03|THM"),
+    "icc.name": re.compile(r"icc|ICC [Pp]rofile|Photoshop ICC profile|kCGColorSpace\w{2,40}"),
 }
 _LONGEST = 2000
 """Nothing longer counts as known."""
@@ -92,10 +98,15 @@ def text_kind(field: str, value: str) -> TextKind:
         return "free"
     own = _KNOWN_VALUES.get(field)
     known = _EVERYWHERE.fullmatch(text) or (own is not None and own.fullmatch(text))
+    if field == "tiff.OME-XML.OME.Creator":
+        known = known or _OME_WRITERS.fullmatch(text)
     if _WRITER_FIELDS.fullmatch(field) or field == "jpeg.comment":
         known = known or _WRITERS.fullmatch(text)
     if field in ("tiff.ImageDescription", "png.tEXt.Description", "png.tEXt.Comment"):
         known = known or _DESCRIPTIONS.fullmatch(text)
+    if field.startswith("icc."):  # what is not everybody's is mostly called after a screen
+        known = known or COMMON.fullmatch(text)
+        return "known" if known else "free" if "@" in text or "^" in text else "device"
     if _DATE_FIELDS.fullmatch(field) and _DATE.fullmatch(text):
         return "date"
     if known:

@@ -56,6 +56,7 @@ def read_label(path: Path, volume: Volume) -> NDArray[Any]:
     image = volume.header
     if (placed and isinstance(image, raster.RasterHeader)) or (kind in _PICTURES and isinstance(image, itk.ItkHeader)):
         labels = labels.T  # SimpleITK counts a picture's columns first
+    raster.check_upright(volume, labels.shape, path)
     _check_grid(volume, path, labels.shape, affine)
     if labels.size and (int(labels.max()) > 32767 or int(labels.min()) < -32768):
         raise InputError(f"{path}: expected classes up to 32767, got {int(labels.max())}. Renumber the classes.")

@@ -11,10 +11,16 @@ import zlib
 
 from umed.data import png as png_format
 from umed.data import tiff_strips, tiff_tags
+from umed.data.icc_text import icc_texts
+from umed.data.jpeg_segments import segments
+from umed.data.ome_text import ome_texts
 from umed.data.side_parts import SideData, SidePart, holds_text, text_of
 
-_SHOWN = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"hIST", b"sPLT", b"bKGD", *png_format.KEPT}
+_SHOWN = {b"IHDR", b"IDAT", b"IEND", b"tRNS", *png_format.KNOWN}
 """Chunks that are needed to show the picture."""
+_WORDED = {b"pCAL", b"sCAL", b"sPLT"}
+_MOST_KNOWN = 4096
+"""Bytes of a chunk that says how to show the picture, beyond which it may say more; a colour profile may be larger."""
 _ANIMATED = {b"acTL", b"fcTL", b"fdAT"}
 _MOST_CHUNKS = 1_000_000
 _MOST_TEXT = 1 << 20
@@ -31,6 +37,9 @@ _TAGS = {
 }
 _NO_TEXT = {1, 2, 347, 34675, 36864, 37121, 40960, 41728, 41729, 41730, 41995, 50341, 34856, 50706, 50707}
 """Tags of bytes that say how to read the picture: versions, JPEG tables, colour profile, colour filter, components."""
+_PLACES = {273, 279, 324, 325, 330}
+_MOST_NUMBERS = 4096
+"""Bytes of numbers in a tag beyond which they may be anything."""
 _WIDE = {40091, 40092, 40093, 40094, 40095}  # UTF-16, little-endian
 
 
@@ -51,6 +60,12 @@ def png(data: bytes) -> SideData:
         place += 12 + size
         if kind == b"IDAT":
             packed.append(body)
+        elif kind == b"iCCP":
+            texts += [("icc.name", text_of(body.partition(b"\0")[0])), *icc_texts(_profile(body))]
+        elif kind in _WORDED and holds_text(body):
+            texts.append((f"png.{kind.decode()}", text_of(body)))
+        elif kind in png_format.KNOWN and len(body) > _MOST_KNOWN:
+            parts.append(SidePart(f"chunk {kind.decode()}", body))
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):
             keyword, text = _png_text(kind, body)
             texts.append((f"png.{kind.decode()}.{keyword}", text))
@@ -72,6 +87,14 @@ def png(data: bytes) -> SideData:
     if extra:
         parts.append(SidePart("bytes after the pixels in IDAT", extra))
     return SideData("PNG", _filled(texts), tuple(parts), tuple(problems))
+
+
+def _profile(body: bytes) -> bytes:
+    """The colour profile in an ``iCCP`` chunk; nothing of a damaged one."""
+    try:
+        return zlib.decompressobj().decompress(body.partition(b"\0")[2][1:], _MOST_TEXT)
+    except zlib.error:
+        return b""
 
 
 def _png_text(kind: bytes, body: bytes) -> tuple[str, str]:
@@ -120,33 +143,22 @@ def jpeg(data: bytes) -> SideData:
     """Look at a JPEG: its segments up to the first scan, and what follows the end of the picture."""
     texts: list[tuple[str, str]] = []
     parts: list[SidePart] = []
-    problems, place = [], 2
-    while place + 4 <= len(data) and data[place] == 0xFF:
-        marker = data[place + 1]
-        if marker == 0xFF:  # padding
-            place += 1
-            continue
-        (size,) = struct.unpack_from(">H", data, place + 2)
-        body = data[place + 4 : place + 2 + size]
-        if marker == 0xDA:
-            break
-        place += 2 + max(size, 2)
+    found, tail = segments(data)
+    for marker, body in found:
         if marker == 0xFE:
             texts.append(("jpeg.comment", text_of(body)))
         elif marker == 0xE1 and body.startswith(b"Exif\0"):
-            found = _exif(body[6:])
-            texts, parts = [*texts, *found.texts], [*parts, *found.parts]
+            block = _exif(body[6:])
+            texts, parts = [*texts, *block.texts], [*parts, *block.parts]
         elif marker == 0xE0 and (body.startswith(b"JFXX\0") or len(body) > 14):
             parts.append(SidePart("JFIF thumbnail", body))
+        elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0") and body[12:13] == b"\1":
+            texts += icc_texts(b"".join(part[14:] for kind, part in found if kind == 0xE2 and part[:12] == body[:12]))
         elif 0xE1 <= marker <= 0xEF and not body.startswith((b"ICC_PROFILE\0", b"Adobe\0")) and holds_text(body):
             texts.append((f"jpeg.APP{marker - 0xE0}", text_of(body)))
-    end = data.find(b"\xff\xd9", place)
-    while 0 <= end and data[end + 2 : end + 3] == b"\xff" and data[end + 3 : end + 4] not in (b"\xd8", b""):
-        end = data.find(b"\xff\xd9", end + 2)  # not seen in sound files: another segment behind the end
-    if end < 0:
-        problems.append("no end of the picture")
-    elif data[end + 2 :].strip(b"\0"):
-        parts.append(SidePart("bytes after the end of the JPEG", data[end + 2 :]))
+    problems = ["no end of the picture"] if tail is None else []
+    if tail is not None and tail.strip(b"\0"):
+        parts.append(SidePart("bytes after the end of the JPEG", tail))
     return SideData("JPEG", _filled(texts), tuple(parts), tuple(problems))
 
 
@@ -156,7 +168,9 @@ def _exif(block: bytes) -> SideData:
     if not walk.directories:
         return SideData("TIFF", (("exif.damaged", text_of(block)),) if holds_text(block) else ())
     texts = [pair for one in walk.directories for pair in _fields(one, "exif")]
-    thumbnails = [SidePart("EXIF thumbnail", image) for one in walk.directories for image in one.images if image]
+    thumbnails = [
+        SidePart("EXIF thumbnail", image) for one in walk.directories for image in one.images if image.strip(b"\0")
+    ]
     return SideData("TIFF", _filled(texts), tuple(thumbnails))
 
 
@@ -200,7 +214,11 @@ def _fields(directory: tiff_tags.Directory, where: str) -> list[tuple[str, str]]
         name = _TAGS.get(
             tag.code, "InteroperabilityIndex" if directory.kind == "interoperability" else f"tag{tag.code}"
         )
-        if tag.code in _WIDE:
+        if tag.code == 270 and b"<OME" in tag.raw and where == "tiff":
+            found += ome_texts(tag.raw)
+        elif tag.code == 34675:
+            found += icc_texts(tag.raw)
+        elif tag.code in _WIDE:
             found.append((f"{where}.{name}", text_of(tag.raw.decode("utf-16-le", "replace").encode())))
         elif tag.kind == tiff_tags.ASCII:
             found.append((f"{where}.{name}", text_of(tag.raw)))
@@ -208,8 +226,8 @@ def _fields(directory: tiff_tags.Directory, where: str) -> list[tuple[str, str]]
             raw = tag.raw[8:] if tag.code == 37510 else tag.raw  # UserComment begins with its character code
             if holds_text(raw):
                 found.append((f"{where}.{name}", text_of(raw)))
-    if where == "tiff":
-        found = [("tiff.OME-XML" if n == "tiff.ImageDescription" and "<OME" in t else n, t) for n, t in found]
+        elif len(tag.raw) > _MOST_NUMBERS and tag.code not in _PLACES:
+            found.append((f"{where}.{name}", f"{len(tag.raw)} bytes of numbers"))
     return found
 
 

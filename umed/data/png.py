@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of PNG that Pillow lacks: 16-bit colour, and ancillary chunks carried over byte for byte.
+"""The parts of PNG that Pillow lacks: 16-bit colour, and other chunks carried over byte for byte.
 
 Format: W3C PNG specification, third edition, https://www.w3.org/TR/png-3/.
 """
@@ -18,8 +18,11 @@ SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples a pixel by colour type: grey, RGB, palette, grey + alpha, RGBA."""
 COLOUR_TYPE = {1: 0, 3: 2, 2: 4, 4: 6}
 """Colour type by samples a pixel."""
-KEPT = (b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"pHYs")
-"""Chunks that say how to show the pixels. Text, time and EXIF may name a patient and are dropped."""
+KNOWN = (
+    *(b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"mDCv", b"cLLi", b"pHYs", b"bKGD"),
+    *(b"hIST", b"sPLT", b"oFFs", b"pCAL", b"sCAL", b"sTER", b"PLTE"),
+)
+"""Chunks that say how to show the pixels, and hold true of other pixels, too."""
 TEXT = (b"tEXt", b"zTXt", b"iTXt")
 LEVEL = 6
 
@@ -82,7 +85,8 @@ def encode(pixels: NDArray[Any], kept: tuple[tuple[bytes, bytes], ...] = ()) -> 
 
     Args:
         pixels: ``(H, W)`` or ``(H, W, samples)``, uint8 or uint16.
-        kept: ancillary chunks to write before the pixels.
+        kept: further chunks in their order; ``(b"IDAT", b"")`` among them marks the place of the pixels, which are last
+            otherwise.
 
     Returns:
         The file.
@@ -97,7 +101,9 @@ def encode(pixels: NDArray[Any], kept: tuple[tuple[bytes, bytes], ...] = ()) -> 
     lines[:, 0] = 4
     lines[:, 1:] = (rows - _paeth(around[1:, :-1], around[:-1, 1:], around[:-1, :-1])).reshape(height, -1)
     head = struct.pack(">IIBBBBB", width, height, depth, COLOUR_TYPE[samples], 0, 0, 0)
-    parts = [(b"IHDR", head), *kept, (b"IDAT", zlib.compress(lines.tobytes(), LEVEL)), (b"IEND", b"")]
+    packed = (b"IDAT", zlib.compress(lines.tobytes(), LEVEL))
+    around_it = [packed if kind == b"IDAT" else (kind, body) for kind, body in kept]
+    parts = [(b"IHDR", head), *around_it, *([] if packed in around_it else [packed]), (b"IEND", b"")]
     return SIGNATURE + b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
     )

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PNG, TIFF and JPEG images: bit depth and colour type kept, lossless out.
+"""PNG, TIFF and JPEG images: bit depth, colour type and everything beside the pixels kept, lossless out.
 
-Kept: bit depth, colour type, ICC profile, gamma and resolution. Dropped: text, EXIF and time, which may name a
-patient. JPEG is read and written as PNG, because a lossy file cannot hold a bound.
+Kept byte for byte: text, EXIF, colour profile, resolution, private fields. Left out and named: what would give the
+original back (thumbnails, smaller pages) and what belongs to the old pixels. JPEG is read and written as PNG, because a
+lossy file cannot hold a bound.
 """
 
 from __future__ import annotations
@@ -19,16 +20,15 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from umed.core.errors import InputError
+from umed.core.errors import GeometryError, InputError
 from umed.core.types import Encoding, Volume
-from umed.data import png
-from umed.data.mark import KEYWORD
+from umed.data import jpeg_segments, png, png_chunks, tiff
+from umed.data.thumbnails import exif_orientation
+from umed.data.tiff import refused
+from umed.data.tiff_pixels import TiffLayout
 
 JPEG = (".jpg", ".jpeg")
 TIFF = (".tif", ".tiff")
-_NO_RESOLUTION = (((1, 1), (1, 1)), 1)
-"""What is written for a TIFF that has none: one pixel a unit that is none, which says nothing."""
-_LOSSLESS = {1: "none", 5: "lzw", 8: "deflate", 32773: "packbits", 32946: "deflate"}
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,17 @@ class RasterHeader:
 
     Args:
         samples: samples a pixel.
-        kept: PNG chunks carried over, or TIFF tags as ``(name, value)``.
-        compressed: whether the TIFF was compressed; a written one then is too, with deflate.
-        comments: texts of PNG, and the description of TIFF; never carried over.
+        kept: PNG chunks around the pixels as ``(kind, body)``, or TIFF tags as ``(code, type, bytes)``.
+        dropped: what is not written again, in words that quote nothing of the file.
+        layout: how the pixels of a TIFF lie in it.
+        orientation: of the picture as viewers show it, as EXIF counts; 1 is upright.
     """
 
     samples: int
-    kept: tuple[tuple[Any, Any], ...] = ()
-    compressed: bool = True
-    comments: tuple[str, ...] = ()
+    kept: tuple[Any, ...] = ()
+    dropped: tuple[str, ...] = ()
+    layout: TiffLayout | None = None
+    orientation: int = 1
 
 
 def read(path: Path) -> Volume:
@@ -98,24 +100,82 @@ def write(volume: Volume, stored: NDArray[Any], path: Path, *, mark: str = "") -
         volume: from :func:`read`.
         stored: new stored values, same shape and dtype as ``volume.stored``.
         path: target, ``.png`` or ``.tif``/``.tiff``; a JPEG source is written to ``.png``.
-        mark: text to carry: ``Comment`` of a PNG, ``ImageDescription`` of a TIFF; nothing else is written there.
+        mark: text to carry: ``Comment`` of a PNG, a free text field of a TIFF.
 
     Raises:
-        InputError: if the ending cannot be written exactly.
+        InputError: if the ending cannot be written exactly, or no field of a TIFF is free for the mark.
     """
     header: RasterHeader = volume.header
     ending = path.suffix.lower()
     if ending == ".png":
-        comment = ((b"tEXt", KEYWORD.encode() + b"\0" + mark.encode("latin-1")),) if mark else ()
-        path.write_bytes(png.encode(stored, header.kept + comment))
-    elif ending in TIFF:
-        _write_tiff(header, stored, path, mark)
+        path.write_bytes(png.encode(stored, png_chunks.marked(header.kept, mark) if mark else header.kept))
+    elif ending in TIFF and header.layout is not None:
+        kept = tiff.marked(header.kept, mark) if mark else header.kept
+        path.write_bytes(tiff.encode(header.layout, kept, stored))
     else:
         raise InputError(f"{path}: expected a lossless ending (.png, .tif), got {ending}. JPEG is written as PNG.")
 
 
-def _refuse(path: Path, expected: str, got: str, step: str) -> InputError:
-    return InputError(f"{path}: expected {expected}, got {got}. {step}")
+def difference(source: RasterHeader, written: RasterHeader, *, mark: bool) -> str:
+    """Say which field of a written file is not as in its source, or ``""``.
+
+    Args:
+        source: of the source.
+        written: of what was written from it.
+        mark: whether the written one must carry the mark, and nothing else that is new.
+    """
+    if (source.samples, source.layout) != (written.samples, written.layout):
+        return "expected the same samples a pixel, byte order, strips or tiles and compression, got other ones"
+    if written.dropped:
+        return f"expected nothing but the fields of the source, got {', '.join(written.dropped)}"
+    before, after = list(source.kept), list(written.kept)
+    if mark:
+        is_mark = tiff.is_mark_tag if source.layout is not None else png_chunks.is_mark_chunk
+        marks = [field for field in after if is_mark(field)]
+        if len(marks) != 1:
+            return f"expected the mark, once, got it {len(marks)} times"
+        before, after = ([field for field in fields if not is_mark(field)] for fields in (before, after))
+    if before == after:
+        return ""
+    new = [_field(field) for field in after if field not in before]
+    lost = [_field(field) for field in before if field not in after]
+    said = [f"{', '.join(names)} {what}" for names, what in ((lost, "missing or changed"), (new, "new")) if names]
+    return f"expected the fields of the source byte for byte, got {'; '.join(said) or 'another order'}"
+
+
+def _field(field: tuple[Any, ...]) -> str:
+    return f"tag {field[0]}" if isinstance(field[0], int) else f"chunk {field[0].decode('latin-1')}"
+
+
+def check_upright(volume: Volume, shape: tuple[int, ...], path: Path) -> None:
+    """Make sure that a mask fits the stored pixels of a picture that viewers turn.
+
+    Args:
+        volume: the picture.
+        shape: of its mask.
+        path: the mask, for messages.
+
+    Raises:
+        GeometryError: if the mask was drawn on the turned picture, or nothing tells.
+    """
+    turned = getattr(volume.header, "orientation", 1)
+    if turned == 1 or volume.stored.ndim < 2:
+        return
+    height, width = volume.spatial_shape[:2]
+    step = (
+        "Turn the picture itself (mogrify -auto-orient), or clear the field (exiftool -Orientation=) if the mask fits."
+    )
+    if turned >= 5 and height != width:
+        if shape == (width, height):
+            raise GeometryError(
+                f"{path}: expected a mask of the stored pixels of {volume.source.name}, {height} x {width}, got one of "
+                f"the picture as viewers turn it (orientation {turned}), {width} x {height}. {step}"
+            )
+        return
+    raise GeometryError(
+        f"{path}: expected an upright picture, got {volume.source.name} with orientation {turned}: nothing tells "
+        f"whether the mask was drawn on the stored or on the turned picture. {step}"
+    )
 
 
 def _read_png(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, bool]:
@@ -123,12 +183,12 @@ def _read_png(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, bool
     names = {kind for kind, _ in parts}
     depth, colour = parts[0][1][8], parts[0][1][9]
     if colour == 3:
-        raise _refuse(path, "grey or RGB pixels", "a palette", "Save it as RGB first.")
+        raise refused(path, "grey or RGB pixels", "a palette", "Save it as RGB first.")
     if depth not in (8, 16):
-        raise _refuse(path, "8 or 16 bits a sample", f"{depth}", "Save it with 8 bits first.")
+        raise refused(path, "8 or 16 bits a sample", f"{depth}", "Save it with 8 bits first.")
     if names & {b"tRNS", b"acTL"}:
         what = "a transparent colour (tRNS)" if b"tRNS" in names else "an animation (APNG)"
-        raise _refuse(path, "one plain picture", what, "Save it as plain RGB or RGBA first.")
+        raise refused(path, "one plain picture", what, "Save it as plain RGB or RGBA first.")
     if depth == 16 and colour != 0:
         pixels = png.decode(parts)  # Pillow cuts 16-bit colour down to 8
     else:
@@ -137,86 +197,31 @@ def _read_png(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, bool
     dtype = np.uint8 if depth == 8 else np.uint16
     stored = pixels.astype(dtype).reshape(pixels.shape[0], pixels.shape[1], -1)
     samples = stored.shape[2]
-    kept = tuple((kind, body) for kind, body in parts if kind in png.KEPT)
-    comments = tuple(body.partition(b"\0")[2].decode("latin-1") for kind, body in parts if kind in png.TEXT)
-    return stored[..., 0] if samples == 1 else stored, RasterHeader(samples, kept, True, comments), samples in (2, 4)
+    kept, dropped = png_chunks.kept_chunks(parts)
+    if data[len(png.SIGNATURE) + sum(12 + len(body) for _, body in parts) :].strip(b"\0"):
+        dropped += ("bytes after IEND",)
+    turned = next((exif_orientation(body) for kind, body in parts if kind == b"eXIf"), 1)
+    header = RasterHeader(samples, kept, dropped, orientation=turned)
+    return stored[..., 0] if samples == 1 else stored, header, samples in (2, 4)
 
 
 def _read_jpeg(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, bool]:
     with Image.open(io.BytesIO(data)) as image:
         if image.format != "JPEG" or image.mode not in ("L", "RGB"):
-            raise _refuse(path, "a grey or RGB JPEG", f"{image.format} {image.mode}", "Save it as RGB PNG first.")
-        turned = image.getexif().get(0x0112, 1)
-        if turned not in (0, 1):
-            raise _refuse(path, "upright pixels (EXIF orientation 1)", f"{turned}", "Turn the picture first.")
+            raise refused(path, "a grey or RGB JPEG", f"{image.format} {image.mode}", "Save it as RGB PNG first.")
         stored = np.array(image)
         profile = image.info.get("icc_profile")
-    kept = ((b"iCCP", b"icc\0\0" + zlib.compress(profile)),) if profile else ()
-    return stored, RasterHeader(1 if stored.ndim == 2 else 3, kept), False
+    segments, tail = jpeg_segments.segments(data)
+    kept, dropped = png_chunks.from_jpeg(segments, profile)
+    if tail is not None and tail.strip(b"\0"):
+        dropped += ("bytes after the end of the JPEG",)
+    exif = (body[6:] for marker, body in segments if marker == 0xE1 and body.startswith(b"Exif\0"))
+    turned = next((exif_orientation(block) for block in exif), 1)  # also where the block is too damaged to be kept
+    header = RasterHeader(1 if stored.ndim == 2 else 3, kept, dropped, orientation=turned)
+    return stored, header, False
 
 
 def _read_tiff(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, bool]:
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        if len(file.pages) != 1:
-            raise _refuse(path, "one page", f"{len(file.pages)}", "Save one file a page, or the stack as NIfTI.")
-        page = file.pages.first
-        photometric = int(page.photometric)
-        compression = int(page.compression)
-        if photometric not in (0, 1, 2):
-            raise _refuse(path, "grey or RGB pixels", f"photometric {page.photometric!s}", "Save it as RGB first.")
-        if compression not in _LOSSLESS:
-            raise _refuse(path, "no or lossless compression", f"{page.compression!s}", "Save it with deflate first.")
-        dtype = np.dtype(page.dtype) if page.dtype is not None else np.dtype("V1")
-        whole = page.bitspersample == 8 * dtype.itemsize and dtype.kind in "uf" and dtype.itemsize <= 4
-        if not whole or dtype.itemsize == 4 and dtype.kind == "u":
-            raise _refuse(path, "8 or 16 bits or float32", f"{page.bitspersample} bits {dtype}", "Convert it first.")
-        extra = tuple(int(sample) for sample in page.extrasamples)
-        samples = int(page.samplesperpixel)
-        if samples - len(extra) not in (1, 3) or len(extra) > 1:
-            raise _refuse(path, "1 or 3 samples and at most one alpha", f"{samples}", "Split the channels first.")
-        try:
-            stored = page.asarray()
-        except ValueError:  # LZW and predictors need an optional codec there; Pillow has them for common types
-            stored = _pillow_tiff(path, data, dtype)
-        if int(page.planarconfig) == 2 and samples > 1:
-            stored = np.moveaxis(stored, 0, -1)
-        kept: list[tuple[str, Any]] = [("photometric", photometric), ("extrasamples", extra)]
-        kept.append(("byteorder", file.byteorder))
-        resolution = page.tags.get("XResolution"), page.tags.get("YResolution"), page.tags.get("ResolutionUnit")
-        if resolution[0] is not None and resolution[1] is not None:
-            scale = resolution[0].value, resolution[1].value
-            unit = int(resolution[2].value) if resolution[2] is not None else 2
-            if (scale, unit) != _NO_RESOLUTION:
-                kept += [("resolution", scale), ("resolutionunit", unit)]
-        profile = page.tags.get("InterColorProfile")
-        if profile is not None:
-            kept.append(("iccprofile", bytes(profile.value)))
-        said = page.tags.get("ImageDescription")
-        comments = () if said is None else (str(said.value),)
-    stored = np.ascontiguousarray(stored, dtype=dtype.newbyteorder("="))
-    return stored, RasterHeader(samples, tuple(kept), compression != 1, comments), bool(extra)
-
-
-def _pillow_tiff(path: Path, data: bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Decode with Pillow, and only if it keeps every bit."""
-    with Image.open(io.BytesIO(data)) as image:
-        stored = np.array(image)
-    if stored.dtype.itemsize != dtype.itemsize or stored.dtype.kind != dtype.kind:
-        raise _refuse(path, "an exactly decodable TIFF", f"{dtype} by Pillow as {stored.dtype}", "Use deflate.")
-    return stored
-
-
-def _write_tiff(header: RasterHeader, stored: NDArray[Any], path: Path, mark: str) -> None:
-    options = dict(header.kept)
-    if not options["extrasamples"]:
-        del options["extrasamples"]
-    tifffile.imwrite(
-        path,
-        stored,
-        compression="deflate" if header.compressed else None,
-        planarconfig="contig" if stored.ndim == 3 else None,
-        metadata=None,
-        software=False,
-        description=mark or None,
-        **options,
-    )
+    stored, page = tiff.read(path, data)
+    header = RasterHeader(page.layout.shape[2], page.kept, page.dropped, page.layout, page.orientation)
+    return stored, header, page.alpha

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a value by its type."""
 ASCII, BYTE, UNDEFINED = 2, 1, 7
-_WHOLE = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-_DATA = ((273, 279), (324, 325), (288, 289), (513, 514))
+WHOLE = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+DATA = ((273, 279), (324, 325), (288, 289), (513, 514))
 """Offsets and byte counts: strips, tiles, free space, a JPEG thumbnail."""
 SUBDIRECTORIES = {330: "sub-image", 34665: "exif", 34853: "gps", 40965: "interoperability"}
 MOST_DIRECTORIES, MOST_ENTRIES = 4096, 4096
@@ -30,12 +30,14 @@ class Tag:
         kind: of its values, see :data:`SIZES`.
         raw: its bytes.
         numbers: of whole-number kinds.
+        place: where its bytes lie.
     """
 
     code: int
     kind: int
     raw: bytes
     numbers: tuple[int, ...] = ()
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,13 @@ class Directory:
         kind: ``"image"``, ``"sub-image"``, ``"exif"``, ``"gps"`` or ``"interoperability"``.
         tags: its entries.
         images: bytes of each strip, tile or thumbnail that it refers to.
+        span: where its entries begin and end, with the offset of the next directory.
     """
 
     kind: str
     tags: tuple[Tag, ...]
     images: tuple[bytes, ...] = field(default=(), repr=False)
+    span: tuple[int, int] = (0, 0)
 
 
 @dataclass
@@ -61,11 +65,13 @@ class TiffWalk:
         directories: those of images in their order, each followed by what hangs below it.
         unreferenced: bytes that nothing refers to, from all gaps.
         problems: what is wrong with the structure.
+        gaps: where the unreferenced bytes lie.
     """
 
     directories: list[Directory] = field(default_factory=list)
     unreferenced: bytes = b""
     problems: list[str] = field(default_factory=list)
+    gaps: list[tuple[int, int]] = field(default_factory=list)
 
 
 def walk(data: bytes) -> TiffWalk:
@@ -101,7 +107,8 @@ def walk(data: bytes) -> TiffWalk:
             continue
         found.directories.append(directory)
         left = [*below, *([(kind, after)] if kind in ("image", "sub-image") else []), *left]
-    found.unreferenced = _unreferenced(data, used)
+    found.gaps = _gaps(data, used)
+    found.unreferenced = b"".join(data[start:stop] for start, stop in found.gaps)
     return found
 
 
@@ -123,15 +130,15 @@ def _directory(
             if place + total > len(data):
                 raise ValueError(f"tag {code} lies beyond the end")
             used.append((place, place + total))
-        raw, letter = data[place : place + total], _WHOLE.get(form)
+        raw, letter = data[place : place + total], WHOLE.get(form)
         numbers = struct.unpack(f"{order}{size}{letter}", raw) if letter and total <= 1 << 24 else ()
-        tags.append(Tag(code, form, raw, numbers))
+        tags.append(Tag(code, form, raw, numbers, place))
     end = start + head + count * width
     (after,) = struct.unpack_from(f"{order}Q" if big else f"{order}I", data, end)
     used.append((start, end + room))
     by_code = {tag.code: tag for tag in tags}
     images = []
-    for offsets, counts in _DATA:
+    for offsets, counts in DATA:
         if offsets in by_code and counts in by_code:
             for place, size in zip(by_code[offsets].numbers, by_code[counts].numbers, strict=False):
                 used.append((place, place + size))
@@ -139,15 +146,15 @@ def _directory(
     below = [
         (name, place) for code, name in SUBDIRECTORIES.items() if code in by_code for place in by_code[code].numbers
     ]
-    return Directory(kind, tuple(tags), tuple(images)), below, after
+    return Directory(kind, tuple(tags), tuple(images), (start, end + room)), below, after
 
 
-def _unreferenced(data: bytes, used: list[tuple[int, int]]) -> bytes:
-    """Bytes between the parts that something refers to, where they are more than padding."""
+def _gaps(data: bytes, used: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What lies between the parts that something refers to, where it is more than padding."""
     gaps, end = [], 0
     for start, stop in [*sorted(used), (len(data), len(data))]:
         gap = data[end:start]
         if len(gap) >= _GAP and gap.strip(b"\0"):
-            gaps.append(gap)
+            gaps.append((end, start))
         end = max(end, min(stop, len(data)))
-    return b"".join(gaps)
+    return gaps

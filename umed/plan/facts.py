@@ -19,6 +19,7 @@ from umed.core.types import Case, Dataset, Progress, Volume
 from umed.data.formats import notes, read
 from umed.data.layouts import find_dataset
 from umed.data.masks import check_channels, read_labels
+from umed.data.side_findings import FieldText
 from umed.plan.band_spectrum import CaseSpectrum, measure_case, median_extent
 from umed.plan.channel_values import ChannelValues, channel_values
 from umed.plan.file_range import resolve_range
@@ -93,6 +94,7 @@ class Facts:
         files: image files of a case.
         colour: whether the channels are colours of one picture.
         spectra: natural spectrum of some cases, empty where none could be measured.
+        texts: what stands in header fields and may name somebody; only where it was looked for.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Facts:
     files: int = 1
     colour: bool = False
     spectra: tuple[CaseSpectrum, ...] = field(default=(), repr=False, compare=False)
+    texts: tuple[FieldText, ...] = ()
 
     def to_json(self) -> str:
         """JSON for ``umed inspect --json``; of the spectra only the size of the ROI."""

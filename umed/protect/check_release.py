@@ -36,8 +36,10 @@ from umed.protect.public_check import form_faults, page_fault
 from umed.protect.published_files import ABOUT, MANIFEST, Published, printable
 from umed.protect.release_findings import ReleaseCheck, make_check
 
-ACCEPTABLE = ("nifti.", "metaimage.", "nrrd.", "png.", "jpeg.", "tiff.", "exif.")
+ACCEPTABLE = ("nifti.", "metaimage.", "nrrd.", "png.", "jpeg.", "tiff.", "exif.", "icc.")
 """How the fields begin whose text a steward may accept."""
+OME = "tiff.OME-XML"
+"""Accepted as a whole, or part by part."""
 IMAGES = ("protected image", "unprotected image", "label", "proposed label")
 UNCHANGED = 0.5
 """Share of labelled slices equal to the original's from which on an image counts as unchanged."""
@@ -256,7 +258,8 @@ class _Search:
             self.found.add("own-name" if same and shown == printable(name) else "gzip-header", shown, quoted)
             return
         kind = _TEXT_KINDS[text_kind(where, text)]
-        kind = "accepted-text" if kind == "text" and where in self.accept else kind
+        whole = OME if where.startswith(f"{OME}.") else where
+        kind = "accepted-text" if kind == "text" and self.accept & {where, whole} else kind
         self.found.add(kind, shown, f"{printable(where)} = {text[:_QUOTED]!r}")
 
     def _slices(self, name: str, piece: Piece, listed_as: str) -> None:

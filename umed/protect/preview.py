@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from umed.cases.source import Request, Source
 from umed.core.config import Settings, make_settings
 from umed.core.registry import METHODS
 from umed.core.types import Progress
+from umed.data.side_findings import dataset_texts
 from umed.plan.facts import Facts
 from umed.plan.foresee import foresee
 from umed.plan.planning import Plan
@@ -28,7 +30,8 @@ def inspect(root: str | Path, masks: str | Path | None = None, *, progress: Prog
         progress: called with a stage, the files or cases done and those in all.
 
     Returns:
-        The facts, one case a file case or series; ``problems`` names files and masks that cannot be used.
+        The facts, one case a file case or series; ``problems`` names files and masks that cannot be used,
+        ``texts`` header fields that may name somebody.
 
     Raises:
         ConfigError: when masks are given for another kind.
@@ -36,7 +39,7 @@ def inspect(root: str | Path, masks: str | Path | None = None, *, progress: Prog
     """
     settings = make_settings("default", {})
     with open_source(_request(root, masks, settings), progress=progress) as source:
-        return foresee(source.facts(), settings)
+        return foresee(_facts(source), settings)
 
 
 def plan(
@@ -110,7 +113,13 @@ def dry_run(
         check_run(source.root, names, store, resume=resume, overwrite=overwrite)
         find_key(store, key_file)
         made = _plan(source, settings, generators)
-        return foresee(source.facts(), made), made
+        return foresee(_facts(source), made), made
+
+
+def _facts(source: Source) -> Facts:
+    """The facts, with what header fields of files say; those of DICOM are for ``umed anonymize --check``."""
+    facts, dataset = source.facts(), getattr(source, "dataset", None)
+    return facts if dataset is None else replace(facts, texts=dataset_texts(dataset))
 
 
 def _request(root: str | Path, masks: str | Path | None, settings: Settings) -> Request:

@@ -13,6 +13,8 @@ from umed.protect.added_files import SAID
 Severity = Literal["problem", "warning", "note"]
 SHOWN = 3
 """Examples of each kind in the summary."""
+MOST_FIELDS = 20
+"""Header fields that the summary names."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,8 @@ KINDS: dict[str, FindingKind] = {
     "text": FindingKind(
         "problem",
         "field(s) with free text, which may name somebody; expected none, or what programs write",
-        "Look at each; clear it in the source and protect again, or accept it: umed check-release OUTPUT --accept-text "
-        "FIELD.",
+        "Look at each; clear it in the source (pictures: exiftool -all= FILE) and protect again, or accept it: umed "
+        "check-release OUTPUT --accept-text FIELD.",
     ),
     "gzip-header": FindingKind(
         "problem",
@@ -303,15 +305,15 @@ def _line(kind: str, some: list[ReleaseFinding]) -> str:
     groups: dict[str, list[ReleaseFinding]] = {}
     for one in some:
         groups.setdefault(one.what.partition(" = ")[0] if " = " in one.what else "", []).append(one)
-    if "" in groups or len(groups) > SHOWN:
+    if "" in groups:
         shown = [str(one) for one in some[:SHOWN]]
         more = len(some) - len(shown)
     else:  # fields
         shown = [
             f"{field} in {len(members)} file{'' if len(members) == 1 else 's'}, such as "
             + ", ".join(f"{one.where}: {one.what.partition(' = ')[2]}" for one in members[:SHOWN])
-            for field, members in groups.items()
+            for field, members in list(groups.items())[:MOST_FIELDS]
         ]
-        more = 0
+        more = sum(len(members) for members in list(groups.values())[MOST_FIELDS:])
     said = KINDS[kind]
     return f"{len(some)} {said.said} ({'; '.join(shown)}{f'; and {more} more' if more else ''}). {said.step}"

@@ -113,6 +113,7 @@ class Result:
         if proposed:
             lines.append(f"{proposed} of the masks are proposals, not annotation: what they miss is not protected")
         lines += [f"{o.status}: {o.id}: {o.reason}" for o in self.outcomes if o.status in ("failed", "skipped")]
+        lines += _not_kept(self.outcomes)
         lines += [f"left out of training: {case}: {reason}" for case, reason in self.left_out]
         lines += [f"quarantined: {name}: {reason}" for name, reason in self.quarantine]
         lines.append(f"forecast: {self.forecast}" if self.forecast else NO_FORECAST)
@@ -228,6 +229,15 @@ def _folders(done: Result | Released) -> list[str]:
         f"never publish: {done.private} (plan, records, generators, report). Keep it, {key}, and a copy of both: "
         "without them nothing can be verified or resumed.",
     ]
+
+
+def _not_kept(outcomes: Iterable[Outcome]) -> list[str]:
+    """What of the images' side data was not written again, and of how many files."""
+    found = Counter(
+        what for one in outcomes for record in one.measures.get("files", ()) for what in record.get("not_kept", ())
+    )
+    said = [f"{what} ({count} file{'' if count == 1 else 's'})" for what, count in sorted(found.items())]
+    return [f"not carried over, it would give originals back or fits only them: {'; '.join(said)}"] if said else []
 
 
 def _figures(outcomes: Iterable[Outcome]) -> list[str]:
