@@ -28,7 +28,7 @@ def test_decathlon(tmp_path, make_decathlon):
     assert [case.id for case in dataset.cases] == ["case_000", "case_001", "case_002", "case_900"]
     first, test = dataset.cases[0], dataset.cases[-1]
     assert first.images == first.outputs == (Path("imagesTr/case_000.nii.gz"),)
-    assert first.label == Path("labelsTr/case_000.nii.gz") and test.label is None
+    assert first.labels == (Path("labelsTr/case_000.nii.gz"),) and test.labels == ()
     assert dataset.split == {"case_900"} and dataset.sidecars == (Path("LICENSE"),)
 
 
@@ -66,7 +66,7 @@ def test_links_that_lead_out_are_refused(tmp_path, make_pairs):
 def test_unlisted_and_malformed_entries_are_problems(tmp_path, make_decathlon):
     root = make_decathlon(tmp_path / "in", test=False)
     dataset = find_dataset(edit(root, training=[{"image": "imagesTr/case_000.nii.gz"}, {"label": 3}, 7]))
-    assert dataset.cases[0].label is None
+    assert dataset.cases[0].labels == ()
     names = {name for name, _ in dataset.problems}
     assert {"dataset.json", "imagesTr/case_001.nii.gz", "labelsTr/case_001.nii.gz"} <= names
 
@@ -89,7 +89,7 @@ def test_pairs(tmp_path, make_pairs):
     dataset = find_dataset(root)
     assert dataset.layout == "pairs" and index_bytes(dataset, set()) is None
     assert dataset.cases[0].outputs == (Path("images/photo_0.png"),)
-    assert dataset.cases[0].label == Path("masks/photo_0_segmentation.png")
+    assert dataset.cases[0].labels == (Path("masks/photo_0_segmentation.png"),)
 
 
 def test_pairs_collisions_and_orphans(tmp_path, make_pairs):

@@ -306,7 +306,7 @@ def test_names_that_pairs_would_mix_up_fail(
     assert "a.png: expected a name of its own, got one whose mask could be taken for that of a_seg" in (
         capsys.readouterr().out
     )
-    assert [(case.id, str(case.label)) for case in find_dataset(out).cases] == [
+    assert [(case.id, *map(str, case.labels)) for case in find_dataset(out).cases] == [
         ("a_seg", "masks/a_seg.png"),
         ("b", "masks/b.png"),
     ]
@@ -318,11 +318,11 @@ def test_data_sets_with_an_index_give_their_images(
     fill(monkeypatch)
     root = make_decathlon(tmp_path / "decathlon")
     prompts = {"test_case_900": [{"box": [1, 1, 4, 5], "slice": 3}], "case_900": [{"box": [1, 1, 4, 5], "slice": 3}]}
-    name = next(case.id for case in find_dataset(root).cases if case.label is None)
+    name = next(case.id for case in find_dataset(root).cases if not case.labels)
     given = {name: prompts[name]}
     assert main(command(root, tmp_path / "out", given, random_sam, "--quiet")) == 0
-    found = {case.id: case.label for case in find_dataset(tmp_path / "out").cases}
-    assert len(found) == 4 and None not in found.values()
+    found = {case.id: case.labels for case in find_dataset(tmp_path / "out").cases}
+    assert len(found) == 4 and all(found.values())
     labels = np.asarray(nibabel.load(tmp_path / "out" / "masks" / f"{name}.nii.gz").dataobj)
     assert labels[1:5, 1:6, 3].all() and labels.sum() == 20
     several = make_nnunet(tmp_path / "nnunet")

@@ -133,7 +133,7 @@ def usable_cases(root: Path) -> tuple[str, ...]:
             "masks to NIfTI, and run umed plan on those with --forecast; umed protect takes DICOM without it."
         )
     dataset = find_dataset(root)
-    labelled = sorted(case.id for case in dataset.cases if case.label is not None and case.id not in dataset.split)
+    labelled = sorted(case.id for case in dataset.cases if case.labels and case.id not in dataset.split)
     drawn = set(choose(tuple(labelled), DataSource(cases=MOST))) if labelled else set()
     facts = gather(replace(dataset, cases=tuple(case for case in dataset.cases if case.id in drawn)), every=True)
     good = [

@@ -91,8 +91,8 @@ def probe(
     Raises:
         InputError: When fewer than 4 cases are in both folders.
     """
-    released = {case.id for case in find_dataset(Path(output)).cases if case.label is not None}
-    ids = sorted(case.id for case in find_dataset(Path(input)).cases if case.id in released and case.label is not None)
+    released = {case.id for case in find_dataset(Path(output)).cases if case.labels}
+    ids = sorted(case.id for case in find_dataset(Path(input)).cases if case.id in released and case.labels)
     if len(ids) < 4:
         raise InputError(
             f"{output}: expected at least 4 cases that {input} has too, got {len(ids)}. Protect more cases."

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from umed.cases.file_source import FileSource
+from umed.cases.file_source import FileSource, labels_digest
 from umed.cases.output_folder import CaseFinding, OutputFolder
 from umed.cases.proposals import is_proposal
 from umed.core.errors import InputError
@@ -42,11 +42,11 @@ def check_case(
     assert plan is not None  # of files there always is one
     if entry is not None:
         found = CaseFinding(str(entry["status"]), str(entry.get("reason", "")))
-    elif case.label is None:
+    elif not case.labels:
         found = CaseFinding("skipped", "no label, so there is no telling what to protect; not copied")
     else:
         found = CaseFinding("protected")
-    names = [*case.outputs, *([case.label] if case.label is not None else [])]
+    names = [*case.outputs, *case.labels]
     there = [name.as_posix() for name in names if name.as_posix() in output or (output.root / name).is_symlink()]
     if found.status not in ("protected", "unchanged"):
         found.failures += [f"{name}: expected no file of a {found.status} case, got one; remove it" for name in there]
@@ -54,12 +54,12 @@ def check_case(
     if entry is None and not there:
         found.status, found.failures = "missing", [GIVE_RECORD]
         return found
-    if case.label is None:
+    if not case.labels:
         found.failures.append(f"expected a label of a {found.status} case, got none in the input")
         return found
     found.files = {name.as_posix(): f"{found.status} image" for name in case.outputs}
-    found.files[case.label.as_posix()] = "label"
-    found.failures += _check_label(source, case, entry, output, found)
+    found.files |= {name.as_posix(): "label" for name in case.labels}
+    found.failures += _check_labels(source, case, entry, output, found)
     _check_images(source, case, plan, entry, output, found)
     return found
 
@@ -137,17 +137,18 @@ def _hidden(
     return broken
 
 
-def _check_label(
+def _check_labels(
     source: FileSource, case: Case, entry: Mapping[str, Any] | None, output: OutputFolder, found: CaseFinding
 ) -> Iterator[str]:
-    """The label is the same, and called a proposal only if it is one."""
-    assert case.label is not None
-    name, digest = case.label.as_posix(), files.sha256(source.root / case.label)
-    found.label_sha256 = digest
-    if name not in output:
-        yield f"{name}: expected the label, got {output.absent(name)}"
-    elif output.sha256(name) != digest:
-        yield f"{name}: expected identical bytes, got others"
+    """Every label file is the same, and called a proposal only if it is one."""
+    digests = [files.sha256(source.root / path) for path in case.labels]
+    found.label_sha256 = digest = labels_digest(digests)
+    for path, wanted in zip(case.labels, digests, strict=True):
+        name = path.as_posix()
+        if name not in output:
+            yield f"{name}: expected the label, got {output.absent(name)}"
+        elif output.sha256(name) != wanted:
+            yield f"{name}: expected identical bytes, got others"
     if entry is None:
         return
     if entry.get("label_sha256") != digest:

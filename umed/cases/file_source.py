@@ -81,8 +81,8 @@ class FileSource:
         """Images, labels, sidecars and the index."""
         names = {path.as_posix() for path in self.dataset.sidecars}
         for case in self.dataset.cases:
-            if case.label is not None:
-                names |= {path.as_posix() for path in (*case.outputs, case.label)}
+            if case.labels:
+                names |= {path.as_posix() for path in (*case.outputs, *case.labels)}
         if (self.root / layouts.INDEX).is_file():
             names.add(layouts.INDEX.as_posix())
         return sorted(names)
@@ -103,7 +103,7 @@ class FileSource:
 
     def left_alone(self, case: str, output: Path) -> CaseDone | None:
         """A case without a label is skipped."""
-        if self.by_id[case].label is not None:
+        if self.by_id[case].labels:
             return None
         return CaseDone(Outcome(case, "skipped", "no label, so there is no telling what to protect; not copied"))
 
@@ -125,8 +125,7 @@ class FileSource:
 
     def role(self, case: str, name: str) -> str:
         """A label or an image."""
-        label = self.by_id[case].label
-        return "label" if label is not None and label.as_posix() == name else "image"
+        return "label" if Path(name) in self.by_id[case].labels else "image"
 
     def open(self, case: str, plan: Plan) -> FileReader:
         """Open a case for reading."""
@@ -139,7 +138,7 @@ class FileSource:
 
     def trainable(self) -> list[str]:
         """Cases with a label."""
-        return [case.id for case in self.dataset.cases if case.label is not None]
+        return [case.id for case in self.dataset.cases if case.labels]
 
     def not_trained(
         self, left_out: Sequence[tuple[str, str]], broken: Mapping[str, Mapping[str, str]], *, public: bool
@@ -211,11 +210,11 @@ class FileWriter(ExitStack):
     def put(self, unit: Unit, changed: Sequence[NDArray[Any]] | None) -> None:
         """Write images and label."""
         case, root = self.case, self.source.root
-        assert case.label is not None
+        assert case.labels
         new = None if changed is None else list(changed)
         for volume, name in zip(unit.volumes, case.images, strict=True):
             self._digest(volume, name)
-        self._sources[case.label.as_posix()] = files.sha256(root / case.label)
+        self._sources |= {name.as_posix(): files.sha256(root / name) for name in case.labels}
         measures = []
         for i, (volume, name) in enumerate(zip(unit.volumes, case.outputs, strict=True)):
             temporary = self.enter_context(files.atomic(self.output / name))
@@ -236,9 +235,10 @@ class FileWriter(ExitStack):
                 f"{case.id}: expected changed voxels, got none: all are outside the range, or the noise is below half "
                 "a stored step. Set range or epsilon, or train the generator longer."
             )
-        label = self.enter_context(files.atomic(self.output / case.label))
-        digest = files.checked_copy(root / case.label, label, self._sources[case.label.as_posix()])
-        self._outputs[case.label.as_posix()] = digest
+        for name in case.labels:
+            label = self.enter_context(files.atomic(self.output / name))
+            self._outputs[name.as_posix()] = files.checked_copy(root / name, label, self._sources[name.as_posix()])
+        digest = labels_digest([self._outputs[name.as_posix()] for name in case.labels])
         status, reason = ("protected", "") if new is not None else ("unchanged", self._why_unchanged())
         self._outcome = Outcome(case.id, status, reason, {"files": measures, "label_sha256": digest})  # type: ignore[arg-type]
 
@@ -254,9 +254,8 @@ class FileWriter(ExitStack):
 
     def failed(self, error: BaseException) -> CaseDone:
         """One line without the machine's folders, since it goes into the manifest; nothing stays in the output."""
-        for name in (*self.case.outputs, self.case.label):  # of an earlier run, too
-            if name is not None:
-                (self.output / name).unlink(missing_ok=True)
+        for name in (*self.case.outputs, *self.case.labels):  # of an earlier run, too
+            (self.output / name).unlink(missing_ok=True)
         self._sources, self._outputs = {}, {}
         text = error_line(error)
         if not isinstance(error, UmedError):
@@ -266,6 +265,11 @@ class FileWriter(ExitStack):
     def record(self, done: CaseDone, run: str) -> Record:
         """Checksums of what was read and written."""
         return Record(asdict(done.outcome), run, self._sources, self._outputs)
+
+
+def labels_digest(digests: Sequence[str]) -> str:
+    """What a record says of a case's label files: the SHA-256 of each, in order, a space between."""
+    return " ".join(digests)
 
 
 def _unchanged(volume: Volume, same_format: bool, temporary: Path) -> str:

@@ -71,9 +71,9 @@ class Proposals:
         Args:
             case_id: of the case.
             status: what came of it; of series only those that were protected count.
-            digest: SHA-256 of the mask in the release, which no series has.
+            digest: SHA-256 of the mask files in the release, a space between; no series has one.
         """
-        return digest in self.masks or (case_id in self.series and status == "protected")
+        return not self.masks.isdisjoint((digest or "").split()) or (case_id in self.series and status == "protected")
 
 
 def read_proposals(root: Path) -> Proposals | None:

@@ -90,20 +90,23 @@ class Volume:
 
 @dataclass(frozen=True)
 class Case:
-    """One patient image with its label, as paths relative to the data set's root.
+    """One patient image with its label files, as paths relative to the data set's root.
 
     Args:
         id: stable name, unique in the data set; seeds the case's randomness.
         images: one file, or one file a channel (nnU-Net).
-        label: label file, ``None`` where there is none.
-        outputs: where each image is written, relative to the output root; differs from ``images`` only in the ending
-            when a lossy source is written losslessly (``.jpg`` to ``.png``).
+        labels: label files, copied byte for byte under their own names; empty where there is none.
+        outputs: where each image is written, relative to the output root; differs from ``images`` in the ending when a
+            lossy source is written losslessly (``.jpg`` to ``.png``), and in the name where a layout asks for it.
+        classes: class number of each label file where every file is one class (TotalSegmentator); empty where each file
+            is a label map of its own, and several are united, see :func:`umed.data.masks.read_labels`.
     """
 
     id: str
     images: tuple[Path, ...]
-    label: Path | None
+    labels: tuple[Path, ...]
     outputs: tuple[Path, ...]
+    classes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def find_images(root: Path) -> Dataset:
         root: the folder.
 
     Returns:
-        The data set; ``label`` is ``None`` for all images without a mask. Layout ``"images"`` where there is no mask
+        The data set; ``labels`` is empty for all images without a mask. Layout ``"images"`` where there is no mask
         at all and no ``dataset.json``.
 
     Raises:
@@ -190,7 +190,7 @@ class _Collector:
         listed = list(images)
         try:
             paths = tuple(self.inside(image) for image in listed)
-            mask = self.inside(label) if label is not None else None
+            masks = (self.inside(label),) if label is not None else ()
             outputs = tuple(p.with_suffix(".png") if formats.ending(p) in raster.JPEG else p for p in paths)
             if identity in self.cases:
                 raise InputError(f"expected a case name of its own, got {identity} twice; rename one of the files")
@@ -201,7 +201,7 @@ class _Collector:
             self.problems.append((listed[0], str(error)))
             return
         self.taken.update((str(out), str(image)) for out, image in zip(outputs, paths, strict=True))
-        self.cases[identity] = Case(identity, paths, mask, outputs)
+        self.cases[identity] = Case(identity, paths, masks, outputs)
         if test:
             self.split.add(identity)
 
@@ -277,7 +277,7 @@ def _decathlon(root: Path) -> Dataset | None:
             if name.startswith("._"):
                 continue
             found.add(_stem(name), [_plain(image)], label, test=section == "test")
-    listed = {str(path) for case in found.cases.values() for path in (*case.images, case.label) if path}
+    listed = {str(path) for case in found.cases.values() for path in (*case.images, *case.labels)}
     listed |= {name for name, _ in found.problems}
     for folder in ("imagesTr", "labelsTr", "imagesTs"):
         for path in _visible(root / folder):

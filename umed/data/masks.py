@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io as streams
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,31 @@ def read_label(path: Path, volume: Volume) -> NDArray[Any]:
     if labels.size and (int(labels.max()) > 32767 or int(labels.min()) < -32768):
         raise InputError(f"{path}: expected classes up to 32767, got {int(labels.max())}. Renumber the classes.")
     return labels
+
+
+def read_labels(paths: Sequence[Path], classes: Sequence[int], volume: Volume) -> NDArray[Any]:
+    """Read the label files of one image into one class map.
+
+    Args:
+        paths: one or more label files.
+        classes: class number of each file where every file is one class: all that it labels is of that class. Empty
+            where each file is a label map of its own; these are united, since each may be an instance.
+        volume: the image they belong to.
+
+    Returns:
+        Class of each voxel, integers, shape ``volume.spatial_shape``; the largest class number where files overlap.
+
+    Raises:
+        InputError: if a file is no label map.
+        GeometryError: if a file lies on another grid than the image.
+    """
+    if len(paths) == 1 and not classes:
+        return read_label(paths[0], volume)
+    united: NDArray[np.int16] = np.zeros(volume.spatial_shape, np.int16)
+    for path, number in zip(paths, classes or [0] * len(paths), strict=True):
+        label = read_label(path, volume)
+        np.maximum(united, np.where(label != 0, number, 0) if classes else label, out=united, casting="unsafe")
+    return united
 
 
 def label_ending(volume: Volume) -> str:

@@ -17,7 +17,7 @@ from umed.core.errors import BudgetError, UmedError, error_line
 from umed.core.types import Case, Dataset, Volume
 from umed.data.formats import notes, read
 from umed.data.layouts import find_dataset
-from umed.data.masks import check_channels, read_label
+from umed.data.masks import check_channels, read_labels
 from umed.plan.band_spectrum import CaseSpectrum, measure_case, median_extent
 from umed.plan.budget import resolve_range
 
@@ -141,7 +141,9 @@ def open_case(dataset: Dataset, case: Case) -> Opened:
     """
     volumes = [read(dataset.root / path) for path in case.images]
     check_channels(volumes)
-    labels = None if case.label is None else read_label(dataset.root / case.label, volumes[0])
+    labels = (
+        read_labels([dataset.root / path for path in case.labels], case.classes, volumes[0]) if case.labels else None
+    )
     return Opened(tuple(volumes), labels)
 
 
@@ -152,7 +154,7 @@ _Wanted = Mapping[int, Set[str]]
 
 def _look(dataset: Dataset, case: Case, wanted: _Wanted, spectra: _Spectra) -> CaseFacts:
     """Describe a case; of those to be measured the spectrum, too, while it is in memory."""
-    if case.label is None:
+    if not case.labels:
         reason = "no label (test split)" if case.id in dataset.split else "no label"
         return CaseFacts(case.id, action="skip", why=f"{reason}; it would not be copied")
     try:
@@ -244,7 +246,7 @@ def _count_classes(dataset: Dataset, looked: list[CaseFacts]) -> tuple[int, str]
 
 def _evenly(dataset: Dataset, most: int) -> list[Case]:
     """Evenly spaced cases that have a label."""
-    labelled = [case for case in dataset.cases if case.label is not None]
+    labelled = [case for case in dataset.cases if case.labels]
     if len(labelled) <= most or most < 2:
         return labelled[:most]
     return [labelled[round(i * (len(labelled) - 1) / (most - 1))] for i in range(most)]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from umed.core.errors import InputError
 from umed.core.types import Case, Volume
 from umed.data import files, formats, layouts
-from umed.data.masks import label_ending, write_label
+from umed.data.masks import label_ending, read_labels, write_label
 from umed.data.nifti import NiftiHeader
 from umed.data.paths import no_paths
 from umed.propose.image_loop import ANNOTATED, Classes, ImageOutcome, ImageSource
@@ -84,6 +84,13 @@ class FilePictures:
         part[:] = plane.T if self.turned else plane
 
 
+def _small(labels: NDArray[Any], case: Case) -> NDArray[np.uint8]:
+    """Class numbers as bytes; InputError where they are too large for a written mask."""
+    if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= 255:
+        raise InputError(f"{case.labels[0]}: expected classes 0 to 255 in masks to unite, got {int(labels.max())}.")
+    return labels.astype(np.uint8)
+
+
 def _limits(values: NDArray[Any]) -> tuple[float, float]:
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if not finite.size:
@@ -112,7 +119,7 @@ class FileImages(ImageSource[FilePictures]):
         check_source(root)
         self.cases = {case.id: case for case in self.dataset.cases}
         self.ids = tuple(self.cases)
-        self.annotated = frozenset(name for name, case in self.cases.items() if case.label is not None)
+        self.annotated = frozenset(name for name, case in self.cases.items() if case.labels)
         self.problems = tuple((name, self.clean(reason)) for name, reason in self.dataset.problems)
         self.next = f"umed protect {output} RELEASE"
 
@@ -132,11 +139,16 @@ class FileImages(ImageSource[FilePictures]):
     def own_mask(self, case_id: str, work: Path) -> ImageOutcome | None:
         """Copy an image and its mask as they are."""
         case = self.cases[case_id]
-        if case.label is None:
+        if not case.labels:
             return None
         self._check(case)
-        copy = partial(files.checked_copy, self.dataset.root / case.label, digest="")
-        written = self._put(case, "", formats.ending(case.label), copy, work)
+        if len(case.labels) > 1 or case.classes:
+            volume, paths = self._read(case).volume, [self.dataset.root / name for name in case.labels]
+            draw = partial(write_label, volume, _small(read_labels(paths, case.classes, volume), case))
+            written = self._put(case, volume.sha256, label_ending(volume), draw, work)
+            return ImageOutcome(case_id, ANNOTATED, f"it has {len(paths)} mask files, which were united", written)
+        copy = partial(files.checked_copy, self.dataset.root / case.labels[0], digest="")
+        written = self._put(case, "", formats.ending(case.labels[0]), copy, work)
         return ImageOutcome(case_id, ANNOTATED, "it has a mask, which was copied as it is", written)
 
     def write(

@@ -15,7 +15,7 @@ from umed.core.errors import InputError
 from umed.data.files import atomic, copy
 from umed.data.formats import read
 from umed.data.layouts import find_dataset, load_index, write_index
-from umed.data.masks import read_label
+from umed.data.masks import read_labels
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def split_cases(ids: Sequence[str], *, seed: int = 0, test: float = 0.25, valida
 def labelled_ids(root: str | Path) -> tuple[str, ...]:
     """Sorted ids of the cases that have a label and are not in the data set's own unlabelled test split."""
     dataset = find_dataset(Path(root))
-    return tuple(case.id for case in dataset.cases if case.label is not None and case.id not in dataset.split)
+    return tuple(case.id for case in dataset.cases if case.labels and case.id not in dataset.split)
 
 
 def class_names(root: str | Path, classes: int) -> tuple[str, ...]:
@@ -108,7 +108,7 @@ def subset_dataset(root: str | Path, ids: Collection[str], out: str | Path) -> P
     if missing:
         raise InputError(f"{root}: expected case {missing[0]!r}, found none. Run umed inspect on the folder.")
     out = Path(out)
-    for path in (path for case in cases for path in (*case.images, case.label) if path is not None):
+    for path in (path for case in cases for path in (*case.images, *case.labels)):
         target = out / path
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
@@ -147,12 +147,12 @@ def resized_pictures(root: str | Path, size: int, out: str | Path, ids: Collecti
     for folder in ("images", "masks"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     wanted = {case.id for case in dataset.cases} if ids is None else set(ids)
-    for case in (case for case in dataset.cases if case.label is not None and case.id in wanted):
+    for case in (case for case in dataset.cases if case.labels and case.id in wanted):
         volume = read(dataset.root / case.images[0])
         if len(volume.spatial_shape) != 2 or volume.stored.dtype != np.uint8:
             raise InputError(f"{case.images[0]}: expected an 8-bit picture to resize, got {volume.stored.dtype}.")
-        assert case.label is not None
-        label = read_label(dataset.root / case.label, volume).astype(np.uint8)
+        paths = [dataset.root / one for one in case.labels]
+        label = read_labels(paths, case.classes, volume).astype(np.uint8)
         pictures = (("images", volume.stored, Image.Resampling.BOX), ("masks", label, Image.Resampling.NEAREST))
         for folder, array, filtering in pictures:
             target = out / folder / f"{case.id}.png"

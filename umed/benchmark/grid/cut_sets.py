@@ -145,17 +145,17 @@ def common_cases(grid: Grid, one: CutSet, other: CutSet) -> list[str]:
     """Ids of a data set that another one trains on: the same file of the same source, or the same content."""
     sources = [grid.data[part.name].path for part in (one, other)]
     same = None not in sources and len({(grid.folder / str(path)).resolve() for path in sources}) == 1
-    seen = {tuple(content[:-1]) for content in _contents(other.root, other.split.train).values()}
-    mine = _contents(one.root, one.ids)
-    return [name for name in one.ids if (same and name in other.split.train) or tuple(mine[name][:-1]) in seen]
+    seen = {tuple(content) for content in _contents(other.root, other.split.train, labels=False).values()}
+    mine = _contents(one.root, one.ids, labels=False)
+    return [name for name in one.ids if (same and name in other.split.train) or tuple(mine[name]) in seen]
 
 
-def _contents(root: Path, ids: tuple[str, ...]) -> dict[str, list[str]]:
-    """Hashes of each case's files, the label last; where they lie plays no part."""
+def _contents(root: Path, ids: tuple[str, ...], *, labels: bool = True) -> dict[str, list[str]]:
+    """Hashes of each case's files, the labels last or left out; where they lie plays no part."""
     dataset = find_dataset(root)
     wanted = set(ids)
     return {
-        case.id: [files.sha256(dataset.root / path) for path in (*case.images, case.label) if path is not None]
+        case.id: [files.sha256(dataset.root / path) for path in (*case.images, *(case.labels if labels else ()))]
         for case in dataset.cases
         if case.id in wanted
     }
@@ -171,6 +171,6 @@ def _stamps(root: Path, ids: tuple[str, ...]) -> list[tuple[str, int, int]]:
     """Size and time of each case's files, which change when a source does."""
     dataset = find_dataset(root)
     wanted = set(ids)
-    paths = [path for case in dataset.cases if case.id in wanted for path in (*case.images, case.label) if path]
+    paths = [path for case in dataset.cases if case.id in wanted for path in (*case.images, *case.labels)]
     found = [(path.as_posix(), (dataset.root / path).stat()) for path in paths]
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]

@@ -17,7 +17,7 @@ from umed.core.errors import InputError
 from umed.core.types import Case, Volume
 from umed.data.formats import read
 from umed.data.layouts import find_dataset
-from umed.data.masks import read_label
+from umed.data.masks import read_labels
 from umed.plan.planning import ct_window
 
 Change = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
@@ -101,7 +101,7 @@ def load_samples(root: str | Path, ids: Collection[str] | None = None, change: C
     """
     dataset = find_dataset(Path(root))
     wanted = set(labelled_ids(root) if ids is None else ids)
-    cases = [case for case in dataset.cases if case.id in wanted and case.label is not None]
+    cases = [case for case in dataset.cases if case.id in wanted and case.labels]
     missing = sorted(wanted - {case.id for case in cases})
     if missing:
         raise InputError(f"{root}: expected a labelled case {missing[0]!r}, found none. Run umed inspect on it.")
@@ -148,11 +148,12 @@ def _load(
     root: Path, case: Case, change: Change | None
 ) -> tuple[torch.Tensor, torch.Tensor, float, tuple[float, ...], str]:
     """Read one case: channels of all its files stacked, its label, full scale, size of a voxel, and unit of that."""
-    assert case.label is not None
+    assert case.labels
     volumes = [read(root / path) for path in case.images]
     parts = [v.channels.astype(np.float32) * v.encoding.slope + v.encoding.inter for v in volumes]
     image = torch.from_numpy(np.ascontiguousarray(np.concatenate(parts).astype(np.float32, copy=False)))
-    label = torch.from_numpy(np.ascontiguousarray(read_label(root / case.label, volumes[0])).astype(np.uint8))
+    classes = read_labels([root / path for path in case.labels], case.classes, volumes[0])
+    label = torch.from_numpy(np.ascontiguousarray(classes).astype(np.uint8))
     scale, spacing, grid = full_scale(image, volumes[0]), tuple(map(float, volumes[0].spacing)), label.shape
     if change is not None:
         image, label = change(image, label)

@@ -18,7 +18,7 @@ from umed.core.errors import InputError
 from umed.core.types import Case, Volume
 from umed.data.formats import read
 from umed.data.layouts import find_dataset
-from umed.data.masks import read_label
+from umed.data.masks import read_labels
 
 DATASET = "Dataset001_umed"
 
@@ -102,9 +102,9 @@ def _write_image(root: Path, case: Case, folder: Path, name: str) -> tuple[str, 
 
 
 def _write_label(root: Path, case: Case, path: Path) -> None:
-    assert case.label is not None
+    assert case.labels
     volume = read(root / case.images[0])
-    label = read_label(root / case.label, volume).astype(np.uint8)
+    label = read_labels([root / one for one in case.labels], case.classes, volume).astype(np.uint8)
     if path.suffix == ".png":
         Image.fromarray(label).save(path)
     else:
