@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING
 
 from umed.cli.output import table
 from umed.cli.parsing import add_shared
+from umed.core.reasons import group_reasons
+from umed.data.accounting import CARRY
+
+EXPECT_LESS = 3
+"""Exit code where a run would leave out what had a label, or is or may be an image."""
 
 if TYPE_CHECKING:
     from umed.plan.facts import CaseFacts, Facts
@@ -55,7 +60,12 @@ def case_table(facts: Facts) -> str:
         for case, row in zip(facts.cases, rows, strict=True):
             row[1:1], row[-2:-2] = [case.modality], [case.syntax, case.masks]
     lines = [head, table(header, rows)]
-    lines += [f"no case: {path}: {reason}" for path, reason in facts.problems]
+    told = set() if facts.files is None else {one.name for one in facts.files.left_out}
+    told |= set() if facts.files is None else {name for name, _ in facts.files.unmatched}
+    loose = ((path, reason) for path, reason in facts.problems if path not in told or facts.layout == "dicom")
+    lines += [f"no case: {line}" for line in group_reasons(loose)]
+    if facts.files is not None:
+        lines += facts.files.lines(future=True, carry="" if facts.layout == "dicom" else CARRY)
     return "\n".join(lines)
 
 
@@ -65,4 +75,4 @@ def run(args: argparse.Namespace) -> int:
 
     facts = inspect(args.input, args.masks)
     print(facts.to_json() if args.json else case_table(facts), end="" if args.json else "\n")
-    return 0
+    return EXPECT_LESS if facts.files is not None and facts.files.grave else 0

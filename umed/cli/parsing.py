@@ -124,6 +124,10 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
     mark = "say in each protected PNG and TIFF that it is protected and not for diagnosis"
     group.add_argument("--mark", action="store_true", default=None, help=mark)
+    carry = (
+        "take documents of INPUT along, byte for byte: small plain texts that name nobody (README.md, metadata.csv ...)"
+    )
+    group.add_argument("--carry", action="store_true", default=None, help=carry)
     group.add_argument("--device", help="auto, cpu, cuda, cuda:1 ...")
     group.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting, such as training.iterations=20"
@@ -139,7 +143,7 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
     Returns:
         Nested mapping to lay over the recipe.
     """
-    names = ("method", "epsilon", "strength", "range", "seed", "psnr_target", "mark", "device")
+    names = ("method", "epsilon", "strength", "range", "seed", "psnr_target", "mark", "carry", "device")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.radius is not None:
         given["radius"], given["radius_unit"] = args.radius

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 EXAMPLES = 3
@@ -33,7 +33,7 @@ def printable(name: str) -> str:
 
 
 def reason_kind(reason: str, *names: str) -> tuple[str, tuple[str, ...]]:
-    """Take out of a reason what tells it from others of its kind.
+    r"""Take out of a reason what tells it from others of its kind.
 
     Args:
         reason: one line.
@@ -43,7 +43,7 @@ def reason_kind(reason: str, *names: str) -> tuple[str, tuple[str, ...]]:
         The reason with a NUL for each name, path, quotation and number; and these, in order.
 
     >>> reason_kind("a b.png: expected 3 channels, got 12", "a b.png")
-    ('\\x00: expected \\x00 channels, got \\x00', ('a b.png', '3', '12'))
+    ('\x00: expected \x00 channels, got \x00', ('a b.png', '3', '12'))
     """
     text = reason.replace("\0", " ")
     known = sorted({name for name in names if name}, key=len, reverse=True)
@@ -58,6 +58,8 @@ def reason_kind(reason: str, *names: str) -> tuple[str, tuple[str, ...]]:
 class _Group:
     """Reasons of one kind, as far as a line needs them."""
 
+    first: str
+    """Reason of the first member, as it came."""
     parts: list[str | None]
     """What stands in each gap; ``None`` where two members differ."""
     count: int = 0
@@ -65,7 +67,7 @@ class _Group:
 
 
 def group_reasons(
-    found: Iterable[tuple[str, str]], *, unit: str = "files", aliases: dict[str, tuple[str, ...]] | None = None
+    found: Iterable[tuple[str, str]], *, unit: str = "files", aliases: Mapping[str, tuple[str, ...]] | None = None
 ) -> list[str]:
     """Say for many names why something is so, one line a kind.
 
@@ -88,7 +90,7 @@ def group_reasons(
         for own in (name, *more):
             line = line.removeprefix(f"{own}: ")
         kind, parts = reason_kind(line, name, name.rpartition("/")[2], *more)
-        group = groups.setdefault(kind, _Group(list(parts)))
+        group = groups.setdefault(kind, _Group(" ".join(reason.split()), list(parts)))
         group.parts = [old if old == new else None for old, new in zip(group.parts, parts, strict=True)]
         group.count += 1
         if len(group.shown) < EXAMPLES:
@@ -107,9 +109,10 @@ def _line(kind: str, group: _Group, unit: str) -> str:
         piece + (_GAP if part is None else part) for piece, part in zip(pieces, [*group.parts, ""], strict=True)
     )
     text = printable(re.sub(rf"^(?:{re.escape(_GAP)}: )+", "", filled))
-    text = text if text.endswith(_GAP) else text.removesuffix(".")
+    text = text.removesuffix(".") if not text.endswith(_GAP) or text.endswith(f"{_GAP}.") else text
     if group.count == 1:
-        return f"{printable(group.shown[0])}: {printable(filled)}"
+        name = group.shown[0]
+        return f"{printable(name)}: {printable(group.first.removeprefix(f'{name}: '))}"
     return f"{group.count} {unit}: {text} ({examples(group.shown, group.count)})"
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from umed.core.errors import BudgetError, UmedError, error_line
 from umed.core.types import Case, Dataset, Volume
+from umed.data.accounting import Accounting
 from umed.data.formats import notes, read
 from umed.data.layouts import find_dataset
 from umed.data.masks import check_channels, read_labels
@@ -84,6 +85,7 @@ class Facts:
         raster: whether the images are pictures without physical spacing.
         hounsfield: whether the values look like Hounsfield units.
         foreground: median over cases of the median value inside the label.
+        files: what is to be expected of every file; ``None`` where nobody has looked.
         spectra: natural spectrum of some cases, empty where none could be measured.
     """
 
@@ -102,11 +104,13 @@ class Facts:
     raster: bool = False
     hounsfield: bool = False
     foreground: float | None = None
+    files: Accounting | None = None
     spectra: tuple[CaseSpectrum, ...] = field(default=(), repr=False, compare=False)
 
     def to_json(self) -> str:
         """JSON for ``umed inspect --json``; of the spectra only the size of the ROI."""
-        content = dataclasses.asdict(dataclasses.replace(self, spectra=()))
+        content = dataclasses.asdict(dataclasses.replace(self, spectra=(), files=None))
+        content["files"] = None if self.files is None else self.files.to_dict()
         extent = median_extent(self.spectra, solid=False)
         content["spectra"] = {"cases": len(self.spectra), "roi_px": round(extent, 1) if self.spectra else None}
         return json.dumps(content, sort_keys=True, indent=2) + "\n"

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from umed.cases.opening import open_source
 from umed.cases.records import Store
-from umed.cases.source import Request, Source
+from umed.cases.source import Request, Source, fates_ahead
 from umed.core.config import Settings, make_settings
 from umed.core.registry import METHODS
+from umed.data.accounting import Accounting
 from umed.plan.facts import Facts
 from umed.plan.planning import Plan
 from umed.protect.start import check_key_place, check_run, find_key
@@ -25,14 +27,15 @@ def inspect(root: str | Path, masks: str | Path | None = None) -> Facts:
         masks: for DICOM: folder with masks beside those in it.
 
     Returns:
-        The facts, one case a file case or series; ``problems`` names files and masks that cannot be used.
+        The facts, one case a file case or series; ``problems`` names files and masks that cannot be used, ``files``
+        says what is to be expected of every file.
 
     Raises:
         ConfigError: when masks are given for another kind.
         InputError: when the folder is in no known layout, or nothing can be read.
     """
     with open_source(_request(root, masks, make_settings("default", {}))) as source:
-        return source.facts()
+        return _facts(source)
 
 
 def plan(
@@ -62,8 +65,15 @@ def plan(
         InputError: when no case can be read, or there are no generators there.
     """
     chosen = make_settings(recipe, dict(overrides)) if settings is None else settings
-    with open_source(_request(root, masks, chosen)) as source:
-        return _plan(source, chosen, generators)
+    return look_ahead(root, chosen, masks=masks, generators=generators)[0]
+
+
+def look_ahead(
+    root: str | Path, settings: Settings, *, masks: str | Path | None = None, generators: Path | None = None
+) -> tuple[Plan, Accounting]:
+    """:func:`plan`, and what is to be expected of every file, as far as names and the first bytes tell."""
+    with open_source(_request(root, masks, settings)) as source:
+        return _plan(source, settings, generators), source.account({})
 
 
 def dry_run(
@@ -103,7 +113,12 @@ def dry_run(
         check_key_place(key_file, output)
         check_run(source.root, names, store, resume=resume, overwrite=overwrite)
         find_key(store, key_file)
-        return source.facts(), _plan(source, settings, generators)
+        return _facts(source), _plan(source, settings, generators)
+
+
+def _facts(source: Source) -> Facts:
+    facts = source.facts()
+    return replace(facts, files=source.account(fates_ahead(facts)))
 
 
 def _request(root: str | Path, masks: str | Path | None, settings: Settings) -> Request:

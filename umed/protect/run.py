@@ -23,7 +23,7 @@ from umed.cases.records import (
     make_private,
     write_json,
 )
-from umed.cases.source import Request, Source
+from umed.cases.source import Request, Source, fates_of
 from umed.core.config import Settings, make_settings
 from umed.core.errors import InputError, UmedError
 from umed.core.keyfile import Key, Secret
@@ -108,6 +108,7 @@ def protect(
         check=done.check,
         shared_code=done.shared_code,
         forecast=done.forecast,
+        files=done.files,
     )
 
 
@@ -246,6 +247,7 @@ def _work(
         labels=sentence(outcomes, proposals),
         shared_code="" if method is None else method.shared_code(),
         forecast="" if expected is None else str(expected["sentence"]),
+        files=source.account(fates_of(outcomes), aside),
     )
     released = conclude(released, source, store, secret, "" if method is None else repr(method), options.report)
     if not options.check:
