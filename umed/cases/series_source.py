@@ -135,7 +135,7 @@ def _put_aside(one: Quarantined) -> FileEnd:
         return FileEnd(one.name, "left out", "dicom", one.reason, True, "quarantine")
     grave = may_be_image(one.name) and not is_system(one.name)
     kind = "system" if is_system(one.name) else "format" if grave else "document" if is_document(one.name) else "other"
-    return FileEnd(one.name, "left out", kind, one.reason, grave, "quarantine")
+    return FileEnd(one.name, "left out", kind, one.reason, grave)
 
 
 class SeriesSource:
@@ -214,7 +214,7 @@ class SeriesSource:
                 for instance in series.instances
                 if instance.name not in named
             ]
-        return make_accounting(ends)
+        return make_accounting(ends, hint="")
 
     @property
     def sizes(self) -> Mapping[str, int]:

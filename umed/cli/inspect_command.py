@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from umed.cli.output import table
 from umed.cli.parsing import add_shared
 from umed.core.reasons import group_reasons
-from umed.data.accounting import CARRY
 
 EXPECT_LESS = 3
 """Exit code where a run would leave out what had a label, or is or may be an image."""
@@ -60,12 +59,12 @@ def case_table(facts: Facts) -> str:
         for case, row in zip(facts.cases, rows, strict=True):
             row[1:1], row[-2:-2] = [case.modality], [case.syntax, case.masks]
     lines = [head, table(header, rows)]
-    told = set() if facts.files is None else {one.name for one in facts.files.left_out}
+    told = set() if facts.files is None else {one.name for one in facts.files.left_out if not one.case}
     told |= set() if facts.files is None else {name for name, _ in facts.files.unmatched}
-    loose = ((path, reason) for path, reason in facts.problems if path not in told or facts.layout == "dicom")
+    loose = ((path, reason) for path, reason in facts.problems if path not in told)
     lines += [f"no case: {line}" for line in group_reasons(loose)]
     if facts.files is not None:
-        lines += facts.files.lines(future=True, carry="" if facts.layout == "dicom" else CARRY)
+        lines += facts.files.lines(future=True)
     return "\n".join(lines)
 
 

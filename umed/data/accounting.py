@@ -58,10 +58,12 @@ class Accounting:
         files: each once, by name.
         unmatched: names with reasons that stand for no file of their own: listed in an index but not there, or listed
             twice. Each makes exit code 3.
+        hint: what to do about documents.
     """
 
     files: tuple[FileEnd, ...] = ()
     unmatched: tuple[tuple[str, str], ...] = ()
+    hint: str = CARRY
 
     @property
     def counts(self) -> dict[str, int]:
@@ -103,14 +105,13 @@ class Accounting:
                 released.setdefault(one.end, {}).setdefault(one.why, []).append(one.name)
         return {**self.to_dict(), "released": released}
 
-    def lines(self, *, future: bool = False, carry: str = CARRY) -> list[str]:
+    def lines(self, *, future: bool = False) -> list[str]:
         """A few lines for people: the counts, then one line a kind of what is left out and belongs to no case.
 
         Args:
             future: say what would happen.
-            carry: what to do about documents.
         """
-        return [self.head(future=future), *self.reasons(carry=carry)]
+        return [self.head(future=future), *self.reasons()]
 
     def head(self, *, future: bool = False) -> str:
         """The counts in one line."""
@@ -124,7 +125,7 @@ class Accounting:
         texts += [f"{counts['left out']} {out}"] if counts["left out"] else []
         return f"{_number(len(self.files), 'file')} in INPUT: {', '.join(texts)}"
 
-    def reasons(self, *, carry: str = CARRY) -> Iterator[str]:
+    def reasons(self) -> Iterator[str]:
         """Lines of what is left out and belongs to no case, what makes exit code 3 first."""
         loose = [one for one in self.left_out if not one.case]
         for grave in (True, False):
@@ -133,7 +134,7 @@ class Accounting:
                 if not some:
                     continue
                 if not grave and kind in ("document", "system"):
-                    after = f"; {carry}" if kind == "document" and carry else ""
+                    after = f"; {self.hint}" if kind == "document" and self.hint else ""
                     called = f"{len(some)} {_called(kind, len(some))}"
                     yield f"left out: {called}: {examples([one.name for one in some[:4]], len(some))}{after}"
                     continue
@@ -151,11 +152,13 @@ def _number(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 
-def make_accounting(ends: Iterable[FileEnd], unmatched: Iterable[tuple[str, str]] = ()) -> Accounting:
+def make_accounting(
+    ends: Iterable[FileEnd], unmatched: Iterable[tuple[str, str]] = (), hint: str = CARRY
+) -> Accounting:
     """Put files in order; of a file that is named twice, the end nearest to the output counts."""
     found: dict[str, FileEnd] = {}
     for one in ends:
         before = found.get(one.name)
         if before is None or ENDS.index(one.end) < ENDS.index(before.end):
             found[one.name] = one
-    return Accounting(tuple(found[name] for name in sorted(found)), tuple(sorted(set(unmatched))))
+    return Accounting(tuple(found[name] for name in sorted(found)), tuple(sorted(set(unmatched))), hint)

@@ -200,8 +200,9 @@ class Released:
         lines += [f"masks: {self.labels}"] if self.labels else []
         lines += [self.plan.expectation] if self.plan is not None and self.plan.expectation else []
         lines += _figures(self.outcomes)
-        ordered = sorted(self.quarantine, key=lambda entry: (entry.category == "no-dicom", entry.name))
-        lines += _left_out((), self.files, [(one.name, one.reason) for one in ordered], self.left_out)
+        told = {one.name for one in self.files.left_out if not one.case}
+        aside = [(one.name, one.reason) for one in self.quarantine if one.name not in told]
+        lines += _left_out((), self.files, aside, self.left_out)
         if (self.private / QUARANTINE).is_file():
             lines.append(f"what was quarantined, by name: {self.private / QUARANTINE}")
         lines += _folders(self)
