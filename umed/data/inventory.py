@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
@@ -382,8 +382,3 @@ def _say_labels(looked: dict[str, FileEnd]) -> None:
     for name, one in looked.items():
         if one.grave and one.kind in ("image", "format") and not _is_label(name) and _bare(name) in labels:
             looked[name] = one._replace(why=f"{one.why}; its label seems to be {labels[_bare(name)]}")
-
-
-def names_of(case: Case) -> Iterable[str]:
-    """All names of a case, to be taken out of reasons."""
-    return (path.as_posix() for path in (*case.images, *case.labels))

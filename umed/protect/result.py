@@ -237,7 +237,8 @@ def _fit(check: ReleaseCheck | None) -> bool:
 def _lacking(accounting: Accounting) -> str:
     """A reminder that a release is less than its input."""
     count = sum(one.kind not in ("document", "system", "other") for one in accounting.left_out)
-    return f"; {count} files of INPUT with images or labels, or what may be some, are NOT in it" if count else ""
+    files, verb = ("file", "is") if count == 1 else ("files", "are")
+    return f"; {count} {files} of INPUT with images or labels, or what may be some, {verb} NOT in it" if count else ""
 
 
 def _folders(done: Result | Released) -> list[str]:
