@@ -14,7 +14,7 @@ from umed.core.config import RANGES, Settings, make_settings, merge, parse_numbe
 from umed.core.errors import ConfigError, did_you_mean
 from umed.core.registry import METHODS
 
-EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage, 3 some failed and the rest is done, or OUTPUT is not fit yet"
+EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage, 3 something is left out and named, or OUTPUT is not fit yet"
 
 
 class Parser(argparse.ArgumentParser):

@@ -41,7 +41,7 @@ _RAW, _HEADERS = (".raw", ".zraw", ".img", ".img.gz"), (".mhd", ".nhdr", ".hdr")
 _READ_ONLY = "is read by umed and not released"
 
 
-class Entry(NamedTuple):
+class FolderEntry(NamedTuple):
     """One thing below a root that is no plain folder.
 
     Args:
@@ -55,7 +55,7 @@ class Entry(NamedTuple):
     reason: str = ""
 
 
-def walk(root: Path) -> Iterator[Entry]:
+def walk(root: Path) -> Iterator[FolderEntry]:
     """Everything below a folder, each once, in an order that does not hang on the system; no link is followed.
 
     Args:
@@ -71,7 +71,7 @@ def walk(root: Path) -> Iterator[Entry]:
             with os.scandir(root / below) as listed:
                 entries = sorted(listed, key=lambda entry: entry.name)
         except OSError as error:
-            yield Entry(below or ".", "unreadable", error.strerror or type(error).__name__)
+            yield FolderEntry(below or ".", "unreadable", error.strerror or type(error).__name__)
             continue
         folders = []
         for entry in entries:
@@ -79,12 +79,12 @@ def walk(root: Path) -> Iterator[Entry]:
             try:
                 mode = entry.stat(follow_symlinks=False).st_mode
             except OSError as error:
-                yield Entry(name, "unreadable", error.strerror or type(error).__name__)
+                yield FolderEntry(name, "unreadable", error.strerror or type(error).__name__)
                 continue
             if stat.S_ISDIR(mode):
                 folders.append(name)
             else:
-                yield Entry(name, "file" if stat.S_ISREG(mode) else "link" if stat.S_ISLNK(mode) else "special")
+                yield FolderEntry(name, "file" if stat.S_ISREG(mode) else "link" if stat.S_ISLNK(mode) else "special")
         waiting += reversed(folders)
 
 
@@ -255,7 +255,7 @@ def _inside(root: Path, name: str) -> str | None:
 
 def _classify(
     dataset: Dataset,
-    entry: Entry,
+    entry: FolderEntry,
     problems: Mapping[str, str],
     carried: Mapping[str, str],
     refused: Mapping[str, str],
