@@ -26,6 +26,7 @@ from umed.cases.source import CaseDone, Quarantined, Request, fates_ahead
 from umed.cases.spans import MOST_SLICES, Slices, value_range
 from umed.core.config import Settings
 from umed.core.errors import ConfigError, InputError, did_you_mean
+from umed.core.reasons import group_reasons
 from umed.core.types import Outcome, Progress
 from umed.core.version import __version__
 from umed.data.accounting import Accounting, FileEnd, make_accounting
@@ -231,15 +232,13 @@ class SeriesSource:
     def make_plan(self, settings: Settings) -> Plan:
         """Resolve settings against the series that have a mask."""
         if not any(series.kind == "image" for series in self.scan.series):
-            first = "; ".join(f"{name}: {reason}" for name, reason in self.scan.refused[:3]) or "no image was found"
-            raise InputError(
-                f"{self.root}: expected DICOM images, got none that can be read ({first}). Check the path."
-            )
+            why = "; ".join(group_reasons(self.scan.refused)) or "no image was found"
+            raise InputError(f"{self.root}: expected DICOM images, got none that can be read ({why}). Check the path.")
         facts = self.masked.facts
         assert facts is not None
         if not facts.cases:
             reasons = dict.fromkeys([*self.masked.problems, *self.masked.refusals.items()])
-            why = "; ".join(f"{name}: {reason}" for name, reason in list(reasons)[:3])
+            why = "; ".join(group_reasons(reasons, unit="series"))
             raise InputError(
                 f"{self.scan.root}: expected at least one image series with a mask that fits, got none ({why}). "
                 "Give --masks DIR, and see umed inspect."

@@ -27,6 +27,7 @@ from umed.cases.source import Request, Source, fates_of
 from umed.core.config import Settings, make_settings
 from umed.core.errors import InputError, UmedError
 from umed.core.keyfile import Key, Secret
+from umed.core.reasons import group_reasons
 from umed.core.types import Progress
 from umed.data.files import check_apart, hashes, only_one
 from umed.execution import check_execution
@@ -178,8 +179,8 @@ def run(
         check_apart(request.masks, output)
     with open_source(request, progress=progress) as source:
         if not source.sizes:
-            first = "; ".join(f"{one.name}: {one.reason}" for one in source.refused[:3]) or "no file was found"
-            raise InputError(f"{request.path}: expected DICOM files, got none that can be released ({first}).")
+            why = "; ".join(group_reasons((one.name, one.reason) for one in source.refused)) or "no file was found"
+            raise InputError(f"{request.path}: expected DICOM files, got none that can be released ({why}).")
         try:
             return _run(source, request, store, key, options, progress)
         except OSError as error:
