@@ -257,7 +257,7 @@ def test_inspect_and_plan_a_folder_and_a_zip_of_it(source: Path, packed: bool, t
     said = capsys.readouterr().out
     assert f"{root.name}: dicom layout, 2 cases: 1 to carry, 1 to protect" in said
     assert "10 files in INPUT: 6 to protect, 1 to carry, 3 to leave out" in said
-    assert "6 x 40 x 44" in said and "seg.dcm" in said and "is not a DICOM file" in said
+    assert "6 x 40 x 44" in said and "seg.dcm" in said and "left out: 1 document: " in said
     assert main(["inspect", str(root), "--json"]) == 3
     facts = json.loads(capsys.readouterr().out)
     assert [case["action"] for case in facts["cases"]] == ["protect", "carry"]
