@@ -253,14 +253,15 @@ def test_verify_finds_a_changed_pixel(source: Path, key: Path, output: Path, tmp
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
 def test_inspect_and_plan_a_folder_and_a_zip_of_it(source: Path, packed: bool, tmp_path: Path, capsys: Capture) -> None:
     root = Path(shutil.make_archive(str(tmp_path / "all"), "zip", source)) if packed else source
-    assert main(["inspect", str(root)]) == 0
+    assert main(["inspect", str(root)]) == 3  # a report and a cut file would not be released
     said = capsys.readouterr().out
     assert f"{root.name}: dicom layout, 2 cases: 1 to carry, 1 to protect" in said
-    assert "6 x 40 x 44" in said and "seg.dcm" in said and "is not a DICOM file" in said
-    assert main(["inspect", str(root), "--json"]) == 0
+    assert "10 files in INPUT: 6 to protect, 1 to carry, 3 to leave out" in said
+    assert "6 x 40 x 44" in said and "seg.dcm" in said and "left out: 1 document: " in said
+    assert main(["inspect", str(root), "--json"]) == 3
     facts = json.loads(capsys.readouterr().out)
     assert [case["action"] for case in facts["cases"]] == ["protect", "carry"]
-    assert main(["plan", str(root), "--json"]) == 0
+    assert main(["plan", str(root), "--json"]) == 3
     assert json.loads(capsys.readouterr().out)["range"] == [-160.0, 240.0]
 
 
@@ -297,8 +298,8 @@ LOOKING = {
     "--help": 0,
     "info": 0,
     "keygen {new}": 0,
-    "inspect {source}": 0,
-    "plan {source}": 0,
+    "inspect {source}": 3,
+    "plan {source}": 3,
     "verify {source} {output} --key-file {key}": 0,
     "anonymize --check {output} --original {source}": 0,
     "anonymize {source} {new} --key-file {key}": 3,

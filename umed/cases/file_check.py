@@ -210,15 +210,14 @@ def check_folder(source: FileSource, released: set[str], output: OutputFolder) -
         A sentence for each broken promise, and the names of these files.
     """
     problems, dataset = [], source.dataset
-    names = {path.as_posix() for path in dataset.sidecars}
+    names = set(source.carried)
     content = layouts.index_bytes(dataset, released)
     if content is not None:
         name = layouts.INDEX.as_posix()
         names.add(name)
         if name not in output or (output.root / name).read_bytes() != content:
             problems.append(f"{name}: expected an index of exactly the released cases, got another or none")
-    for path in dataset.sidecars:
-        name = path.as_posix()
-        if name not in output or output.sha256(name) != files.sha256(dataset.root / path):
+    for name in source.carried:
+        if name not in output or output.sha256(name) != files.sha256(dataset.root / name):
             problems.append(f"{name}: expected identical bytes, got others or no file")
     return problems, names

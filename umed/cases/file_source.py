@@ -17,9 +17,12 @@ from umed.cases.proposals import Proposals, read_proposals
 from umed.cases.records import Record, hash_of, match
 from umed.cases.source import CaseDone, Quarantined, Request, Unit
 from umed.core.config import Settings
-from umed.core.errors import BudgetError, UmedError, VerificationError, error_line
+from umed.core.errors import BudgetError, InputError, UmedError, VerificationError, error_line
+from umed.core.reasons import group_reasons
 from umed.core.types import Case, Dataset, Outcome, Progress, Volume
 from umed.data import files, formats, layouts
+from umed.data.accounting import Accounting
+from umed.data.inventory import account, find_carried, settle
 from umed.data.mark import MARK
 from umed.data.paths import no_paths
 from umed.plan.changeable import Changeable
@@ -38,7 +41,15 @@ COPIED = ("protected", "unchanged")
 @contextmanager
 def open_files(request: Request, *, progress: Progress | None = None) -> Iterator[FileSource]:
     """Find a data set of files; see :func:`umed.cases.opening.open_source`."""
-    yield FileSource(layouts.find_dataset(request.path), progress)
+    source = FileSource(
+        layouts.find_dataset(request.path),
+        progress,
+        carry=request.carry or (request.settings is not None and request.settings.carry),
+    )
+    if not source.by_id:
+        why = "; ".join(group_reasons(source.dataset.problems))
+        raise InputError(f"{request.path}: expected cases that can be released, got none: {why}.")
+    yield source
 
 
 class FileSource:
@@ -47,20 +58,42 @@ class FileSource:
     Args:
         dataset: from :func:`umed.data.layouts.find_dataset`.
         progress: called with ``"look"`` when cases are looked at.
+        carry: all documents go along, not only the sidecars.
     """
 
     strict = True
     work: Path | None = None
 
-    def __init__(self, dataset: Dataset, progress: Progress | None = None) -> None:
-        self.dataset, self.progress = dataset, progress
+    def __init__(self, dataset: Dataset, progress: Progress | None = None, *, carry: bool = False) -> None:
+        self.dataset, self.progress, self.carry = settle(dataset), progress, carry
         self.layout, self.root = dataset.layout, dataset.root
-        self.by_id = {case.id: case for case in dataset.cases}
+        self.by_id = {case.id: case for case in self.dataset.cases}
 
     @cached_property
     def proposals(self) -> Proposals | None:
         """What ``proposals.json`` of the data set says."""
         return read_proposals(self.root)
+
+    @cached_property
+    def _documents(self) -> tuple[dict[str, str], dict[str, str]]:
+        return find_carried(self.dataset, self.carry)
+
+    @property
+    def carried(self) -> Mapping[str, str]:
+        """Licences and other sidecars, and documents where they are asked for."""
+        return self._documents[0]
+
+    def account(self, fates: Mapping[str, tuple[str, str]], aside: Sequence[Quarantined] = ()) -> Accounting:
+        """Every file below the root; a case that is not named is expected to be protected if it has a label."""
+        expected = {
+            case.id: ("protected", "") if case.labels else ("left out", self._unlabelled(case))
+            for case in self.dataset.cases
+        }
+        return account(self.dataset, {**expected, **fates}, *self._documents)
+
+    def _unlabelled(self, case: Case) -> str:
+        split = " (test split)" if case.id in self.dataset.split else ""
+        return f"no label{split}, so there is no telling what to protect; not copied"
 
     @property
     def refused(self) -> Sequence[Quarantined]:
@@ -82,7 +115,7 @@ class FileSource:
 
     def targets(self) -> list[str]:
         """Images, labels, sidecars and the index."""
-        names = {path.as_posix() for path in self.dataset.sidecars}
+        names = set(self.carried)
         for case in self.dataset.cases:
             if case.labels:
                 names |= {path.as_posix() for path in (*self.written(case), *self.labels_of(case))}
@@ -117,7 +150,7 @@ class FileSource:
         """A case without a label is skipped."""
         if self.by_id[case].labels:
             return None
-        return CaseDone(Outcome(case, "skipped", "no label, so there is no telling what to protect; not copied"))
+        return CaseDone(Outcome(case, "skipped", self._unlabelled(self.by_id[case])))
 
     def name_run(self, decisive: str, generators: Sequence[str]) -> str:
         """One hash of all."""

@@ -22,14 +22,18 @@ from umed.cases.records import Record, hash_of
 from umed.cases.series_facts import Masked, mask_scan, slice_plan
 from umed.cases.series_reader import SeriesReader
 from umed.cases.series_writer import SeriesWriter, fingerprints
-from umed.cases.source import CaseDone, Quarantined, Request
+from umed.cases.source import CaseDone, Quarantined, Request, fates_ahead
 from umed.cases.spans import MOST_SLICES, Slices, value_range
 from umed.core.config import Settings
 from umed.core.conversion import parse_json
 from umed.core.errors import ConfigError, InputError, did_you_mean
+from umed.core.reasons import group_reasons
 from umed.core.types import Outcome, Progress
 from umed.core.version import __version__
+from umed.data.accounting import Accounting, FileEnd, make_accounting
 from umed.data.files import sha256
+from umed.data.inventory import is_system, may_be_image
+from umed.data.plain_text import is_document
 from umed.deid.identity import Anonymous, Derived, Identity, Names, Renamed
 from umed.deid.keys import DeidKey
 from umed.deid.profile import load_profile
@@ -51,6 +55,10 @@ def open_series(request: Request, *, progress: Progress | None = None) -> Iterat
     if request.syntax not in SYNTAXES:
         hint = did_you_mean(request.syntax, SYNTAXES)
         raise ConfigError(f"transfer_syntax: expected one of {', '.join(SYNTAXES)}, got {request.syntax!r}.{hint}")
+    if request.settings is not None and request.settings.carry:
+        raise ConfigError(
+            "--carry: expected a data set of files, got DICOM, whose documents may name anybody. Leave it out."
+        )
     identity: Identity | None = None
     if request.key_file is not None:
         profile = load_profile(request.profile)
@@ -123,6 +131,15 @@ def _guess(source: SeriesSource, key: DeidKey | None, output: Collection[str]) -
     return Anonymous(key, load_profile(source.request.profile), accept_burned_in=True)
 
 
+def _put_aside(one: Quarantined) -> FileEnd:
+    """A file that is not in the output; of those that are no DICOM, what is called like an image makes exit code 3."""
+    if one.category != "no-dicom":
+        return FileEnd(one.name, "left out", "dicom", one.reason, True, "quarantine")
+    grave = may_be_image(one.name) and not is_system(one.name)
+    kind = "system" if is_system(one.name) else "format" if grave else "document" if is_document(one.name) else "other"
+    return FileEnd(one.name, "left out", kind, one.reason, grave)
+
+
 class SeriesSource:
     """Series of a scan; see :class:`umed.cases.source.Source`.
 
@@ -175,8 +192,31 @@ class SeriesSource:
     @property
     def refused(self) -> Sequence[Quarantined]:
         """What the scan could not use."""
-        kinds = {True: "no-dicom", False: "file"}
-        return [Quarantined(name, kinds[why.startswith(NO_DICOM)], why) for name, why in self.scan.refused]
+        return [
+            Quarantined(name, "no-dicom" if why.startswith(NO_DICOM) or is_system(name) else "file", why)
+            for name, why in self.scan.refused
+        ]
+
+    @property
+    def carried(self) -> Mapping[str, str]:
+        """None: documents beside DICOM files are never taken along."""
+        return {}
+
+    def account(self, fates: Mapping[str, tuple[str, str]], aside: Sequence[Quarantined] = ()) -> Accounting:
+        """Every file of the scan; of a zip its members."""
+        expected = fates_ahead(self.facts()) if self.request.settings is not None else {}
+        ends = [_put_aside(one) for one in (*self.refused, *aside)]
+        named = {one.name for one in ends}
+        for series in self.scan.series:
+            kind = "image" if series.kind == "image" else "dicom"
+            end, why = fates.get(series.id) or expected.get(series.id, ("unchanged", ""))
+            grave = end == "left out"
+            ends += [
+                FileEnd(instance.name, end, kind, why, grave, series.id)
+                for instance in series.instances
+                if instance.name not in named
+            ]
+        return make_accounting(ends, hint="")
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -193,15 +233,13 @@ class SeriesSource:
     def make_plan(self, settings: Settings) -> Plan:
         """Resolve settings against the series that have a mask."""
         if not any(series.kind == "image" for series in self.scan.series):
-            first = "; ".join(f"{name}: {reason}" for name, reason in self.scan.refused[:3]) or "no image was found"
-            raise InputError(
-                f"{self.root}: expected DICOM images, got none that can be read ({first}). Check the path."
-            )
+            why = "; ".join(group_reasons(self.scan.refused)) or "no image was found"
+            raise InputError(f"{self.root}: expected DICOM images, got none that can be read ({why}). Check the path.")
         facts = self.masked.facts
         assert facts is not None
         if not facts.cases:
             reasons = dict.fromkeys([*self.masked.problems, *self.masked.refusals.items()])
-            why = "; ".join(f"{name}: {reason}" for name, reason in list(reasons)[:3])
+            why = "; ".join(group_reasons(reasons, unit="series"))
             raise InputError(
                 f"{self.scan.root}: expected at least one image series with a mask that fits, got none ({why}). "
                 "Give --masks DIR, and see umed inspect."

@@ -8,7 +8,7 @@ and recording are written once, against this protocol.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from umed.cases.proposals import Proposals
 from umed.cases.records import Record
 from umed.core.config import Settings
 from umed.core.types import Outcome, Regions, Volume
+from umed.data.accounting import Accounting
 from umed.plan.budget import Budget
 from umed.plan.facts import Facts
 from umed.plan.planning import Plan
@@ -91,6 +92,22 @@ class CaseDone:
     outcome: Outcome
     quarantine: tuple[Quarantined, ...] = ()
     actions: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+FATES = {"protected": "protected", "unchanged": "unchanged", "carried": "carried"}
+"""Status of a case and the end of its images; all others are left out."""
+ACTIONS = {"protect": "protected", "copy": "unchanged", "carry": "carried"}
+"""What would be done with a case, likewise."""
+
+
+def fates_of(outcomes: Iterable[Outcome]) -> dict[str, tuple[str, str]]:
+    """What came of each case, for :meth:`Source.account`."""
+    return {one.id: (FATES.get(one.status, "left out"), one.reason) for one in outcomes}
+
+
+def fates_ahead(facts: Facts) -> dict[str, tuple[str, str]]:
+    """What would become of each case that was looked at, likewise."""
+    return {one.id: (ACTIONS.get(one.action, "left out"), one.why) for one in facts.cases}
 
 
 class CaseReader(Protocol):
@@ -200,6 +217,21 @@ class Source(Protocol):
         """Resolve settings against the facts."""
         ...
 
+    @property
+    def carried(self) -> Mapping[str, str]:
+        """Files of no case that go along byte for byte, with what each is."""
+        ...
+
+    def account(self, fates: Mapping[str, tuple[str, str]], aside: Sequence[Quarantined] = ()) -> Accounting:
+        """Give every file of the input its end.
+
+        Args:
+            fates: of cases: one of :data:`umed.data.accounting.ENDS`, and why; of those that are not named, what is
+                to be expected.
+            aside: files that were put aside one by one.
+        """
+        ...
+
     def targets(self) -> list[str]:
         """Names, relative to the output, of all files that may be written outside ``umed/``."""
         ...
@@ -278,6 +310,7 @@ class Request:
         accept_burned_in: release pictures that may hold burned-in text.
         syntax: transfer syntax of written images.
         limits: for DICOM: bounds against hostile input; the usual ones if ``None``.
+        carry: take documents along, as the run did whose output is checked; a run has this in its settings.
         work: folder of the run for what a zip holds; whoever opens the request elsewhere unpacks below it, so that all
             of it goes with the run. ``None``, or a folder that is not there: one of its own.
     """
@@ -290,4 +323,5 @@ class Request:
     accept_burned_in: bool = False
     syntax: str = "explicit-le"
     limits: Limits | None = None
+    carry: bool = False
     work: Path | None = None

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 
 from umed.cli.output import table
 from umed.cli.parsing import add_shared
+from umed.core.reasons import group_reasons
+
+EXPECT_LESS = 3
+"""Exit code where a run would leave out what had a label, or is or may be an image."""
 
 if TYPE_CHECKING:
     from umed.plan.facts import CaseFacts, Facts
@@ -57,7 +61,12 @@ def case_table(facts: Facts) -> str:
         for case, row in zip(facts.cases, rows, strict=True):
             row[1:1], row[-2:-2] = [case.modality], [case.syntax, case.masks]
     lines = [head, table(header, rows)]
-    lines += [f"no case: {path}: {reason}" for path, reason in facts.problems]
+    told = set() if facts.files is None else {one.name for one in facts.files.left_out if not one.case}
+    told |= set() if facts.files is None else {name for name, _ in facts.files.unmatched}
+    loose = ((path, reason) for path, reason in facts.problems if path not in told)
+    lines += [f"no case: {line}" for line in group_reasons(loose)]
+    if facts.files is not None:
+        lines += facts.files.lines(future=True)
     lines += text_lines(facts.texts)
     return "\n".join(lines)
 
@@ -70,4 +79,4 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar(args.quiet) as progress:
         facts = inspect(args.input, args.masks, progress=progress)
     print(facts.to_json() if args.json else case_table(facts), end="" if args.json else "\n")
-    return 0
+    return EXPECT_LESS if facts.files is not None and facts.files.grave else 0

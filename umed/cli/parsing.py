@@ -14,7 +14,7 @@ from umed.core.errors import ConfigError, did_you_mean
 from umed.core.ranges import parse_range
 from umed.core.registry import METHODS
 
-EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage, 3 some failed and the rest is done, or OUTPUT is not fit yet"
+EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage, 3 something is left out and named, or OUTPUT is not fit yet"
 
 
 class WrongUsage(SystemExit):
@@ -134,6 +134,10 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
     mark = "say in each protected PNG and TIFF that it is protected and not for diagnosis"
     group.add_argument("--mark", action="store_true", default=None, help=mark)
+    carry = (
+        "take documents of INPUT along, byte for byte: small plain texts that name nobody (README.md, metadata.csv ...)"
+    )
+    group.add_argument("--carry", action="store_true", default=None, help=carry)
     group.add_argument("--device", help="auto, cpu, cuda, cuda:1 ...")
     group.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting, such as training.iterations=20"
@@ -149,7 +153,7 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
     Returns:
         Nested mapping to lay over the recipe.
     """
-    names = ("method", "epsilon", "strength", "range", "seed", "psnr_target", "mark", "device")
+    names = ("method", "epsilon", "strength", "range", "seed", "psnr_target", "mark", "carry", "device")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.radius is not None:
         given["radius"], given["radius_unit"] = args.radius

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from umed.cli.forecast_options import add_forecast, forecast_of
+from umed.cli.inspect_command import EXPECT_LESS
 from umed.cli.output import print_json, table
 from umed.cli.parsing import add_settings, add_shared, settings_of
 
@@ -26,18 +27,19 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
     from umed.core.progress import progress_bar
-    from umed.protect.preview import plan
+    from umed.protect.preview import look_ahead
 
-    given = {"settings": settings_of(args), "masks": args.masks, "generators": args.generators}
+    given = {"masks": args.masks, "generators": args.generators}
     with progress_bar(args.quiet) as progress:
-        resolved = plan(args.input, progress=progress, **given)
+        resolved, files = look_ahead(args.input, settings_of(args), progress=progress, **given)
+    code = EXPECT_LESS if files.grave else 0
     forecast = forecast_of(args, resolved)
     if args.json and forecast is not None:
         print_json({"plan": json.loads(resolved.to_json()), "forecast": forecast.to_dict()})
-        return 0
+        return code
     if args.json:
         print(resolved.to_json(), end="")
-        return 0
+        return code
     content = dataclasses.asdict(resolved)
     for name in ("why", "placement", "expectation"):  # said in sentences below
         content.pop(name)
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     content["epsilon"] = f"{255 * resolved.epsilon:.4g}/255"
     rows = [[key, str(value)] for key, value in content.items()]
     rows += [[f"training.{key}", str(value)] for key, value in training.items()]
-    print(table(["setting", "value"], rows), "", *resolved.why, sep="\n")
+    print(table(["setting", "value"], rows), "", *resolved.why, "", *files.lines(future=True), sep="\n")
     if forecast is not None:
         print("", forecast.summary(), sep="\n")
-    return 0
+    return code

@@ -36,6 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--percentiles", type=_pair, metavar="LOW,HIGH", help="of --range percentile")
     group.add_argument("--spatial-dims", type=int, choices=(2, 3), help="band slice by slice, or in 3D")
     group.add_argument("--mark", action="store_true", default=None, help="protected PNG and TIFF carry the mark")
+    group.add_argument("--carry", action="store_true", default=None, help="documents of INPUT were to go along")
     group.add_argument("--slice-axis", type=int, choices=(0, 1, 2), help="axis that the slices follow")
     group.add_argument(
         "--profile", default="basic", metavar="NAME|FILE", help="of an anonymized output without its record"
@@ -65,7 +66,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _promise(args: argparse.Namespace) -> dict[str, Any] | None:
     """What the options name; ``None`` if nothing."""
-    names = ("mark", "epsilon", "epsilon_background", "support", "range", "percentiles", "spatial_dims", "slice_axis")
+    names = (
+        "mark",
+        "carry",
+        "epsilon",
+        "epsilon_background",
+        "support",
+        "range",
+        "percentiles",
+        "spatial_dims",
+        "slice_axis",
+    )
     named = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.radius is not None:
         named["radius"], named["radius_unit"] = args.radius

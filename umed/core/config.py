@@ -64,6 +64,7 @@ class Settings:
             given, the bound may grow up to 16/255 as far as small ROIs allow.
         device: ``"auto"``, ``"cpu"`` or a torch device such as ``"cuda:0"``.
         report_cases: cases drawn in the report.
+        carry: take documents of the data set along into the output, see :mod:`umed.data.plain_text`.
         mark: say in each protected PNG and TIFF that it is protected; see :mod:`umed.data.mark`.
         training: how a learnt method is trained.
     """
@@ -85,6 +86,7 @@ class Settings:
     psnr_target: float | None = None
     device: str = "auto"
     report_cases: int = 6
+    carry: bool = False
     mark: bool = False
     training: Training = field(default_factory=Training)
 

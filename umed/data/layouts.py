@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from umed.core.errors import InputError
+from umed.core.reasons import group_reasons
 from umed.core.types import Case, Dataset
 from umed.data import files, formats, raster
 from umed.data.dicom_input import is_dicom
@@ -50,8 +51,8 @@ def find_dataset(root: Path) -> Dataset:
     dataset = _in_known_layout(root)
     if dataset is not None:
         if not dataset.cases:
-            first = "; ".join(f"{name}: {reason}" for name, reason in dataset.problems[:3]) or "no image was found"
-            raise InputError(f"{root}: expected cases of a {dataset.layout} data set, got none ({first}).")
+            why = "; ".join(group_reasons(dataset.problems)) or "no image was found"
+            raise InputError(f"{root}: expected cases of a {dataset.layout} data set, got none ({why}).")
         return dataset
     if is_dicom(root):
         raise InputError(

@@ -87,7 +87,7 @@ def _head(path: Path) -> tuple[bytes, tuple[tuple[str, str], ...]]:
 def dataset_texts(dataset: Dataset) -> tuple[FieldText, ...]:
     """What the images and labels of a data set say in their header fields; see :func:`field_texts`."""
     images = {path for case in dataset.cases for path in case.images}
-    labels = {case.label for case in dataset.cases if case.label is not None}
+    labels = {path for case in dataset.cases for path in case.labels}
     return tuple(
         one
         for path in sorted(images | labels)

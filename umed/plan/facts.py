@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from umed.core.errors import BudgetError, UmedError, error_line
 from umed.core.progress import counted
 from umed.core.types import Case, Dataset, Progress, Volume
+from umed.data.accounting import Accounting
 from umed.data.formats import notes, read
 from umed.data.layouts import find_dataset
 from umed.data.masks import check_channels, read_labels
@@ -46,7 +47,7 @@ class CaseFacts:
         why: reason of every action but ``"protect"``, and what else is worth knowing about the files.
         foreground: median physical value inside the label, in the first channel.
         values: what the values of each channel look like; empty for a DICOM series.
-        files: image files.
+        parts: image files.
         colour: whether the channels are colours of one picture, which share a range.
         modality: of a DICOM series; its shape is slices, rows, columns.
         syntax: of a DICOM series: names of its transfer syntaxes.
@@ -64,7 +65,7 @@ class CaseFacts:
     why: str = ""
     foreground: float | None = None
     values: tuple[ChannelValues, ...] = ()
-    files: int = 1
+    parts: int = 1
     colour: bool = False
     modality: str = ""
     syntax: str = ""
@@ -91,8 +92,9 @@ class Facts:
         raster: whether the images are pictures without physical spacing.
         hounsfield: whether the values look like Hounsfield units.
         foreground: median over cases of the median value inside the label.
-        files: image files of a case.
+        parts: image files of a case.
         colour: whether the channels are colours of one picture.
+        files: what is to be expected of every file; ``None`` where nobody has looked.
         spectra: natural spectrum of some cases, empty where none could be measured.
         texts: what stands in header fields and may name somebody; only where it was looked for.
     """
@@ -112,14 +114,16 @@ class Facts:
     raster: bool = False
     hounsfield: bool = False
     foreground: float | None = None
-    files: int = 1
+    parts: int = 1
     colour: bool = False
+    files: Accounting | None = None
     spectra: tuple[CaseSpectrum, ...] = field(default=(), repr=False, compare=False)
     texts: tuple[FieldText, ...] = ()
 
     def to_json(self) -> str:
         """JSON for ``umed inspect --json``; of the spectra only the size of the ROI."""
-        content = dataclasses.asdict(dataclasses.replace(self, spectra=()))
+        content = dataclasses.asdict(dataclasses.replace(self, spectra=(), files=None))
+        content["files"] = None if self.files is None else self.files.to_dict()
         extent = median_extent(self.spectra, solid=False)
         content["spectra"] = {"cases": len(self.spectra), "roi_px": round(extent, 1) if self.spectra else None}
         return json.dumps(content, sort_keys=True, indent=2) + "\n"
@@ -196,7 +200,7 @@ def _look(dataset: Dataset, case: Case, wanted: _Wanted, spectra: _Spectra) -> C
         why="; ".join(remarks),
         foreground=values[0].foreground,
         values=values,
-        files=len(opened.volumes),
+        parts=len(opened.volumes),
         colour=all(is_colour(volume) for volume in opened.volumes),
     )
 
@@ -341,7 +345,7 @@ def gather(
         raster=all(facts.unit == "px" and len(facts.shape) == 2 for facts in good),
         hounsfield=any(facts.values[0].hounsfield for facts in good),
         foreground=float(np.median(inside)) if inside else None,
-        files=_most_common([facts.files for facts in good]),
+        parts=_most_common([facts.parts for facts in good]),
         colour=all(facts.colour for facts in good),
         spectra=tuple(spectra[name] for name in sorted(spectra)),
     )

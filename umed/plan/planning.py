@@ -18,6 +18,7 @@ from umed.core.config import Settings, from_mapping
 from umed.core.conversion import parse_json
 from umed.core.errors import ConfigError, InputError
 from umed.core.ranges import Ranges
+from umed.core.reasons import group_reasons
 from umed.core.registry import METHODS, check_options
 from umed.plan.facts import Facts
 from umed.plan.placement import OUTSIDE, Scene
@@ -28,7 +29,7 @@ THICK = 3.0  # coarsest spacing over finest: above it a 3-D kernel would mix unr
 FEW_SLICES = 16  # fewer than this along an axis leaves nothing for a 3-D network to pool
 BIG_VOXELS = 64_000_000  # 400 x 400 x 400: above it native 3-D takes too long on a CPU
 STEP = 16  # a surrogate with four poolings needs multiples of it
-HOW_NOT_WHAT = ("device", "report_cases")  # settings that do not change a byte of the released images
+HOW_NOT_WHAT = ("device", "report_cases", "carry")  # settings that do not change a byte of the released images
 SAID = ("strength", "placement", "expectation", "why", "seen")  # what decides no byte, or is said in other words
 
 
@@ -218,6 +219,15 @@ def _resolve_support(settings: Settings) -> tuple[str, float | None, list[str]]:
     return support, weak, why
 
 
+def _nothing_readable(facts: Facts) -> str:
+    """Why no case can be read, one reason a kind."""
+    why = group_reasons(((case.id, case.why or "has no label") for case in facts.cases), unit="cases")
+    unlabelled = facts.count - len(facts.cases)
+    why += [f"{unlabelled} cases without a label"] if unlabelled > 0 else []
+    found = "; ".join(why) or "no case has a label"
+    return f"{facts.name}: expected at least one readable case with a label, got none of {facts.count}: {found}."
+
+
 def make_plan(facts: Facts, settings: Settings) -> Plan:
     """Resolve settings against the facts about a data set.
 
@@ -234,7 +244,7 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
     """
     check_options(settings.method, settings.method_options)
     if not facts.shape:
-        raise InputError(f"{facts.name}: expected at least one readable case with a label, got none. Run umed inspect.")
+        raise InputError(_nothing_readable(facts))
     choice = choose_ranges(facts, settings)
     dims, axis, more = _resolve_dims(facts, settings)
     patch, most = _resolve_patch(facts, settings, dims, axis)

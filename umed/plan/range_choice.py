@@ -160,7 +160,7 @@ def _together(facts: Facts, parts: Sequence[_Part], names: Sequence[str]) -> Cho
 
 def _in_one_file(facts: Facts) -> bool:
     """Whether a file holds several channels that are no colours."""
-    return facts.channels > facts.files and not facts.colour
+    return facts.channels > facts.parts and not facts.colour
 
 
 def _pictures(facts: Facts, settings: Settings) -> _Part | None:

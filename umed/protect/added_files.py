@@ -3,26 +3,17 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
 from umed.core.errors import ConfigError
-from umed.data import planes
 from umed.data.files import RECORDS
+from umed.data.plain_text import MOST_TEXT_BYTES as MOST_ADDED
+from umed.data.plain_text import text_fault
 
-MOST_ADDED = 1_000_000
-"""Bytes of a file that a person writes, at most."""
+__all__ = ["MOST_ADDED", "SAID", "take_added", "text_fault"]
+
 SAID = "added by you, not covered by the manifest"
-_LINES = frozenset("\t\n\r")
-_PICTURE = re.compile(
-    r"\s*P[1-7]\s+(?:#[^\n]*\s+)*(?:\d|WIDTH)|\s*/\* XPM|\s*#define \w+_width|(?i:.*<svg\b)", re.DOTALL
-)
-"""Pictures that are text: netpbm, XPM, XBM and SVG."""
-_ENCODED = re.compile(r"(?:[A-Za-z0-9+/]{60,}={0,2}\s*)+")
-_LONGEST_ENCODED = 4096
-"""Characters of base64 or hexadecimal digits in one run; the largest signatures have fewer."""
 
 
 def take_added(added: Iterable[str], output: Path, there: Collection[str], listed: Collection[str]) -> frozenset[str]:
@@ -55,25 +46,3 @@ def take_added(added: Iterable[str], output: Path, there: Collection[str], liste
             )
         found.add(name)
     return frozenset(found)
-
-
-def text_fault(data: bytes) -> str:
-    """Why bytes are no small plain text; ``""`` where they are one.
-
-    >>> text_fault(b"Creative Commons Attribution 4.0"), text_fault(bytes(4))
-    ('', 'control characters (U+0000)')
-    """
-    if len(data) > MOST_ADDED:
-        return f"{len(data)} bytes, more than {MOST_ADDED}"
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return "an image" if planes.is_picture(data) else "not UTF-8"
-    odd = sorted(one for one in set(text) - _LINES if unicodedata.category(one) in ("Cc", "Co", "Cn"))
-    if odd:
-        return f"control characters (U+{ord(odd[0]):04X})"
-    if _PICTURE.search(text):
-        return "a picture written as text"
-    if any(len(match[0]) > _LONGEST_ENCODED for match in _ENCODED.finditer(text)):
-        return "data written as text (base64 or hexadecimal digits)"
-    return ""

@@ -20,6 +20,7 @@ from umed.cases.records import KEY, open_to_others, private_of
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
 from umed.core.keyfile import Key
 from umed.core.progress import counted
+from umed.core.reasons import printable
 from umed.core.types import Progress
 from umed.data import files, formats, planes
 from umed.data.dicom_input import require_dicom
@@ -33,7 +34,7 @@ from umed.protect.originals import MOST_BYTES, Originals, read_originals
 from umed.protect.person_marks import marks_of
 from umed.protect.private_content import holds_secret, private_kind
 from umed.protect.public_check import form_faults, page_fault
-from umed.protect.published_files import ABOUT, MANIFEST, Published, printable
+from umed.protect.published_files import ABOUT, MANIFEST, Published
 from umed.protect.release_findings import ReleaseCheck, make_check
 
 ACCEPTABLE = ("nifti.", "metaimage.", "nrrd.", "png.", "jpeg.", "tiff.", "exif.", "icc.")
@@ -96,7 +97,7 @@ def check_release(
             found.add("manifest", MANIFEST, fault)
         if ABOUT not in found.files:
             found.add("page", ABOUT, "there is none")
-    for kind, name, mark in marks_of(found.files, found.added):
+    for kind, name, mark in marks_of(found.files, found.texts):
         found.add(kind, printable(name), printable(mark)[:_QUOTED])
     originals = None if original is None else read_originals(Path(original), root, progress)
     if originals is None:
@@ -183,7 +184,7 @@ class _Search:
             self.found.add("damaged", shown, f"cannot be read ({error.strerror})")
             return
         self._digest(name, hashlib.sha256(data).hexdigest())
-        if name in self.found.added and (fault := text_fault(data)):
+        if name in self.found.texts and (fault := text_fault(data)):
             self.found.add("no-text", shown, fault)
         if not data:
             self.found.add("damaged", shown, "empty")

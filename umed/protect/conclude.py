@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from umed.cases.records import ABOUT, GENERATORS, REPORT, Store, close_private, write_text
@@ -37,13 +38,16 @@ def conclude(result: Released, source: Source, store: Store, secret: Secret, met
     """
     record = make_record(result.plan, source.layout, result.outcomes, left_out=result.left_out, labels=result.labels)
     record |= {"release": secret.release, "method": method, "generators": hashes(store.path(GENERATORS))}
+    record |= {"accounting": {**result.files.to_record(), "public": result.files.public()}}
     if source.layout == "dicom":
         from umed.protect.audit import finish_series, identity_of
 
-        others: list[str] = []
+        others: dict[str, str] = {}
         series = cast("SeriesSource", source)
         result = finish_series(result, series, store, report)
         record |= identity_of(series)
+        if series.identity.secret:  # names of files may be those of patients
+            record["accounting"] = {"files": len(result.files.files), "public": result.files.public()}
     else:
         result, others = _finish_files(result, cast("FileSource", source), store, record, report)
     publish(store, secret.key, record | {"files": list_files(source, store, result.outcomes, others)})
@@ -52,12 +56,13 @@ def conclude(result: Released, source: Source, store: Store, secret: Secret, met
 
 def _finish_files(
     result: Released, source: FileSource, store: Store, record: Mapping[str, Any], report: bool
-) -> tuple[Released, list[str]]:
-    """Index, sidecars and report; gives the names of files that belong to no case, too."""
+) -> tuple[Released, dict[str, str]]:
+    """Index, carried files and report; gives the files that belong to no case, and what each is, too."""
     dataset = source.dataset
     released = {outcome.id for outcome in result.outcomes if outcome.status in ("protected", "unchanged")}
-    layouts.write_index(dataset, released, store.output)
-    others = [name for name in (layouts.INDEX, *dataset.sidecars) if (store.output / name).is_file()]
+    layouts.write_index(replace(dataset, sidecars=tuple(map(Path, source.carried))), released, store.output)
+    names = {layouts.INDEX.as_posix(): "other", **dict.fromkeys(source.carried, "carried")}
+    others = {name: what for name, what in names.items() if (store.output / name).is_file()}
     if report:
         from umed.report.protect_page import write_report
 
@@ -65,7 +70,7 @@ def _finish_files(
         result = replace(
             result, report=write_report(record, dataset.root, store.output, path, forecast=store.forecast())
         )
-    return result, [name.as_posix() for name in others]
+    return result, others
 
 
 def publish(store: Store, key: Key, record: dict[str, Any]) -> None:

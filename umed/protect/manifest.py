@@ -10,6 +10,8 @@ nothing that a code depends on::
      "files": {"imagesTr/a.nii.gz": {"sha256": "...",   # every file of OUTPUT but this one
                                      "what": "protected image"}},  # or unprotected image, label, proposed label, ...
      "labels": "...",                                   # only where masks are proposals
+     "accounting": {"protected": 3, "unchanged": 3, "carried": 1,  # files of the input; never a name
+                    "left out": {"document": 2}},
      "hmac": "..."}                                     # by the key of the release
 
 ``PRIVATE/release.json``, format 2, is the whole story, sealed by the same key::
@@ -23,6 +25,10 @@ nothing that a code depends on::
                 "weak": "...",                         # only where hardly anything of a protected case could change
                 "label_sha256": "...", "files": [...]}],  # measures, see umed.plan.metrics; DICOM: "sha256" and more
      "files": {...},                                    # as above
+     "accounting": {"files": 27, "counts": {...},       # every file of the input: umed.data.accounting
+                    "left_out": [{"name": "...", "kind": "document", "reason": "...", "grave": false}],
+                    "unmatched": [], "released": {"protected": {"": ["..."]}, ...},  # not where names are patients'
+                    "public": {...}},                   # what the manifest says of it
      "private": {"plan.json": "<sha256>", ...},         # files of PRIVATE that the record vouches for
      "left_out_of_training": [{"id": "...", "reason": "..."}], "labels": "...",   # only where there are any
      "hmac": "..."}
@@ -92,22 +98,22 @@ def make_record(
     }
 
 
-def list_files(source: Source, store: Store, outcomes: Iterable[Outcome], others: Iterable[str]) -> dict[str, Any]:
+def list_files(source: Source, store: Store, outcomes: Iterable[Outcome], others: Mapping[str, str]) -> dict[str, Any]:
     """Every file of the output but the manifest: its SHA-256, and what it is.
 
     Args:
         source: of the run.
         store: of the output; its records know what was written.
         outcomes: one a case.
-        others: names of files that belong to no case.
+        others: files that belong to no case, with what each is.
     """
     found: dict[str, Any] = {}
     for outcome in outcomes:
         record = store.read(outcome.id)
         for name, digest in (record.outputs if record is not None else {}).items():
             found[name] = {"sha256": digest, "what": _what(source.role(outcome.id, name), outcome)}
-    for name in others:
-        found[name] = {"sha256": files.sha256(store.output / name), "what": "other"}
+    for name, what in others.items():
+        found[name] = {"sha256": files.sha256(store.output / name), "what": what}
     return dict(sorted(found.items()))
 
 
@@ -129,7 +135,7 @@ def write_record(store: Store, key: Key, record: Mapping[str, Any]) -> None:
     Raises:
         ValueError: if it holds an absolute path.
     """
-    refuse_paths(record, "record")
+    _refuse_paths({name: value for name, value in record.items() if name != "accounting"}, "record")
     kept = {name: files.sha256(store.path(name)) for name in KEPT if store.path(name).is_file()}
     kept |= {f"{GENERATORS}/{name}": digest for name, digest in files.hashes(store.path(GENERATORS)).items()}
     write_json(store.path(RECORD), key.seal("release", {**record, "key": key.digest(), "private": kept}))
@@ -156,11 +162,17 @@ def write_manifest(store: Store, key: Key, record: Mapping[str, Any]) -> Path:
         "notice": PROTECTED if plan else PLAIN,
         "bound": {"epsilon": plan["epsilon"], "text": bound_text(plan)} if plan else {},
         **({"labels": record["labels"]} if record.get("labels") else {}),
+        **({"accounting": record["accounting"]["public"]} if "accounting" in record else {}),
     }
-    refuse_paths(manifest, "manifest")
+    _refuse_paths(manifest, "manifest")
     path = store.public(MANIFEST)
     write_json(path, key.seal("manifest", manifest))
     return path
+
+
+def _refuse_paths(content: Mapping[str, Any], what: str) -> None:
+    """Refuse absolute paths anywhere but in names of files, which are relative whatever they look like."""
+    refuse_paths({**content, "files": list(content["files"].values())}, what)
 
 
 def bound_text(plan: Mapping[str, Any]) -> str:

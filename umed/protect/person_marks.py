@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from umed.data.layouts import INDEX
+from umed.data.plain_text import EMAIL, person_columns, text_marks
 
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}")
-_PERSON = re.compile(r"[^\W\d_][\w'-]+\^[^\W\d_][\w'-]*")
-"""As DICOM writes names: ``Roe^Jane``; no power such as ``10^3``."""
+__all__ = ["index_marks", "marks_of", "name_mark", "text_marks"]
+
 _UID = re.compile(r"\d+(?:\.\d+){3,}")
 _NUMBER = re.compile(r"[A-Za-z]*(\d{6,12})")
 _MOST_TEXT = 1 << 26
@@ -31,7 +31,7 @@ def name_mark(name: str) -> str:
     >>> name_mark("a/19700131.png"), name_mark("Roe^Jane/1.png"), name_mark("a/b@c.org.png")
     ('a date', 'a caret, as in names of DICOM', 'an e-mail address')
     """
-    if _EMAIL.search(PurePosixPath(name).with_suffix("").as_posix()):  # png is no country
+    if EMAIL.search(PurePosixPath(name).with_suffix("").as_posix()):  # png is no country
         return "an e-mail address"
     if "^" in name:
         return "a caret, as in names of DICOM"
@@ -42,16 +42,6 @@ def name_mark(name: str) -> str:
             continue
         marks.add("a date" if _is_date(match[1]) else f"a number of {len(match[1])} digits")
     return min(marks, default="")
-
-
-def text_marks(text: str) -> list[str]:
-    """E-mail addresses and names as DICOM writes them, in the order in which they stand in a text.
-
-    >>> text_marks("10^3 cases, ask Roe^Jane or jane@example.org.")
-    ['Roe^Jane', 'jane@example.org']
-    """
-    found = [(match.start(), match[0]) for pattern in (_EMAIL, _PERSON) for match in pattern.finditer(text)]
-    return [mark for _, mark in sorted(found)]
 
 
 def index_marks(path: Path) -> Iterator[tuple[str, str]]:
@@ -101,6 +91,7 @@ def marks_of(files: dict[str, Path], texts: frozenset[str]) -> Iterator[tuple[st
     for name in sorted(texts):
         text = files[name].read_bytes()[:_MOST_TEXT].decode("utf-8", "replace")
         yield from (("person-text", name, mark) for mark in text_marks(text))
+        yield from (("person-text", name, f"a field {field!r}") for field in person_columns(text))
     index = INDEX.as_posix()
     if index in files:
         yield from (("person-text", f"{index} ({field})", mark) for field, mark in index_marks(files[index]))

@@ -10,10 +10,11 @@ from typing import Any
 
 from umed.cases.opening import open_source
 from umed.cases.records import Store
-from umed.cases.source import Request, Source
+from umed.cases.source import Request, Source, fates_ahead
 from umed.core.config import Settings, make_settings
 from umed.core.registry import METHODS
 from umed.core.types import Progress
+from umed.data.accounting import Accounting
 from umed.data.side_findings import dataset_texts
 from umed.plan.facts import Facts
 from umed.plan.foresee import foresee
@@ -30,8 +31,8 @@ def inspect(root: str | Path, masks: str | Path | None = None, *, progress: Prog
         progress: called with a stage, the files or cases done and those in all.
 
     Returns:
-        The facts, one case a file case or series; ``problems`` names files and masks that cannot be used,
-        ``texts`` header fields that may name somebody.
+        The facts, one case a file case or series; ``problems`` names files and masks that cannot be used, ``files``
+        says what is to be expected of every file, ``texts`` names header fields that may name somebody.
 
     Raises:
         ConfigError: when masks are given for another kind.
@@ -39,7 +40,7 @@ def inspect(root: str | Path, masks: str | Path | None = None, *, progress: Prog
     """
     settings = make_settings("default", {})
     with open_source(_request(root, masks, settings), progress=progress) as source:
-        return foresee(_facts(source), settings)
+        return _facts(source, settings)
 
 
 def plan(
@@ -71,8 +72,20 @@ def plan(
         InputError: when no case can be read, or there are no generators there.
     """
     chosen = make_settings(recipe, dict(overrides)) if settings is None else settings
-    with open_source(_request(root, masks, chosen), progress=progress) as source:
-        return _plan(source, chosen, generators)
+    return look_ahead(root, chosen, masks=masks, generators=generators, progress=progress)[0]
+
+
+def look_ahead(
+    root: str | Path,
+    settings: Settings,
+    *,
+    masks: str | Path | None = None,
+    generators: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[Plan, Accounting]:
+    """:func:`plan`, and what is to be expected of every file, as far as names and the first bytes tell."""
+    with open_source(_request(root, masks, settings), progress=progress) as source:
+        return _plan(source, settings, generators), source.account({})
 
 
 def dry_run(
@@ -113,13 +126,14 @@ def dry_run(
         check_run(source.root, names, store, resume=resume, overwrite=overwrite)
         find_key(store, key_file)
         made = _plan(source, settings, generators)
-        return foresee(_facts(source), made), made
+        return _facts(source, made), made
 
 
-def _facts(source: Source) -> Facts:
-    """The facts, with what header fields of files say; those of DICOM are for ``umed anonymize --check``."""
-    facts, dataset = source.facts(), getattr(source, "dataset", None)
-    return facts if dataset is None else replace(facts, texts=dataset_texts(dataset))
+def _facts(source: Source, settings: Settings) -> Facts:
+    """The facts, what header fields of files say, and what is to be expected of every file."""
+    facts, dataset = foresee(source.facts(), settings), getattr(source, "dataset", None)
+    texts = () if dataset is None else dataset_texts(dataset)  # those of DICOM are for umed anonymize --check
+    return replace(facts, texts=texts, files=source.account(fates_ahead(facts)))
 
 
 def _request(root: str | Path, masks: str | Path | None, settings: Settings) -> Request:

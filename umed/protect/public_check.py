@@ -15,6 +15,7 @@ from umed.cases.output_folder import OutputFolder
 from umed.cases.records import ABOUT, GENERATORS, KEPT, MANIFEST
 from umed.core.keyfile import Key
 from umed.core.version import __version__
+from umed.data.accounting import ENDS, KINDS
 from umed.data.files import RECORDS, sha256
 from umed.plan.planning import Plan
 from umed.protect.manifest import PLAIN, PROTECTED, bound_text
@@ -25,6 +26,7 @@ OLD = (
     f"{MANIFEST_FILE}: the output was written by umed 0.1, whose code is public: whoever has umed can take it out "
     "again. Protect the originals again, into a new folder"
 )
+MOST_FILES = 10**9
 FIELDS = ("bound", "files", "format", "hmac", "key", "layout", "notice", "umed_version")
 SHAPES = {
     "key": r"[0-9a-f]{16}",
@@ -63,6 +65,8 @@ def check_manifest(
         assert record is not None
         if manifest.get(name) != record.get(name):
             yield f"{MANIFEST_FILE}: expected the {name} of the private record, got others"
+    if record is not None and manifest.get("accounting") != record.get("accounting", {}).get("public"):
+        yield f"{MANIFEST_FILE}: expected the accounting of the private record, got another"
 
 
 def form_faults(manifest: Mapping[str, Any], text: bytes) -> Iterator[str]:
@@ -81,7 +85,7 @@ def form_faults(manifest: Mapping[str, Any], text: bytes) -> Iterator[str]:
         canonical = b""
     if text != canonical:
         yield "expected canonical JSON, got other bytes around it"
-    unknown = sorted(manifest.keys() ^ {*FIELDS, *({"labels"} & manifest.keys())})
+    unknown = sorted(manifest.keys() ^ {*FIELDS, *({"labels", "accounting"} & manifest.keys())})
     if unknown:
         yield f"expected the fields {', '.join(FIELDS)}, got another set: {', '.join(unknown)}"[:300]
     for name, shape in SHAPES.items():
@@ -90,8 +94,20 @@ def form_faults(manifest: Mapping[str, Any], text: bytes) -> Iterator[str]:
             yield f"expected a plain value of {name}, got another"
     if any(isinstance(one, dict) and one.keys() != {"sha256", "what"} for one in manifest["files"].values()):
         yield "expected sha256 and what of each file, got others"
+    if not is_accounting(manifest.get("accounting", {})):
+        yield "expected counts of files by what became of them, got others"
     if manifest.get("bound") != {} and not _told_by(manifest):
         yield "expected a bound as umed writes it, got another"
+
+
+def is_accounting(content: Any) -> bool:
+    """Whether this is nothing but counts, under the names that umed gives them; or nothing at all."""
+    if content == {}:
+        return True
+    if not isinstance(content, dict) or content.keys() != set(ENDS) or not isinstance(content["left out"], dict):
+        return False
+    numbers = [*(content[end] for end in ENDS if end != "left out"), *content["left out"].values()]
+    return content["left out"].keys() <= KINDS.keys() and all(type(n) is int and 0 <= n < MOST_FILES for n in numbers)
 
 
 def _told_by(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:

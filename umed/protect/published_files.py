@@ -14,13 +14,14 @@ from typing import Any
 
 from umed.cases.records import KEY, PRIVATE, RECORD, TARGETS
 from umed.core.keyfile import Key
+from umed.core.reasons import printable
 from umed.data.files import RECORDS, TEMPORARY
 from umed.protect.added_files import take_added
 from umed.protect.release_findings import ReleaseFinding
 
 MANIFEST, ABOUT = f"{RECORDS}/manifest.json", f"{RECORDS}/about.html"
 FORMAT = 2
-PUBLIC = {"format", "umed_version", "notice", "layout", "bound", "key", "files", "labels", "hmac"}
+PUBLIC = {"format", "umed_version", "notice", "layout", "bound", "key", "files", "labels", "accounting", "hmac"}
 """All that a public manifest says; anything else may be what a code depends on."""
 KINDS_OF_FILE = {"protected image", "unprotected image", "label", "proposed label", "carried", "other"}
 OLD = ("generators", "cases", "work", "report.html", "report.json", "plan.json", "targets.json", "left_out.json")
@@ -64,14 +65,16 @@ class Published:
         if kind == "damaged":
             self.broken.add(where)
 
+    @property
+    def texts(self) -> frozenset[str]:
+        """Files that must be plain text: those that the steward laid there, and documents that a run carried."""
+        if self.manifest.get("layout") == "dicom":
+            return self.added
+        return self.added | {name for name in self.files if self.what(name) == "carried"}
+
     def what(self, name: str) -> str:
         """What the manifest says that a file is; empty where it does not list it."""
         return str(self.listed.get(name, {}).get("what", ""))
-
-
-def printable(name: str) -> str:
-    """A name that may be shown: control and broken characters escaped."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
 
 
 def walk_output(output: Path) -> Published:

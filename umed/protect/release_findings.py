@@ -119,7 +119,7 @@ KINDS: dict[str, FindingKind] = {
     ),
     "no-text": FindingKind(
         "problem",
-        "file(s) that you added and that are no small plain text, expected UTF-8 of at most 1 MB",
+        "file(s) that were added or carried and are no small plain text, expected UTF-8 of at most 1 MB",
         "Move them out of OUTPUT; images and labels belong into INPUT.",
     ),
     "missing": FindingKind("problem", "file(s) of the manifest that are not there", f"{AGAIN}, or with --resume."),
@@ -163,7 +163,8 @@ KINDS: dict[str, FindingKind] = {
     ),
     "person-text": FindingKind(
         "warning",
-        "place(s) in dataset.json or a text that you added with an e-mail address or a name as DICOM writes it",
+        "place(s) in dataset.json or a text that was added or carried with an e-mail address, or a name or field of a "
+        "person",
         "Look at each; those of authors and of a contact are no patient's.",
     ),
     "date": FindingKind(

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from umed.cases.proposals import is_proposal
-from umed.cases.records import KEY, MANIFEST, QUARANTINE
+from umed.cases.records import KEY, MANIFEST, QUARANTINE, RECORD
 from umed.cases.source import Quarantined
+from umed.core.reasons import group_reasons
 from umed.core.types import Outcome
-from umed.data import files
+from umed.data.accounting import Accounting
+from umed.data.files import RECORDS
 from umed.plan.planning import Plan
 from umed.protect.release_findings import ReleaseCheck
 from umed.protect.weak_cases import weak_cases, weak_lines
@@ -49,6 +51,7 @@ class Result:
         probe: what a quick probe found, in words; ``None`` when none was asked for.
         shared_code: why the codes are not secret and each case's own, in words; empty where they are.
         forecast: what was forecast for the plan, in words; empty where nothing was.
+        files: what became of every file of the input.
     """
 
     output: Path
@@ -62,11 +65,12 @@ class Result:
     probe: str | None = None
     shared_code: str = ""
     forecast: str = ""
+    files: Accounting = field(default_factory=Accounting)
 
     @property
     def manifest(self) -> Path:
         """The public manifest."""
-        return self.output / files.RECORDS / MANIFEST
+        return self.output / RECORDS / MANIFEST
 
     @property
     def counts(self) -> dict[str, int]:
@@ -76,11 +80,17 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 when no case failed or is weak, 3 when some did or the output is not fit, 1 when nothing was released."""
+        """Code of the command line.
+
+        0 when no case failed or is weak, and nothing else that is or may be an image or label was left out, but images
+        that the data set declares to be its test split; 3 when some was, or the output is not fit to publish; 1 when
+        nothing was released.
+        """
         counts = self.counts
         if not counts["protected"] + counts["unchanged"]:
             return 1
-        return 3 if counts["failed"] or weak_cases(self.outcomes) or self.quarantine or not _fit(self.check) else 0
+        less = counts["failed"] or weak_cases(self.outcomes) or self.quarantine or self.files.grave
+        return 3 if less or not _fit(self.check) else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -94,6 +104,7 @@ class Result:
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
             "left_out_of_training": [list(item) for item in self.left_out],
             "quarantine": [list(item) for item in self.quarantine],
+            "accounting": self.files.to_dict(),
             **({} if self.check is None else {"release_check": self.check.to_dict()}),
             **({} if self.probe is None else {"probe": self.probe}),
             **({"expectation": self.plan.expectation} if self.plan.expectation else {}),
@@ -112,10 +123,9 @@ class Result:
         proposed = sum(is_proposal(outcome.measures) for outcome in self.outcomes)
         if proposed:
             lines.append(f"{proposed} of the masks are proposals, not annotation: what they miss is not protected")
-        lines += [f"{o.status}: {o.id}: {o.reason}" for o in self.outcomes if o.status in ("failed", "skipped")]
         lines += _not_kept(self.outcomes)
-        lines += [f"left out of training: {case}: {reason}" for case, reason in self.left_out]
-        lines += [f"quarantined: {name}: {reason}" for name, reason in self.quarantine]
+        lines += _left_out(self.outcomes, self.files, self.quarantine, self.left_out)
+        lines += [f"every file and what became of it: {self.private / RECORD}"] if self.files.files else []
         lines.append(f"forecast: {self.forecast}" if self.forecast else NO_FORECAST)
         lines += _folders(self)
         return "\n".join(lines)
@@ -138,6 +148,7 @@ class Released:
         check: what a look over the output found; ``None`` when none was wanted.
         shared_code: why the codes are not secret and each case's own, in words; empty where they are.
         forecast: what was forecast for the plan, in words; empty where nothing was.
+        files: what became of every file of the input.
     """
 
     output: Path
@@ -152,6 +163,7 @@ class Released:
     check: ReleaseCheck | None = None
     shared_code: str = ""
     forecast: str = ""
+    files: Accounting = field(default_factory=Accounting)
 
     @property
     def written(self) -> int:
@@ -160,11 +172,11 @@ class Released:
 
     @property
     def exit_code(self) -> int:
-        """0 when every DICOM file was released, 3 when some were not, are weak or not fit, 1 when none was."""
+        """0 when every DICOM file was released, none weak, and nothing else looks like an image; 1 for none; else 3."""
         if not self.written:
             return 1
         aside = any(entry.category != "no-dicom" for entry in self.quarantine)
-        return 3 if aside or weak_cases(self.outcomes) or not _fit(self.check) else 0
+        return 3 if aside or weak_cases(self.outcomes) or self.files.grave or not _fit(self.check) else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``; names files of the source."""
@@ -177,6 +189,7 @@ class Released:
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
             "quarantine": [asdict(entry) for entry in self.quarantine],
             "left_out_of_training": [list(item) for item in self.left_out],
+            "accounting": self.files.to_dict(),
             **({"labels": self.labels} if self.labels else {}),
             **({"expectation": self.plan.expectation} if self.plan is not None and self.plan.expectation else {}),
             **({} if self.check is None else {"release_check": self.check.to_dict()}),
@@ -191,20 +204,45 @@ class Released:
         lines += [f"masks: {self.labels}"] if self.labels else []
         lines += [self.plan.expectation] if self.plan is not None and self.plan.expectation else []
         lines += [*_figures(self.outcomes), *weak_lines(self.outcomes)]
-        ordered = sorted(self.quarantine, key=lambda entry: (entry.category == "no-dicom", entry.name))
-        lines += [f"quarantined: {q.name}: {q.reason}" for q in ordered[:SHOWN]]
-        if len(self.quarantine) > SHOWN:
-            lines.append(f"... and {len(self.quarantine) - SHOWN} more files")
+        told = {one.name for one in self.files.left_out if not one.case}
+        aside = [(one.name, one.reason) for one in self.quarantine if one.name not in told]
+        lines += _left_out((), self.files, aside, self.left_out)
         if (self.private / QUARANTINE).is_file():
             lines.append(f"what was quarantined, by name: {self.private / QUARANTINE}")
-        lines += [f"left out of training: {name}: {reason}" for name, reason in self.left_out]
         lines += _folders(self)
         return "\n".join(lines)
+
+
+def _left_out(
+    outcomes: Iterable[Outcome],
+    accounting: Accounting,
+    quarantine: Iterable[tuple[str, str]],
+    untrained: Iterable[tuple[str, str]],
+) -> list[str]:
+    """Everything that is not in the output: how many files, and one line a kind of reason."""
+    lines = [accounting.head()] if accounting.files else []
+    names: dict[str, tuple[str, ...]] = {}
+    for one in accounting.files:
+        if one.case:
+            names[one.case] = (*names.get(one.case, ()), one.name)
+    for status in ("failed", "skipped"):
+        found = ((one.id, one.reason) for one in outcomes if one.status == status)
+        lines += [f"{status}: {line}" for line in group_reasons(found, unit="cases", aliases=names)]
+    lines += accounting.reasons()
+    lines += [f"quarantined: {line}" for line in group_reasons(quarantine)]
+    return lines + [f"left out of training: {line}" for line in group_reasons(untrained, unit="cases", aliases=names)]
 
 
 def _fit(check: ReleaseCheck | None) -> bool:
     """Whether nothing was found that speaks against publishing."""
     return check is None or check.ok
+
+
+def _lacking(accounting: Accounting) -> str:
+    """A reminder that a release is less than its input."""
+    count = sum(one.kind not in ("document", "system", "other") for one in accounting.left_out)
+    files, verb = ("file", "is") if count == 1 else ("files", "are")
+    return f"; {count} {files} of INPUT with images or labels, or what may be some, {verb} NOT in it" if count else ""
 
 
 def _folders(done: Result | Released) -> list[str]:
@@ -215,9 +253,9 @@ def _folders(done: Result | Released) -> list[str]:
     if done.exit_code == 1:
         lines.append(f"do not publish {done.output}: nothing was released")
     elif done.check is None:
-        lines.append(f"publish: {done.output}")
+        lines.append(f"publish: {done.output}{_lacking(done.files)}")
     elif done.check.ok:
-        lines.append(f"publish: {done.output} (umed check-release: nothing speaks against it)")
+        lines.append(f"publish: {done.output} (umed check-release: nothing speaks against it){_lacking(done.files)}")
     else:
         lines.append(f"do not publish {done.output} before this is mended (umed check-release):")
     if done.check is not None:

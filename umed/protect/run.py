@@ -23,10 +23,11 @@ from umed.cases.records import (
     make_private,
     write_json,
 )
-from umed.cases.source import Request, Source
+from umed.cases.source import Request, Source, fates_of
 from umed.core.config import Settings, make_settings
 from umed.core.errors import InputError, UmedError
 from umed.core.keyfile import Key, Secret
+from umed.core.reasons import group_reasons
 from umed.core.types import Progress
 from umed.data.files import check_apart, hashes, only_one
 from umed.execution import check_execution
@@ -108,6 +109,7 @@ def protect(
         check=done.check,
         shared_code=done.shared_code,
         forecast=done.forecast,
+        files=done.files,
     )
 
 
@@ -177,8 +179,8 @@ def run(
         check_apart(request.masks, output)
     with open_source(request, progress=progress) as source:
         if not source.sizes:
-            first = "; ".join(f"{one.name}: {one.reason}" for one in source.refused[:3]) or "no file was found"
-            raise InputError(f"{request.path}: expected DICOM files, got none that can be released ({first}).")
+            why = "; ".join(group_reasons((one.name, one.reason) for one in source.refused)) or "no file was found"
+            raise InputError(f"{request.path}: expected DICOM files, got none that can be released ({why}).")
         try:
             return _run(source, request, store, key, options, progress)
         except OSError as error:
@@ -246,6 +248,7 @@ def _work(
         labels=sentence(outcomes, proposals),
         shared_code="" if method is None else method.shared_code(),
         forecast="" if expected is None else str(expected["sentence"]),
+        files=source.account(fates_of(outcomes), aside),
     )
     released = conclude(released, source, store, secret, "" if method is None else repr(method), options.report)
     if not options.check:

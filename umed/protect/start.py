@@ -71,7 +71,7 @@ def check_run(
         differing = sorted(set(names) ^ known)[0]
         raise ConfigError(
             f"{root}: expected the data set of the run that is resumed, got one that differs in {differing}. "
-            "Give --overwrite to start again."
+            "Give --carry as that run did, or --overwrite to start again."
         )
     for name in names:
         if name not in known and (output / name).exists():

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+from umed.core.reasons import group_reasons
+
 
 @dataclass(frozen=True)
 class CaseCheck:
@@ -78,12 +80,12 @@ class Verification:
         states = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
         broken = [f"  {case.id}: {failure}" for case in self.cases for failure in case.failures]
         broken += [f"  {problem}" for problem in self.problems]
-        left = [f"  {case.id}: {case.status}, {case.reason}" for case in self.unprotected]
+        left = group_reasons(((one.id, f"{one.status}, {one.reason}") for one in self.unprotected), unit="cases")
         verdict = "every promise holds." if self.ok else f"{len(broken)} broken:"
         lines = [f"{len(self.cases)} cases ({states}): {verdict}"]
         lines += _short(broken, limit)
         if left:
-            lines += ["Not protected:", *_short(left, limit)]
+            lines += ["Not protected:", *(f"  {line}" for line in left)]
         lines += ["Checked:", *(f"  {line}" for line in self.promise)] if self.promise else []
         lines += self.notes
         return "\n".join(lines)

@@ -20,13 +20,15 @@ from umed.cases.file_source import open_files
 from umed.cases.output_folder import CaseFinding, OutputFolder
 from umed.cases.proposals import marked, sentence
 from umed.cases.records import open_to_others
-from umed.cases.source import Request, Source
+from umed.cases.source import FATES, Request, Source
 from umed.core.config import Settings
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
 from umed.core.progress import counted
 from umed.core.types import Outcome, Progress
+from umed.data.accounting import Accounting
 from umed.data.dicom_input import is_dicom, require_dicom
 from umed.plan.planning import Plan
+from umed.protect.accounted import compare_files
 from umed.protect.added_files import MOST_ADDED, SAID, take_added, text_fault
 from umed.protect.manifest import read_manifest
 from umed.protect.named_promise import NAME_IT, Evidence, find_promise, in_words, looser
@@ -94,16 +96,18 @@ def verify(
     there = OutputFolder(root)
     there.set_aside(take_added(added, root, there.files, () if old else manifest["files"]))
     wanted = Path(masks) if masks is not None else None
-    request = Request(Path(input), evidence.settings, masks=wanted, profile=profile)
+    request = Request(Path(input), evidence.settings, masks=wanted, profile=profile, carry=_carries(evidence))
     with _open(request, evidence, there) as (originals, kind):
         cases = _check_cases(originals, kind, evidence, there, progress)
     problems = {*cases.problems, *evidence.problems, *_against_record(evidence, cases, there)}
+    moved, told = compare_files(evidence.record, cases.files)
+    problems |= set(moved)
     problems |= {*_check_public(manifest, evidence, cases, there), *_check_added(there)}
     bounds = {bound for one in cases.found.values() for bound in one.bounds}
     return Verification(
         tuple(CaseCheck(case, one.status, tuple(one.failures), one.reason) for case, one in cases.found.items()),
         (*([OLD] if old else []), *sorted(problems)),
-        tuple(_notes(evidence, cases, there, old=old)),
+        (*_notes(evidence, cases, there, old=old), *told),
         tuple(in_words(cases.plan, bounds, _origin(evidence))),
     )
 
@@ -120,6 +124,8 @@ class CheckedCases:
         targets: names of all files that a run may write.
         layout: of the data set.
         labels: what must be known about masks that are proposals.
+        carried: names of files of no case that go along as they are.
+        files: what is to be expected of every file of the input.
     """
 
     plan: Plan | None
@@ -129,6 +135,14 @@ class CheckedCases:
     targets: Sequence[str]
     layout: str
     labels: str
+    carried: Set[str]
+    files: Accounting
+
+
+def _carries(evidence: Evidence) -> bool:
+    """Whether documents were to go along."""
+    plan = evidence.plan()
+    return (plan is not None and plan.carry) or (evidence.settings is not None and evidence.settings.carry)
 
 
 def _check_cases(
@@ -143,7 +157,9 @@ def _check_cases(
     released = {case for case, one in found.items() if one.status in RELEASED}
     problems, others = kind.check_folder(originals, released, there)
     labels = _labels(evidence, originals, found)
-    return CheckedCases(plan, found, problems, others, originals.targets(), originals.layout, labels)
+    fates = {case: (FATES.get(one.status, "left out"), one.reason) for case, one in found.items()}
+    files, carried = originals.account(fates), set(originals.carried)
+    return CheckedCases(plan, found, problems, others, originals.targets(), originals.layout, labels, carried, files)
 
 
 @contextmanager
@@ -220,7 +236,8 @@ def _check_public(
     """Nothing is there that should not be, and what the public is told is so."""
     old = manifest["format"] == 1
     listed = set() if evidence.record is None else set(evidence.record["files"])
-    what = {name: text for one in cases.found.values() for name, text in one.files.items()}
+    what = dict.fromkeys(cases.carried, "carried")
+    what |= {name: text for one in cases.found.values() for name, text in one.files.items()}
     own = {MANIFEST_FILE} if old else {MANIFEST_FILE, ABOUT_FILE}
     yield from there.foreign(own | cases.others | listed | what.keys(), cases.targets)
     if old:
