@@ -66,7 +66,7 @@ def _shares(case: CaseFacts, each: tuple[Range, ...], usual: bool) -> Iterator[t
             yield values.share_within(*own), channel
         elif own == "dtype" and values.ends is not None:
             yield values.share_within(*values.ends), channel
-        elif own == "percentile" and usual and len(case.values) in (1, case.files):
+        elif own == "percentile" and usual and len(case.values) in (1, case.parts):
             yield values.share_within(values.low, values.high), channel
 
 
