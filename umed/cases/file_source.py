@@ -20,6 +20,7 @@ from umed.core.config import Settings
 from umed.core.errors import BudgetError, UmedError, VerificationError, error_line
 from umed.core.types import Case, Dataset, Outcome, Volume
 from umed.data import files, formats, layouts
+from umed.data.declared import ruled
 from umed.data.mark import MARK
 from umed.data.paths import no_paths
 from umed.plan.facts import Facts, gather, open_case
@@ -36,7 +37,7 @@ COPIED = ("protected", "unchanged")
 @contextmanager
 def open_files(request: Request) -> Iterator[FileSource]:
     """Find a data set of files; see :func:`umed.cases.opening.open_source`."""
-    yield FileSource(layouts.find_dataset(request.path))
+    yield FileSource(ruled(layouts.find_dataset(request.path), request.settings))
 
 
 class FileSource:
@@ -168,7 +169,7 @@ class FileReader:
         """Read the case."""
         if index != 0:
             raise IndexError(index)
-        opened = open_case(self.source.dataset, self.case)
+        opened = open_case(ruled(self.source.dataset, self.plan), self.case)
         assert opened.labels is not None
         regions = plan_regions(opened.labels, opened.volumes[0], self.plan, margin)
         limits = () if regions.empty else tuple(make_limits(opened.volumes, self.plan))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from umed.cli.output import table
-from umed.cli.parsing import add_shared
+from umed.cli.parsing import add_masks, add_shared, mask_overrides
 
 if TYPE_CHECKING:
     from umed.plan.facts import CaseFacts, Facts
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
-    add_shared(parser, "--masks", "--json")
+    add_shared(parser, "--masks")
+    add_masks(parser)
+    add_shared(parser, "--json")
 
 
 def _row(case: CaseFacts) -> list[str]:
@@ -63,6 +65,6 @@ def run(args: argparse.Namespace) -> int:
     """Print the facts."""
     from umed.protect.preview import inspect
 
-    facts = inspect(args.input, args.masks)
+    facts = inspect(args.input, args.masks, mask_overrides(args))
     print(facts.to_json() if args.json else case_table(facts), end="" if args.json else "\n")
     return 0

@@ -17,12 +17,13 @@ from umed.plan.planning import Plan
 from umed.protect.start import check_key_place, check_run, find_key
 
 
-def inspect(root: str | Path, masks: str | Path | None = None) -> Facts:
+def inspect(root: str | Path, masks: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Facts:
     """Look at every case of a data set and say what would happen to it, and why.
 
     Args:
         root: data set, or a folder or zip of DICOM files.
         masks: for DICOM: folder with masks beside those in it.
+        overrides: settings that say how masks are read: ``mask_values``, ``mask_background``, ``mask_ignore``.
 
     Returns:
         The facts, one case a file case or series; ``problems`` names files and masks that cannot be used.
@@ -31,7 +32,7 @@ def inspect(root: str | Path, masks: str | Path | None = None) -> Facts:
         ConfigError: when masks are given for another kind.
         InputError: when the folder is in no known layout, or nothing can be read.
     """
-    with open_source(_request(root, masks, make_settings("default", {}))) as source:
+    with open_source(_request(root, masks, make_settings("default", overrides))) as source:
         return source.facts()
 
 
