@@ -202,8 +202,8 @@ def _grey_as_colour(path: Path, values: NDArray[Any]) -> NDArray[Any]:
 def _check_named(path: Path, drawn: Drawn, seen: list[int], classes: list[int], rules: MaskRules) -> None:
     """Where foreground is named, a mask without it must be one that is plainly empty."""
     background = [_number(entry) for entry in rules.background]
-    other = [value for value in seen if value not in (*classes, *background, rules.ignore)]
-    if background and other or not set(classes) & set(seen) and set(other) - {0}:
+    other = [value for value in seen if value not in (*classes, *(background or [0]), rules.ignore)]
+    if other and (background or not set(classes) & set(seen)):
         also = " or background" if background else ""
         raise InputError(
             f"{path}: expected values that --mask-values{' and --background' if also else ''} name, got "

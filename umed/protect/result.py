@@ -75,11 +75,21 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 when no case failed, 3 when some did or the output is not fit to publish, 1 when nothing was released."""
-        counts = self.counts
-        if not counts["protected"] + counts["unchanged"]:
+        """0 when no case failed, 1 when none was protected, 3 if some failed, most masks are empty or it is not fit."""
+        if not self.counts["protected"]:
             return 1
-        return 3 if counts["failed"] or self.quarantine or not _fit(self.check) else 0
+        return 3 if self.counts["failed"] or self.quarantine or self.mostly_empty or not _fit(self.check) else 0
+
+    @property
+    def mostly_empty(self) -> str:
+        """A warning where more masks are empty than not, which often means that they were not read as meant."""
+        empty, full = self.counts["unchanged"], self.counts["protected"]
+        if empty <= full:
+            return ""
+        return (
+            f"{empty} of {empty + full} masks are empty, so these images are released unprotected. If they are not: "
+            "umed inspect shows the values of each mask, --mask-values and --background say what they mean"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -93,6 +103,7 @@ class Result:
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
             "left_out_of_training": [list(item) for item in self.left_out],
             "quarantine": [list(item) for item in self.quarantine],
+            **({"mostly_empty": self.mostly_empty} if self.mostly_empty else {}),
             **({} if self.check is None else {"release_check": self.check.to_dict()}),
             **({} if self.probe is None else {"probe": self.probe}),
             **({"expectation": self.plan.expectation} if self.plan.expectation else {}),
@@ -105,6 +116,7 @@ class Result:
         lines = [
             *filter(None, [self.probe, self.plan.expectation]),
             f"{len(self.outcomes)} cases: {counts}",
+            *([f"WARNING: {self.mostly_empty}"] if self.mostly_empty else []),
             *_figures(self.outcomes),
         ]
         proposed = sum(is_proposal(outcome.measures) for outcome in self.outcomes)
@@ -210,7 +222,7 @@ def _folders(done: Result | Released) -> list[str]:
     if done.shared_code:
         lines.append(f"warning: {done.shared_code}")
     if done.exit_code == 1:
-        lines.append(f"do not publish {done.output}: nothing was released")
+        lines.append(f"do not publish {done.output}: nothing was protected")
     elif done.check is None:
         lines.append(f"publish: {done.output}")
     elif done.check.ok:
