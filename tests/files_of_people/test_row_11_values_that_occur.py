@@ -87,7 +87,7 @@ def test_colours_are_classes_where_they_are_named(tmp_path, capsys, named):
     reason = cases["a"]["reason"]
     assert (
         code == 1
-        and "the palette shows index 0 as #" in cases["palette"]["reason"]
+        and "expected 0 as background" in cases["palette"]["reason"]
         and "#000000 (" in reason
         and "#ff0000 (" in reason
         and "--mask-values" in reason
@@ -106,9 +106,10 @@ def test_colours_are_classes_where_they_are_named(tmp_path, capsys, named):
     [
         (np.random.default_rng(0).integers(0, 255, (SIDE, SIDE)).astype(np.uint8), "looks like an image"),
         (np.clip(128 * (10 - np.hypot(*np.mgrid[-20:20, -20:20])), 0, 255).astype(np.uint8), "along edges"),
+        (np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3)).astype(np.uint8), "look like an image"),
         (lesion(side=48).astype(np.uint8)[:, :40], "axes swapped"),
     ],
-    ids=["image", "soft edges", "transposed"],
+    ids=["image", "soft edges", "colour image", "transposed"],
 )
 def test_pictures_that_are_no_masks(tmp_path, capsys, mask, words):
     root = pictures(tmp_path / "in", bad=mask, good=lesion().astype(np.uint8))

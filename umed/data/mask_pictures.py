@@ -64,6 +64,10 @@ def flat(path: Path, pixels: NDArray[Any], rules: MaskRules, doubt: str = "", *,
     if picture and pixels.ndim == 2:
         return Drawn(pixels, picture=True, doubt=doubt)
     samples = pixels.shape[-1]
+    if pixels.ndim < 3 or samples > 4:
+        raise InputError(
+            f"{path}: expected one class number a pixel, got shape {pixels.shape}. Merge the classes into one map."
+        )
     colours = pixels[..., : 1 if samples <= 2 else 3]
     grey = colours[..., 0]
     coloured = bool((colours != colours[..., :1]).any())

@@ -28,7 +28,6 @@ MANY = 64
 FULL_SCALE = (255, 65535)
 """What white is in pictures of 8 and 16 bits: where there is one class, this is it."""
 SHOWN = 6
-_PIECE = 1 << 16
 _HALO, _TOUCH = 0.9, 0.01
 """Share of the border that one value holds where it surrounds all others, and most that the others may touch."""
 
@@ -56,20 +55,17 @@ def by_colour(rules: MaskRules) -> bool:
 
 
 def present(values: NDArray[Any]) -> list[int]:
-    """Distinct whole numbers of an array, sorted; in one or two passes where there are few."""
+    """Distinct whole numbers of an array, sorted; quick where neighbours mostly are the same."""
     if not values.size:
         return []
     low, high = int(values.min()), int(values.max())
     if low == high:
         return [low]
-    if np.count_nonzero(values == low) + np.count_nonzero(values == high) == values.size:
+    if high - low == 1 and values.dtype.kind in "iu":
         return [low, high]
-    if high - low > 0xFFFF:
-        return [int(value) for value in np.unique(values)]
-    seen, flat = np.zeros(high - low + 1, bool), values.ravel("K")
-    for start in range(0, flat.size, _PIECE):
-        seen[flat[start : start + _PIECE].astype(np.int64) - low] = True
-    return [int(place) + low for place in np.flatnonzero(seen)]
+    flat = values.ravel("K")
+    heads = flat[1:][flat[1:] != flat[:-1]]
+    return sorted({int(flat[0]), *(int(value) for value in np.unique(heads))})
 
 
 def to_classes(path: Path, drawn: Drawn, rules: MaskRules) -> NDArray[Any]:
@@ -89,8 +85,10 @@ def to_classes(path: Path, drawn: Drawn, rules: MaskRules) -> NDArray[Any]:
     """
     named = by_colour(rules)
     if drawn.coloured and not named:
+        many = len(np.unique(drawn.values)) > MOST_CLASSES
         raise InputError(
-            f"{path}: expected one class number a pixel, got colours: {_shares(drawn)}. Name those of the classes in "
+            f"{path}: expected one class number a pixel, got colours: {_shares(drawn)}. "
+            f"{'So many look like an image. ' if many else ''}Name those of the classes in "
             "their order, such as --mask-values '#ff0000,#00ff00', or save the mask as grey values or with a palette."
         )
     values = drawn.values

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,8 @@ def cut_set(grid: Grid, name: str, out: Path) -> CutSet:
             subset_dataset(found, ids, root)
     split = split_cases(ids, seed=source.seed, test=source.test, validation=source.validation)
     rules = rules_of(find_dataset(root), grid, name)
-    return CutSet(name, root, split, digest([_index(root), _contents(root, ids)], 16), rules=rules)
+    said = [] if rules == find_dataset(root).rules else [asdict(rules)]
+    return CutSet(name, root, split, digest([_index(root), _contents(root, ids), *said], 16), rules=rules)
 
 
 def rules_of(dataset: Dataset, grid: Grid, name: str) -> MaskRules:
