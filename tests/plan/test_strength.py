@@ -63,6 +63,7 @@ def test_quiet_colours_promise_and_loud_grey_does_not(lesions: Callable[..., Pat
     grey = plan(lesions(10, None), overrides={"strength": "strong"})
     assert grey.epsilon == 16 / 255 and "not to be expected" in grey.expectation
     assert "no bound up to 16/255 is enough" in grey.expectation
+    assert grey.method_options["carriers"][0].startswith("corner"), "no place is loud enough: what plain U-Nets take up"
     for made in (colour, grey):
         assert made.expectation in made.why and reason(made, "epsilon ") and reason(made, "natural spectrum of 3 cases")
 
@@ -87,6 +88,7 @@ def test_defaults_stay_until_the_table_says_otherwise(
     lesions: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = lesions(4, 0.5)
+    monkeypatch.setattr(placement, "LOUD", 1.0)  # at 4/255 no place of these pictures is three times nature
     for flag, expected in ((False, "corner8c+cells16"), (True, "plaid")):
         monkeypatch.setattr(placement, "PLACED", {("colour", "invisible"): flag})
         made = plan(root)

@@ -12,9 +12,11 @@ import tifffile
 from PIL import Image
 
 from tests.conftest import save_nifti
-from umed.data import formats
+from tests.itk_files import save
+from umed.core.errors import InputError
+from umed.data import files, formats
 from umed.data.masks import label_ending, read_label, write_label
-from umed.propose.file_images import FilePictures
+from umed.propose.file_images import FileImages, FilePictures
 from umed.propose.prompts_file import Extent
 
 
@@ -105,3 +107,36 @@ def test_label_maps_of_pictures_are_png(tmp_path: Path) -> None:
         labels[2:4, 3] = value
         write_label(volume, labels, tmp_path / ("mask" + label_ending(volume)))
         assert np.array_equal(np.array(Image.open(tmp_path / "mask.png")), labels)
+
+
+@pytest.mark.parametrize("ending", [".mha", ".mhd", ".nrrd", ".nhdr"])
+def test_masks_for_images_of_itk_lie_beside_a_whole_copy(tmp_path: Path, ending: str) -> None:
+    root, work = tmp_path / "in", tmp_path / "out"
+    (root / "images/b").mkdir(parents=True)
+    (root / "masks").mkdir()
+    array = np.random.default_rng(0).integers(0, 500, (4, 5, 6)).astype(np.int16)
+    save(array, root / f"images/a{ending}", compress=True)
+    save(array + 1, root / f"images/b/c{ending}", compress=False)
+    own = (array > 400).astype(np.uint8)
+    save(own, root / f"masks/a{ending}", compress=False)
+    source = FileImages(root, work, 2)
+    assert source.annotated == {"a"} and source.problems == ()
+    kept = source.own_mask("a", work)
+    assert kept is not None and set(kept.to_dict().get("data_files", {})) == set(list(kept.files)[1:-1])
+    assert f"masks/a{label_ending(formats.read(root / f'images/a{ending}'))}" in kept.files
+    plane = np.zeros((5, 6), np.uint8)
+    plane[1:3, 2:5] = 1
+    done = source.write("b_c", source.open("b_c"), [(2, plane)], work)
+    assert done is not None
+    for name, case, mask in (("a", "a", own), ("b/c", "b_c", np.stack([plane * (z == 2) for z in range(4)]))):
+        image = formats.read(work / f"images/{case}{ending}")
+        before = root / f"images/{name}{ending}"
+        assert np.array_equal(image.stored, formats.read(before).stored)
+        assert (work / f"images/{case}{ending}").read_bytes() == before.read_bytes()
+        assert np.array_equal(read_label(work / f"masks/{case}{label_ending(image)}", image), mask.T)
+    written = kept.files | done[0]
+    assert sorted(written) == sorted(p.relative_to(work).as_posix() for p in work.rglob("*") if p.is_file())
+    assert all(files.sha256(work / name) == digest for name, digest in written.items())
+    if ending in (".mhd", ".nhdr"):
+        with pytest.raises(InputError, match="expected a data file with a name of its own"):
+            source.write("b_c", source.open("b_c"), [(2, plane)], work)

@@ -46,7 +46,7 @@ def check_case(
         found = CaseFinding("skipped", "no label, so there is no telling what to protect; not copied")
     else:
         found = CaseFinding("protected")
-    names = [*case.outputs, *case.labels]
+    names = [*source.written(case), *source.labels_of(case)]
     there = [name.as_posix() for name in names if name.as_posix() in output or (output.root / name).is_symlink()]
     if found.status not in ("protected", "unchanged"):
         found.failures += [f"{name}: expected no file of a {found.status} case, got one; remove it" for name in there]
@@ -57,8 +57,8 @@ def check_case(
     if not case.labels:
         found.failures.append(f"expected a label of a {found.status} case, got none in the input")
         return found
-    found.files = {name.as_posix(): f"{found.status} image" for name in case.outputs}
-    found.files |= {name.as_posix(): "label" for name in case.labels}
+    found.files = {name.as_posix(): f"{found.status} image" for name in source.written(case)}
+    found.files |= {name.as_posix(): "label" for name in source.labels_of(case)}
     found.failures += _check_labels(source, case, entry, output, found)
     _check_images(source, case, plan, entry, output, found)
     return found
@@ -81,7 +81,7 @@ def _check_images(
         kind, wanted = ("an empty", "unchanged") if empty else ("a", "protected")
         found.failures.append(f"expected status {wanted} for {kind} label, got {found.status}")
     what = "unprotected image" if empty else "protected image"
-    found.files |= {name.as_posix(): what for name in case.outputs}
+    found.files |= {name.as_posix(): what for name in source.written(case)}
     records = _records(entry, len(case.images)) if entry is not None else [None] * len(case.images)
     if records is None:
         found.failures.append("expected one entry a file in the record, got others")
@@ -94,8 +94,9 @@ def _check_images(
         name = path.as_posix()
         if limit is not None:
             found.bounds.add(limit.bound_stored)
-        if name not in output:
-            found.failures.append(f"{name}: expected a file, got {output.absent(name)}")
+        whole = [name, *(path.with_name(other).as_posix() for other, _ in volume.beside)]
+        if missing := [one for one in whole if one not in output]:
+            found.failures += [f"{one}: expected a file, got {output.absent(one)}" for one in missing]
             continue
         if record is not None and (volume.sha256 or files.sha256(volume.source)) != record.get("sha256_in"):
             found.failures.append(f"{image.as_posix()}: expected the original of the run, got another one")
@@ -105,6 +106,8 @@ def _check_images(
             found.failures.append(f"{name}: cannot be read again: {error}")
             continue
         output.know(name, written.sha256)
+        for other, digest in written.beside:
+            output.know(path.with_name(other).as_posix(), digest)
         mark = plan.mark and not empty
         failures, differs = compare_volumes(volume, written, unit.regions, limit, mark=mark)
         changed |= differs
@@ -126,7 +129,7 @@ def _hidden(
 ) -> list[str]:
     """What only a record would settle otherwise: bytes beside the values, and an image that is as good as restored."""
     if budget is None and same:  # it was copied
-        equal = files.sha256(source.source) == files.sha256(written.source)
+        equal = files.sha256(source.source) == files.sha256(written.source) and source.beside == written.beside
         return [] if equal else ["expected a copy of the original, byte for byte, got other bytes"]
     found = container_difference(source, written, mark=mark)
     broken = [found] if found else []
@@ -141,9 +144,9 @@ def _check_labels(
     source: FileSource, case: Case, entry: Mapping[str, Any] | None, output: OutputFolder, found: CaseFinding
 ) -> Iterator[str]:
     """Every label file is the same, and called a proposal only if it is one."""
-    digests = [files.sha256(source.root / path) for path in case.labels]
-    found.label_sha256 = digest = labels_digest(digests)
-    for path, wanted in zip(case.labels, digests, strict=True):
+    digests = {path: files.sha256(source.root / path) for path in source.labels_of(case)}
+    found.label_sha256 = digest = labels_digest([digests[path] for path in case.labels])
+    for path, wanted in digests.items():
         name = path.as_posix()
         if name not in output:
             yield f"{name}: expected the label, got {output.absent(name)}"

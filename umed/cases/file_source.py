@@ -83,10 +83,19 @@ class FileSource:
         names = {path.as_posix() for path in self.dataset.sidecars}
         for case in self.dataset.cases:
             if case.labels:
-                names |= {path.as_posix() for path in (*case.outputs, *case.labels)}
+                names |= {path.as_posix() for path in (*self.written(case), *self.labels_of(case))}
         if (self.root / layouts.INDEX).is_file():
             names.add(layouts.INDEX.as_posix())
         return sorted(names)
+
+    def written(self, case: Case) -> tuple[Path, ...]:
+        """All files of a case's images, relative to the output; a header and its data file are one image."""
+        pairs = zip(case.images, case.outputs, strict=True)
+        return tuple(path for image, out in pairs for path in formats.with_companions(self.root, image, out))
+
+    def labels_of(self, case: Case) -> tuple[Path, ...]:
+        """All files of a case's labels; each is copied under its own name."""
+        return tuple(path for label in case.labels for path in formats.with_companions(self.root, label))
 
     def decisive(self, plan: Plan | None) -> dict[str, Any]:
         """The plan's own; files know no other settings."""
@@ -126,7 +135,7 @@ class FileSource:
 
     def role(self, case: str, name: str) -> str:
         """A label or an image."""
-        return "label" if Path(name) in self.by_id[case].labels else "image"
+        return "label" if Path(name) in self.labels_of(self.by_id[case]) else "image"
 
     def open(self, case: str, plan: Plan) -> FileReader:
         """Open a case for reading."""
@@ -200,13 +209,16 @@ class FileWriter(ExitStack):
 
     def seed(self, unit: Unit) -> str:
         """The case's id and the content of its images, so that one code is never on two images."""
-        return "/".join([unit.name, *(self._digest(v, n) for v, n in zip(unit.volumes, self.case.images, strict=True))])
+        pairs = zip(unit.volumes, self.case.images, strict=True)
+        return "/".join([unit.name, *(digest for v, n in pairs for digest in self._digests(v, n))])
 
-    def _digest(self, volume: Volume, name: Path) -> str:
+    def _digests(self, volume: Volume, name: Path) -> list[str]:
+        """Of the file of an image, and of those beside it that belong to it."""
         key = name.as_posix()
         if key not in self._sources:
             self._sources[key] = volume.sha256 or files.sha256(self.source.root / name)
-        return self._sources[key]
+            self._sources |= {name.with_name(other).as_posix(): digest for other, digest in volume.beside}
+        return [self._sources[key], *(digest for _, digest in volume.beside)]
 
     def put(self, unit: Unit, changed: Sequence[NDArray[Any]] | None) -> None:
         """Write images and label."""
@@ -214,29 +226,33 @@ class FileWriter(ExitStack):
         assert case.labels
         new = None if changed is None else list(changed)
         for volume, name in zip(unit.volumes, case.images, strict=True):
-            self._digest(volume, name)
-        self._sources |= {name.as_posix(): files.sha256(root / name) for name in case.labels}
+            self._digests(volume, name)
+        labels = self.source.labels_of(case)
+        self._sources |= {name.as_posix(): files.sha256(root / name) for name in labels}
         measures = []
         for i, (volume, name) in enumerate(zip(unit.volumes, case.outputs, strict=True)):
             temporary = self.enter_context(files.atomic(self.output / name))
+            beside = [self.enter_context(files.atomic(temporary.with_name(other))) for other, _ in volume.beside]
             figures: dict[str, Any] = {}
             if new is not None:
                 formats.write(volume, new[i], temporary, mark=MARK if self.plan.mark else "")
                 back = _read_back(volume, new[i], temporary, mark=self.plan.mark)
                 new[i] = back.stored  # one array less in memory
                 digest = back.sha256 or files.sha256(temporary)
+                written = back.beside
                 figures = measure(volume, back.stored, unit.regions, unit.limits[i], slice_axis=self.plan.slice_axis)
                 compare(volume.channels, back.channels, unit.regions, unit.limits[i]).check(name.as_posix())
             else:
-                digest = _unchanged(volume, case.images[i] == name, temporary)
+                digest, written = _unchanged(volume, case.images[i] == name, temporary, beside)
             self._outputs[name.as_posix()] = digest
+            self._outputs |= {name.with_name(other).as_posix(): its for other, its in written}
             measures.append({**figures, "sha256_in": self._sources[case.images[i].as_posix()], "sha256_out": digest})
         if not unit.regions.empty and not any(figures.get("voxels_changed") for figures in measures):
             raise BudgetError(
                 f"{case.id}: expected changed voxels, got none: all are outside the range, or the noise is below half "
                 "a stored step. Set range or epsilon, or train the generator longer."
             )
-        for name in case.labels:
+        for name in labels:
             label = self.enter_context(files.atomic(self.output / name))
             self._outputs[name.as_posix()] = files.checked_copy(root / name, label, self._sources[name.as_posix()])
         digest = labels_digest([self._outputs[name.as_posix()] for name in case.labels])
@@ -255,7 +271,7 @@ class FileWriter(ExitStack):
 
     def failed(self, error: BaseException) -> CaseDone:
         """One line without the machine's folders, since it goes into the manifest; nothing stays in the output."""
-        for name in (*self.case.outputs, *self.case.labels):  # of an earlier run, too
+        for name in (*self.source.written(self.case), *self.source.labels_of(self.case)):  # of an earlier run, too
             (self.output / name).unlink(missing_ok=True)
         self._sources, self._outputs = {}, {}
         text = error_line(error)
@@ -273,11 +289,21 @@ def labels_digest(digests: Sequence[str]) -> str:
     return " ".join(digests)
 
 
-def _unchanged(volume: Volume, same_format: bool, temporary: Path) -> str:
+Beside = tuple[tuple[str, str], ...]
+"""As in :attr:`umed.core.types.Volume.beside`."""
+
+
+def _unchanged(volume: Volume, same_format: bool, temporary: Path, beside: Sequence[Path]) -> tuple[str, Beside]:
+    """Checksums of the copy, and of those of the files that belong to it."""
     if same_format:
-        return files.checked_copy(volume.source, temporary, volume.sha256)
+        digest = files.checked_copy(volume.source, temporary, volume.sha256)
+        pairs = zip(volume.beside, beside, strict=True)
+        return digest, tuple(
+            (name, files.checked_copy(volume.source.with_name(name), path, its)) for (name, its), path in pairs
+        )
     formats.write(volume, volume.stored, temporary)
-    return _read_back(volume, volume.stored, temporary).sha256 or files.sha256(temporary)
+    back = _read_back(volume, volume.stored, temporary)
+    return back.sha256 or files.sha256(temporary), back.beside
 
 
 def _read_back(volume: Volume, stored: NDArray[Any], path: Path, *, mark: bool = False) -> Volume:

@@ -28,7 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     protection = parser.add_argument_group("protection")
     every = "perturb every series with a mask, quarantine the others"
     protection.add_argument("--protect", action="store_true", help=every)
-    protection.add_argument("--masks", type=Path, metavar="DIR", help="more masks: SEG, RTSTRUCT, NIfTI or PNG")
+    protection.add_argument("--masks", type=Path, metavar="DIR", help="more masks: SEG, RTSTRUCT, NIfTI, NRRD or PNG")
     add_shared(protection, "--generators")
     add_shared(parser, "--private")
     add_settings(parser)

@@ -181,7 +181,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 
 SHARED: dict[str, dict[str, Any]] = {
-    "--masks": {"type": Path, "metavar": "DIR", "help": "for DICOM: more masks (SEG, RTSTRUCT, NIfTI, PNG)"},
+    "--masks": {"type": Path, "metavar": "DIR", "help": "for DICOM: more masks (SEG, RTSTRUCT, NIfTI, NRRD, PNG)"},
     "--generators": {
         "type": Path,
         "metavar": "DIR|FILE",

@@ -64,6 +64,8 @@ class Volume:
         source: the file it came from.
         header: what the reader of that format needs to write it back; opaque to everybody else.
         sha256: checksum of the very bytes that were read, hexadecimal; empty where the reader does not give one.
+        beside: name and checksum of each further file that holds the image, such as the voxels of an ``.mhd`` header;
+            they lie in the folder of ``source``.
     """
 
     stored: NDArray[Any]
@@ -75,6 +77,7 @@ class Volume:
     alpha: bool = False
     header: Any = None
     sha256: str = ""
+    beside: tuple[tuple[str, str], ...] = ()
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:

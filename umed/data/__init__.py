@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Image files in and out: NIfTI, PNG, TIFF, masks, layouts of folders, the phantom. Never sees torch."""
+"""Image files in and out: NIfTI, MetaImage, NRRD, PNG, TIFF, masks, layouts, the phantom. Never sees torch."""

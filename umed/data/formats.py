@@ -15,12 +15,17 @@ from numpy.typing import NDArray
 
 from umed.core.errors import InputError
 from umed.core.types import Volume
-from umed.data import nifti, raster
+from umed.data import itk, nifti, raster
 from umed.data.mark import is_mark
 
 READERS: dict[str, ModuleType] = {
     ".nii.gz": nifti,
     ".nii": nifti,
+    ".seg.nrrd": itk,
+    ".nrrd": itk,
+    ".nhdr": itk,
+    ".mha": itk,
+    ".mhd": itk,
     ".png": raster,
     ".tif": raster,
     ".tiff": raster,
@@ -28,19 +33,22 @@ READERS: dict[str, ModuleType] = {
     ".jpeg": raster,
 }
 """Module for each ending, longest ending first."""
+VOLUMES = tuple(known for known, module in READERS.items() if module is not raster)
+"""Endings of formats that know axes x, y, z and a place in space."""
 
+_ANALYZE = "convert the Analyze or header/image pair to .nii.gz with nibabel"
 KNOWN_BUT_REFUSED = {
     ".dcm": "give a folder of DICOM files itself as INPUT, without dataset.json, images/ and masks/ of other files",
     ".mgz": "convert it with mri_convert in.mgz out.nii.gz",
     ".mgh": "convert it with mri_convert in.mgh out.nii.gz",
     ".mnc": "convert it with mnc2nii",
-    ".hdr": "convert the Analyze or header/image pair to .nii.gz with nibabel",
-    ".img": "convert the Analyze or header/image pair to .nii.gz with nibabel",
+    ".hdr": _ANALYZE,
+    ".img": _ANALYZE,
+    ".img.gz": _ANALYZE,
     ".par": "convert it with dcm2niix",
     ".rec": "convert it with dcm2niix",
-    ".nrrd": "convert it to .nii.gz with SimpleITK",
-    ".mha": "convert it to .nii.gz with SimpleITK",
-    ".mhd": "convert it to .nii.gz with SimpleITK",
+    ".gipl": "convert it to .nii.gz or .mha with SimpleITK",
+    ".gipl.gz": "convert it to .nii.gz or .mha with SimpleITK",
     ".bmp": "convert it to PNG",
     ".gif": "convert it to PNG",
     ".webp": "convert it to PNG",
@@ -61,14 +69,45 @@ def ending(path: Path) -> str:
 
 def looks_like_image(path: Path) -> bool:
     """True for every file that holds or may hold an image, read or refused."""
-    return bool(ending(path)) or path.suffix.lower() in KNOWN_BUT_REFUSED
+    return bool(ending(path) or _cure(path))
+
+
+def _cure(path: Path) -> str:
+    """What to do with an image format that is known but not read; empty for anything else."""
+    name = path.name.lower()
+    return next((step for known, step in KNOWN_BUT_REFUSED.items() if name.endswith(known) and name != known), "")
+
+
+def is_volume(volume: Volume) -> bool:
+    """Whether an image came from a format of volumes, with axes x, y, z and a place in space; a picture did not."""
+    return isinstance(volume.header, nifti.NiftiHeader | itk.ItkHeader)
+
+
+def companions(path: Path) -> tuple[str, ...]:
+    """Names of the files that lie beside an image and belong to it: the voxels of an ``.mhd`` or ``.nhdr`` header.
+
+    None for a file that holds all of its image, that is not there, or whose header cannot be read.
+    """
+    return itk.companions(path) if READERS.get(ending(path)) is itk and path.is_file() else ()
+
+
+def with_companions(root: Path, name: Path, like: Path | None = None) -> tuple[Path, ...]:
+    """An image and all files that belong to it, relative to their root.
+
+    Args:
+        root: where the image lies.
+        name: of the image, relative to it.
+        like: another name for the image, as in an output; its companions keep their own names beside it.
+    """
+    target = name if like is None else like
+    return (target, *(target.with_name(other) for other in companions(root / name)))
 
 
 def read(path: Path) -> Volume:
     """Read one image file as it is stored.
 
     Args:
-        path: a NIfTI, PNG, TIFF or JPEG file.
+        path: a NIfTI, MetaImage, NRRD, PNG, TIFF or JPEG file.
 
     Returns:
         The volume; ``stored`` is read-only.
@@ -78,7 +117,7 @@ def read(path: Path) -> Volume:
     """
     kind = ending(path)
     if not kind:
-        step = KNOWN_BUT_REFUSED.get(path.suffix.lower(), "convert it to .nii.gz, PNG or TIFF")
+        step = _cure(path) or "convert it to .nii.gz, PNG or TIFF"
         raise InputError(f"{path}: expected one of {', '.join(READERS)}, got {path.suffix or 'no ending'}; {step}.")
     if not path.is_file():
         raise InputError(f"{path}: expected a file, got nothing there. Check the name, or drop it from the data set.")
@@ -93,13 +132,13 @@ def write(volume: Volume, stored: NDArray[Any], path: Path, *, mark: str = "") -
         volume: from :func:`read`.
         stored: new stored values, same shape and dtype.
         path: target file.
-        mark: text for PNG and TIFF to carry, such as :data:`umed.data.mark.MARK`; NIfTI has no room for it.
+        mark: text for PNG and TIFF to carry, such as :data:`umed.data.mark.MARK`; the others have no room for it.
 
     Raises:
         InputError: if the format of ``path`` or ``stored`` does not fit the source.
     """
-    kind = ending(path)
-    if READERS.get(kind) is not READERS[ending(volume.source)]:
+    kind, source = ending(path), ending(volume.source)
+    if READERS.get(kind) is not READERS[source] or (READERS[kind] is itk and kind[-5:] != source[-5:]):
         raise InputError(f"{path}: expected an ending of the same kind as {volume.source.name}, got {path.suffix}.")
     if stored.shape != volume.stored.shape or stored.dtype.str != volume.stored.dtype.str:
         raise InputError(
@@ -115,8 +154,9 @@ def write(volume: Volume, stored: NDArray[Any], path: Path, *, mark: str = "") -
 def header_difference(source: Volume, written: Volume, *, mark: bool = False) -> str:
     """Say how two files differ in anything but voxels, or ``""``.
 
-    NIfTI: every byte before and after the voxels, and whether it is gzipped. PNG and TIFF: samples a pixel, the kept
-    metadata (colour profile, gamma, resolution), and comments, of which a written file has none.
+    NIfTI, MetaImage and NRRD: every byte before and after the voxels but how many are packed, and how they are packed.
+    PNG and TIFF: samples a pixel, the kept metadata (colour profile, gamma, resolution), and comments, of which a
+    written file has none.
 
     Args:
         source: the source.
@@ -132,6 +172,8 @@ def header_difference(source: Volume, written: Volume, *, mark: bool = False) ->
             place = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(before.head), len(after.head)))
             return f"expected identical header bytes, got a difference at byte {place}"
         return "" if before.tail == after.tail else "expected identical bytes after the voxels, got other ones"
+    if isinstance(before, itk.ItkHeader) and isinstance(after, itk.ItkHeader):
+        return itk.header_difference(before, after)
     if isinstance(before, raster.RasterHeader) and isinstance(after, raster.RasterHeader):
         if (before.samples, before.kept) != (after.samples, after.kept):
             return "expected the same samples a pixel and kept metadata, got other ones"

@@ -169,6 +169,7 @@ class _Collector:
         self.problems: list[tuple[str, str]] = []
         self.split: set[str] = set()
         self.taken: dict[str, str] = {}
+        self.data: dict[str, str] = {}
         self._real = root.resolve()
 
     def inside(self, name: str) -> Path:
@@ -198,6 +199,7 @@ class _Collector:
             clash = next((self.taken[str(out)] for out in outputs if str(out) in self.taken), None)
             if clash is not None:
                 raise InputError(f"expected an output name of its own, got that of {clash}; rename one of the files")
+            self.claim([*paths, *masks])
         except InputError as error:
             self.problems.append((listed[0], str(error)))
             return
@@ -205,6 +207,21 @@ class _Collector:
         self.cases[identity] = Case(identity, paths, masks, outputs)
         if test:
             self.split.add(identity)
+
+    def claim(self, headers: Iterable[Path]) -> None:
+        """Make sure that the data file of each header (MetaImage, NRRD) is that of no other."""
+        new: dict[str, str] = {}
+        for header in headers:
+            for data in formats.with_companions(self.root, header)[1:]:
+                name = str(self.inside(data.as_posix()))
+                other = self.data.get(name) or new.get(name) or str(header)
+                if other != str(header):
+                    raise InputError(
+                        f"expected a data file of its own, got {data}, which is that of {other}, too; save each image "
+                        "as a file of its own, such as .mha or .nrrd"
+                    )
+                new[name] = str(header)
+        self.data |= new
 
     def done(self, modality: tuple[str, ...] = ()) -> Dataset:
         """The data set."""

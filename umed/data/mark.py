@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sentence that ``--mark`` puts into protected PNG and TIFF files, for software and people that see a file alone.
 
-PNG: a ``tEXt`` chunk ``Comment``. TIFF: ``ImageDescription``. NIfTI gets none, since its header stays byte-identical;
+PNG: a ``tEXt`` chunk ``Comment``. TIFF: ``ImageDescription``. Headers of volumes stay byte-identical and get none;
 DICOM has ImageType DERIVED and derivation code 113042 anyway.
 """
 

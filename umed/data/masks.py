@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from umed.core.errors import GeometryError, InputError, VerificationError
 from umed.core.mask_rules import AS_DRAWN, MaskRules
 from umed.core.types import Volume
-from umed.data import formats, nifti, png, raster
+from umed.data import formats, itk, nifti, png, raster
 from umed.data.mask_pictures import flat, read_picture, whole
 from umed.data.mask_values import IGNORED, Drawn, to_classes
 
@@ -26,7 +27,7 @@ def read_label(path: Path, volume: Volume, rules: MaskRules = AS_DRAWN) -> NDArr
     """Read the label map of an image: the values that occur are the classes, of palettes the indices.
 
     Args:
-        path: label file, a volume or a picture.
+        path: label file, a volume (NIfTI, MetaImage, NRRD) or a picture (PNG, TIFF).
         volume: the image it belongs to.
         rules: of the data set.
 
@@ -41,16 +42,21 @@ def read_label(path: Path, volume: Volume, rules: MaskRules = AS_DRAWN) -> NDArr
     kind = formats.ending(path)
     if kind in raster.JPEG:
         raise InputError(f"{path}: expected a lossless mask, got JPEG, which blurs classes. Save the mask as PNG.")
+    placed, image = False, volume.header
     if kind in PICTURES:
         drawn, stored = read_picture(path, rules)
         affine = None
     else:
         label = formats.read(path)
-        drawn, stored, affine = _volume(path, label, rules), label.stored, getattr(label.header, "affine", None)
-    _check_grid(volume, path, drawn.values.shape, affine)
-    if not rules.values:
+        drawn, stored, affine = _volume(path, label, rules), label.stored, label.header.affine
+        placed = isinstance(label.header, itk.ItkHeader)
+    values = drawn.values
+    if (placed and isinstance(image, raster.RasterHeader)) or (kind in PICTURES and isinstance(image, itk.ItkHeader)):
+        values, stored = values.T, stored.swapaxes(0, 1)  # SimpleITK counts a picture's columns first
+    _check_grid(volume, path, values.shape, affine)
+    if not (rules.values or rules.background):
         _check_other(path, stored, volume)
-    return to_classes(path, drawn, rules)
+    return to_classes(path, replace(drawn, values=values), rules)
 
 
 def read_labels(
@@ -86,9 +92,9 @@ def read_labels(
 
 
 def label_ending(volume: Volume) -> str:
-    """Ending of a mask that is made for an image: NIfTI as the image's, PNG for pictures."""
+    """Ending of a mask that is made for an image: of a volume as the image's, in one file; PNG for pictures."""
     kind = formats.ending(volume.source)
-    return kind if isinstance(volume.header, nifti.NiftiHeader) else ".png"
+    return {".mhd": ".mha", ".nhdr": ".nrrd"}.get(kind, kind) if formats.is_volume(volume) else ".png"
 
 
 def write_label(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:
@@ -104,6 +110,8 @@ def write_label(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:
     """
     if isinstance(volume.header, nifti.NiftiHeader):
         nifti.write_labels(volume, labels, path)
+    elif isinstance(volume.header, itk.ItkHeader):
+        itk.write_labels(volume, labels, path)
     else:
         path.write_bytes(png.encode(labels))
     named = MaskRules(background=(0,))

@@ -14,7 +14,7 @@ from umed.data.side_data import side_data
 from umed.data.unpacking import GZIP, MIB, Allowance, archive_kind, gunzip, members
 
 MOST_VOLUME = 2048 * MIB
-"""Bytes of an unpacked NIfTI file that are looked at."""
+"""Bytes of an unpacked volume that are looked at."""
 MOST_DEPTH = 6
 _SPARE = MIB
 _URI = re.compile(rb"data:[\w/+.;=-]{0,100};base64,([A-Za-z0-9+/=\s]{16,})")
@@ -29,7 +29,7 @@ class Piece:
         place: where in the file: ``""`` for all of it, else such as ``"!member.png"`` or ``" (EXIF thumbnail)"``.
         data: unpacked, where the file is gzipped.
         kind: ``"file"``, ``"member"`` of an archive, ``"hidden"`` beside the pixels, or ``"picture in a page"``.
-        image: ``"NIfTI"``, ``"PNG"``, ``"JPEG"`` or ``"TIFF"`` where it is one.
+        image: ``"NIfTI"``, ``"MetaImage"``, ``"NRRD"``, ``"PNG"``, ``"JPEG"`` or ``"TIFF"`` where it is one.
         texts: of its header fields, and of those of gzip.
         problems: what is wrong with it.
         archive: what kind of archive it is; empty for none.

@@ -24,7 +24,7 @@ from PIL import Image
 
 from umed.core.errors import InputError
 from umed.core.types import Volume
-from umed.data import nifti, png
+from umed.data import itk, nifti, png
 from umed.data.nifti_fields import nifti_layout
 from umed.data.side_data import PNG, TIFF
 
@@ -41,14 +41,19 @@ _FEWEST = 3
 def is_picture(data: bytes) -> bool:
     """Whether bytes begin like an image or array that :func:`grids` decodes."""
     webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-    return data.startswith((*_PICTURES, *TIFF, NPY)) or webp or nifti_layout(data[:540]) is not None
+    return (
+        data.startswith((*_PICTURES, *TIFF, NPY))
+        or webp
+        or nifti_layout(data[:540]) is not None
+        or itk.is_attached(data)
+    )
 
 
 def grids(data: bytes) -> Iterator[NDArray[Any]]:
     """Decode an image, whatever its name; gzip must have been unpacked.
 
     Args:
-        data: NIfTI, PNG, JPEG, TIFF, GIF, BMP, WebP or ``.npy``.
+        data: NIfTI, MetaImage or NRRD in one file, PNG, JPEG, TIFF, GIF, BMP, WebP or ``.npy``.
 
     Yields:
         One grid a channel, frame and page, ``(X, Y)`` or ``(X, Y, Z)``, as stored, and rescaled where that differs.
@@ -64,6 +69,9 @@ def grids(data: bytes) -> Iterator[NDArray[Any]]:
             warnings.simplefilter("ignore")
             if nifti_layout(data[:540]) is not None:
                 yield from volume_grids(nifti.decode(Path("image"), data, False, ""))
+            elif itk.is_attached(data):
+                _bounded(itk.parse(Path("image"), data).sizes)
+                yield from volume_grids(itk.decode(Path("image"), data))
             elif data.startswith(NPY):
                 yield from _array(data)
             elif data[:4] in TIFF:

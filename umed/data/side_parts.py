@@ -28,7 +28,7 @@ class SideData:
     """What was found beside the pixels.
 
     Args:
-        kind: ``"NIfTI"``, ``"PNG"``, ``"JPEG"``, ``"TIFF"``, or empty where it is none of them.
+        kind: ``"NIfTI"``, ``"MetaImage"``, ``"NRRD"``, ``"PNG"``, ``"JPEG"``, ``"TIFF"``, or empty where it is none.
         texts: field and text, without padding; a field may occur more than once.
         parts: hidden bytes.
         problems: what is wrong with the file.

@@ -248,10 +248,11 @@ def choose_carriers(scene: Scene, epsilon: float, strength: str = "invisible") -
         strength: ``"invisible"`` or ``"strong"``.
 
     Returns:
-        Their names; ``None`` where :data:`PLACED` leaves it to the registry, or there is no place.
+        Their names; ``None`` where :data:`PLACED` leaves it to the registry, or no place is loud enough: a placed code
+        below :data:`LOUD` is taken up by nobody, while plain U-Nets take up that at the corner of the grid.
     """
     best = best_place(scene, epsilon, strength) if PLACED[scene.kind, strength] else None
-    return None if best is None else (best[0],)
+    return None if best is None or best[1].loudness < LOUD else (best[0],)
 
 
 def place_words(place: Placement) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from umed.core.errors import InputError
 from umed.core.types import Case, Volume
 from umed.data import files, formats, layouts
 from umed.data.masks import label_ending, read_labels, write_label
-from umed.data.nifti import NiftiHeader
 from umed.data.paths import no_paths
 from umed.propose.image_loop import ANNOTATED, Classes, ImageOutcome, ImageSource
 from umed.propose.prompts_file import Extent
@@ -34,16 +34,16 @@ class FilePictures:
         slice_axis: 0, 1 or 2, slices are taken along it; only used for volumes.
 
     Attributes:
-        turned: whether the first axis is x, as in NIfTI, and not y, as in pictures.
+        turned: whether the first axis is x, as in volumes, and not y, as in pictures.
     """
 
     unread = 0
 
     def __init__(self, volume: Volume, slice_axis: int) -> None:
         header, values, code = volume.header, volume.channels, volume.encoding
-        self.volume, self.turned = volume, isinstance(header, NiftiHeader)
+        self.volume, self.turned = volume, formats.is_volume(volume)
         self.axis = slice_axis if len(volume.spatial_shape) == 3 else None
-        colour = header.colours > 1 if isinstance(header, NiftiHeader) else len(values) == 3
+        colour = header.colours > 1 if self.turned else len(values) == 3
         if code.dtype == "|u1" and (colour or not self.turned):
             ends = np.tile([0.0, 255.0], (len(values), 1))
         else:
@@ -142,11 +142,13 @@ class FileImages(ImageSource[FilePictures]):
         if not case.labels:
             return None
         self._check(case)
-        if len(case.labels) > 1 or case.classes:
+        if len(case.labels) > 1 or case.classes or formats.companions(self.dataset.root / case.labels[0]):
             volume, paths = self._read(case).volume, [self.dataset.root / name for name in case.labels]
             draw = partial(write_label, volume, _small(read_labels(paths, case.classes, volume), case))
             written = self._put(case, volume.sha256, label_ending(volume), draw, work)
-            return ImageOutcome(case_id, ANNOTATED, f"it has {len(paths)} mask files, which were united", written)
+            how = f"it has {len(paths)} mask files, which were united"
+            how = how if len(paths) > 1 else "it has a mask, which was written as one file"
+            return ImageOutcome(case_id, ANNOTATED, how, written)
         copy = partial(files.checked_copy, self.dataset.root / case.labels[0], digest="")
         written = self._put(case, "", formats.ending(case.labels[0]), copy, work)
         return ImageOutcome(case_id, ANNOTATED, "it has a mask, which was copied as it is", written)
@@ -188,10 +190,20 @@ class FileImages(ImageSource[FilePictures]):
         source = case.images[0]
         image = Path("images") / (case.id + (formats.ending(source) or source.suffix))
         mask = Path("masks") / (case.id + ending)
-        with files.atomic(work / image) as first, files.atomic(work / mask) as second:
-            copied = files.checked_copy(self.dataset.root / source, first, digest)
+        whole = formats.with_companions(self.dataset.root, source, image)
+        if clash := next((path.name for path in whole[1:] if (work / path).exists()), ""):
+            raise InputError(
+                f"{source}: expected a data file with a name of its own, got {clash} again. Save it as .mha."
+            )
+        with ExitStack() as stack:
+            first, *beside = [stack.enter_context(files.atomic(work / path)) for path in whole]
+            second = stack.enter_context(files.atomic(work / mask))
+            written = {image.as_posix(): files.checked_copy(self.dataset.root / source, first, digest)}
+            for path, temporary in zip(whole[1:], beside, strict=True):
+                data = self.dataset.root / source.with_name(path.name)
+                written[path.as_posix()] = files.checked_copy(data, temporary, "")
             draw(second)
-            return {image.as_posix(): copied, mask.as_posix(): files.sha256(second)}
+            return {**written, mask.as_posix(): files.sha256(second)}
 
     def _check(self, case: Case) -> None:
         """Refuse what could not stand beside the others in a folder of images and masks."""

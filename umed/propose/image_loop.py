@@ -38,8 +38,8 @@ class ImageOutcome:
         id: case id.
         status: ``"proposed"``, ``"nothing found"``, ``"annotated"`` (it has a mask), ``"no prompts"`` or ``"failed"``.
         reason: why, and what else is worth knowing.
-        files: SHA-256 of what was written for it, by name relative to the output: image and mask in this order, of
-            DICOM series the files of the mask.
+        files: SHA-256 of what was written for it, by name relative to the output: image, its data file if it has one,
+            and mask in this order, of DICOM series the files of the mask.
         masks: label, slice, prompt, predicted IoU and share of the picture's pixels of each mask.
         slice_sha256: only of DICOM series, see :mod:`umed.cases.proposals`.
     """
@@ -57,7 +57,8 @@ class ImageOutcome:
         if self.slice_sha256:
             record |= {"mask_files": self.files, "slice_sha256": self.slice_sha256}
         elif self.files:
-            (image, image_sum), (mask, mask_sum) = self.files.items()
+            (image, image_sum), *data, (mask, mask_sum) = self.files.items()
+            record |= {"data_files": dict(data)} if data else {}
             record |= {"image": image, "image_sha256": image_sum, "mask": mask, "mask_sha256": mask_sum}
         return {**record, "masks": list(self.masks)}
 

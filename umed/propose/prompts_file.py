@@ -9,7 +9,7 @@ JSON, by case id (the image's file name without its ending; of DICOM the series 
 
 ``box`` is ``[x0, y0, x1, y1]``, ``points`` are ``[x, y]``, with ``marks`` 1 inside and 0 outside (all 1 if left out).
 Both may stand in one object. Coordinates count pixels from 0 and may be fractions. In pictures x is the column from the
-left and y the row from the top of the pixels as stored. In NIfTI files they are voxel indices as nibabel gives them: x
+left and y the row from the top of the pixels as stored. In NIfTI, MetaImage and NRRD files they are voxel indices: x
 along the first axis and y along the second axis of those that are left when the slice axis (the last, unless
 ``--slice-axis`` says otherwise) is taken out; ``slice`` is the index along that axis, and every object of a volume
 needs one. In DICOM x is the column and y the row of the pixels as stored, and ``slice`` the place of the slice in its

@@ -23,8 +23,9 @@ from umed.core.types import Progress
 from umed.data import files, formats, planes
 from umed.data.dicom_input import require_dicom
 from umed.data.known_text import text_kind
-from umed.data.pieces import Piece, pieces
+from umed.data.pieces import MOST_VOLUME, Piece, pieces
 from umed.data.side_parts import holds_text
+from umed.data.unpacking import Allowance
 from umed.protect import published_files
 from umed.protect.added_files import text_fault
 from umed.protect.originals import MOST_BYTES, Originals, read_originals, settings_of_run
@@ -34,7 +35,7 @@ from umed.protect.public_check import form_faults, page_fault
 from umed.protect.published_files import ABOUT, MANIFEST, Published, printable
 from umed.protect.release_findings import ReleaseCheck, make_check
 
-ACCEPTABLE = ("nifti.", "png.", "jpeg.", "tiff.", "exif.")
+ACCEPTABLE = ("nifti.", "metaimage.", "nrrd.", "png.", "jpeg.", "tiff.", "exif.")
 """How the fields begin whose text a steward may accept."""
 IMAGES = ("protected image", "unprotected image", "label", "proposed label")
 UNCHANGED = 0.5
@@ -147,6 +148,7 @@ class _Search:
         private: SHA-256 of each private file, by name.
         accept: fields whose text is accepted.
         seen: signatures that each file shares with the originals, by name and place in it.
+        data_files: header of each file that only holds the voxels of one.
         series: for the UID of each protected DICOM series whether all frames of a file are those of originals.
     """
 
@@ -158,8 +160,15 @@ class _Search:
     seen: dict[tuple[str, str], frozenset[bytes]] = field(default_factory=dict)
     series: dict[str, dict[str, bool]] = field(default_factory=dict)
     own: dict[str, str] = field(init=False)
+    data_files: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.data_files = {  # the header of each file of bare voxels; the two are looked at as one image
+            PurePosixPath(name).with_name(data).as_posix(): name
+            for name, path in self.found.files.items()
+            if self.found.what(name) in IMAGES
+            for data in formats.companions(path)
+        }
         self.own = {digest: name for name, digest in self.private.items()}
 
     def look(self, name: str, path: Path) -> None:
@@ -185,12 +194,13 @@ class _Search:
             self._public(data)
         try:
             is_known = False
-            for piece in pieces(data):
+            voxels = name in self.data_files
+            for piece in pieces(data, allowance=Allowance(MOST_VOLUME) if voxels else None):
                 self._piece(name, piece)
                 is_known = is_known or (not piece.place and planes.is_picture(piece.data))
             if data[128:132] == b"DICM":
                 self._frames(name, path)
-            elif self.found.what(name) in IMAGES and not is_known:
+            elif self.found.what(name) in IMAGES and not is_known and not voxels:
                 self._other_format(name, path)
         except Exception as error:  # a file that surprises the check must not hide behind it
             self.found.add("damaged", shown, f"cannot be looked into ({type(error).__name__})")
@@ -328,7 +338,7 @@ class _Search:
         names = [name for name, entry in self.found.listed.items() if entry["what"] == "protected image"]
         other = (self.found.manifest.get("layout") == "dicom") != originals.series
         for name in names:
-            if other or not (originals.series or name in originals.images):
+            if other or not (originals.series or self.data_files.get(name, name) in originals.images):
                 self.found.add("no-original", printable(name))
 
     def _leak(self, originals: Originals, name: str, place: str, leaked: frozenset[bytes]) -> None:

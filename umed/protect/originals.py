@@ -119,9 +119,10 @@ def _add(found: Originals, dataset: Dataset, case: Case, released: Path) -> None
         opened = open_case(dataset, case)
     except (UmedError, OSError) as error:
         for name in case.images:
-            path = dataset.root / name
-            if path.is_file():
-                found.digests[files.sha256(path)] = name.as_posix()
+            whole = formats.with_companions(dataset.root, name)
+            for path in whole[1:] or whole:  # a header alone holds nothing that is protected, and stays as it is
+                if (dataset.root / path).is_file():
+                    found.digests[files.sha256(dataset.root / path)] = name.as_posix()
         found.unreadable.append((case.images[0].as_posix(), error_line(error).replace(f"{dataset.root}/", "")))
         return
     if opened.labels is None or not (opened.labels > 0).any():
@@ -129,7 +130,8 @@ def _add(found: Originals, dataset: Dataset, case: Case, released: Path) -> None
     for volume, name, output in zip(opened.volumes, case.images, case.outputs, strict=True):
         original = Original(name.as_posix(), tuple(_labelled(volume, opened.labels > 0)))
         found.images[output.as_posix()] = original
-        found.digests[volume.sha256 or files.sha256(volume.source)] = original.name
+        held = [digest for _, digest in volume.beside] or [volume.sha256 or files.sha256(volume.source)]
+        found.digests |= dict.fromkeys(held, original.name)
         found.slices.update((one, original.name) for channel in original.channels for one in channel)
         if fault := _restored(volume, released / output, opened.labels):
             found.restored[output.as_posix()] = fault

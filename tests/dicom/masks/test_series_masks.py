@@ -4,6 +4,7 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 from PIL import Image
 
 from tests.mask_files import RAS, contour, frame_group, make_rtstruct, make_seg, make_series, nifti, positions, to_world
@@ -112,6 +113,18 @@ def test_nifti_by_name_or_as_the_only_one_that_fits(tmp_path, name):
     _, made, problems = found(tmp_path, tmp_path / "masks")
     assert problems == [] and np.array_equal(made[series.id].slices(0, 4), volume) and made[series.id].extent == (1, 4)
     assert list(made[series.id].classes.values())[0] == ("organ 1" if "organ" in name else "class 1")
+
+
+@pytest.mark.parametrize("name", ["any.nrrd", "any.seg.nrrd", "1.2.3.4.mha"])
+def test_what_slicer_and_simpleitk_write_is_laid_on_its_series(tmp_path, name):
+    """The same mask as NIfTI and as NRRD or MetaImage: ITK counts x and y the other way round."""
+    make_series(tmp_path / "in" / "a", positions(4))
+    series = {one.uid: one for one in scan(tmp_path / "in", tmp_path / "work").series}["1.2.3.4"]
+    nifti(tmp_path / "any.nii.gz", series, labels())
+    (tmp_path / "masks").mkdir()
+    SimpleITK.WriteImage(SimpleITK.ReadImage(str(tmp_path / "any.nii.gz")), str(tmp_path / "masks" / name), True)
+    _, made, problems = found(tmp_path, tmp_path / "masks")
+    assert problems == [] and np.array_equal(made[series.id].slices(0, 4), labels())
 
 
 def test_nifti_that_fits_nothing_or_too_much(tmp_path):

@@ -84,7 +84,7 @@ def match(found: list[Label], root: Path, images: list[Series], into: NamedMask,
     pictures: dict[tuple[tuple[str, ...], str], tuple[list[Series], list[Label]]] = {}
     for label in found:
         series, by_stem = _by_name(label.name, keys)
-        if formats.ending(Path(label.name)) in (".nii", ".nii.gz"):
+        if formats.ending(Path(label.name)) in formats.VOLUMES:
             _volume(label, series, "class" if by_stem else labels.stems_of(label.name)[0], images, into)
             continue
         series = series or (images if len(images) == 1 else [])
@@ -103,7 +103,7 @@ def match(found: list[Label], root: Path, images: list[Series], into: NamedMask,
 
 
 def _volume(label: Label, series: list[Series], text: str, images: list[Series], into: NamedMask) -> None:
-    """Read a NIfTI label for the series of that name, or for the only one that it fits."""
+    """Read a NIfTI, MetaImage or NRRD label for the series of that name, or for the only one that it fits."""
     meant = series
     try:
         volume = formats.read(label.path)

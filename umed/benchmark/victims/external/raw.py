@@ -125,6 +125,9 @@ def _affine(volume: Volume) -> NDArray[np.float64]:
     try:
         return np.asarray(nibabel.load(volume.source).affine, dtype=np.float64)
     except ImageFileError:
+        affine = getattr(volume.header, "affine", None)
+        if affine is not None:
+            return np.asarray(affine, np.float64)
         return np.diag([*volume.spacing, 1.0])
 
 
