@@ -285,7 +285,7 @@ def test_a_public_code_is_called_that(phantom: Path, tmp_path: Path) -> None:
 
 def test_nothing_is_published_where_nothing_was_released(phantom: Path, tmp_path: Path) -> None:
     said = protect(phantom, tmp_path / "out", method="random", epsilon="1/10000").summary()
-    assert f"do not publish {tmp_path / 'out'}: nothing was released" in said and "\npublish:" not in said
+    assert f"do not publish {tmp_path / 'out'}: nothing was protected" in said and "\npublish:" not in said
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
