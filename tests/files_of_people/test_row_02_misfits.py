@@ -90,9 +90,7 @@ def test_pet_of_any_scale_takes_its_own_percentiles(tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.parametrize("pixels", ["floats", "levels"])
-def test_a_picture_on_another_scale_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], pixels: str
-) -> None:
+def test_a_picture_on_another_scale_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], pixels: str) -> None:
     rng = np.random.default_rng(0)
     mask = np.zeros((24, 24), np.uint8)
     mask[6:18, 6:18] = 255
