@@ -30,6 +30,9 @@ from umed.dicom.read import reader as files
 from umed.plan.promise import compare
 from umed.plan.range_fit import check_fit
 
+FEW_LEVELS = 16
+"""Series that use fewer stored steps are test objects or masks called CT; they are not held to a range."""
+
 
 class SeriesWriter:
     """A series that is being written; see :class:`umed.cases.source.CaseWriter`.
@@ -86,9 +89,12 @@ class SeriesWriter:
         for index, span in enumerate(self.reader.spans):
             self._span = span
             unit = self.reader.unit(index)
-            if not looked and unit.touched:  # a CT that was rescaled to 0..1 must not move by HU
-                check_fit(unit.volumes, self.reader.shared, ())
-                looked = True
+            if not looked and unit.touched:
+                looked = (
+                    True  # a CT that was rescaled to 0..1 must not move by HU; one of a few levels holds no picture
+                )
+                if int(np.ptp(unit.volumes[0].stored.astype(np.int64))) >= FEW_LEVELS:
+                    check_fit(unit.volumes, self.reader.shared, ())
             yield unit
 
     def seed(self, unit: Unit) -> str:
