@@ -36,7 +36,7 @@ COPIED = ("protected", "unchanged")
 @contextmanager
 def open_files(request: Request) -> Iterator[FileSource]:
     """Find a data set of files; see :func:`umed.cases.opening.open_source`."""
-    yield FileSource(layouts.find_dataset(request.path))
+    yield FileSource(layouts.find_dataset(request.path, request.layout))
 
 
 class FileSource:
@@ -79,12 +79,12 @@ class FileSource:
 
     def targets(self) -> list[str]:
         """Images, labels, sidecars and the index."""
-        names = {path.as_posix() for path in self.dataset.sidecars}
+        every = set(self.by_id)
+        others = (*layouts.index_files(self.dataset, every), *layouts.carried_files(self.dataset, every))
+        names = {path.as_posix() for path in others}
         for case in self.dataset.cases:
             if case.labels:
                 names |= {path.as_posix() for path in (*case.outputs, *case.labels)}
-        if (self.root / layouts.INDEX).is_file():
-            names.add(layouts.INDEX.as_posix())
         return sorted(names)
 
     def decisive(self, plan: Plan | None) -> dict[str, Any]:
@@ -112,12 +112,17 @@ class FileSource:
         return hash_of([decisive, *sorted(generators)])
 
     def run_of(self, case: str, run: str) -> str:
-        """Nothing beyond the run: the sources' checksums are in the record."""
-        return run
+        """The run, and classes that follow from other cases, too; the sources' checksums are in the record."""
+        classes = self.by_id[case].classes
+        return hash_of([run, *map(str, classes)]) if classes else run
 
     def recall(self, case: str, record: Record, output: Path) -> CaseDone | None:
         """A case stands as long as its sources and outputs have their checksums."""
         if record.outcome.get("status") not in COPIED:
+            return None
+        mine = self.by_id[case]
+        names = {path.as_posix() for path in (*mine.images, *mine.labels)}, {*mine.outputs, *mine.labels}
+        if (set(record.sources), {*map(Path, record.outputs)}) != names:  # another mask, or another layout
             return None
         if not match(record.sources, self.root) or not match(record.outputs, output):
             return None
@@ -227,7 +232,7 @@ class FileWriter(ExitStack):
                 figures = measure(volume, back.stored, unit.regions, unit.limits[i], slice_axis=self.plan.slice_axis)
                 compare(volume.channels, back.channels, unit.regions, unit.limits[i]).check(name.as_posix())
             else:
-                digest = _unchanged(volume, case.images[i] == name, temporary)
+                digest = _unchanged(volume, same_ending(case.images[i], name), temporary)
             self._outputs[name.as_posix()] = digest
             measures.append({**figures, "sha256_in": self._sources[case.images[i].as_posix()], "sha256_out": digest})
         if not unit.regions.empty and not any(figures.get("voxels_changed") for figures in measures):
@@ -244,7 +249,7 @@ class FileWriter(ExitStack):
 
     def _why_unchanged(self) -> str:
         reason = "the label is empty, so there is nothing to protect; the pixels are unchanged"
-        lossy = self.case.images != self.case.outputs
+        lossy = not all(map(same_ending, self.case.images, self.case.outputs))
         return reason + (", written as png because the source is lossy" if lossy else "")
 
     def done(self) -> CaseDone:
@@ -265,6 +270,11 @@ class FileWriter(ExitStack):
     def record(self, done: CaseDone, run: str) -> Record:
         """Checksums of what was read and written."""
         return Record(asdict(done.outcome), run, self._sources, self._outputs)
+
+
+def same_ending(image: Path, output: Path) -> bool:
+    """Whether an image is written in the format of its source, so that an unchanged one is a copy of it."""
+    return formats.ending(image) == formats.ending(output)
 
 
 def labels_digest(digests: Sequence[str]) -> str:

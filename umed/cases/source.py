@@ -278,6 +278,7 @@ class Request:
         accept_burned_in: release pictures that may hold burned-in text.
         syntax: transfer syntax of written images.
         limits: for DICOM: bounds against hostile input; the usual ones if ``None``.
+        layout: mapping file of a data set of files, see :mod:`umed.data.layout_map`.
         work: folder of the run for what a zip holds; whoever opens the request elsewhere unpacks below it, so that all
             of it goes with the run. ``None``, or a folder that is not there: one of its own.
     """
@@ -290,4 +291,5 @@ class Request:
     accept_burned_in: bool = False
     syntax: str = "explicit-le"
     limits: Limits | None = None
+    layout: Path | None = None
     work: Path | None = None

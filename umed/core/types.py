@@ -115,12 +115,13 @@ class Dataset:
 
     Args:
         root: the folder.
-        layout: ``"decathlon"``, ``"nnunet"``, ``"pairs"`` or ``"dicom"``.
+        layout: name from the registry, or ``"dicom"``.
         cases: sorted by id.
         sidecars: files to carry over byte for byte, relative (``dataset.json`` is handled by the layout itself).
         modality: modality names from ``dataset.json``, one a channel, empty if unknown.
         problems: what was seen but cannot be a case (a label without an image ...): relative path and reason.
         split: ids of the cases that belong to a test split (Decathlon ``test``, nnU-Net ``imagesTs``).
+        companions: files that go with a case, if it is released: its id, the source, and the name in the output.
     """
 
     root: Path
@@ -130,6 +131,7 @@ class Dataset:
     modality: tuple[str, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()
     split: frozenset[str] = frozenset()
+    companions: tuple[tuple[str, Path, Path], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,8 +56,7 @@ def _finish_files(
     """Index, sidecars and report; gives the names of files that belong to no case, too."""
     dataset = source.dataset
     released = {outcome.id for outcome in result.outcomes if outcome.status in ("protected", "unchanged")}
-    layouts.write_index(dataset, released, store.output)
-    others = [name for name in (layouts.INDEX, *dataset.sidecars) if (store.output / name).is_file()]
+    others = layouts.write_index(dataset, released, store.output)
     if report:
         from umed.report.protect_page import write_report
 
