@@ -121,9 +121,10 @@ class FileSource:
         if record.outcome.get("status") not in COPIED:
             return None
         mine = self.by_id[case]
-        names = {path.as_posix() for path in (*mine.images, *mine.labels)}, {*mine.outputs, *mine.labels}
-        if (set(record.sources), {*map(Path, record.outputs)}) != names:  # another mask, or another layout
-            return None
+        for named, paths in ((record.sources, mine.images), (record.outputs, mine.outputs)):
+            images = {Path(name) for name in named if formats.looks_like_image(Path(name))}
+            if images != {*paths, *mine.labels}:  # another mask, or another layout
+                return None
         if not match(record.sources, self.root) or not match(record.outputs, output):
             return None
         return CaseDone(record.to_outcome())

@@ -93,6 +93,11 @@ class CaseDone:
     actions: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
+def given_path(path: str | Path | None) -> Path | None:
+    """An optional path as such."""
+    return None if path is None else Path(path)
+
+
 class CaseReader(Protocol):
     """A case that is open for reading."""
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from umed.cli.forecast_options import add_forecast, forecast_of
 from umed.cli.output import print_json, table
 from umed.cli.parsing import add_settings, add_shared, settings_of
+from umed.core.errors import ConfigError
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
-    add_shared(parser, "--masks")
+    add_shared(parser, "--masks", "--layout")
     add_settings(parser)
     add_shared(parser, "--generators")
     add_forecast(parser)
@@ -27,7 +28,10 @@ def run(args: argparse.Namespace) -> int:
     """Print the plan."""
     from umed.protect.preview import plan
 
-    resolved = plan(args.input, settings=settings_of(args), masks=args.masks, generators=args.generators)
+    if args.layout is not None and args.forecast:
+        raise ConfigError("--layout: expected no --forecast, which reads known layouts; leave one out.")
+    settings = settings_of(args)
+    resolved = plan(args.input, settings=settings, masks=args.masks, layout=args.layout, generators=args.generators)
     forecast = forecast_of(args, resolved)
     if args.json and forecast is not None:
         print_json({"plan": json.loads(resolved.to_json()), "forecast": forecast.to_dict()})

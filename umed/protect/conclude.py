@@ -61,9 +61,7 @@ def _finish_files(
         from umed.report.protect_page import write_report
 
         path = store.path(REPORT)
-        result = replace(
-            result, report=write_report(record, dataset.root, store.output, path, forecast=store.forecast())
-        )
+        result = replace(result, report=write_report(record, dataset, store.output, path, forecast=store.forecast()))
     return result, [name.as_posix() for name in others]
 
 

@@ -68,25 +68,28 @@ class Originals:
     raw: RawFrames | None = None
 
 
-def read_originals(root: Path, output: Path, progress: Progress | None = None) -> Originals:
+def read_originals(
+    root: Path, output: Path, progress: Progress | None = None, *, layout: Path | None = None
+) -> Originals:
     """Read a data set once, and beside each labelled image of files what is released for it.
 
     Args:
         root: the data set, or a folder or zip of DICOM files.
         output: the release.
         progress: called with ``"originals"``, cases done and cases in all.
+        layout: mapping file that says where images and masks lie, see :mod:`umed.data.layout_map`.
 
     Raises:
         InputError: when it is neither.
     """
-    if is_dicom(root):
+    if layout is None and is_dicom(root):
         require_dicom()
         from umed.protect.original_frames import original_frames
 
         found = Originals(series=True)
         found.slices, found.digests, found.unreadable, found.raw = original_frames(root, progress)
         return found
-    dataset, found = layouts.find_dataset(root), Originals()
+    dataset, found = layouts.find_dataset(root, layout), Originals()
     for done, case in enumerate(dataset.cases):
         _add(found, dataset, case, output)
         if progress is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from umed.cases.opening import open_source
 from umed.cases.records import Store
-from umed.cases.source import Request, Source
+from umed.cases.source import Request, Source, given_path
 from umed.core.config import Settings, make_settings
 from umed.core.registry import METHODS
 from umed.plan.facts import Facts
@@ -17,12 +17,13 @@ from umed.plan.planning import Plan
 from umed.protect.start import check_key_place, check_run, find_key
 
 
-def inspect(root: str | Path, masks: str | Path | None = None) -> Facts:
+def inspect(root: str | Path, masks: str | Path | None = None, layout: str | Path | None = None) -> Facts:
     """Look at every case of a data set and say what would happen to it, and why.
 
     Args:
         root: data set, or a folder or zip of DICOM files.
         masks: for DICOM: folder with masks beside those in it.
+        layout: mapping file that says where images and masks lie, see :mod:`umed.data.layout_map`.
 
     Returns:
         The facts, one case a file case or series; ``problems`` names files and masks that cannot be used.
@@ -31,7 +32,7 @@ def inspect(root: str | Path, masks: str | Path | None = None) -> Facts:
         ConfigError: when masks are given for another kind.
         InputError: when the folder is in no known layout, or nothing can be read.
     """
-    with open_source(_request(root, masks, make_settings("default", {}))) as source:
+    with open_source(_request(root, masks, layout, make_settings("default", {}))) as source:
         return source.facts()
 
 
@@ -41,6 +42,7 @@ def plan(
     recipe: str | Path | Mapping[str, Any] = "default",
     settings: Settings | None = None,
     masks: str | Path | None = None,
+    layout: str | Path | None = None,
     generators: Path | None = None,
     overrides: Mapping[str, Any] | Sequence[tuple[str, Any]] = (),
 ) -> Plan:
@@ -51,6 +53,7 @@ def plan(
         recipe: name, file or mapping.
         settings: used as they are instead of the recipe.
         masks: for DICOM: folder with masks beside those in it.
+        layout: mapping file that says where images and masks lie, see :mod:`umed.data.layout_map`.
         generators: folder or file of trained generators.
         overrides: laid over the recipe.
 
@@ -62,7 +65,7 @@ def plan(
         InputError: when no case can be read, or there are no generators there.
     """
     chosen = make_settings(recipe, dict(overrides)) if settings is None else settings
-    with open_source(_request(root, masks, chosen)) as source:
+    with open_source(_request(root, masks, layout, chosen)) as source:
         return _plan(source, chosen, generators)
 
 
@@ -72,6 +75,7 @@ def dry_run(
     settings: Settings,
     *,
     masks: Path | None = None,
+    layout: Path | None = None,
     generators: Path | None = None,
     key_file: Path | None = None,
     private: Path | None = None,
@@ -85,6 +89,7 @@ def dry_run(
         output: output root.
         settings: what the user chose.
         masks: for DICOM: folder with masks beside those in it.
+        layout: mapping file that says where images and masks lie, see :mod:`umed.data.layout_map`.
         generators: folder or file of trained generators.
         key_file: of the release.
         private: folder for what must never be published.
@@ -97,7 +102,7 @@ def dry_run(
     Raises:
         UmedError: as a run would.
     """
-    with open_source(_request(root, masks, settings)) as source:
+    with open_source(_request(root, masks, layout, settings)) as source:
         names = source.targets() if source.strict else None
         store = Store(output, private)
         check_key_place(key_file, output)
@@ -106,8 +111,8 @@ def dry_run(
         return source.facts(), _plan(source, settings, generators)
 
 
-def _request(root: str | Path, masks: str | Path | None, settings: Settings) -> Request:
-    return Request(Path(root), settings, masks=None if masks is None else Path(masks))
+def _request(root: str | Path, masks: str | Path | None, layout: str | Path | None, settings: Settings) -> Request:
+    return Request(Path(root), settings, masks=given_path(masks), layout=given_path(layout))
 
 
 def _plan(source: Source, settings: Settings, generators: Path | None) -> Plan:
