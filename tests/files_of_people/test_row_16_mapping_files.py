@@ -76,8 +76,12 @@ WRONG = {
         1,
         "expected one file for case P1, got scans/P1_t1.nii.gz and scans/P1_t2",
     ),
-    "no case": (MAP.replace("{case}", "*"), 2, "expected {case}, {channel} or {class}, got none"),
-    "unknown field": (MAP.replace("{class}", "{organ}"), 2, "expected {case}, {channel} or {class}, got {organ}"),
+    "no case": (MAP.replace("{case}", "*"), 2, "expected {case}, {channel}, {class} or {part}, got none"),
+    "unknown field": (
+        MAP.replace("{class}", "{organ}"),
+        2,
+        "expected {case}, {channel}, {class} or {part}, got {organ}",
+    ),
     "unknown key": (MAP + "label: x\n", 2, "expected images, channels, labels, classes, modality, split, got 'label'"),
     "class without number": (
         MAP + "classes: {liver: 1}\n",
@@ -85,7 +89,11 @@ WRONG = {
         "expected a number for each class, got none for 'spleen'",
     ),
     "same number": (MAP + "classes: {liver: 1, spleen: 1}\n", 2, "expected a number of its own from 1 on for each"),
-    "image and mask": (MAP.replace("scans/{case}_{channel}", "**/{case}"), 1, "expected an image or a mask, got both"),
+    "image and mask": (
+        MAP.replace("scans/{case}_{channel}", "**/{case}").replace("rois/{case}/{class}", "**/{case}"),
+        1,
+        "expected an image or a mask, got both",
+    ),
     "no YAML": ("images: [", 2, "expected YAML, got"),
     "no mapping": ("- images", 2, "expected a mapping with 'images'"),
     "broken expression": ("images: 're:(?P<case>[a'", 2, "expected a pattern, got"),

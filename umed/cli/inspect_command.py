@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
-    add_shared(parser, "--masks", "--json")
+    add_shared(parser, "--masks", "--layout")
+    suggest = "print a mapping file for --layout, drafted from the names of the files, to look at and to edit"
+    parser.add_argument("--suggest", action="store_true", help=suggest)
+    add_shared(parser, "--json")
 
 
 def _row(case: CaseFacts) -> list[str]:
@@ -61,8 +65,14 @@ def case_table(facts: Facts) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Print the facts."""
+    if args.suggest:
+        from umed.data.layout_suggest import suggest_map
+
+        draft = suggest_map(args.input)
+        print(json.dumps({"layout": draft}) if args.json else draft, end="\n" if args.json else "")
+        return 0
     from umed.protect.preview import inspect
 
-    facts = inspect(args.input, args.masks)
+    facts = inspect(args.input, args.masks, args.layout)
     print(facts.to_json() if args.json else case_table(facts), end="" if args.json else "\n")
     return 0

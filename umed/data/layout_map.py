@@ -11,16 +11,16 @@ For example::
     split: ["test_*"]                       # cases of a test split
 
 A pattern is a glob relative to the data set (``*``, ``?``, ``[abc]`` within a folder, ``**`` over folders) with the
-fields ``{case}``, ``{channel}`` and ``{class}``, which stand for a part of a name; ``{case:[0-9]+}`` gives a field a
-regular expression of its own, and ``re:`` in front makes all of it one, with groups ``(?P<case>...)``. ``images`` and
-``labels`` may be lists.
+fields ``{case}``, ``{channel}``, ``{class}``, and ``{part}`` for what makes a case's name unique (a split, a site),
+which stand for a part of a name; ``{case:[0-9]+}`` gives a field a regular expression of its own, and ``re:`` in front
+makes all of it one, with groups ``(?P<case>...)``. ``images`` and ``labels`` may be lists; what both match is a mask.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ from umed.core.types import Dataset
 from umed.data.case_collector import CaseCollector, FolderTree
 
 KEYS = ("images", "channels", "labels", "classes", "modality", "split")
-FIELDS = ("case", "channel", "class")
+FIELDS = ("case", "channel", "class", "part")
+_ALLOWED = "{case}, {channel}, {class} or {part}"
 _PART = re.compile(
     r"\{(?P<field>[a-z]+)(?::(?P<own>(?:[^{}]|\{[0-9,]+\})+))?\}|(?P<deep>\*\*/)|(?P<glob>[*?])|(?P<set>\[[^]/]+\])"
 )
@@ -86,7 +87,7 @@ def read_map(path: Path) -> dict[str, Any]:
 
 
 def to_regex(pattern: str, channels: Sequence[str] = ()) -> re.Pattern[str]:
-    """Turn a pattern into a regular expression with groups ``case``, ``channel`` and ``class_``.
+    """Turn a pattern into a regular expression with groups ``case``, ``channel``, ``class_`` and ``part``.
 
     Args:
         pattern: see above.
@@ -107,10 +108,10 @@ def to_regex(pattern: str, channels: Sequence[str] = ()) -> re.Pattern[str]:
         raise ConfigError(
             f"layout pattern {pattern!r}: expected a pattern, got: {error}. Check its brackets."
         ) from error
-    unknown = [name for name in found.groupindex if name not in ("case", "channel", "class_")]
+    unknown = [name for name in found.groupindex if name not in ("case", "channel", "class_", "part")]
     if "case" not in found.groupindex or unknown:
         got = unknown[0] if unknown else "none"
-        raise ConfigError(f"layout pattern {pattern!r}: expected {{case}}, {{channel}} or {{class}}, got {got}.")
+        raise ConfigError(f"layout pattern {pattern!r}: expected {_ALLOWED}, got {got}.")
     return found
 
 
@@ -121,9 +122,7 @@ def _translate(pattern: str, channels: Sequence[str]) -> str:
         place = match.end()
         if field := match["field"]:
             if field not in FIELDS:
-                raise ConfigError(
-                    f"layout pattern {pattern!r}: expected {{case}}, {{channel}} or {{class}}, got {{{field}}}."
-                )
+                raise ConfigError(f"layout pattern {pattern!r}: expected {_ALLOWED}, got {{{field}}}.")
             name = "class_" if field == "class" else field
             some = "|".join(map(re.escape, sorted(channels, key=len, reverse=True)))
             what = match["own"] or (some if field == "channel" and some else "[^/]+")
@@ -150,12 +149,16 @@ def find_mapped(tree: FolderTree, path: Path) -> Dataset:
 
     Raises:
         ConfigError: when the file is wrong, or a pattern matches nothing.
-        InputError: when two files are one channel or one class of a case, or one file is image and mask.
+        InputError: when two files are one channel or one class of a case, or all images are masks, too.
     """
     wanted = read_map(path)
     images = _matches(tree, path, "images", wanted["images"], wanted["channels"])
-    labels = _matches(tree, path, "labels", wanted["labels"], wanted["channels"])
-    if both := sorted(images.keys() & labels.keys()):
+    masked = _matches(tree, path, "labels", wanted["labels"], wanted["channels"])
+    known = {match["case"] for name, match in images.items() if name not in masked}
+    labels = _matches(tree, path, "labels", wanted["labels"], wanted["channels"], known)
+    both = sorted(images.keys() & labels.keys())
+    images = {name: match for name, match in images.items() if name not in labels}
+    if both and not images:
         raise InputError(f"--layout {path}: expected an image or a mask, got both patterns for {both[0]}. Narrow one.")
     channels = wanted["channels"] or sorted({match["channel"] for match in images.values() if "channel" in match})
     cases: dict[str, dict[str, str]] = defaultdict(dict)
@@ -198,9 +201,14 @@ def find_mapped(tree: FolderTree, path: Path) -> Dataset:
 
 
 def _matches(
-    tree: FolderTree, path: Path, key: str, patterns: Sequence[str], channels: Sequence[str]
+    tree: FolderTree,
+    path: Path,
+    key: str,
+    patterns: Sequence[str],
+    channels: Sequence[str],
+    known: Set[str] = frozenset(),
 ) -> dict[str, dict[str, str]]:
-    """Fields of each file that a pattern matches."""
+    """Fields of each file that a pattern matches; of several ways to read a name one that gives a known case."""
     found: dict[str, dict[str, str]] = {}
     for pattern in patterns:
         regex, count = to_regex(pattern, channels), 0
@@ -211,7 +219,10 @@ def _matches(
         for name in tree.files:
             if match := regex.fullmatch(name):
                 count += 1
-                found.setdefault(name, {field: text for field, text in match.groupdict().items() if text is not None})
+                fields = _fields(match)
+                if known and fields["case"] not in known:
+                    fields = next(_other_cases(pattern, name, known), fields)
+                found.setdefault(name, fields)
         if not count:
             some = ", ".join(tree.images[:3]) or "no image"
             raise ConfigError(
@@ -219,6 +230,23 @@ def _matches(
                 f"(there is {some}). Mend the pattern."
             )
     return found
+
+
+def _fields(match: re.Match[str]) -> dict[str, str]:
+    """What a name gives; the part goes into the case."""
+    fields = {field: text for field, text in match.groupdict().items() if text is not None}
+    return {**fields, "case": "_".join([*([fields["part"]] if "part" in fields else []), fields["case"]])}
+
+
+def _other_cases(pattern: str, name: str, known: Set[str]) -> Iterator[dict[str, str]]:
+    """Other ways to read a name, in which ``{case}`` is a known case; the longest first."""
+    if "{case}" not in pattern or "{part" in pattern:
+        return
+    parts = name.split("/")
+    texts = {part[i:j] for part in parts for i in range(len(part)) for j in range(i + 1, len(part) + 1)} & known
+    for text in sorted((text for text in texts if "{" not in text and "}" not in text), key=len, reverse=True):
+        if match := to_regex(pattern.replace("{case}", f"{{case:{re.escape(text)}}}", 1)).fullmatch(name):
+            yield _fields(match)
 
 
 def _classes(path: Path, masks: Mapping[str, Mapping[str, str]], given: Mapping[str, int]) -> dict[str, int]:
