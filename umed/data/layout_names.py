@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import NamedTuple
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
@@ -57,12 +57,18 @@ def folder_kind(name: str) -> tuple[str, str]:
     return ("image", rest) if _IMAGE_TOKENS & set(words) else ("", "")
 
 
-def place_of(folders: tuple[str, ...]) -> FolderPlace:
-    """Where a file lies that has these folders above it; the first that says images or masks decides."""
-    for number, name in enumerate(folders):
-        kind, rest = folder_kind(name)
-        if kind:
-            return FolderPlace(kind, folders[:number], rest, folders[number + 1 :])
+def place_of(folders: tuple[str, ...], heads: Set[tuple[str, ...]]) -> FolderPlace:
+    """Where a file lies; the first folder above it that says images or masks and nothing else decides.
+
+    Args:
+        folders: above the file.
+        heads: folders with a folder of images in them: there other words may stand beside, as in ``train_masks``.
+    """
+    kinds = [folder_kind(name) for name in folders]
+    plain = [number for number, (kind, rest) in enumerate(kinds) if kind and not rest]
+    other = [number for number, (kind, rest) in enumerate(kinds) if kind and rest and folders[:number] in heads]
+    for number in [*plain, *other][:1]:
+        return FolderPlace(kinds[number][0], folders[:number], kinds[number][1], folders[number + 1 :])
     return FolderPlace("", folders, "", ())
 
 

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import PurePosixPath
 
 from umed.core.errors import InputError
@@ -16,6 +17,7 @@ from umed.data.layout_names import (
     FolderPlace,
     bare_mask,
     family,
+    folder_kind,
     image_keys,
     mask_bases,
     numbered_base,
@@ -67,24 +69,19 @@ def find_pairs(tree: FolderTree) -> Dataset | None:
     Raises:
         InputError: where an image would get different masks by two ways of reading.
     """
-    masks, plain = _by_folder(tree)
-    folders = {name: _sort_out(name, files) for name, files in plain.items()}
+    heads = frozenset(tuple(parts[:-1]) for parts in _parts(tree.folders) if folder_kind(parts[-1])[0] == "image")
+    masks, plain = _by_folder(tree, heads)
+    folders = {name: _sort_out(name, place, files) for (name, place), files in plain.items()}
     collector = CaseCollector(tree, "pairs")
     ways: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     cases, lost = _case_folders(folders), []
     for folder in folders.values():
         for stem, beside in folder.beside.items():
             ways[folder.images[stem][0]]["beside it"] += beside
-    for name, files in masks.items():
-        lost += _assign(name, files, folders, ways, cases)
-    both = any(one.place.kind == "image" for one in folders.values()) or any(
-        place_of((*PurePosixPath(name).parts,)).kind == "image" for name in tree.folders
-    )
-    if (
-        not ways
-        and not cases
-        and not (both and any(place_of((*PurePosixPath(n).parts,)).kind == "label" for n in tree.folders))
-    ):
+    for (name, place), files in masks.items():
+        lost += _assign(name, place, files, folders, ways, cases)
+    kinds = {place_of(parts, heads).kind for parts in _parts(tree.folders)}
+    if not ways and not cases and not {"image", "label"} <= kinds:
         return None
     _refuse_two_ways(tree, ways)
     if cases:
@@ -101,14 +98,21 @@ def find_pairs(tree: FolderTree) -> Dataset | None:
     return collector.done()
 
 
-def _by_folder(tree: FolderTree) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+def _parts(folders: Iterable[str]) -> list[tuple[str, ...]]:
+    return [PurePosixPath(name).parts for name in folders]
+
+
+_Folders = dict[tuple[str, FolderPlace], list[str]]
+
+
+def _by_folder(tree: FolderTree, heads: Set[tuple[str, ...]]) -> tuple[_Folders, _Folders]:
     """Files of folders of masks, and of all others, by folder."""
-    masks: dict[str, list[str]] = defaultdict(list)
-    plain: dict[str, list[str]] = defaultdict(list)
+    masks: _Folders = defaultdict(list)
+    plain: _Folders = defaultdict(list)
     for name in tree.images:
-        folder = str(PurePosixPath(name).parent)
-        target = masks if place_of(PurePosixPath(folder).parts).kind == "label" else plain
-        target[folder].append(name)
+        folder = PurePosixPath(name).parent
+        place = place_of(folder.parts, heads)
+        (masks if place.kind == "label" else plain)[str(folder), place].append(name)
     return masks, plain
 
 
@@ -116,9 +120,9 @@ def _leaf(name: str) -> str:
     return PurePosixPath(stem_of(name)).name
 
 
-def _sort_out(name: str, files: Sequence[str]) -> ImageFolder:
+def _sort_out(name: str, place: FolderPlace, files: Sequence[str]) -> ImageFolder:
     """Tell the masks of a folder from its images."""
-    folder = ImageFolder(name, place_of(PurePosixPath(name).parts))
+    folder = ImageFolder(name, place)
     for file in files:
         folder.images.setdefault(_leaf(file), []).append(file)
     own = PurePosixPath(name).name
@@ -163,6 +167,11 @@ def _case_folders(folders: dict[str, ImageFolder]) -> list[CaseFolder]:
             sure = [name for name, short in names.items() if seen[short.lower()] > 1]
             classes = True
         if sure:
+            if not classes:  # others make it two kinds of mask, which is refused
+                sure, names = (
+                    [*sure, *folder.other],
+                    {name: without_folder(_leaf(name), own) for name in (*folder.bare, *folder.other)},
+                )
             found.append(_case(folder, sure, [names[name] for name in sure], classes=classes))
     return found
 
@@ -185,13 +194,13 @@ def _case(folder: ImageFolder, masks: list[str], stems: list[str], *, classes: b
 
 def _assign(
     name: str,
+    place: FolderPlace,
     files: Sequence[str],
     folders: dict[str, ImageFolder],
     ways: dict[str, dict[str, list[str]]],
     cases: list[CaseFolder],
 ) -> list[str]:
     """Give the masks of a folder to their images; gives those that have none."""
-    place = place_of(PurePosixPath(name).parts)
     there = [one for one in folders.values() if one.place.kind == "image" and _beside(one.place, place)]
     same = [one for one in there if one.place.rest == place.rest] or there
     plain = [one for one in folders.values() if not one.place.kind and one.place.head == (*place.head, *place.tail)]
@@ -242,8 +251,10 @@ def _add_images(
     """Add the images of a folder as cases of one file each."""
     place = folder.place
     front = (*place.head, *((place.rest,) if many and place.rest else ()), *place.tail)
+    channels = _channels(folder, ways)
+    further = {name for names in channels.values() for name in names}
     for stem, names in folder.images.items():
-        if taken & set(names):
+        if taken & set(names) or names[0] in further:
             continue
         masks = sorted(
             mask for found in (ways.get(name, {}) for name in names) for some in found.values() for mask in some
@@ -256,7 +267,18 @@ def _add_images(
             reason = f"expected one image and one mask of this name, got {what} {got}; rename or remove one"
             collector.problem([*names, *masks], f"{reason}, or {CHOOSE}")
             continue
-        collector.add("_".join((*front, stem)), names, masks)
+        collector.add("_".join((*front, stem)), [*names, *channels.get(stem, [])], masks)
+
+
+def _channels(folder: ImageFolder, ways: dict[str, dict[str, list[str]]]) -> dict[str, list[str]]:
+    """Further channels ``a_0001`` of labelled images ``a_0000``, as nnU-Net names them; all have as many."""
+    found: dict[str, list[str]] = {}
+    for stem, names in folder.images.items():
+        if stem.endswith("_0000") and any(ways.get(name) for name in names):
+            others = (f"{stem.removesuffix('_0000')}_{number:04d}" for number in range(1, len(folder.images)))
+            files = [folder.images.get(other, []) for other in takewhile(folder.images.__contains__, others)]
+            found[stem] = [one for some in files for one in some if not ways.get(one)]
+    return found if len({len(files) for files in found.values()}) == 1 else {}
 
 
 def _shared(stem: str, mask: str) -> str:

@@ -143,16 +143,28 @@ def _spans(name: str) -> dict[str, str]:
     return found
 
 
-def _choose(names: Sequence[str], allowed: Mapping[str, int] | None) -> dict[str, tuple[str, str]]:
-    """Pattern and case of each name: the pattern that most names share, then the longest case."""
-    options = {
-        name: {key: made for key, made in _spans(name).items() if allowed is None or key in allowed} for name in names
-    }
-    shared = Counter(pattern for some in options.values() for pattern in set(some.values()))
+def _choose(
+    names: Sequence[str], allowed: Mapping[str, int] | None, *, free: bool = False
+) -> dict[str, tuple[str, str]]:
+    """Pattern and case of each name: the pattern that most names share, then the longest case.
+
+    Args:
+        names: of files.
+        allowed: what cases are called; anything if ``None``.
+        free: patterns come from those, and other names may be other cases of them.
+    """
+    options = {name: _spans(name) for name in names}
+    shared = Counter(
+        pattern
+        for some in options.values()
+        for pattern in {made for key, made in some.items() if allowed is None or key in allowed}
+    )
     found = {}
     for name, some in options.items():
-        if some:
-            key = max(some, key=lambda one: (shared[some[one]], len(one), one))
+        leaf = PurePosixPath(stem_of(name)).name
+        good = [key for key, made in some.items() if shared[made] and (free or allowed is None or key in allowed)]
+        if good:
+            key = max(good, key=lambda one: (shared[some[one]], one in leaf, len(one), one))
             found[name] = (some[key], key)
     return found
 
@@ -172,11 +184,16 @@ def draft_patterns(
         The patterns.
     """
     of_labels = Counter(key for name in labels for key in _spans(name))
-    chosen = _choose(images, of_labels if labels else None)
+    chosen = _choose(images, of_labels if labels else None, free=True)
+    lone = not chosen
+    if lone:
+        chosen = _choose(images, None)
     keys = Counter(key for _, key in chosen.values())
     masks = _choose(labels, keys)
     first, second = _by_pattern(chosen), _by_pattern(masks)
     draft = MapDraft(sorted(first), sorted(second))
+    if lone:
+        draft.remarks.append("NAMES OF IMAGES AND MASKS HAVE NOTHING IN COMMON: put each case into a folder of its own")
     several = any(count > 1 for count in keys.values())
     slot, middles = _slot(first)
     label_slot, label_middles = _slot(second)
@@ -195,7 +212,8 @@ def draft_patterns(
         draft.remarks.append(
             "SEVERAL IMAGES HAVE THE SAME CASE: use {channel} for channels, {part} for splits or sites"
         )
-    if label_slot and len(second) > 1:
+    often = any(count > 1 for count in Counter(key for _, key in masks.values()).values())
+    if label_slot and len(second) > 1 and often:
         words = [middle for middle in middles_of_classes(label_middles)]
         draft.labels = [label_slot.replace("\0", "{class}" if classes and words else "*")]
     return draft
