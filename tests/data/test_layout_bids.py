@@ -76,6 +76,30 @@ def test_a_sidecar_may_name_the_image(tmp_path: Path) -> None:
     assert labelled == {"sub-1_FLAIR": 1, "sub-1_T1w": 0, "sub-2_FLAIR": 1, "sub-2_T1w": 0}
 
 
+def test_a_mask_belongs_to_its_data_type(tmp_path: Path) -> None:
+    more = [f"derivatives/m/sub-1/{kind}/sub-1_{mask}.nii.gz=1" for kind, mask in (("anat", "dseg"), ("pet", "mask"))]
+    dataset = find_dataset(raw(tmp_path, "sub-1/pet/sub-1_pet.nii.gz", *more, subjects="1"))
+    assert {case.id: [path.name for path in case.labels] for case in dataset.cases} == {
+        "sub-1_T1w": ["sub-1_dseg.nii.gz"],
+        "sub-1_pet": ["sub-1_mask.nii.gz"],
+    }
+
+
+def test_links_that_lead_out_are_not_carried(tmp_path: Path) -> None:
+    root = raw(tmp_path / "in", *manual("dseg"))
+    secret = write_json(tmp_path / "secret.json", {"Secret": 1})
+    for name in (
+        "T1w.json",
+        "derivatives/manual/dataset_description.json",
+        "derivatives/manual/sub-1/anat/sub-1_dseg.json",
+    ):
+        (root / name).symlink_to(secret)
+    dataset = find_dataset(root)
+    every = {case.id for case in dataset.cases}
+    assert carried_files(dataset, every) == {}
+    assert not any(b"Secret" in content for content in index_files(dataset, every).values())
+
+
 def test_labels_are_classes_over_the_whole_data_set(tmp_path: Path) -> None:
     dataset = find_dataset(raw(tmp_path, *manual("label-WM_mask"), *manual("label-GM_mask", "2")))
     assert {case.id: case.classes for case in dataset.cases} == {"sub-1_T1w": (2,), "sub-2_T1w": (1, 2)}

@@ -92,6 +92,18 @@ PAIRS = {
         },
     ),
 }
+PAIRS["a data set called like masks"] = (
+    ["Kvasir-SEG/images/x.png", "Kvasir-SEG/masks/x.png=1"],
+    {"Kvasir-SEG_x": (["Kvasir-SEG/images/x.png"], ["Kvasir-SEG/masks/x.png"], ())},
+)
+PAIRS["channels without an index"] = (
+    ["imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz", "labelsTr/a.nii.gz=1"],
+    {"a_0000": (["imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz"], ["labelsTr/a.nii.gz"], ())},
+)
+PAIRS["images called like masks"] = (
+    ["scans/lesion1.png", "scans/lesion1_mask.png=1"],
+    {"scans_lesion1": (["scans/lesion1.png"], ["scans/lesion1_mask.png"], ())},
+)
 
 
 @pytest.mark.parametrize("kind", PAIRS)
@@ -163,11 +175,26 @@ CASE_FOLDERS = {
 }
 
 
+CASE_FOLDERS["times of a patient, a channel called as its folder"] = (
+    [f"P1/T{t}/{name}" for t in "12" for name in ("flair.nii.gz", "t1.nii.gz", "lesion.nii.gz=1")],
+    {f"P1_T{t}": ([f"P1/T{t}/flair.nii.gz", f"P1/T{t}/t1.nii.gz"], [f"P1/T{t}/lesion.nii.gz"], ()) for t in "12"},
+)
+
+
 @pytest.mark.parametrize("kind", CASE_FOLDERS)
 def test_a_folder_is_a_case(tmp_path: Path, kind: str) -> None:
     files, wanted = CASE_FOLDERS[kind]
     dataset = find_dataset(lay(tmp_path / "in", *files))
     assert cases_of(dataset) == wanted and dataset.layout == "case_folders" and dataset.problems == ()
+
+
+def test_masks_of_two_kinds_in_a_case_folder_are_refused(tmp_path: Path) -> None:
+    root = lay(tmp_path / "in", *(f"p{n}/{name}" for n in "12" for name in ("t1.nii.gz", "mask.nii.gz=1")))
+    lay(root, "p2/brain_mask.nii.gz=1")
+    dataset = find_dataset(root)
+    assert [case.id for case in dataset.cases] == ["p1"]
+    assert {name for name, _ in dataset.problems} == {"p2/t1.nii.gz", "p2/mask.nii.gz", "p2/brain_mask.nii.gz"}
+    assert "expected one mask of a case, got mask.nii.gz, brain_mask.nii.gz" in dataset.problems[0][1]
 
 
 def test_a_case_that_lacks_a_channel_is_a_problem(tmp_path: Path) -> None:
@@ -225,7 +252,8 @@ def test_what_is_in_no_case_is_a_problem_with_a_reason(tmp_path: Path) -> None:
         )
     }
     assert "got masks masks/a.png, masks/a_gt.png" in found["images/a.png"]
-    assert found["masks/lost_mask.png"] == found["other/x_mask.png"] == "is a mask without an image"
+    assert found["masks/lost_mask.png"] == "is a mask without an image"
+    assert found["other/x_mask.png"] == "by its name is a mask without an image"
     assert "is in no case of the layout pairs" in found["more/overview.png"]
 
 

@@ -182,6 +182,7 @@ class CaseCollector:
     def done(self, modality: tuple[str, ...] = ()) -> Dataset:
         """The data set; every image or mask that is in no case is among its problems."""
         known = {path.as_posix() for case in self.cases.values() for path in (*case.images, *case.labels)}
+        self.problems = [(name, reason) for name, reason in self.problems if name not in known]  # of another's mask
         known |= {name for name, _ in self.problems}
         for name in self.tree.images:
             if name not in known:

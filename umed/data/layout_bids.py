@@ -119,6 +119,8 @@ def _images_of(root: Path, mask: BidsFile, images: Sequence[BidsFile]) -> list[B
         and (one.entities.get("space", "") == space or {one.entities.get("space", ""), space} <= OWN_SPACE)
         and one.part in ("", mask.part)
     ]
+    kind = PurePosixPath(mask.name).parent.name  # anat, pet ...
+    found = [one for one in found if PurePosixPath(one.name).parent.name == kind] or found
     near = [one for one in found if one.part == mask.part]
     named = [one for one in found if one.suffix == mask.hint] or _sources(root, mask, found)
     chosen = named or near or found

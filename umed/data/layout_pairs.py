@@ -92,7 +92,9 @@ def find_pairs(tree: FolderTree) -> Dataset | None:
         labelled = any(ways.get(name) for names in folder.images.values() for name in names)
         if labelled or folder.place.kind == "image":
             _add_images(collector, folder, ways, taken, many=len({rest for _, rest in heads}) > 1)
-        collector.problem((name for name in (*folder.bare, *folder.other) if name not in taken), ORPHAN)
+        collector.problem(
+            (name for name in (*folder.bare, *folder.other) if name not in taken), f"by its name {ORPHAN}"
+        )
     add_case_folders(collector, cases)
     collector.problem(lost, ORPHAN)
     return collector.done()
@@ -137,7 +139,7 @@ def _sort_out(name: str, place: FolderPlace, files: Sequence[str]) -> ImageFolde
         if stem in found:
             names = folder.images.pop(stem)
             folder.beside.setdefault(found[stem], []).extend(names)
-        elif folder.place.kind == "":
+        elif folder.place.kind == "" and stem not in folder.beside and stem not in found.values():
             short = without_folder(stem, own)
             if "" in mask_bases(short) and "" not in (stem, short):
                 folder.bare += folder.images.pop(stem)
@@ -179,7 +181,7 @@ def _case_folders(folders: dict[str, ImageFolder]) -> list[CaseFolder]:
 def _case(folder: ImageFolder, masks: list[str], stems: list[str], *, classes: bool, way: str = "") -> CaseFolder:
     own = PurePosixPath(folder.folder).name
     images = one_kind([name for names in folder.images.values() for name in names], masks)
-    channels = [without_folder(_leaf(name), own).lower() for name in images]
+    channels = [(without_folder(_leaf(name), own) or _leaf(name)).lower() for name in images]
     order = sorted(range(len(images)), key=lambda k: channels[k])
     return CaseFolder(
         name="_".join((*folder.place.head, *folder.place.tail)) or _leaf(images[0] if images else masks[0]),

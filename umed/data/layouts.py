@@ -109,8 +109,8 @@ def find_images(root: Path) -> Dataset:
         collector = CaseCollector(tree, "images")
         folder = top.get("image", "")
         for name in tree.below(folder) if folder else tree.images:
-            own = stem_of(PurePosixPath(name).relative_to(folder).as_posix()).replace("/", "_")
-            collector.add(own, [name])
+            own = PurePosixPath(name).relative_to(folder).as_posix()
+            collector.add((stem_of(own) if formats.ending(Path(name)) else own).replace("/", "_"), [name])
         dataset = collector.done()
     if not dataset.cases:
         raise InputError(
