@@ -88,8 +88,10 @@ def test_a_mask_belongs_to_its_data_type(tmp_path: Path) -> None:
 def test_links_that_lead_out_are_not_carried(tmp_path: Path) -> None:
     root = raw(tmp_path / "in", *manual("dseg"))
     secret = write_json(tmp_path / "secret.json", {"Secret": 1})
+    (root / DESCRIPTION).unlink()
     for name in (
         "T1w.json",
+        "dataset_description.json",
         "derivatives/manual/dataset_description.json",
         "derivatives/manual/sub-1/anat/sub-1_dseg.json",
     ):

@@ -257,6 +257,14 @@ def test_what_is_in_no_case_is_a_problem_with_a_reason(tmp_path: Path) -> None:
     assert "is in no case of the layout pairs" in found["more/overview.png"]
 
 
+@pytest.mark.parametrize("front", ["images/", ""])
+def test_a_mask_of_another_name_is_not_given_to_what_lies_there_by_chance(tmp_path: Path, front: str) -> None:
+    root = lay(tmp_path, f"{front}a.png", f"{front}b.png", "masks/x.png=1", "c/d.png", "c/d_mask.png=1")
+    dataset = find_dataset(root)
+    assert [case.id for case in dataset.cases if case.labels] == ["c_d"]
+    assert dict(dataset.problems)["masks/x.png"] == "is a mask without an image"
+
+
 def test_a_numbered_image_keeps_its_own_mask(tmp_path: Path) -> None:
     """A mask a_2 without an image a_2 is no second mask of a where images are numbered, too."""
     dataset = find_dataset(

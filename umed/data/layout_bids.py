@@ -131,7 +131,7 @@ def _images_of(root: Path, mask: BidsFile, images: Sequence[BidsFile]) -> list[B
 
 def _sources(root: Path, mask: BidsFile, images: Sequence[BidsFile]) -> list[BidsFile]:
     """The images that a mask's sidecar names as its sources."""
-    content = _json(root / (stem_of(mask.name) + ".json"))
+    content = _json(root, Path(stem_of(mask.name) + ".json"))
     listed = [content.get(key) for key in ("Sources", "RawSources", "SpatialReference")]
     text = json.dumps(listed)
     return [one for one in images if PurePosixPath(one.name).name in text]
@@ -236,7 +236,7 @@ def bids_files(dataset: Dataset, released: Collection[str]) -> dict[Path, bytes]
     """What makes the output a BIDS derivative: its description, ``.bidsignore``, a sidecar of each image; by name."""
     if dataset.layout != "bids":
         return {}
-    before = _json(dataset.root / DESCRIPTION)
+    before = _json(dataset.root, DESCRIPTION)
     raw = before.get("DatasetType", "raw") == "raw"
     made = before.get("GeneratedBy")
     after = {key: value for key, value in before.items() if key != "DatasetDOI"}
@@ -267,21 +267,19 @@ def _sidecar(root: Path, image: Path, *, raw: bool) -> dict[str, Any]:
         for path in sorted((root / folder).glob(f"*{parsed.suffix if parsed else ''}.json")):
             words = path.name.removesuffix(".json").split("_")
             own = dict(word.split("-", 1) for word in words[:-1] if "-" in word)
-            inside = root.resolve() in path.resolve().parents  # a link may lead out
-            if (
-                inside
-                and parsed
-                and words[-1] == parsed.suffix
-                and all(parsed.entities.get(k) == v for k, v in own.items())
-            ):
-                content |= _json(path)
+            if parsed and words[-1] == parsed.suffix and all(parsed.entities.get(k) == v for k, v in own.items()):
+                content |= _json(root, path.relative_to(root))
     content = {key: value for key, value in content.items() if not PERSONAL.fullmatch(key)}
     if raw:
         content.setdefault("SkullStripped", False)  # which a derivative must say, and raw images are not
     return content
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(root: Path, name: Path) -> dict[str, Any]:
+    """A JSON object of the data set; empty where there is none, or a link to one that leads out."""
+    path = root / name
+    if root.resolve() not in path.resolve().parents:
+        return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):

@@ -46,6 +46,21 @@ def one_kind(images: Sequence[str], masks: Sequence[str]) -> list[str]:
     return [name for name in images if (formats.ending(Path(name)) in PICTURES) == flat]
 
 
+def sound_cases(cases: Sequence[CaseFolder]) -> tuple[list[CaseFolder], list[CaseFolder]]:
+    """Cases to believe in, and those whose masks lie in a folder under names that are no image's by mere chance.
+
+    Such a mask belongs to all that lies beside its folder only if the folder says so (``segmentations``), or if there
+    are several such cases, with the same images.
+    """
+    channels = Counter(_channels(case) for case in cases if case.way)
+    kept: list[CaseFolder] = []
+    other: list[CaseFolder] = []
+    for case in cases:
+        sure = not case.way or PurePosixPath(case.way).name.lower() in CLASS_FOLDERS or channels[_channels(case)] > 1
+        (kept if sure else other).append(case)
+    return kept, other
+
+
 def add_case_folders(collector: CaseCollector, cases: Sequence[CaseFolder]) -> None:
     """Add the cases; those that lack a channel of most others are problems, and so are those with two kinds of mask.
 

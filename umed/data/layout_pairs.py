@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import takewhile
 from pathlib import PurePosixPath
 
 from umed.core.errors import InputError
 from umed.core.types import Dataset
 from umed.data.case_collector import CHOOSE, CaseCollector, FolderTree, stem_of
-from umed.data.layout_case_folders import CaseFolder, add_case_folders, one_kind
+from umed.data.layout_case_folders import CaseFolder, add_case_folders, one_kind, sound_cases
 from umed.data.layout_names import (
     FolderPlace,
     bare_mask,
@@ -48,18 +49,28 @@ class ImageFolder:
     bare: list[str] = field(default_factory=list)
     other: list[str] = field(default_factory=list)
 
-    def match(self, stem: str, bases: Iterable[str]) -> str | None:
-        """Stem of the image that a mask belongs to: by an image's own name first, then by a shortened one."""
-        short: dict[str, set[str]] = defaultdict(set)
+    @cached_property
+    def short(self) -> dict[str, set[str]]:
+        """Stems by the names that their masks may give them, in lower case."""
+        found: dict[str, set[str]] = defaultdict(set)
         for one in self.images:
             for key in image_keys(one):
-                short[key.lower()].add(one)
+                found[key.lower()].add(one)
+        return found
+
+    @cached_property
+    def numbered(self) -> frozenset[str]:
+        """Names that come back with a number behind them."""
+        return frozenset(map(numbered_base, self.images))
+
+    def match(self, stem: str, bases: Iterable[str], skip: Container[str] = ()) -> str | None:
+        """Stem of the image that a mask belongs to: by an image's own name first, then by a shortened one."""
         for key in (stem, *bases):
-            if key in self.images:
+            if key in self.images and key not in skip:
                 return key
-            found = short.get(key.lower(), set())
+            found = [one for one in self.short.get(key.lower(), ()) if one in self.images and one not in skip]
             if len(found) == 1:
-                return next(iter(found))
+                return found[0]
         return None
 
 
@@ -78,8 +89,13 @@ def find_pairs(tree: FolderTree) -> Dataset | None:
     for folder in folders.values():
         for stem, beside in folder.beside.items():
             ways[folder.images[stem][0]]["beside it"] += beside
+    places: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[ImageFolder]] = defaultdict(list)
+    for folder in folders.values():
+        places[folder.place.kind, folder.place.head, folder.place.tail].append(folder)
     for (name, place), files in masks.items():
-        lost += _assign(name, place, files, folders, ways, cases)
+        lost += _assign(name, place, files, places, ways, cases)
+    cases, doubtful = sound_cases(cases)
+    lost += [name for case in doubtful for name in case.masks]
     kinds = {place_of(parts, heads).kind for parts in _parts(tree.folders)}
     if not ways and not cases and not {"image", "label"} <= kinds:
         return None
@@ -131,8 +147,7 @@ def _sort_out(name: str, place: FolderPlace, files: Sequence[str]) -> ImageFolde
     found: dict[str, str] = {}
     for stem in sorted(folder.images, key=lambda one: (len(one), one)):
         bases = [base for base in mask_bases(stem) if base]
-        rest = ImageFolder(name, folder.place, {one: [] for one in folder.images if one != stem and one not in found})
-        image = rest.match("", bases) if bases else None
+        image = folder.match("", bases, {stem, *found}) if bases else None
         if image is not None:
             found[stem] = image
     for stem in [*folder.images]:
@@ -198,25 +213,21 @@ def _assign(
     name: str,
     place: FolderPlace,
     files: Sequence[str],
-    folders: dict[str, ImageFolder],
+    folders: Mapping[tuple[str, tuple[str, ...], tuple[str, ...]], list[ImageFolder]],
     ways: dict[str, dict[str, list[str]]],
     cases: list[CaseFolder],
 ) -> list[str]:
     """Give the masks of a folder to their images; gives those that have none."""
-    there = [one for one in folders.values() if one.place.kind == "image" and _beside(one.place, place)]
+    there = folders.get(("image", place.head, place.tail), [])
     same = [one for one in there if one.place.rest == place.rest] or there
-    plain = [one for one in folders.values() if not one.place.kind and one.place.head == (*place.head, *place.tail)]
+    plain = folders.get(("", (*place.head, *place.tail), ()), [])
     lost = []
     for file in files:
         stem = _leaf(file)
         bases = [base for base in mask_bases(stem) if base]
         hits = [(one, hit) for one in same or plain if (hit := one.match(stem, bases)) is not None]
         if not hits and (base := numbered_base(stem)):  # instances: a_1.png, a_2.png of a.png
-            hits = [
-                (one, base)
-                for one in same or plain
-                if base in one.images and not any(numbered_base(other) == base for other in one.images)
-            ]
+            hits = [(one, base) for one in same or plain if base in one.images and base not in one.numbered]
         for folder, hit in hits:
             ways[folder.images[hit][0]][name].append(file)
         if not hits:
@@ -228,10 +239,6 @@ def _assign(
             cases.append(_case(only[0], list(files), [_leaf(one) for one in files], classes=True, way=name))
             return []
     return lost
-
-
-def _beside(image: FolderPlace, mask: FolderPlace) -> bool:
-    return image.head == mask.head and image.tail == mask.tail
 
 
 def _refuse_two_ways(tree: FolderTree, ways: dict[str, dict[str, list[str]]]) -> None:
