@@ -103,11 +103,11 @@ def find_pairs(tree: FolderTree) -> Dataset | None:
     if cases:
         collector.layout = "case_folders"
     taken = {name for case in cases for name in (*case.images, *case.masks)}
-    heads = {(one.place.head, one.place.rest) for one in folders.values() if one.images}
+    rests = {one.place.rest for one in folders.values() if one.images}
     for folder in folders.values():
         labelled = any(ways.get(name) for names in folder.images.values() for name in names)
         if labelled or folder.place.kind == "image":
-            _add_images(collector, folder, ways, taken, many=len({rest for _, rest in heads}) > 1)
+            _add_images(collector, folder, ways, taken, many=len(rests) > 1)
         collector.problem(
             (name for name in (*folder.bare, *folder.other) if name not in taken), f"by its name {ORPHAN}"
         )
