@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from umed.core.errors import InputError
-from umed.data.layouts import find_dataset, index_bytes, write_index
+from umed.data.layouts import INDEX, find_dataset, index_files, write_index
 
 
 def edit(root, **changes):
@@ -36,7 +36,7 @@ def test_index_lists_exactly_the_released(tmp_path, make_decathlon):
     root = make_decathlon(tmp_path / "in")
     dataset = find_dataset(root)
     everything = {case.id for case in dataset.cases}
-    assert index_bytes(dataset, everything) == (root / "dataset.json").read_bytes()
+    assert index_files(dataset, everything)[INDEX] == (root / "dataset.json").read_bytes()
     write_index(dataset, {"case_001"}, tmp_path / "out")
     index = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert [entry["image"] for entry in index["training"]] == ["./imagesTr/case_001.nii.gz"]
@@ -80,14 +80,14 @@ def test_nnunet(tmp_path, make_nnunet):
     assert dataset.cases[0].images == (Path("imagesTr/BRATS_000_0000.nii.gz"), Path("imagesTr/BRATS_000_0001.nii.gz"))
     assert dict(dataset.problems)["labelsTr/lost.nii.gz"] == "is a label without an image"
     assert "2 channels" in dict(dataset.problems)["imagesTr/half_0001.nii.gz"]
-    index = json.loads(index_bytes(dataset, {"BRATS_000"}) or b"")
+    index = json.loads(index_files(dataset, {"BRATS_000"})[INDEX])
     assert index["numTraining"] == 1 and index["file_ending"] == ".nii.gz"
 
 
 def test_pairs(tmp_path, make_pairs):
     root = make_pairs(tmp_path / "in", ending=".jpg")
     dataset = find_dataset(root)
-    assert dataset.layout == "pairs" and index_bytes(dataset, set()) is None
+    assert dataset.layout == "pairs" and index_files(dataset, set()) == {}
     assert dataset.cases[0].outputs == (Path("images/photo_0.png"),)
     assert dataset.cases[0].labels == (Path("masks/photo_0_segmentation.png"),)
 

@@ -302,14 +302,14 @@ def test_names_that_pairs_would_mix_up_fail(
 ) -> None:
     fill(monkeypatch)
     root, out = tmp_path / "in", tmp_path / "out"
-    for name in ("a.png", "a_seg.png", "b.jpg"):
+    for name in ("a.png", "a_img.png", "b.jpg"):
         one_picture(root, name)
-    assert main(command(root, out, {name: [BOX] for name in ("a", "a_seg", "b")}, random_sam)) == 3
-    assert "a.png: expected a name of its own, got one whose mask could be taken for that of a_seg" in (
+    assert main(command(root, out, {name: [BOX] for name in ("a", "a_img", "b")}, random_sam)) == 3
+    assert "a_img.png: expected a name of its own, got one whose mask could be taken for that of a" in (
         capsys.readouterr().out
     )
     assert [(case.id, *map(str, case.labels)) for case in find_dataset(out).cases] == [
-        ("a_seg", "masks/a_seg.png"),
+        ("a", "masks/a.png"),
         ("b", "masks/b.png"),
     ]
 

@@ -102,9 +102,8 @@ def delete_case(case: Case) -> None:
     case.path.unlink()
     (case.out / case.label).unlink()
     if case.kind == "nifti":
-        content = layouts.index_bytes(layouts.find_dataset(case.root), {"case_000", "case_002"})
-        assert content is not None
-        (case.out / "dataset.json").write_bytes(content)
+        content = layouts.index_files(layouts.find_dataset(case.root), {"case_000", "case_002"})
+        (case.out / "dataset.json").write_bytes(content[layouts.INDEX])
 
 
 def original(case: Case) -> bytes:

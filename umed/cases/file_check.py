@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from umed.cases.file_source import FileSource, labels_digest
+from umed.cases.file_source import FileSource, labels_digest, same_ending
 from umed.cases.output_folder import CaseFinding, OutputFolder
 from umed.cases.proposals import is_proposal
 from umed.core.errors import InputError
 from umed.core.types import Case, Regions, Volume
-from umed.data import files, formats, layouts
+from umed.data import files, formats
 from umed.data.container import container_difference
 from umed.plan.budget import Budget
 from umed.plan.metrics import different
@@ -112,7 +112,7 @@ def _check_images(
         failures, differs = compare_volumes(volume, written, unit.regions, limit, mark=mark)
         changed |= differs
         if entry is None and not failures:
-            failures = _hidden(volume, written, unit.regions, limit, mark=mark, same=image == path)
+            failures = _hidden(volume, written, unit.regions, limit, mark=mark, same=same_ending(image, path))
         found.failures += [f"{name}: {failure}" for failure in failures]
     if not empty and not changed:
         found.failures.append("expected changed voxels in a protected case, got none")
@@ -210,14 +210,13 @@ def check_folder(source: FileSource, released: set[str], output: OutputFolder) -
         A sentence for each broken promise, and the names of these files.
     """
     problems, dataset = [], source.dataset
-    names = set(source.carried)
-    content = layouts.index_bytes(dataset, released)
-    if content is not None:
-        name = layouts.INDEX.as_posix()
-        names.add(name)
+    contents, copies = source.others(released)
+    for path, content in contents.items():
+        name = path.as_posix()
         if name not in output or (output.root / name).read_bytes() != content:
             problems.append(f"{name}: expected an index of exactly the released cases, got another or none")
-    for name in source.carried:
-        if name not in output or output.sha256(name) != files.sha256(dataset.root / name):
+    for path, own in copies.items():
+        name = path.as_posix()
+        if name not in output or output.sha256(name) != files.sha256(dataset.root / own):
             problems.append(f"{name}: expected identical bytes, got others or no file")
-    return problems, names
+    return problems, {path.as_posix() for path in (*contents, *copies)}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import cached_property
@@ -43,7 +43,7 @@ COPIED = ("protected", "unchanged")
 def open_files(request: Request, *, progress: Progress | None = None) -> Iterator[FileSource]:
     """Find a data set of files; see :func:`umed.cases.opening.open_source`."""
     source = FileSource(
-        ruled(layouts.find_dataset(request.path), request.settings),
+        ruled(layouts.find_dataset(request.path, request.layout), request.settings),
         progress,
         carry=request.carry or (request.settings is not None and request.settings.carry),
     )
@@ -84,6 +84,12 @@ class FileSource:
         """Licences and other sidecars, and documents where they are asked for."""
         return self._documents[0]
 
+    def others(self, released: Collection[str]) -> tuple[dict[Path, bytes], dict[Path, Path]]:
+        """What is written beside the cases, for the ids that are released: content by name, and sources by name."""
+        contents = layouts.index_files(self.dataset, released)
+        copies = {Path(name): Path(name) for name in self.carried} | layouts.companions_of(self.dataset, released)
+        return contents, {name: own for name, own in copies.items() if name not in contents}
+
     def account(self, fates: Mapping[str, tuple[str, str]], aside: Sequence[Quarantined] = ()) -> Accounting:
         """Every file below the root; a case that is not named is expected to be protected if it has a label."""
         expected = {
@@ -116,12 +122,10 @@ class FileSource:
 
     def targets(self) -> list[str]:
         """Images, labels, sidecars and the index."""
-        names = set(self.carried)
+        names = {path.as_posix() for part in self.others(set(self.by_id)) for path in part}
         for case in self.dataset.cases:
             if case.labels:
                 names |= {path.as_posix() for path in (*self.written(case), *self.labels_of(case))}
-        if (self.root / layouts.INDEX).is_file():
-            names.add(layouts.INDEX.as_posix())
         return sorted(names)
 
     def written(self, case: Case) -> tuple[Path, ...]:
@@ -158,13 +162,19 @@ class FileSource:
         return hash_of([decisive, *sorted(generators)])
 
     def run_of(self, case: str, run: str) -> str:
-        """Nothing beyond the run: the sources' checksums are in the record."""
-        return run
+        """The run, and classes that follow from other cases, too; the sources' checksums are in the record."""
+        classes = self.by_id[case].classes
+        return hash_of([run, *map(str, classes)]) if classes else run
 
     def recall(self, case: str, record: Record, output: Path) -> CaseDone | None:
         """A case stands as long as its sources and outputs have their checksums."""
         if record.outcome.get("status") not in COPIED:
             return None
+        mine = self.by_id[case]
+        for named, paths in ((record.sources, mine.images), (record.outputs, mine.outputs)):
+            images = {Path(name) for name in named if formats.looks_like_image(Path(name))}
+            if images != {*paths, *mine.labels}:  # another mask, or another layout
+                return None
         if not match(record.sources, self.root) or not match(record.outputs, output):
             return None
         return CaseDone(record.to_outcome())
@@ -285,7 +295,8 @@ class FileWriter(ExitStack):
                 figures["can_change"] = able.share
                 weak += able.weak(sum(counts[:i]), sum(counts))
             else:
-                digest, written = _unchanged(volume, case.images[i] == name, temporary, beside)
+                same = same_ending(case.images[i], name)
+                digest, written = _unchanged(volume, same, temporary, beside)
             self._outputs[name.as_posix()] = digest
             self._outputs |= {name.with_name(other).as_posix(): its for other, its in written}
             left = formats.not_kept(volume) if new is not None or case.images[i] != name else ()
@@ -306,7 +317,7 @@ class FileWriter(ExitStack):
 
     def _why_unchanged(self) -> str:
         reason = "the label is empty, so there is nothing to protect; the pixels are unchanged"
-        lossy = self.case.images != self.case.outputs
+        lossy = not all(map(same_ending, self.case.images, self.case.outputs))
         return reason + (", written as png because the source is lossy" if lossy else "")
 
     def done(self) -> CaseDone:
@@ -327,6 +338,11 @@ class FileWriter(ExitStack):
     def record(self, done: CaseDone, run: str) -> Record:
         """Checksums of what was read and written."""
         return Record(asdict(done.outcome), run, self._sources, self._outputs)
+
+
+def same_ending(image: Path, output: Path) -> bool:
+    """Whether an image is written in the format of its source, so that an unchanged one is a copy of it."""
+    return formats.ending(image) == formats.ending(output)
 
 
 def labels_digest(digests: Sequence[str]) -> str:

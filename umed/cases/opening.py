@@ -17,6 +17,8 @@ def is_series(request: Request) -> bool:
     Raises:
         ConfigError: when masks are given for another kind, or the libraries are missing.
     """
+    if request.layout is not None:
+        return False
     return request.key_file is not None or takes_dicom(request.path, request.masks)
 
 

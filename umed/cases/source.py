@@ -110,6 +110,11 @@ def fates_ahead(facts: Facts) -> dict[str, tuple[str, str]]:
     return {one.id: (ACTIONS.get(one.action, "left out"), one.why) for one in facts.cases}
 
 
+def given_path(path: str | Path | None) -> Path | None:
+    """An optional path as such."""
+    return None if path is None else Path(path)
+
+
 class CaseReader(Protocol):
     """A case that is open for reading."""
 
@@ -311,6 +316,7 @@ class Request:
         syntax: transfer syntax of written images.
         limits: for DICOM: bounds against hostile input; the usual ones if ``None``.
         carry: take documents along, as the run did whose output is checked; a run has this in its settings.
+        layout: mapping file of a data set of files, see :mod:`umed.data.layout_map`.
         work: folder of the run for what a zip holds; whoever opens the request elsewhere unpacks below it, so that all
             of it goes with the run. ``None``, or a folder that is not there: one of its own.
     """
@@ -324,4 +330,5 @@ class Request:
     syntax: str = "explicit-le"
     limits: Limits | None = None
     carry: bool = False
+    layout: Path | None = None
     work: Path | None = None

@@ -15,6 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="what is to be published; nothing is changed in it")
     original = "what it was made from: looks for its images, and slices of them, in every file"
     parser.add_argument("--original", type=Path, metavar="INPUT", help=original)
+    add_shared(parser, "--layout")
     private = "its private folder, whose files must not be in it (default: OUTPUT-private, if that is there)"
     parser.add_argument("--private", type=Path, metavar="DIR", help=private)
     key = "its key (default: release.key of the private folder)"
@@ -30,5 +31,5 @@ def run(args: argparse.Namespace) -> int:
     """Check; 1 when there is a problem."""
     from umed.protect.check_release import check_release
 
-    given = {name: getattr(args, name) for name in ("original", "private", "added")}
+    given = {name: getattr(args, name) for name in ("original", "layout", "private", "added")}
     return carry_out(args, check_release, args.output, key=args.key_file, accept=args.accept_text, **given)

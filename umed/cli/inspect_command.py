@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
-    add_shared(parser, "--masks")
+    add_shared(parser, "--masks", "--layout")
+    suggest = "print a mapping file for --layout, drafted from the names of the files, to look at and to edit"
+    parser.add_argument("--suggest", action="store_true", help=suggest)
     add_masks(parser)
     add_shared(parser, "--json", "--quiet")
 
@@ -75,10 +78,16 @@ def case_table(facts: Facts) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Print the facts."""
+    if args.suggest:
+        from umed.data.layout_suggest import suggest_map
+
+        draft = suggest_map(args.input)
+        print(json.dumps({"layout": draft}) if args.json else draft, end="\n" if args.json else "")
+        return 0
     from umed.core.progress import progress_bar
     from umed.protect.preview import inspect
 
     with progress_bar(args.quiet) as progress:
-        facts = inspect(args.input, args.masks, mask_overrides(args), progress=progress)
+        facts = inspect(args.input, args.masks, mask_overrides(args), layout=args.layout, progress=progress)
     print(facts.to_json() if args.json else case_table(facts), end="" if args.json else "\n")
     return EXPECT_LESS if facts.files is not None and facts.files.grave else 0

@@ -196,6 +196,11 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 SHARED: dict[str, dict[str, Any]] = {
     "--masks": {"type": Path, "metavar": "DIR", "help": "for DICOM: more masks (SEG, RTSTRUCT, NIfTI, NRRD, PNG)"},
+    "--layout": {
+        "type": Path,
+        "metavar": "MAP",
+        "help": "YAML file that says where images and masks lie; umed inspect INPUT --suggest drafts one",
+    },
     "--generators": {
         "type": Path,
         "metavar": "DIR|FILE",

@@ -12,12 +12,13 @@ from umed.cli.forecast_options import add_forecast, forecast_of
 from umed.cli.inspect_command import EXPECT_LESS
 from umed.cli.output import print_json, table
 from umed.cli.parsing import add_settings, add_shared, settings_of
+from umed.core.errors import ConfigError
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
-    add_shared(parser, "--masks")
+    add_shared(parser, "--masks", "--layout")
     add_settings(parser)
     add_shared(parser, "--generators")
     add_forecast(parser)
@@ -29,7 +30,9 @@ def run(args: argparse.Namespace) -> int:
     from umed.core.progress import progress_bar
     from umed.protect.preview import look_ahead
 
-    given = {"masks": args.masks, "generators": args.generators}
+    if args.layout is not None and args.forecast:
+        raise ConfigError("--layout: expected no --forecast, which reads known layouts; leave one out.")
+    given = {"masks": args.masks, "layout": args.layout, "generators": args.generators}
     with progress_bar(args.quiet) as progress:
         resolved, files = look_ahead(args.input, settings_of(args), progress=progress, **given)
     code = EXPECT_LESS if files.grave else 0

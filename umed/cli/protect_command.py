@@ -13,6 +13,7 @@ from umed.cli.inspect_command import EXPECT_LESS, case_table
 from umed.cli.output import carry_out, print_json
 from umed.cli.parsing import add_again, add_execution, add_settings, add_shared, settings_of
 from umed.core.config import Settings
+from umed.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from umed.plan.facts import Facts
@@ -24,7 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set; never changed")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="new folder, outside INPUT")
     add_settings(parser)
-    add_shared(parser, "--generators", "--masks", "--key-file", "--private")
+    add_shared(parser, "--layout", "--generators", "--masks", "--key-file", "--private")
     add_again(parser)
     first = parser.add_mutually_exclusive_group()
     first.add_argument("--dry-run", action="store_true", help="print plan and actions, write nothing")
@@ -39,6 +40,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Protect the data set."""
     settings = settings_of(args)
+    if args.layout is not None and (args.probe or args.forecast):
+        raise ConfigError("--layout: expected neither --probe nor --forecast, which read known layouts; leave one out.")
     if args.dry_run:
         return _dry_run(args, settings)
     if args.preview:
@@ -48,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         from umed.protect.run import protect
     names = ("generators", "masks", "key_file", "private", "resume", "overwrite", "workers", "scheduler", "threads")
-    given = {name: getattr(args, name) for name in names}
+    given = {name: getattr(args, name) for name in ("layout", *names)}
     forecast = forecast_of(args, None if not args.forecast else _look(args, settings)[1])
     given["forecast"] = None if forecast is None else forecast.to_dict()
     return carry_out(args, protect, args.input, args.output, settings=settings, **given)
@@ -57,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
 def _preview(args: argparse.Namespace, settings: Settings) -> int:
     from umed.protect.side_by_side import strengths_of, write_preview
 
-    options = {name: getattr(args, name) for name in ("masks", "generators", "private", "resume", "overwrite")}
+    options = {
+        name: getattr(args, name) for name in ("masks", "layout", "generators", "private", "resume", "overwrite")
+    }
     return carry_out(args, write_preview, args.input, args.output, strengths_of(settings), **options)
 
 
@@ -65,9 +70,8 @@ def _look(args: argparse.Namespace, settings: Settings) -> tuple[Facts, Plan]:
     """All that a run does before it writes, so that what is wrong is said before hours of work."""
     from umed.protect.preview import dry_run
 
-    options = {
-        name: getattr(args, name) for name in ("masks", "generators", "key_file", "private", "resume", "overwrite")
-    }
+    names = ("masks", "layout", "generators", "key_file", "private", "resume", "overwrite")
+    options = {name: getattr(args, name) for name in names}
     return dry_run(args.input, args.output, settings, **options)
 
 

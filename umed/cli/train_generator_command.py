@@ -18,7 +18,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     option("method", choices=UNIVERSAL, metavar="METHOD", help="unseg, the only universal one")
     data = "data set with masks, or a folder or zip of DICOM files"
     option("--data", type=Path, required=True, metavar="DIR", help=data)
-    add_shared(parser, "--masks")
+    add_shared(parser, "--masks", "--layout")
     option("--out", type=Path, required=True, metavar="DIR", help="folder for unseg.pt; a stopped run goes on")
     recipe = "unseg (default), unseg_paper, or a YAML file"
     option("--recipe", default="unseg", metavar="NAME|FILE", help=recipe)
@@ -49,5 +49,10 @@ def run(args: argparse.Namespace) -> int:
     settings = make_settings(args.recipe, merge(given, parse_overrides(args.set)))
     from umed.protect.train import train_generator
 
-    options = {"masks": args.masks, "sam": args.sam_checkpoint, "surrogate": args.surrogate_checkpoint}
+    options = {
+        "masks": args.masks,
+        "layout": args.layout,
+        "sam": args.sam_checkpoint,
+        "surrogate": args.surrogate_checkpoint,
+    }
     return carry_out(args, train_generator, args.data, args.out, settings=settings, overwrite=args.overwrite, **options)

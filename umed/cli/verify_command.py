@@ -24,6 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--key-file", type=Path, metavar="KEY", help="its key (default: release.key of that folder)")
     parser.add_argument("--masks", type=Path, metavar="DIR", help="for DICOM: the masks that the run was given")
+    add_shared(parser, "--layout")
     added = "texts that you laid into OUTPUT, relative to it, such as LICENSE; nothing vouches for them"
     parser.add_argument("--added", action="extend", nargs="+", default=[], metavar="FILE", help=added)
     group = parser.add_argument_group("the promise (where the private folder is not at hand, or is not to be believed)")
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from umed.core.progress import progress_bar
     from umed.protect.verify import verify
 
-    given = {name: getattr(args, name) for name in ("private", "key_file", "masks", "profile", "added")}
+    given = {name: getattr(args, name) for name in ("private", "key_file", "masks", "layout", "profile", "added")}
     with progress_bar(args.quiet) as progress:
         found = verify(args.input, args.output, promise=_promise(args), progress=progress, **given)
     print(found.to_json().rstrip() if args.json else found.summary())

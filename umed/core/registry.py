@@ -173,12 +173,19 @@ COUNTERMEASURES: dict[str, Entry] = {
 }
 LAYOUTS: dict[str, Entry] = {
     "decathlon": Entry(
-        "umed.data.layouts:_decathlon", "Medical Segmentation Decathlon: dataset.json, imagesTr, labelsTr"
+        "umed.data.layout_index:find_decathlon",
+        "Medical Segmentation Decathlon and nnU-Net v1: dataset.json, imagesTr, labelsTr",
     ),
     "nnunet": Entry(
-        "umed.data.layouts:_nnunet", "nnU-Net v2 raw: dataset.json, imagesTr/<case>_0000.<ending>, labelsTr"
+        "umed.data.layout_index:find_nnunet", "nnU-Net v2 raw: dataset.json, imagesTr/<case>_0000.<ending>, labelsTr"
     ),
-    "pairs": Entry("umed.data.layouts:_pairs", "two folders: images/ and masks/ (or labels/) with the same names"),
+    "bids": Entry("umed.data.layout_bids:find_bids", "BIDS: sub-*/ with masks beside images or in derivatives/"),
+    "pairs": Entry(
+        "umed.data.layout_pairs:find_pairs", "images/ and masks/ (or labels/), a.png beside a_mask.png, a folder a case"
+    ),
+    "map": Entry(
+        "umed.data.layout_map:find_mapped", "any other folder: --layout map.yaml says where images and masks lie"
+    ),
 }
 KINDS: dict[str, dict[str, Entry]] = {
     "method": METHODS,

@@ -120,13 +120,14 @@ class Dataset:
 
     Args:
         root: the folder.
-        layout: ``"decathlon"``, ``"nnunet"``, ``"pairs"`` or ``"dicom"``.
+        layout: name from the registry, or ``"dicom"``.
         cases: sorted by id.
         sidecars: files to carry over byte for byte, relative (``dataset.json`` is handled by the layout itself).
         modality: modality names from ``dataset.json``, one a channel, empty if unknown.
         problems: what was seen but cannot be a case (a label without an image ...): relative path and reason.
         split: ids of the cases that belong to a test split (Decathlon ``test``, nnU-Net ``imagesTs``).
         rules: how its masks are read: what ``dataset.json`` says, and what the user says on top of that.
+        companions: files that go with a case, if it is released: its id, the source, and the name in the output.
     """
 
     root: Path
@@ -137,6 +138,7 @@ class Dataset:
     problems: tuple[tuple[str, str], ...] = ()
     split: frozenset[str] = frozenset()
     rules: MaskRules = MaskRules()
+    companions: tuple[tuple[str, Path, Path], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

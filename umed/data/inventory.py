@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
@@ -15,6 +15,7 @@ from umed.core.types import Case, Dataset
 from umed.data import formats, layouts, planes
 from umed.data.accounting import Accounting, FileEnd, make_accounting
 from umed.data.files import PROPOSALS, RECORDS
+from umed.data.layout_names import IMAGE_SUFFIXES, LABEL_SUFFIXES
 from umed.data.plain_text import carry_fault, is_document
 
 HEAD = 560
@@ -157,7 +158,7 @@ def find_carried(dataset: Dataset, everything: bool) -> tuple[dict[str, str], di
     """
     wanted = {path.as_posix(): "goes with the data" for path in dataset.sidecars}
     taken = {path.as_posix() for case in dataset.cases for path in (*case.images, *case.labels, *case.outputs)}
-    own = {layouts.INDEX.as_posix()} if has_index(dataset) else set()
+    own = layouts.index_sources(dataset) | {source.as_posix() for _, source, _ in dataset.companions}
     if everything:
         for entry in walk(dataset.root):
             parts = PurePosixPath(entry.name).parts
@@ -182,11 +183,6 @@ def find_carried(dataset: Dataset, everything: bool) -> tuple[dict[str, str], di
         else:
             carried[name] = why
     return carried, refused
-
-
-def has_index(dataset: Dataset) -> bool:
-    """Whether the layout writes an index of the released cases."""
-    return dataset.layout != "pairs" and (dataset.root / layouts.INDEX).is_file()
 
 
 def account(
@@ -220,16 +216,23 @@ def account(
             if one.name in entries:
                 before = ends.get(one.name)
                 ends[one.name] = one if before is None else make_accounting([before, one]).files[0]
-    problems = dict(dataset.problems)
+    problems, carried = dict(dataset.problems), {**carried, **_with_cases(dataset, fates)}
+    own = layouts.index_sources(dataset)
     unmatched += [(name, why) for name, why in dataset.problems if name not in entries or name in ends]
     looked = {
-        name: _classify(dataset, entry, problems, carried, refused, through)
+        name: _classify(dataset, entry, problems, carried, refused, through, own)
         for name, entry in entries.items()
         if name not in ends
     }
     _pair_headers(looked, ends)
     _say_labels(looked)
     return make_accounting([*ends.values(), *looked.values()], unmatched)
+
+
+def _with_cases(dataset: Dataset, fates: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """Files that go with a released case, such as the table of a BIDS mask."""
+    gone = ((case, source.as_posix()) for case, source, _ in dataset.companions)
+    return {name: f"goes with {case}" for case, name in gone if fates[case][0] != "left out"}
 
 
 def _case_files(root: Path, case: Case, end: str, why: str, *, test: bool) -> Iterator[FileEnd]:
@@ -263,6 +266,7 @@ def _classify(
     carried: Mapping[str, str],
     refused: Mapping[str, str],
     through: Mapping[str, tuple[str, FileEnd]],
+    own: Collection[str],
 ) -> FileEnd:
     """What becomes of a file that belongs to no case, and why."""
     name = entry.name
@@ -273,8 +277,8 @@ def _classify(
         return FileEnd(name, "carried", "document", carried[name])
     if name in refused:
         return FileEnd(name, "left out", "document", refused[name], True)
-    if has_index(dataset) and name == layouts.INDEX.as_posix():
-        return FileEnd(name, "carried", "index", "lists the released cases")
+    if name in own:
+        return FileEnd(name, "carried", "index", "written anew for what is released")
     if entry.kind == "link":
         return _link(dataset.root, name, problems.get(name, ""))
     if entry.kind == "unreadable":
@@ -346,7 +350,7 @@ def _is_label(name: str) -> bool:
     if any(_LABELS.fullmatch(folder) for folder in folders):
         return True
     stem = _stem(own)
-    return any(suffix and stem.endswith(suffix) for suffix in layouts.LABEL_SUFFIXES)
+    return any(suffix and stem.endswith(suffix) for suffix in LABEL_SUFFIXES)
 
 
 def _stem(name: str) -> str:
@@ -358,7 +362,7 @@ def _stem(name: str) -> str:
 def _bare(name: str) -> str:
     """What an image and its label have in common."""
     stem = re.sub(r"_\d{4}$", "", _stem(name))
-    for suffix in (*layouts.LABEL_SUFFIXES, *layouts.IMAGE_SUFFIXES):
+    for suffix in (*LABEL_SUFFIXES, *IMAGE_SUFFIXES):
         stem = stem.removesuffix(suffix) if suffix else stem
     return stem
 

@@ -17,6 +17,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from umed.cases.records import KEY, open_to_others, private_of
+from umed.cases.source import given_path
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
 from umed.core.keyfile import Key
 from umed.core.progress import counted
@@ -54,6 +55,7 @@ def check_release(
     output: str | Path,
     *,
     original: str | Path | None = None,
+    layout: str | Path | None = None,
     private: str | Path | None = None,
     key: Key | str | Path | None = None,
     accept: Collection[str] = (),
@@ -65,6 +67,7 @@ def check_release(
     Args:
         output: what umed wrote.
         original: the data set that it was made from: slices of it are then looked for in every file.
+        layout: its mapping file, where the run was given one, see :mod:`umed.data.layout_map`.
         private: its private folder; ``OUTPUT-private`` where that is there. Its files are looked for in the output.
         key: the key of the release or its file; ``release.key`` of the private folder where that is there.
         accept: fields whose free text was looked at, such as ``"nifti.descrip"``.
@@ -99,8 +102,11 @@ def check_release(
             found.add("page", ABOUT, "there is none")
     for kind, name, mark in marks_of(found.files, found.texts):
         found.add(kind, printable(name), printable(mark)[:_QUOTED])
+    settings = settings_of_run(kept, secret)
     originals = (
-        None if original is None else read_originals(Path(original), root, progress, settings_of_run(kept, secret))
+        None
+        if original is None
+        else read_originals(Path(original), root, progress, settings, layout=given_path(layout))
     )
     if originals is None:
         found.add("not-compared", str(root))

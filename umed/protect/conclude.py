@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from umed.cases.records import ABOUT, GENERATORS, REPORT, Store, close_private, write_text
@@ -60,16 +59,15 @@ def _finish_files(
     """Index, carried files and report; gives the files that belong to no case, and what each is, too."""
     dataset = source.dataset
     released = {outcome.id for outcome in result.outcomes if outcome.status in ("protected", "unchanged")}
-    layouts.write_index(replace(dataset, sidecars=tuple(map(Path, source.carried))), released, store.output)
-    names = {layouts.INDEX.as_posix(): "other", **dict.fromkeys(source.carried, "carried")}
-    others = {name: what for name, what in names.items() if (store.output / name).is_file()}
+    contents, copies = source.others(released)
+    layouts.write_others(dataset.root, contents, copies, store.output)
+    names = {**dict.fromkeys(contents, "other"), **dict.fromkeys(copies, "carried")}
+    others = {path.as_posix(): what for path, what in names.items()}
     if report:
         from umed.report.protect_page import write_report
 
         path = store.path(REPORT)
-        result = replace(
-            result, report=write_report(record, dataset.root, store.output, path, forecast=store.forecast())
-        )
+        result = replace(result, report=write_report(record, dataset, store.output, path, forecast=store.forecast()))
     return result, others
 
 

@@ -76,7 +76,12 @@ class Originals:
 
 
 def read_originals(
-    root: Path, output: Path, progress: Progress | None = None, settings: Settings | None = None
+    root: Path,
+    output: Path,
+    progress: Progress | None = None,
+    settings: Settings | None = None,
+    *,
+    layout: Path | None = None,
 ) -> Originals:
     """Read a data set once, and beside each labelled image of files what is released for it.
 
@@ -85,18 +90,19 @@ def read_originals(
         output: the release.
         progress: called with ``"originals"``, cases done and cases in all.
         settings: of the run, which say how masks are read; ``None`` where they are not known.
+        layout: mapping file that says where images and masks lie, see :mod:`umed.data.layout_map`.
 
     Raises:
         InputError: when it is neither.
     """
-    if is_dicom(root):
+    if layout is None and is_dicom(root):
         require_dicom()
         from umed.protect.original_frames import original_frames
 
         found = Originals(series=True)
         found.slices, found.digests, found.unreadable, found.raw = original_frames(root, progress)
         return found
-    dataset, found = ruled(layouts.find_dataset(root), settings), Originals()
+    dataset, found = ruled(layouts.find_dataset(root, layout), settings), Originals()
     for case in counted(dataset.cases, "originals", progress):
         _add(found, dataset, case, output)
     return found

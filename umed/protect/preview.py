@@ -10,7 +10,7 @@ from typing import Any
 
 from umed.cases.opening import open_source
 from umed.cases.records import Store
-from umed.cases.source import Request, Source, fates_ahead
+from umed.cases.source import Request, Source, fates_ahead, given_path
 from umed.core.config import Settings, make_settings
 from umed.core.registry import METHODS
 from umed.core.types import Progress
@@ -27,6 +27,7 @@ def inspect(
     masks: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     *,
+    layout: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Facts:
     """Look at every case of a data set and say what would happen to it, and why.
@@ -35,6 +36,7 @@ def inspect(
         root: data set, or a folder or zip of DICOM files.
         masks: for DICOM: folder with masks beside those in it.
         overrides: settings that say how masks are read: ``mask_values``, ``mask_background``, ``mask_ignore``.
+        layout: mapping file that says where images and masks lie, see :mod:`umed.data.layout_map`.
         progress: called with a stage, the files or cases done and those in all.
 
     Returns:
@@ -46,7 +48,7 @@ def inspect(
         InputError: when the folder is in no known layout, or nothing can be read.
     """
     settings = make_settings("default", overrides)
-    with open_source(_request(root, masks, settings), progress=progress) as source:
+    with open_source(_request(root, masks, layout, settings), progress=progress) as source:
         return _facts(source, settings)
 
 
@@ -56,6 +58,7 @@ def plan(
     recipe: str | Path | Mapping[str, Any] = "default",
     settings: Settings | None = None,
     masks: str | Path | None = None,
+    layout: str | Path | None = None,
     generators: Path | None = None,
     overrides: Mapping[str, Any] | Sequence[tuple[str, Any]] = (),
     progress: Progress | None = None,
@@ -67,6 +70,7 @@ def plan(
         recipe: name, file or mapping.
         settings: used as they are instead of the recipe.
         masks: for DICOM: folder with masks beside those in it.
+        layout: mapping file that says where images and masks lie, see :mod:`umed.data.layout_map`.
         generators: folder or file of trained generators.
         overrides: laid over the recipe.
         progress: called with a stage, the files or cases done and those in all.
@@ -79,7 +83,7 @@ def plan(
         InputError: when no case can be read, or there are no generators there.
     """
     chosen = make_settings(recipe, dict(overrides)) if settings is None else settings
-    return look_ahead(root, chosen, masks=masks, generators=generators, progress=progress)[0]
+    return look_ahead(root, chosen, masks=masks, layout=layout, generators=generators, progress=progress)[0]
 
 
 def look_ahead(
@@ -87,11 +91,12 @@ def look_ahead(
     settings: Settings,
     *,
     masks: str | Path | None = None,
+    layout: str | Path | None = None,
     generators: Path | None = None,
     progress: Progress | None = None,
 ) -> tuple[Plan, Accounting]:
     """:func:`plan`, and what is to be expected of every file, as far as names and the first bytes tell."""
-    with open_source(_request(root, masks, settings), progress=progress) as source:
+    with open_source(_request(root, masks, layout, settings), progress=progress) as source:
         return _plan(source, settings, generators), source.account({})
 
 
@@ -101,6 +106,7 @@ def dry_run(
     settings: Settings,
     *,
     masks: Path | None = None,
+    layout: Path | None = None,
     generators: Path | None = None,
     key_file: Path | None = None,
     private: Path | None = None,
@@ -114,6 +120,7 @@ def dry_run(
         output: output root.
         settings: what the user chose.
         masks: for DICOM: folder with masks beside those in it.
+        layout: mapping file that says where images and masks lie, see :mod:`umed.data.layout_map`.
         generators: folder or file of trained generators.
         key_file: of the release.
         private: folder for what must never be published.
@@ -126,7 +133,7 @@ def dry_run(
     Raises:
         UmedError: as a run would.
     """
-    with open_source(_request(root, masks, settings)) as source:
+    with open_source(_request(root, masks, layout, settings)) as source:
         names = source.targets() if source.strict else None
         store = Store(output, private)
         check_key_place(key_file, output)
@@ -143,8 +150,8 @@ def _facts(source: Source, settings: Settings) -> Facts:
     return replace(facts, texts=texts, files=source.account(fates_ahead(facts)))
 
 
-def _request(root: str | Path, masks: str | Path | None, settings: Settings) -> Request:
-    return Request(Path(root), settings, masks=None if masks is None else Path(masks))
+def _request(root: str | Path, masks: str | Path | None, layout: str | Path | None, settings: Settings) -> Request:
+    return Request(Path(root), settings, masks=given_path(masks), layout=given_path(layout))
 
 
 def _plan(source: Source, settings: Settings, generators: Path | None) -> Plan:

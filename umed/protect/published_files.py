@@ -16,6 +16,7 @@ from umed.cases.records import KEY, PRIVATE, RECORD, TARGETS
 from umed.core.keyfile import Key
 from umed.core.reasons import printable
 from umed.data.files import RECORDS, TEMPORARY
+from umed.data.layout_bids import IGNORE, IGNORED
 from umed.protect.added_files import take_added
 from umed.protect.release_findings import ReleaseFinding
 
@@ -102,7 +103,9 @@ def _look(found: Published, path: Path, name: str, mode: int) -> None:
         return
     if mode & stat.S_IWOTH:
         found.add("writable", shown)
-    if _HIDDEN.fullmatch(own):
+    if _HIDDEN.fullmatch(own) and not (
+        name == IGNORE.as_posix() and stat.S_ISREG(mode) and path.read_bytes() == IGNORED
+    ):
         found.add("hidden-file", shown, "half-written" if own.startswith(TEMPORARY) else "")
     if stat.S_ISDIR(mode):
         if own.endswith(PRIVATE) or any((path / one).is_file() for one in (KEY, RECORD, TARGETS)):

@@ -23,7 +23,7 @@ from umed.cases.records import (
     make_private,
     write_json,
 )
-from umed.cases.source import Request, Source, fates_of
+from umed.cases.source import Request, Source, fates_of, given_path
 from umed.core.config import Settings, make_settings
 from umed.core.errors import InputError, UmedError
 from umed.core.keyfile import Key, Secret
@@ -50,6 +50,7 @@ def protect(
     settings: Settings | None = None,
     generators: str | Path | None = None,
     masks: str | Path | None = None,
+    layout: str | Path | None = None,
     key_file: str | Path | None = None,
     private: str | Path | None = None,
     resume: bool = False,
@@ -73,6 +74,7 @@ def protect(
         settings: used as they are instead of the recipe.
         generators: folder of trained generators; nothing is trained then.
         masks: for DICOM: folder with masks beside those in the input.
+        layout: mapping file that says where images and masks lie, see :mod:`umed.data.layout_map`.
         key_file: secret from ``umed keygen``, from which every code is drawn; made in the private folder if ``None``.
         private: folder for what must never be published: key, generators, plan, records, report with originals;
             ``OUTPUT-private`` if ``None``.
@@ -97,7 +99,7 @@ def protect(
         BudgetError: never for a single case, whose failure is recorded in its outcome.
     """
     chosen = make_settings(recipe, overrides) if settings is None else settings
-    request = Request(Path(input), chosen, masks=None if masks is None else Path(masks))
+    request = Request(Path(input), chosen, masks=given_path(masks), layout=given_path(layout))
     options = RunOptions(
         generators, resume, overwrite, report, workers, scheduler, threads, key_file, private, check, forecast
     )
@@ -253,15 +255,19 @@ def _work(
     released = conclude(released, source, store, secret, "" if method is None else repr(method), options.report)
     if not options.check:
         return released
-    return replace(released, check=look_over(store, source.root, key, progress))
+    return replace(released, check=look_over(store, source.root, key, progress, layout=request.layout))
 
 
-def look_over(store: Store, root: Path, key: Key, progress: Progress | None) -> ReleaseCheck:
+def look_over(
+    store: Store, root: Path, key: Key, progress: Progress | None, *, layout: Path | None = None
+) -> ReleaseCheck:
     """Check the output as a steward would before the upload; what cannot be checked is a problem, not an end."""
     from umed.protect.check_release import check_release
 
     try:
-        return check_release(store.output, original=root, private=store.folder, key=key, progress=progress)
+        return check_release(
+            store.output, original=root, layout=layout, private=store.folder, key=key, progress=progress
+        )
     except UmedError as error:
         return make_check(str(store.output), 0, [ReleaseFinding("not-checked", str(store.output), str(error))])
 

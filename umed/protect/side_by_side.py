@@ -16,7 +16,7 @@ import numpy as np
 from umed.cases.opening import open_source
 from umed.cases.records import PREVIEW, Store, make_private, write_text
 from umed.cases.series_figures import Figures
-from umed.cases.source import Request, Source, Unit
+from umed.cases.source import Request, Source, Unit, given_path
 from umed.core.config import Settings
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
 from umed.core.keyfile import Key, Secret
@@ -97,6 +97,7 @@ def write_preview(
     strengths: Strengths,
     *,
     masks: str | Path | None = None,
+    layout: str | Path | None = None,
     generators: str | Path | None = None,
     private: str | Path | None = None,
     resume: bool = False,
@@ -113,6 +114,7 @@ def write_preview(
         output: where the release would go; nothing is written there.
         strengths: name and settings of each.
         masks: for DICOM: folder with masks beside those in it.
+        layout: mapping file that says where images and masks lie, see :mod:`umed.data.layout_map`.
         generators: folder or file of trained generators.
         private: folder for what must never be published; ``OUTPUT-private`` if ``None``.
         resume: as for a run.
@@ -127,7 +129,7 @@ def write_preview(
         InputError: when no case can be shown, or the folders may not be written by a run.
     """
     store = Store(Path(output), None if private is None else Path(private))
-    request = Request(Path(root), strengths[0][1], masks=None if masks is None else Path(masks))
+    request = Request(Path(root), strengths[0][1], masks=given_path(masks), layout=given_path(layout))
     with ExitStack() as stack:
         source = stack.enter_context(open_source(request, progress=progress))
         names = source.targets() if source.strict else None

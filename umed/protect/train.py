@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from umed.cases.opening import open_source
-from umed.cases.source import Request, Source
+from umed.cases.source import Request, Source, given_path
 from umed.core.config import Settings, make_settings
 from umed.core.device import is_first
 from umed.core.errors import ConfigError, InputError
@@ -71,6 +71,7 @@ def train_generator(
     recipe: str | Path = UnSeg.name,
     settings: Settings | None = None,
     masks: str | Path | None = None,
+    layout: str | Path | None = None,
     sam: str | Path | None = None,
     surrogate: str | Path | None = None,
     overwrite: bool = False,
@@ -85,6 +86,7 @@ def train_generator(
         recipe: name or file; its ``method`` must be ``"unseg"``.
         settings: used as they are instead of the recipe.
         masks: for DICOM: folder with masks beside those in ``data``.
+        layout: mapping file that says where images and masks lie, see :mod:`umed.data.layout_map`.
         sam: pretrained weights of Segment Anything for the generator, which then stay frozen.
         surrogate: weights that the surrogate's encoder starts from.
         overwrite: replace a generator that is there, and start a stopped training again.
@@ -108,7 +110,7 @@ def train_generator(
         raise InputError(
             f"{out / FILE}: expected no generator yet, got one. Choose another folder or give --overwrite."
         )
-    request = Request(Path(data), chosen, masks=None if masks is None else Path(masks))
+    request = Request(Path(data), chosen, masks=given_path(masks), layout=given_path(layout))
     with open_source(request, progress=progress) as source:
         return _train(source, source.make_plan(chosen), out, sam, surrogate, overwrite, progress)
 

@@ -20,7 +20,7 @@ from umed.cases.file_source import open_files
 from umed.cases.output_folder import CaseFinding, OutputFolder
 from umed.cases.proposals import marked, sentence
 from umed.cases.records import open_to_others
-from umed.cases.source import FATES, Request, Source
+from umed.cases.source import FATES, Request, Source, given_path
 from umed.core.config import Settings
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
 from umed.core.progress import counted
@@ -54,6 +54,7 @@ def verify(
     key_file: str | Path | None = None,
     promise: Settings | Mapping[str, Any] | None = None,
     masks: str | Path | None = None,
+    layout: str | Path | None = None,
     profile: str | Path = "basic",
     added: Collection[str] = (),
     progress: Progress | None = None,
@@ -74,6 +75,7 @@ def verify(
         promise: settings, or some of them, that the output must keep; what is not named has umed's default. They win
             over the private plan. Needed where private folder or key are not at hand.
         masks: for DICOM: folder with masks that the run was given.
+        layout: mapping file that the run was given, see :mod:`umed.data.layout_map`.
         profile: for an anonymized output without its record: the profile of the run.
         added: files that were laid there by hand, relative to the output: small plain texts such as a licence.
         progress: called with ``"verify"``, cases done and cases in all.
@@ -95,8 +97,17 @@ def verify(
     evidence = find_promise(root, folder, file, promise)
     there = OutputFolder(root)
     there.set_aside(take_added(added, root, there.files, () if old else manifest["files"]))
-    wanted = Path(masks) if masks is not None else None
-    request = Request(Path(input), _as_masked(evidence), masks=wanted, profile=profile, carry=_carries(evidence))
+    mapped = evidence.record is not None and evidence.record["layout"] == "map"
+    if mapped and layout is None:
+        raise ConfigError("--layout: expected the mapping file that the run was given, got none. Add --layout FILE.")
+    request = Request(
+        Path(input),
+        _as_masked(evidence),
+        masks=given_path(masks),
+        profile=profile,
+        carry=_carries(evidence),
+        layout=given_path(layout),
+    )
     with _open(request, evidence, there) as (originals, kind):
         cases = _check_cases(originals, kind, evidence, there, progress)
     problems = {*cases.problems, *evidence.problems, *_against_record(evidence, cases, there)}
@@ -175,7 +186,7 @@ def _as_masked(evidence: Evidence) -> Settings | None:
 @contextmanager
 def _open(request: Request, evidence: Evidence, there: OutputFolder) -> Iterator[tuple[Source, Any]]:
     """The originals, under the names that the output has, and the module that checks their kind."""
-    dicom = evidence.record["layout"] == "dicom" if evidence.record is not None else _holds_dicom(request.path)
+    dicom = evidence.record["layout"] == "dicom" if evidence.record is not None else _holds_dicom(request)
     if not dicom:
         if request.masks is not None:
             raise ConfigError("masks: expected a DICOM output for them, got another. Leave them out.")
@@ -192,12 +203,14 @@ def _open(request: Request, evidence: Evidence, there: OutputFolder) -> Iterator
         yield series, series_check
 
 
-def _holds_dicom(path: Path) -> bool:
+def _holds_dicom(request: Request) -> bool:
     try:
-        with open_files(Request(path, None)):
+        with open_files(request):
             return False
     except InputError:
-        return is_dicom(path)
+        if request.layout is not None:
+            raise
+        return is_dicom(request.path)
 
 
 def _check_case(

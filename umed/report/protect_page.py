@@ -35,7 +35,7 @@ NAMED = 5  # cases left out of training that the page names
 
 def write_report(
     manifest: Mapping[str, Any],
-    source: Path,
+    source: Path | Dataset,
     output: Path,
     path: Path,
     *,
@@ -46,7 +46,7 @@ def write_report(
 
     Args:
         manifest: record of the run, see :mod:`umed.protect.manifest`.
-        source: root of the original data set, read again for the pictures.
+        source: the original data set or its root, read again for the pictures.
         output: root of the protected one, read again for the pictures.
         path: file to write.
         probe: mean DSC of a quick probe victim, keys ``"clean"`` and ``"protected"``; ``None`` where there was none.
@@ -57,7 +57,7 @@ def write_report(
     """
     plan = from_mapping(Plan, manifest["plan"], "plan")
     drawn, failures = [], []
-    dataset = ruled(find_dataset(Path(source)), plan)
+    dataset = ruled(source if isinstance(source, Dataset) else find_dataset(Path(source)), plan)
     known = {case.id: case for case in dataset.cases}
     for case_id in sample_cases(manifest["cases"], plan.seed, plan.report_cases):
         try:
