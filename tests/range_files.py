@@ -74,8 +74,8 @@ def decathlon(root: Path, names: Mapping[str, str], cases: Mapping[str, Array], 
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
-    """Exit code of a command, and all that it said."""
-    code = main([str(word) for word in words])
+    """Exit code of a command, and all that it said but for its progress."""
+    code = main([*(str(word) for word in words), *([] if "--quiet" in words else ["--quiet"])])
     found = capsys.readouterr()
     return code, found.out + found.err
 

@@ -36,6 +36,9 @@ def make_series(encodings, *, between=2.5, rows=8, columns=9, samples=1, placed=
     return Series("1.2", "series_0001", "CT", "image", instances, slices, geometry if placed else None)
 
 
+RAMP = np.arange(144, dtype=np.int16).reshape(2, 8, 9)
+
+
 class Memory:
     """Stands in for :class:`Slices`."""
 
@@ -169,6 +172,11 @@ def test_percentiles_are_those_of_all_pixels_by_nearest_rank(seed, slopes, low, 
 def test_a_range_that_needs_no_pixels_reads_none():
     for name in [(-160.0, 240.0), "dtype", "ct:soft"]:
         assert value_range(make_series([CT]), Plan(range=name), None, None) == name
+    for name in ("ct:soft", "auto"):
+        assert value_range(replace(make_series([CT] * 2), modality="PT"), Plan(range=name), Memory(RAMP), None) == (
+            -1024.0,
+            -881.0,
+        ), "nothing but CT takes a window of CT"
     picture = replace(make_series([Encoding("|u1", 1.0, 0.0, 8)], placed=False), modality="US")
     assert value_range(picture, Plan(range="auto"), None, None) == "dtype"
 

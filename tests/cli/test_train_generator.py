@@ -100,8 +100,8 @@ def test_a_stopped_training_goes_on(phantom: Path, tmp_path: Path) -> None:
     settings = make_settings("default", changes)
     whole = train_generator(phantom, tmp_path / "whole", settings=settings)
 
-    def stop(_text: str, done: int, _total: int) -> None:
-        if done == 5:
+    def stop(text: str, done: int, _total: int) -> None:
+        if (text, done) == ("train", 5):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

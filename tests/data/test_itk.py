@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.itk_files import ENDINGS, META, head_of, metaimage, nrrd, save, simpleitk
 from umed.core.errors import GeometryError, InputError
+from umed.core.mask_rules import MaskRules
 from umed.data import files, formats
 from umed.data.container import container_difference
 from umed.data.masks import label_ending, read_label, write_label
@@ -230,7 +231,7 @@ def test_a_segmentation_of_slicer_is_read_where_it_is_one_map(tmp_path):
     lines = [f"Segment{i}_{key}:={value}" for i in (0, 1) for key, value in (("LabelValue", 1 + 3 * i), ("Layer", 0))]
     path = segmentation(tmp_path / "a.seg.nrrd", array, lines)
     assert formats.ending(path) == ".seg.nrrd"
-    assert np.array_equal(read_label(path, formats.read(path)), array)
+    assert np.array_equal(read_label(path, formats.read(path), MaskRules(background=(0,))), array)
     layers = np.zeros((2, 4, 5, 6), np.uint8)
     for name, content, keys in (
         (
@@ -247,7 +248,7 @@ def test_a_segmentation_of_slicer_is_read_where_it_is_one_map(tmp_path):
 
 
 def test_a_label_of_several_components_names_the_cure(tmp_path):
-    path = metaimage(tmp_path / "a.mha", np.zeros((3, 4, 5, 6), np.uint8), vector=True)
+    path = metaimage(tmp_path / "a.mha", np.zeros((5, 4, 5, 6), np.uint8), vector=True)
     image = formats.read(metaimage(tmp_path / "b.mha", np.zeros((4, 5, 6), np.uint8)))
     with pytest.raises(InputError, match="Merge the classes into one map"):
         read_label(path, image)

@@ -147,7 +147,7 @@ def test_inspect_of_a_label_on_another_grid(tmp_path: Path, write_nifti: Callabl
     rng = np.random.default_rng(0)
     for name, shape in (("a", (12, 12, 12)), ("b", (12, 12, 11))):
         write_nifti(tmp_path / "images" / f"{name}.nii.gz", rng.integers(0, 99, (12, 12, 12)).astype(np.int16))
-        write_nifti(tmp_path / "labels" / f"{name}.nii.gz", np.ones(shape, np.uint8))
+        write_nifti(tmp_path / "labels" / f"{name}.nii.gz", np.eye(12, dtype=np.uint8)[:, :, None].repeat(shape[2], 2))
     facts = inspect(tmp_path)
     assert [case.action for case in facts.cases] == ["protect", "refuse"]
     assert "(12, 12, 11)" in facts.cases[1].why

@@ -284,7 +284,9 @@ def test_a_stopped_run_leaves_no_mask_that_could_pass_for_annotation(
     (tmp_path / "prompts.json").write_text(json.dumps({"a": [BOX], "b": [BOX]}))
     seen = []
 
-    def stop(_stage: str, _done: int, _total: int) -> None:
+    def stop(_stage: str, done: int, _total: int) -> None:
+        if not done:
+            return
         seen.extend(path.name for path in (out / STAGE / "masks").iterdir())
         with pytest.raises(InputError):
             find_dataset(out)

@@ -189,7 +189,7 @@ def test_the_same_image_under_two_names_has_two_codes_and_other_content_another(
 
 def test_two_runs_never_write_to_one_output(phantom: Path, tmp_path: Path) -> None:
     def second(stage: str, done: int, total: int) -> None:
-        for again in ({"resume": True}, {"overwrite": True}):
+        for again in ({"resume": True}, {"overwrite": True}) if stage == "protect" else ():
             with pytest.raises(InputError, match="expected to be the only run that writes here"):
                 protect(phantom, tmp_path / "out", **PLAIN, **again)
 
@@ -272,6 +272,8 @@ def test_what_another_user_has_laid_out_is_refused(phantom: Path, tmp_path: Path
 
 def test_two_private_folders_never_write_one_output(phantom: Path, tmp_path: Path) -> None:
     def second(stage: str, done: int, total: int) -> None:
+        if stage == "look":
+            return  # nothing is written yet
         with pytest.raises(InputError, match="expected"):
             protect(phantom, tmp_path / "out", private=tmp_path / "other", **PLAIN)
 
@@ -285,7 +287,7 @@ def test_a_public_code_is_called_that(phantom: Path, tmp_path: Path) -> None:
 
 def test_nothing_is_published_where_nothing_was_released(phantom: Path, tmp_path: Path) -> None:
     said = protect(phantom, tmp_path / "out", method="random", epsilon="1/10000").summary()
-    assert f"do not publish {tmp_path / 'out'}: nothing was released" in said and "\npublish:" not in said
+    assert f"do not publish {tmp_path / 'out'}: nothing was protected" in said and "\npublish:" not in said
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")

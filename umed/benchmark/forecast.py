@@ -34,6 +34,7 @@ from umed.core.device import pick_device
 from umed.core.errors import ConfigError, InputError
 from umed.core.progress import words
 from umed.core.types import Progress
+from umed.data.declared import ruled
 from umed.data.dicom_input import is_dicom
 from umed.data.layouts import find_dataset
 from umed.plan.facts import gather
@@ -91,7 +92,7 @@ def forecast(
     root = Path(root)
     tell = say or (lambda _line: None)
     tell("forecast: looking at the cases")
-    ids = usable_cases(root, None if progress is None else _renamed(progress))
+    ids = usable_cases(root, plan, None if progress is None else _renamed(progress))
     try:
         with tempfile.TemporaryDirectory(prefix="umed-forecast-") as scratch:  # 0700
             source = subset_dataset(root, ids, Path(scratch) / "source")
@@ -121,7 +122,7 @@ def forecast(
     )
 
 
-def usable_cases(root: Path, progress: Progress | None = None) -> tuple[str, ...]:
+def usable_cases(root: Path, settings: Settings | None = None, progress: Progress | None = None) -> tuple[str, ...]:
     """Ids of the cases to draw from a data set: labelled, readable, of one kind; at most :data:`MOST`, sorted.
 
     Raises:
@@ -132,7 +133,7 @@ def usable_cases(root: Path, progress: Progress | None = None) -> tuple[str, ...
             f"{root}: expected a data set of files for a forecast, got DICOM files. Convert some series and their "
             "masks to NIfTI, and run umed plan on those with --forecast; umed protect takes DICOM without it."
         )
-    dataset = find_dataset(root)
+    dataset = ruled(find_dataset(root), settings)
     labelled = sorted(case.id for case in dataset.cases if case.labels and case.id not in dataset.split)
     drawn = set(choose(tuple(labelled), DataSource(cases=MOST))) if labelled else set()
     facts = gather(

@@ -19,10 +19,12 @@ from umed.benchmark.victims.scoring import chance_table, dsc_table, mean_dsc, pr
 from umed.benchmark.victims.victim_recipe import default_recipe
 from umed.benchmark.victims.victim_training import fresh_victim, train_victim
 from umed.cases.records import KEY, Store
+from umed.core.config import Settings
 from umed.core.device import pick_device
 from umed.core.errors import InputError
 from umed.core.keyfile import Key
 from umed.core.types import Progress
+from umed.data.declared import ruled
 from umed.data.layouts import find_dataset
 from umed.protect.conclude import report_again
 from umed.protect.manifest import read_record
@@ -84,6 +86,7 @@ def probe(
     seed: int = 0,
     most: int = 64,
     device: str = "auto",
+    settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> ProbeResult:
     """Train a small victim on a data set and another on its protected copy, and test both on clean cases.
@@ -99,6 +102,7 @@ def probe(
         seed: seeds the split and the victims.
         most: cases that are looked at, evenly spaced, so that a large data set does not fill the memory.
         device: ``"auto"`` or a torch device.
+        settings: of the protection, which may say how masks are read.
         progress: called with stage, done, total.
 
     Returns:
@@ -116,7 +120,8 @@ def probe(
     ids = [ids[k] for k in sorted(set(np.linspace(0, len(ids) - 1, min(most, len(ids))).astype(int).tolist()))]
     split = split_cases(ids, seed=seed)
     published = (*split.train, *split.validation)  # no checkpoint is chosen, so nothing is held back for it
-    clean = load_samples(input, ids)
+    rules = ruled(find_dataset(Path(input)), settings).rules
+    clean = load_samples(input, ids, rules=rules)
     clipped = window_of(clean.pick(published))
     clean = clean.clip(clipped)
     dims = clean.images[0].ndim - 1
@@ -127,8 +132,11 @@ def probe(
     test = make_ready(clean.pick(split.test), chain)
     scores, seconds, flat = [], 0.0, True
     for stage, root in (("probe on originals", input), ("probe on protected", output)):
-        source = clean.pick(published) if root is input else load_samples(output, published).clip(clipped)
-        train = make_ready(replace(source, classes=clean.classes), chain)
+        if root is input:
+            source = clean.pick(published)
+        else:
+            source = load_samples(output, published, rules=rules, values=clean.values).clip(clipped)
+        train = make_ready(source, chain)
         network, window, step = fresh_victim(recipe, train, seed)
 
         def report(done: int, total: int, _loss: float, stage: str = stage) -> None:
@@ -177,7 +185,9 @@ def protect_and_probe(
     if result.exit_code not in (0, 3):
         return replace(result, probe="")
     try:
-        found = probe(input, result.output, steps=probe_steps, device=result.plan.device, progress=progress)
+        found = probe(
+            input, result.output, steps=probe_steps, device=result.plan.device, settings=result.plan, progress=progress
+        )
     except InputError as error:
         return replace(result, probe=f"no probe: {error}")
     if result.report is not None and found.learnt:

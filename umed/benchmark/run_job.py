@@ -165,7 +165,7 @@ def _cell(job: CellJob, progress: StepProgress | None) -> str:
     seconds["predict"] += training.predict_seconds
     cell = Cell(
         spec=job.spec,
-        classes=class_names(job.data.root, test.classes),
+        classes=class_names(job.data.root, test.classes, _clean(job.data).values),
         cases=test.ids,
         choices=choices,
         loss=training.curve(),
@@ -196,6 +196,8 @@ def run_price(job: PriceJob, progress: Progress | None = None) -> str:
             data.published,
             unseen=data.split.validation,
             predict=predictor,
+            rules=data.rules,
+            values=None if predictor is None else _clean(data).values,
             progress=progress,
         )
         content = {
@@ -213,7 +215,7 @@ def _originals(data: CutSet) -> tuple[Samples, tuple[float, float] | None]:
     """All cases of a data set, clipped to the CT window of those that are published, and that window."""
 
     def make() -> tuple[Samples, tuple[float, float] | None]:
-        samples = load_samples(data.root, data.ids, _shrinking(data))
+        samples = load_samples(data.root, data.ids, _shrinking(data), data.rules)
         window = window_of(samples.pick(data.published))
         return samples.clip(window), window
 
@@ -250,7 +252,8 @@ def _protected(job: ProtectJob) -> Samples:
 
     def make() -> Samples:
         clean, window = _originals(job.data)
-        samples = load_samples(job.folder, job.data.published, _shrinking(job.data)).clip(window)
+        rules, values = job.data.rules, clean.values
+        samples = load_samples(job.folder, job.data.published, _shrinking(job.data), rules, values).clip(window)
         return replace(samples, classes=clean.classes, scales=clean.pick(samples.ids).scales)
 
     return _once((job.folder, job.data.shrink), make)

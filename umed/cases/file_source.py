@@ -22,6 +22,7 @@ from umed.core.reasons import group_reasons
 from umed.core.types import Case, Dataset, Outcome, Progress, Volume
 from umed.data import files, formats, layouts
 from umed.data.accounting import Accounting
+from umed.data.declared import ruled
 from umed.data.inventory import account, find_carried, settle
 from umed.data.mark import MARK
 from umed.data.paths import no_paths
@@ -42,7 +43,7 @@ COPIED = ("protected", "unchanged")
 def open_files(request: Request, *, progress: Progress | None = None) -> Iterator[FileSource]:
     """Find a data set of files; see :func:`umed.cases.opening.open_source`."""
     source = FileSource(
-        layouts.find_dataset(request.path),
+        ruled(layouts.find_dataset(request.path), request.settings),
         progress,
         carry=request.carry or (request.settings is not None and request.settings.carry),
     )
@@ -213,7 +214,7 @@ class FileReader:
         """Read the case; ``fitting`` makes sure that its values fit the range of the data set, see range_fit."""
         if index != 0:
             raise IndexError(index)
-        opened = open_case(self.source.dataset, self.case)
+        opened = open_case(ruled(self.source.dataset, self.plan), self.case)
         assert opened.labels is not None
         regions = plan_regions(opened.labels, opened.volumes[0], self.plan, margin)
         if fitting and not regions.empty:

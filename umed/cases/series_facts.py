@@ -232,6 +232,7 @@ def _facts(scan: Scan, cases: list[CaseFacts], chosen: list[Series]) -> Facts:
     shape = (int(shapes[:, 0].min()), int(np.median(shapes[:, 1])), int(np.median(shapes[:, 2])))
     thick = steps[int(np.argmax(steps.max(axis=1) / steps.min(axis=1)))]
     counts = [case.channels for case in cases]
+    values = tuple(sorted({value for case in cases for value in case.classes if value > 0}))
     inside = [case.foreground for case in cases if case.foreground is not None]
     return Facts(
         name=scan.root.name,
@@ -242,8 +243,9 @@ def _facts(scan: Scan, cases: list[CaseFacts], chosen: list[Series]) -> Facts:
         shape=shape,
         spacing=tuple(float(value) for value in thick),
         channels=max(sorted(set(counts)), key=counts.count),
-        classes=max(max(case.classes) for case in cases) + 1,
-        classes_from="largest class of the masks",
+        classes=max(2, len(values) + 1),
+        class_values=values,
+        classes_from="the classes that occur in the masks",
         integer=True,
         raster=all(case.unit == "px" for case in cases) and all(case.dtype == "uint8" for case in cases),
         hounsfield=False,  # Modality says it; mixed folders take percentiles

@@ -52,6 +52,12 @@ UNUSABLE = "cannot be read, or has other channels than most series"
 def open_series(request: Request, *, progress: Progress | None = None) -> Iterator[SeriesSource]:
     """Scan a folder or zip; see :func:`umed.cases.opening.open_source`."""
     bounds = request.limits or LIMITS
+    said = request.settings
+    if said is not None and (said.mask_values or said.mask_background or said.mask_ignore is not None):
+        raise ConfigError(
+            "mask_values: expected none for DICOM, whose masks name their classes, got mask_values, mask_background or "
+            "mask_ignore. Leave them out, and save NIfTI and PNG masks with 0 as background."
+        )
     if request.syntax not in SYNTAXES:
         hint = did_you_mean(request.syntax, SYNTAXES)
         raise ConfigError(f"transfer_syntax: expected one of {', '.join(SYNTAXES)}, got {request.syntax!r}.{hint}")

@@ -28,6 +28,10 @@ from umed.dicom.objects import Instance, Limits, Series
 from umed.dicom.pixels import pixel_data
 from umed.dicom.read import reader as files
 from umed.plan.promise import compare
+from umed.plan.range_fit import check_fit
+
+FEW_LEVELS = 16
+"""Series that use fewer stored steps are test objects or masks called CT; they are not held to a range."""
 
 
 class SeriesWriter:
@@ -81,9 +85,17 @@ class SeriesWriter:
         """Its spans, in slice order."""
         if self.reader is None:
             return
+        looked = False
         for index, span in enumerate(self.reader.spans):
             self._span = span
-            yield self.reader.unit(index)
+            unit = self.reader.unit(index)
+            if not looked and unit.touched:
+                looked = (
+                    True  # a CT that was rescaled to 0..1 must not move by HU; one of a few levels holds no picture
+                )
+                if int(np.ptp(unit.volumes[0].stored.astype(np.int64))) >= FEW_LEVELS:
+                    check_fit(unit.volumes, self.reader.shared, ())
+            yield unit
 
     def seed(self, unit: Unit) -> str:
         """The series' new UID, the first slice and the pixels, so that one code is never on two images."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from umed.cli.output import table
-from umed.cli.parsing import add_shared
+from umed.cli.parsing import add_masks, add_shared, mask_overrides
 from umed.core.reasons import group_reasons
 
 EXPECT_LESS = 3
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set, or a folder or zip of DICOM files")
-    add_shared(parser, "--masks", "--json", "--quiet")
+    add_shared(parser, "--masks")
+    add_masks(parser)
+    add_shared(parser, "--json", "--quiet")
 
 
 def _row(case: CaseFacts) -> list[str]:
@@ -77,6 +79,6 @@ def run(args: argparse.Namespace) -> int:
     from umed.protect.preview import inspect
 
     with progress_bar(args.quiet) as progress:
-        facts = inspect(args.input, args.masks, progress=progress)
+        facts = inspect(args.input, args.masks, mask_overrides(args), progress=progress)
     print(facts.to_json() if args.json else case_table(facts), end="" if args.json else "\n")
     return EXPECT_LESS if facts.files is not None and facts.files.grave else 0

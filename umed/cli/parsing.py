@@ -105,6 +105,34 @@ def radius(text: str) -> tuple[float, str]:
     return float(match[1]), match[2] or "px"
 
 
+def mask_values(text: str) -> list[int | str]:
+    """Argument type of ``--mask-values`` and ``--background``: whole numbers or colours, with commas between."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"-?\d+|#[0-9a-fA-F]{6}", part) for part in parts):
+        raise argparse.ArgumentTypeError(f"expected values such as 1,2 or colours such as '#ff0000', got {text!r}.")
+    return [part.lower() if part.startswith("#") else int(part) for part in parts]
+
+
+def add_masks(parser: argparse._ActionsContainer) -> None:
+    """Add the options that say what the values of masks mean."""
+    parser.add_argument(
+        "--mask-values",
+        type=mask_values,
+        metavar="V,V",
+        help="values of masks, or colours '#ff0000', that are foreground; all else is background",
+    )
+    parser.add_argument(
+        "--background", type=mask_values, metavar="V", help="value of masks, or colour, that is background (default: 0)"
+    )
+    parser.add_argument("--ignore", type=int, metavar="V", help="value of masks that is no class and never changed")
+
+
+def mask_overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """Settings that :func:`add_masks` gave."""
+    given = {"mask_values": args.mask_values, "mask_background": args.background, "mask_ignore": args.ignore}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add the options that make up the settings."""
     group = parser.add_argument_group("settings (laid over the recipe)")
@@ -138,6 +166,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "take documents of INPUT along, byte for byte: small plain texts that name nobody (README.md, metadata.csv ...)"
     )
     group.add_argument("--carry", action="store_true", default=None, help=carry)
+    add_masks(group)
     group.add_argument("--device", help="auto, cpu, cuda, cuda:1 ...")
     group.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting, such as training.iterations=20"
@@ -157,7 +186,7 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.radius is not None:
         given["radius"], given["radius_unit"] = args.radius
-    return merge(given, parse_overrides(args.set))
+    return merge(given | mask_overrides(args), parse_overrides(args.set))
 
 
 def settings_of(args: argparse.Namespace) -> Settings:

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from umed.cli.parsing import add_shared, number, radius, value_range
+from umed.cli.parsing import add_masks, add_shared, mask_overrides, number, radius, value_range
 from umed.core.config import RANGES
 
 
@@ -38,6 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--mark", action="store_true", default=None, help="protected PNG and TIFF carry the mark")
     group.add_argument("--carry", action="store_true", default=None, help="documents of INPUT were to go along")
     group.add_argument("--slice-axis", type=int, choices=(0, 1, 2), help="axis that the slices follow")
+    add_masks(group)
     group.add_argument(
         "--profile", default="basic", metavar="NAME|FILE", help="of an anonymized output without its record"
     )
@@ -80,4 +81,4 @@ def _promise(args: argparse.Namespace) -> dict[str, Any] | None:
     named = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.radius is not None:
         named["radius"], named["radius_unit"] = args.radius
-    return named or None
+    return named | mask_overrides(args) or None

@@ -13,6 +13,7 @@ import yaml
 
 from umed.core.conversion import from_mapping, parse_number
 from umed.core.errors import ConfigError, did_you_mean, error_line, require
+from umed.core.mask_rules import make_rules
 from umed.core.ranges import CT_WINDOWS, RANGES, Ranges, check_ranges
 from umed.core.registry import check_name
 from umed.core.shipped import parse_yaml, shipped_names, shipped_text
@@ -62,6 +63,10 @@ class Settings:
         release: the rest of that name, such as ``"2026-11"``.
         psnr_target: dB that each case must reach at least, by scaling it down; ``None`` for none. Where no epsilon is
             given, the bound may grow up to 16/255 as far as small ROIs allow.
+        mask_values: values of masks, or colours such as ``"#ff0000"``, that are foreground, in the order of their
+            classes; empty for all but the background.
+        mask_background: values or colours that are background; empty for 0.
+        mask_ignore: value that is no class and is never changed, beside what ``dataset.json`` calls ``ignore``.
         device: ``"auto"``, ``"cpu"`` or a torch device such as ``"cuda:0"``.
         report_cases: cases drawn in the report.
         carry: take documents of the data set along into the output, see :mod:`umed.data.plain_text`.
@@ -84,6 +89,9 @@ class Settings:
     seed: int = 0
     release: str = ""
     psnr_target: float | None = None
+    mask_values: tuple[int | str, ...] = ()
+    mask_background: tuple[int | str, ...] = ()
+    mask_ignore: int | None = None
     device: str = "auto"
     report_cases: int = 6
     carry: bool = False
@@ -101,6 +109,7 @@ class Settings:
         low, high = self.percentiles
         require(0 <= low < high <= 100, "percentiles", "0 <= low < high <= 100", list(self.percentiles))
         check_ranges(self.range)
+        make_rules(self.mask_values, self.mask_background, self.mask_ignore)
         check_device(self.device)
 
 

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from umed.core.mask_rules import MaskRules
+
 Status = Literal["protected", "unchanged", "carried", "failed", "skipped"]
 
 
@@ -124,6 +126,7 @@ class Dataset:
         modality: modality names from ``dataset.json``, one a channel, empty if unknown.
         problems: what was seen but cannot be a case (a label without an image ...): relative path and reason.
         split: ids of the cases that belong to a test split (Decathlon ``test``, nnU-Net ``imagesTs``).
+        rules: how its masks are read: what ``dataset.json`` says, and what the user says on top of that.
     """
 
     root: Path
@@ -133,6 +136,7 @@ class Dataset:
     modality: tuple[str, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()
     split: frozenset[str] = frozenset()
+    rules: MaskRules = MaskRules()
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +146,8 @@ class Regions:
     Args:
         shape: full spatial shape of the case.
         box: where the arrays lie in it; holds the support and a margin of context. Empty label: all of size 0.
-        labels: class of each voxel, 0 is background, int16.
-        contour: union over classes of ``dilate(y_k, r) AND dilate(NOT y_k, r)``, bool.
+        labels: class of each voxel, 0 is background or ignored, int16.
+        contour: union over classes of ``dilate(y_k, r) AND dilate(NOT y_k, r)`` without what is ignored, bool.
         interior: ``(labels > 0) AND NOT contour``, bool.
         frames: where the frame itself may change, not only ROI and dilated contour, bool, broadcastable to ``box``;
             ``None`` for nowhere. ``box`` is then the whole grid.

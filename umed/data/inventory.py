@@ -143,7 +143,7 @@ def is_system(name: str, head: bytes = b"") -> bool:
         name: relative.
         head: its first bytes, by which a resource fork is told from a hidden image.
     """
-    *folders, own = PurePosixPath(name).parts or (name,)  # "." for a root that cannot be read
+    *folders, own = PurePosixPath(name).parts or ("",)  # the root itself, where it cannot be read
     if own.lower() in _SYSTEM or _VERSIONS.intersection(folders):
         return True
     return (own.startswith("._") or "__MACOSX" in folders) and (not head or head.startswith(_APPLE))

@@ -18,6 +18,7 @@ from umed.core.errors import InputError
 from umed.core.reasons import group_reasons
 from umed.core.types import Case, Dataset
 from umed.data import files, formats, raster
+from umed.data.declared import declared_rules
 from umed.data.dicom_input import is_dicom
 
 INDEX = Path("dataset.json")
@@ -235,6 +236,7 @@ class _Collector:
             modality=modality,
             problems=tuple(sorted(self.problems)),
             split=frozenset(self.split),
+            rules=declared_rules(self.root),
         )
 
 

@@ -3,67 +3,66 @@
 
 from __future__ import annotations
 
-import io as streams
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from umed.core.errors import GeometryError, InputError, VerificationError
+from umed.core.mask_rules import AS_DRAWN, MaskRules
 from umed.core.types import Volume
 from umed.data import formats, itk, nifti, png, raster
+from umed.data.mask_pictures import flat, read_picture, whole
+from umed.data.mask_values import IGNORED, Drawn, to_classes
 
 TOLERANCE = 0.1
 """How far, in voxels, the corners of two grids may lie apart and still count as the same grid."""
-_PICTURES = {kind for kind, module in formats.READERS.items() if module is raster}
-MOST_CLASSES = 64
-"""A picture with more distinct values than this is no mask but an anti-aliased or lossy one."""
+PICTURES = (".png", *raster.TIFF)
 
 
-def read_label(path: Path, volume: Volume) -> NDArray[Any]:
-    """Read the label map of an image.
-
-    Masks of 0 and 255 (or 0 and 65535) become 0 and 1, palette masks give their index, all else is taken as class
-    numbers.
+def read_label(path: Path, volume: Volume, rules: MaskRules = AS_DRAWN) -> NDArray[Any]:
+    """Read the label map of an image: the values that occur are the classes, of palettes the indices.
 
     Args:
-        path: NIfTI, MetaImage, NRRD, PNG or TIFF label file.
+        path: label file, a volume (NIfTI, MetaImage, NRRD) or a picture (PNG, TIFF).
         volume: the image it belongs to.
+        rules: of the data set.
 
     Returns:
-        Class of each voxel, integers, shape ``volume.spatial_shape``.
+        Class of each voxel, integers, shape ``volume.spatial_shape``, see :func:`umed.data.mask_values.to_classes`:
+        above 0 is foreground, 0 background, below ignored.
 
     Raises:
-        InputError: if the file is no label map.
+        InputError: if the file is no label map, or it is not clear what it means.
         GeometryError: if it lies on another grid than the image.
     """
     kind = formats.ending(path)
     if kind in raster.JPEG:
         raise InputError(f"{path}: expected a lossless mask, got JPEG, which blurs classes. Save the mask as PNG.")
-    affine, placed = None, False
-    if kind == ".png":
-        labels = _picture(path, _read_png_mask(path))
+    placed, image = False, volume.header
+    if kind in PICTURES:
+        drawn, stored = read_picture(path, rules)
+        affine = None
     else:
         label = formats.read(path)
-        if formats.is_volume(label):
-            labels, affine = _whole(path, label), label.header.affine
-            placed = isinstance(label.header, itk.ItkHeader)
-        else:
-            labels = _picture(path, label.stored)
-    image = volume.header
-    if (placed and isinstance(image, raster.RasterHeader)) or (kind in _PICTURES and isinstance(image, itk.ItkHeader)):
-        labels = labels.T  # SimpleITK counts a picture's columns first
-    raster.check_upright(volume, labels.shape, path)
-    _check_grid(volume, path, labels.shape, affine)
-    if labels.size and (int(labels.max()) > 32767 or int(labels.min()) < -32768):
-        raise InputError(f"{path}: expected classes up to 32767, got {int(labels.max())}. Renumber the classes.")
-    return labels
+        drawn, stored, affine = _volume(path, label, rules), label.stored, label.header.affine
+        placed = isinstance(label.header, itk.ItkHeader)
+    values = drawn.values
+    if (placed and isinstance(image, raster.RasterHeader)) or (kind in PICTURES and isinstance(image, itk.ItkHeader)):
+        values, stored = values.T, stored.swapaxes(0, 1)  # SimpleITK counts a picture's columns first
+    raster.check_upright(volume, values.shape, path)
+    _check_grid(volume, path, values.shape, affine)
+    if not (rules.values or rules.background):
+        _check_other(path, stored, volume)
+    return to_classes(path, replace(drawn, values=values), rules)
 
 
-def read_labels(paths: Sequence[Path], classes: Sequence[int], volume: Volume) -> NDArray[Any]:
+def read_labels(
+    paths: Sequence[Path], classes: Sequence[int], volume: Volume, rules: MaskRules = AS_DRAWN
+) -> NDArray[Any]:
     """Read the label files of one image into one class map.
 
     Args:
@@ -71,20 +70,25 @@ def read_labels(paths: Sequence[Path], classes: Sequence[int], volume: Volume) -
         classes: class number of each file where every file is one class: all that it labels is of that class. Empty
             where each file is a label map of its own; these are united, since each may be an instance.
         volume: the image they belong to.
+        rules: of the data set.
 
     Returns:
-        Class of each voxel, integers, shape ``volume.spatial_shape``; the largest class number where files overlap.
+        Class of each voxel, integers, shape ``volume.spatial_shape``; the largest class number where files overlap, and
+        below 0 what any of them ignores.
 
     Raises:
         InputError: if a file is no label map.
         GeometryError: if a file lies on another grid than the image.
     """
     if len(paths) == 1 and not classes:
-        return read_label(paths[0], volume)
-    united: NDArray[np.int16] = np.zeros(volume.spatial_shape, np.int16)
+        return read_label(paths[0], volume, rules)
+    united: NDArray[np.int32] = np.zeros(volume.spatial_shape, np.int32)
+    ignored = np.zeros(volume.spatial_shape, bool)
     for path, number in zip(paths, classes or [0] * len(paths), strict=True):
-        label = read_label(path, volume)
-        np.maximum(united, np.where(label != 0, number, 0) if classes else label, out=united, casting="unsafe")
+        label = read_label(path, volume, rules)
+        ignored |= label < 0
+        np.maximum(united, np.where(label > 0, number, 0) if classes else label, out=united, casting="unsafe")
+    united[ignored] = IGNORED
     return united
 
 
@@ -105,15 +109,14 @@ def write_label(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:
     Raises:
         VerificationError: when the written file does not say what was meant.
     """
-    meant: NDArray[Any] = labels
     if isinstance(volume.header, nifti.NiftiHeader):
         nifti.write_labels(volume, labels, path)
     elif isinstance(volume.header, itk.ItkHeader):
         itk.write_labels(volume, labels, path)
     else:
         path.write_bytes(png.encode(labels))
-        meant = labels > 0 if set(np.unique(labels).tolist()) <= {0, 255} else labels  # read as 0 and 1
-    if not np.array_equal(read_label(path, volume), meant):
+    named = MaskRules(background=(0,))
+    if not np.array_equal(read_label(path, volume, named), labels):
         raise VerificationError(f"{path.name}: expected the labels that were written, got others. Check the disk.")
 
 
@@ -136,8 +139,10 @@ def _check_grid(
     """Make sure that a label or another channel lies on the grid of an image; GeometryError names both geometries."""
     shape, affine = image.spatial_shape, getattr(image.header, "affine", None)
     if shape != other_shape:
+        turned = len(shape) == len(other_shape) and sorted(shape) == sorted(other_shape)
         raise GeometryError(
-            f"{path}: expected the grid of {image.source.name}, shape {shape}, got shape {other_shape}. "
+            f"{path}: expected the grid of {image.source.name}, shape {shape}, got shape {other_shape}"
+            f"{', the same with its axes swapped: transpose it' if turned else ''}. "
             "Resample the label onto the image's grid (nearest neighbour), or pair the right files."
         )
     if affine is None or other_affine is None:
@@ -159,66 +164,42 @@ def _rows(affine: NDArray[np.float64]) -> str:
     return str(np.round(affine[:3], 3).tolist()).replace(" ", "")
 
 
-def _whole(path: Path, label: Volume) -> NDArray[Any]:
-    """Class numbers of a NIfTI label: scaled if its header says so, and whole."""
+def _volume(path: Path, label: Volume, rules: MaskRules) -> Drawn:
+    """Values of a volume: scaled if its header says so, and whole."""
+    values, encoding = label.stored, label.encoding
+    if label.channels_last and getattr(label.header, "colours", 1) > 1:
+        return flat(path, values, rules, picture=False)
     if label.channels_last:
         raise InputError(
-            f"{path}: expected a 2-D or 3-D label map, got shape {label.stored.shape}. Merge the classes into one map."
+            f"{path}: expected a 2-D or 3-D label map, got shape {values.shape}{_layers(values)}. Merge the classes "
+            "into one map."
         )
-    values = label.stored
-    encoding = label.encoding
     plain = encoding.slope == 1 and encoding.inter == 0
     if plain and encoding.is_integer:
-        return values
-    scaled = values if plain else values.astype(np.float64) * encoding.slope + encoding.inter
-    with np.errstate(invalid="ignore"):
-        rounded = np.rint(scaled)
-        off = ~(np.abs(scaled - rounded) <= 1e-3)
-    if off.any():
+        return Drawn(values)
+    return Drawn(whole(path, values if plain else values.astype(np.float64) * encoding.slope + encoding.inter))
+
+
+def _layers(values: NDArray[Any]) -> str:
+    """What channels of a label look like, as the rest of a sentence."""
+    if not ((values == 0) | (values == 1)).all():
+        return ""
+    taken = values.astype(np.int16).sum(axis=-1)
+    if (taken == 1).all():
+        return " of 0 and 1, just one 1 a voxel: one-hot classes with the background (numpy: label.argmax(axis=-1))"
+    if (taken <= 1).all():
+        return " of 0 and 1 that do not overlap: one-hot classes (numpy: (label * range(1, C + 1)).sum(axis=-1))"
+    return " of 0 and 1 that overlap: regions; the smallest must be drawn last"
+
+
+def _check_other(path: Path, stored: NDArray[Any], volume: Volume) -> None:
+    """The label is not the image itself."""
+    image = volume.stored
+    if stored.shape != image.shape or stored.dtype.kind != image.dtype.kind or stored.size < 2:
+        return
+    some = (slice(None, None, max(1, stored.shape[0] // 16)),)
+    if np.array_equal(stored[some], image[some]) and np.array_equal(stored, image) and (stored != stored.flat[0]).any():
         raise InputError(
-            f"{path}: expected whole class numbers, got {float(scaled[off].flat[0]):g}. "
-            "Threshold the probabilities or round the map first."
+            f"{path}: expected the mask of {volume.source.name}, got the values of the image itself. Put the mask in "
+            "its place; if the image is one, name its foreground with --mask-values."
         )
-    if rounded.size and float(np.abs(rounded).max()) > 32767:
-        raise InputError(f"{path}: expected classes up to 32767, got {float(rounded.max()):g}. Renumber the classes.")
-    return rounded.astype(np.int16)
-
-
-def _read_png_mask(path: Path) -> NDArray[Any]:
-    """Pixels of a PNG mask: palette index, or grey value as stored whatever the bit depth."""
-    try:
-        data = path.read_bytes()
-        with Image.open(streams.BytesIO(data)) as image:
-            pixels = np.array(image)
-    except UnidentifiedImageError as error:  # whose own message names an address in memory
-        raise InputError(f"{path}: expected a PNG mask, got bytes of another kind. Check the file.") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected a PNG mask, got: {error}. Check the file.") from error
-    depth, colour = data[24], data[25]
-    if colour == 0 and depth in (2, 4):  # Pillow spreads low bit depths over 0..255
-        pixels = pixels // (255 // (2**depth - 1))
-    return pixels
-
-
-def _picture(path: Path, pixels: NDArray[Any]) -> NDArray[Any]:
-    """Class numbers of a picture."""
-    if pixels.ndim == 3:
-        opaque = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1]
-        if (opaque != opaque[..., :1]).any():
-            raise InputError(
-                f"{path}: expected one class number a pixel, got colours. "
-                "Save the mask as grey values or with a palette."
-            )
-        pixels = np.ascontiguousarray(opaque[..., 0])
-    if pixels.dtype.kind == "f":
-        raise InputError(f"{path}: expected whole class numbers, got {pixels.dtype}. Save the mask as 8-bit grey.")
-    pixels = pixels.astype(np.uint8) if pixels.dtype == np.bool_ else pixels
-    values = np.unique(pixels)
-    if len(values) > MOST_CLASSES:
-        raise InputError(
-            f"{path}: expected at most {MOST_CLASSES} classes, got {len(values)} distinct values. "
-            "This looks like an anti-aliased or lossy mask: threshold it first."
-        )
-    if values.size and values[-1] in (255, 65535) and set(values.tolist()) <= {0, int(values[-1])}:
-        return (pixels > 0).astype(np.uint8)
-    return pixels

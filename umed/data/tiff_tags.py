@@ -102,7 +102,7 @@ def walk(data: bytes) -> TiffWalk:
         seen.add(start)
         try:
             directory, below, after = _directory(data, order, big, kind, start, used)
-        except (struct.error, ValueError) as error:
+        except (struct.error, ValueError, OverflowError) as error:  # OverflowError: an offset of 2**63 and more
             found.problems.append(f"a damaged directory ({error})")
             continue
         found.directories.append(directory)

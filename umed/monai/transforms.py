@@ -132,7 +132,7 @@ class Protect(Transform):
             channels_last=True,
             source=Path(case_id),
         )
-        regions = plan_regions(np.rint(labels).astype(np.int16), volume, plan)
+        regions = plan_regions(np.maximum(np.rint(labels), 0).astype(np.int16), volume, plan)
         name = case_id or hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
         (stored,) = self.method([volume], regions, plan=plan, case_id=name)
         return _like(np.ascontiguousarray(np.moveaxis(stored, -1, 0)), image)

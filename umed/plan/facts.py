@@ -17,8 +17,10 @@ from umed.core.errors import BudgetError, UmedError, error_line
 from umed.core.progress import counted
 from umed.core.types import Case, Dataset, Progress, Volume
 from umed.data.accounting import Accounting
+from umed.data.declared import read_declared
 from umed.data.formats import notes, read
 from umed.data.layouts import find_dataset
+from umed.data.mask_values import FULL_SCALE, IGNORED, class_values, present
 from umed.data.masks import check_channels, read_labels
 from umed.data.side_findings import FieldText
 from umed.plan.band_spectrum import CaseSpectrum, measure_case, median_extent
@@ -41,7 +43,7 @@ class CaseFacts:
         unit: ``"mm"`` or ``"px"``.
         dtype: stored type.
         channels: channels that would be perturbed.
-        classes: label values that occur.
+        classes: label values that occur; where foreground is named, its numbers.
         action: ``"protect"``, ``"copy"`` (empty label), ``"skip"`` (no label), ``"carry"`` (a DICOM object that refers
             to images) or ``"refuse"``.
         why: reason of every action but ``"protect"``, and what else is worth knowing about the files.
@@ -87,7 +89,8 @@ class Facts:
         spacing: median spacing.
         channels: image channels of a case.
         classes: number of classes with the background.
-        classes_from: where that number comes from, in words.
+        class_values: their values in masks, see :class:`umed.plan.planning.Plan`.
+        classes_from: where they come from, in words.
         integer: whether all looked-at cases hold integers.
         raster: whether the images are pictures without physical spacing.
         hounsfield: whether the values look like Hounsfield units.
@@ -109,6 +112,7 @@ class Facts:
     spacing: tuple[float, ...] = ()
     channels: int = 1
     classes: int = 2
+    class_values: tuple[int, ...] = ()
     classes_from: str = ""
     integer: bool = False
     raster: bool = False
@@ -159,7 +163,9 @@ def open_case(dataset: Dataset, case: Case) -> Opened:
     volumes = [read(dataset.root / path) for path in case.images]
     check_channels(volumes)
     labels = (
-        read_labels([dataset.root / path for path in case.labels], case.classes, volumes[0]) if case.labels else None
+        read_labels([dataset.root / path for path in case.labels], case.classes, volumes[0], dataset.rules)
+        if case.labels
+        else None
     )
     return Opened(tuple(volumes), labels)
 
@@ -183,10 +189,12 @@ def _look(dataset: Dataset, case: Case, wanted: _Wanted, spectra: _Spectra) -> C
         _measure(opened, case.id, spectra)
     assert labels is not None
     code = first.encoding
-    classes = tuple(int(value) for value in np.unique(labels.ravel("K")))
+    seen = present(labels)
+    classes = tuple(value for value in seen if value >= 0)
     values = tuple(one for volume in opened.volumes for one in channel_values(volume, labels))
     empty = not any(value > 0 for value in classes)
     remarks = ["the label is empty"] if empty else []
+    remarks += ["a part is labelled ignore and stays as it is"] if seen[:1] == [IGNORED] else []
     remarks += [note for note in dict.fromkeys(note for volume in opened.volumes for note in notes(volume))]
     return CaseFacts(
         id=case.id,
@@ -254,27 +262,19 @@ def _read_spectra(dataset: Dataset, seen: Set[str], dims: int, wanted: _Wanted, 
         _measure(opened, case.id, spectra)
 
 
-def _declared_classes(root: Path) -> int | None:
-    """Number of classes that ``dataset.json`` declares, with the background."""
-    try:
-        labels = json.loads((root / "dataset.json").read_text(encoding="utf-8"))["labels"]
-        if not isinstance(labels, dict) or not labels:
-            return None
-        by_value = all(str(key).isdigit() for key in labels)
-        flat: list[int] = []
-        for value in labels.keys() if by_value else labels.values():
-            flat += [int(item) for item in (value if isinstance(value, list) else [value])]
-        return max(flat) + 1
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # no dataset.json, or one without class names: the labels themselves say it
-
-
-def _count_classes(dataset: Dataset, looked: list[CaseFacts]) -> tuple[int, str]:
-    seen = max((value for facts in looked for value in facts.classes), default=1) + 1
-    declared = _declared_classes(dataset.root)
-    if declared is not None and declared >= seen:
-        return declared, "declared in dataset.json"
-    return max(seen, 2), "largest label value that was seen"
+def _count_classes(dataset: Dataset, looked: list[CaseFacts]) -> tuple[tuple[int, ...], str]:
+    """Foreground classes of all masks, in the order of their numbers, and where they come from in words."""
+    rules, declared = dataset.rules, read_declared(dataset.root)
+    if rules.values:
+        return tuple(range(1, len(rules.values) + 1)), f"named: {', '.join(map(str, rules.values))}"
+    seen = {value for facts in looked for value in facts.classes if value > 0}
+    shift = 1 if rules.background and 0 not in rules.background else 0
+    known = {value + shift for value in (declared.values if declared else ()) if value not in rules.background}
+    if known and (seen <= known or known == {1} and seen - known <= set(FULL_SCALE)):
+        return tuple(sorted(known)), "declared in dataset.json"
+    values = tuple(sorted(known | seen)) if known else class_values([facts.classes for facts in looked])
+    text = ", ".join(str(value - shift) for value in values[:12]) + (" ..." if len(values) > 12 else "")
+    return values, f"the values {text} occur in the masks{' or are declared' if known else ''}"
 
 
 def _evenly(dataset: Dataset, most: int) -> list[Case]:
@@ -313,7 +313,8 @@ def gather(
         InputError: when the folder is in no known layout.
     """
     dataset = root if isinstance(root, Dataset) else find_dataset(Path(root))
-    every = every or _declared_classes(dataset.root) is None  # a rare class must not be missed
+    declared = read_declared(dataset.root)
+    every = every or not (declared and declared.values or dataset.rules.values)  # a rare class must not be missed
     some, spectra = _evenly(dataset, MEASURED if spectrum else 0), dict[str, CaseSpectrum]()
     wanted = {2: {case.id for case in some}, 3: {case.id for case in some[::2]}}
     first = dataset.cases if every else _evenly(dataset, SAMPLE)
@@ -332,14 +333,15 @@ def gather(
     if not good:
         return base
     _read_spectra(dataset, {facts.id for facts in looked}, len(good[0].shape), wanted, spectra)
-    classes, classes_from = _count_classes(dataset, looked)
+    values, classes_from = _count_classes(dataset, looked)
     inside = [facts.foreground for facts in good if facts.foreground is not None]
     return dataclasses.replace(
         base,
         shape=tuple(int(value) for value in _median([facts.shape for facts in good])),
         spacing=_median([facts.spacing for facts in good]),
         channels=_most_common([facts.channels for facts in good]),
-        classes=classes,
+        classes=len(values) + 1,
+        class_values=values,
         classes_from=classes_from,
         integer=all(np.dtype(facts.dtype).kind in "iu" for facts in good),
         raster=all(facts.unit == "px" and len(facts.shape) == 2 for facts in good),

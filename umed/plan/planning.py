@@ -31,6 +31,7 @@ BIG_VOXELS = 64_000_000  # 400 x 400 x 400: above it native 3-D takes too long o
 STEP = 16  # a surrogate with four poolings needs multiples of it
 HOW_NOT_WHAT = ("device", "report_cases", "carry")  # settings that do not change a byte of the released images
 SAID = ("strength", "placement", "expectation", "why", "seen")  # what decides no byte, or is said in other words
+OF_MASKS = ("mask_background", "mask_ignore", "class_values", "mask_values")  # how masks are read, where it was said
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class Plan(Settings):
     """Settings with nothing left open; decides every byte of the output together with the input and the version.
 
     Args:
-        classes: number of classes with the background, largest label value + 1.
+        classes: number of classes with the background.
+        class_values: their values in masks, in the order of their numbers from 1 on; empty where the values are the
+            numbers.
         channels: image channels of a case.
         placement: natural spectrum and the places for a code, see :mod:`umed.plan.strength`; empty where unknown.
         seen: typical smallest and largest value of each channel whose range was left to the plan and is one that all
@@ -49,6 +52,7 @@ class Plan(Settings):
 
     spatial_dims: int = 2
     classes: int = 2
+    class_values: tuple[int, ...] = ()
     channels: int = 1
     seen: tuple[tuple[float, float] | None, ...] = ()
     placement: dict[str, Any] = field(default_factory=dict)
@@ -82,7 +86,10 @@ class Plan(Settings):
         """The fields that decide the bytes of the output, flat: ``{"epsilon": ..., "training.iterations": ...}``."""
         content = dataclasses.asdict(self)
         training = content.pop("training")
-        flat = {key: value for key, value in content.items() if key not in (*HOW_NOT_WHAT, *SAID)}
+        plain = {name for name in OF_MASKS if content[name] in ((), None)}  # as before there was a choice
+        if self.class_values == tuple(range(1, len(self.class_values) + 1)):
+            plain.add("class_values")
+        flat = {key: value for key, value in content.items() if key not in {*HOW_NOT_WHAT, *SAID, *plain}}
         flat |= {f"training.{key}": value for key, value in training_settings.decisive(training).items()}
         return flat
 
@@ -274,6 +281,7 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
         "spatial_dims": dims,
         "slice_axis": axis,
         "classes": facts.classes,
+        "class_values": facts.class_values,
         "channels": facts.channels,
         "placement": dict(decision.placement),
         "expectation": expected,

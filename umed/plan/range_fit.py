@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from umed.core.errors import InputError
-from umed.core.ranges import Range, Ranges, range_of_each, range_words
+from umed.core.ranges import CT_WINDOWS, Range, Ranges, range_of_each, range_words
 from umed.core.types import Volume
 from umed.plan.channel_values import ChannelValues, channel_values
 from umed.plan.file_range import file_ranges
@@ -86,7 +86,8 @@ def check_fit(volumes: Sequence[Volume], ranges: Ranges, seen: Seen) -> None:
     done = 0
     for volume, own in zip(volumes, file_ranges(volumes, ranges), strict=True):
         count = len(volume.channels)
-        each = range_of_each(own, count, str(volume.source))
+        window = CT_WINDOWS[own[3:]] if isinstance(own, str) and own.startswith("ct:") else own
+        each = range_of_each(window, count, str(volume.source))
         if any(not isinstance(one, str) or one == "dtype" for one in each):
             text = misfit_of_case(channel_values(volume, None), each, seen[done : done + count])
             if text:

@@ -18,7 +18,11 @@ from scipy import ndimage
 
 from umed.core.errors import ConfigError
 from umed.core.types import Regions, Volume
+from umed.data.mask_values import present, rank
 from umed.plan.planning import Plan
+
+MOST = 32767
+"""Largest class number that regions hold."""
 
 
 def make_regions(
@@ -34,7 +38,7 @@ def make_regions(
     """Split the surroundings of a label map into contour band and interior.
 
     Args:
-        labels: class of each voxel, shape ``(*spatial)``, integers; 0 and below is background.
+        labels: class of each voxel, shape ``(*spatial)``, integers; 0 is background, what is below may never change.
         radius: half width r of the contour band.
         radius_unit: ``"px"`` (voxel steps along every axis) or ``"mm"`` (with ``spacing``).
         spacing: voxel size along each axis in mm, needed for ``"mm"``.
@@ -57,7 +61,11 @@ def make_regions(
         return Regions(labels.shape, nothing, np.zeros(empty.shape, np.int16), empty, empty)
     reach = tuple(int(radius / step + 1e-9) for step in steps)
     box = tuple(slice(0, size) for size in labels.shape) if full else _grow(found, reach, margin, labels.shape)
-    crop = labels[box].astype(np.int16)
+    inside = labels[box]
+    if int(inside.max()) > MOST:
+        inside = rank(inside, [value for value in present(inside) if value > 0])
+    crop = inside.astype(np.int16)
+    ignored = crop < 0 if int(crop.min()) < 0 else None
     np.maximum(crop, 0, out=crop)
     offsets = _ball(reach, steps, radius)
     contour = np.zeros_like(crop, bool)  # in the memory order of the file, as everything that is compared with it
@@ -65,10 +73,13 @@ def make_regions(
         if part is not None:
             grown = _grow(part, reach, 1, crop.shape)
             contour[grown] |= _band(crop[grown] == value, offsets, reach)
+    if ignored is not None:
+        contour &= ~ignored
     frames = None
     if full:
         others = tuple(axis for axis in range(crop.ndim) if slice_axis is not None and axis != slice_axis)
         frames = np.asarray((crop > 0).any(axis=others, keepdims=True)) if others else np.ones((1,) * crop.ndim, bool)
+        frames = frames if ignored is None else frames & ~ignored
     return Regions(labels.shape, box, crop, contour, (crop > 0) & ~contour, frames)
 
 
@@ -82,10 +93,13 @@ def plan_regions(labels: NDArray[Any], volume: Volume, plan: Plan, margin: int =
         margin: voxels of context around the support.
 
     Returns:
-        The regions.
+        The regions, with classes numbered as in ``plan.class_values``.
+
+    Raises:
+        InputError: for a class that the plan does not know.
     """
     return make_regions(
-        labels,
+        rank(labels, plan.class_values),
         radius=plan.radius,
         radius_unit=plan.radius_unit,
         spacing=volume.spacing if volume.unit == "mm" else None,

@@ -30,7 +30,7 @@ from umed.data.side_parts import holds_text
 from umed.data.unpacking import Allowance
 from umed.protect import published_files
 from umed.protect.added_files import text_fault
-from umed.protect.originals import MOST_BYTES, Originals, read_originals
+from umed.protect.originals import MOST_BYTES, Originals, read_originals, settings_of_run
 from umed.protect.person_marks import marks_of
 from umed.protect.private_content import holds_secret, private_kind
 from umed.protect.public_check import form_faults, page_fault
@@ -99,7 +99,9 @@ def check_release(
             found.add("page", ABOUT, "there is none")
     for kind, name, mark in marks_of(found.files, found.texts):
         found.add(kind, printable(name), printable(mark)[:_QUOTED])
-    originals = None if original is None else read_originals(Path(original), root, progress)
+    originals = (
+        None if original is None else read_originals(Path(original), root, progress, settings_of_run(kept, secret))
+    )
     if originals is None:
         found.add("not-compared", str(root))
     search = _Search(found, originals, secret, files.hashes(kept) if kept is not None else {}, frozenset(accept))

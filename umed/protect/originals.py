@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from umed.cases.records import RECORD
+from umed.core.config import Settings, from_mapping
 from umed.core.errors import UmedError, error_line
+from umed.core.keyfile import Key
 from umed.core.progress import counted
 from umed.core.types import Case, Dataset, Progress, Volume
 from umed.data import files, formats, layouts, planes
+from umed.data.declared import ruled
 from umed.data.dicom_input import is_dicom, require_dicom
 from umed.plan.facts import open_case
+from umed.plan.planning import Plan
+from umed.protect.manifest import read_record
 from umed.protect.restored import as_good_as_restored
 
 if TYPE_CHECKING:
@@ -69,13 +75,16 @@ class Originals:
     raw: RawFrames | None = None
 
 
-def read_originals(root: Path, output: Path, progress: Progress | None = None) -> Originals:
+def read_originals(
+    root: Path, output: Path, progress: Progress | None = None, settings: Settings | None = None
+) -> Originals:
     """Read a data set once, and beside each labelled image of files what is released for it.
 
     Args:
         root: the data set, or a folder or zip of DICOM files.
         output: the release.
         progress: called with ``"originals"``, cases done and cases in all.
+        settings: of the run, which say how masks are read; ``None`` where they are not known.
 
     Raises:
         InputError: when it is neither.
@@ -87,10 +96,21 @@ def read_originals(root: Path, output: Path, progress: Progress | None = None) -
         found = Originals(series=True)
         found.slices, found.digests, found.unreadable, found.raw = original_frames(root, progress)
         return found
-    dataset, found = layouts.find_dataset(root), Originals()
+    dataset, found = ruled(layouts.find_dataset(root), settings), Originals()
     for case in counted(dataset.cases, "originals", progress):
         _add(found, dataset, case, output)
     return found
+
+
+def settings_of_run(private: Path | None, key: Key | None) -> Settings | None:
+    """Of the run, where its record is at hand: they say how masks are read."""
+    if private is None or key is None or not (private / RECORD).is_file():
+        return None
+    try:
+        plan = read_record(private, key)["plan"]
+        return from_mapping(Plan, plan, "plan") if plan else None
+    except UmedError:  # said by umed verify
+        return None
 
 
 def _add(found: Originals, dataset: Dataset, case: Case, released: Path) -> None:
@@ -104,10 +124,10 @@ def _add(found: Originals, dataset: Dataset, case: Case, released: Path) -> None
                     found.digests[files.sha256(dataset.root / path)] = name.as_posix()
         found.unreadable.append((case.images[0].as_posix(), error_line(error).replace(f"{dataset.root}/", "")))
         return
-    if opened.labels is None or not opened.labels.any():
+    if opened.labels is None or not (opened.labels > 0).any():
         return
     for volume, name, output in zip(opened.volumes, case.images, case.outputs, strict=True):
-        original = Original(name.as_posix(), tuple(_labelled(volume, opened.labels != 0)))
+        original = Original(name.as_posix(), tuple(_labelled(volume, opened.labels > 0)))
         found.images[output.as_posix()] = original
         held = [digest for _, digest in volume.beside] or [volume.sha256 or files.sha256(volume.source)]
         found.digests |= dict.fromkeys(held, original.name)

@@ -22,12 +22,19 @@ from umed.plan.planning import Plan
 from umed.protect.start import check_key_place, check_run, find_key
 
 
-def inspect(root: str | Path, masks: str | Path | None = None, *, progress: Progress | None = None) -> Facts:
+def inspect(
+    root: str | Path,
+    masks: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Facts:
     """Look at every case of a data set and say what would happen to it, and why.
 
     Args:
         root: data set, or a folder or zip of DICOM files.
         masks: for DICOM: folder with masks beside those in it.
+        overrides: settings that say how masks are read: ``mask_values``, ``mask_background``, ``mask_ignore``.
         progress: called with a stage, the files or cases done and those in all.
 
     Returns:
@@ -38,7 +45,7 @@ def inspect(root: str | Path, masks: str | Path | None = None, *, progress: Prog
         ConfigError: when masks are given for another kind.
         InputError: when the folder is in no known layout, or nothing can be read.
     """
-    settings = make_settings("default", {})
+    settings = make_settings("default", overrides)
     with open_source(_request(root, masks, settings), progress=progress) as source:
         return _facts(source, settings)
 

@@ -83,14 +83,24 @@ class Result:
         """Code of the command line.
 
         0 when no case failed or is weak, and nothing else that is or may be an image or label was left out, but images
-        that the data set declares to be its test split; 3 when some was, or the output is not fit to publish; 1 when
-        nothing was released.
+        that the data set declares to be its test split; 3 when some was, most masks are empty, or the output is not
+        fit to publish; 1 when nothing was protected.
         """
-        counts = self.counts
-        if not counts["protected"] + counts["unchanged"]:
+        if not self.counts["protected"]:
             return 1
-        less = counts["failed"] or weak_cases(self.outcomes) or self.quarantine or self.files.grave
-        return 3 if less or not _fit(self.check) else 0
+        less = self.counts["failed"] or weak_cases(self.outcomes) or self.quarantine or self.files.grave
+        return 3 if less or self.mostly_empty or not _fit(self.check) else 0
+
+    @property
+    def mostly_empty(self) -> str:
+        """A warning where more masks are empty than not, which often means that they were not read as meant."""
+        empty, full = self.counts["unchanged"], self.counts["protected"]
+        if empty <= full:
+            return ""
+        return (
+            f"{empty} of {empty + full} masks are empty, so these images are released unprotected. If they are not: "
+            "umed inspect shows the values of each mask, --mask-values and --background say what they mean"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -105,6 +115,7 @@ class Result:
             "left_out_of_training": [list(item) for item in self.left_out],
             "quarantine": [list(item) for item in self.quarantine],
             "accounting": self.files.to_dict(),
+            **({"mostly_empty": self.mostly_empty} if self.mostly_empty else {}),
             **({} if self.check is None else {"release_check": self.check.to_dict()}),
             **({} if self.probe is None else {"probe": self.probe}),
             **({"expectation": self.plan.expectation} if self.plan.expectation else {}),
@@ -117,6 +128,7 @@ class Result:
         lines = [
             *filter(None, [self.probe, self.plan.expectation]),
             f"{len(self.outcomes)} cases: {counts}",
+            *([f"WARNING: {self.mostly_empty}"] if self.mostly_empty else []),
             *_figures(self.outcomes),
             *weak_lines(self.outcomes),
         ]
@@ -251,7 +263,7 @@ def _folders(done: Result | Released) -> list[str]:
     if done.shared_code:
         lines.append(f"warning: {done.shared_code}")
     if done.exit_code == 1:
-        lines.append(f"do not publish {done.output}: nothing was released")
+        lines.append(f"do not publish {done.output}: nothing was protected")
     elif done.check is None:
         lines.append(f"publish: {done.output}{_lacking(done.files)}")
     elif done.check.ok:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def verify(
     there = OutputFolder(root)
     there.set_aside(take_added(added, root, there.files, () if old else manifest["files"]))
     wanted = Path(masks) if masks is not None else None
-    request = Request(Path(input), evidence.settings, masks=wanted, profile=profile, carry=_carries(evidence))
+    request = Request(Path(input), _as_masked(evidence), masks=wanted, profile=profile, carry=_carries(evidence))
     with _open(request, evidence, there) as (originals, kind):
         cases = _check_cases(originals, kind, evidence, there, progress)
     problems = {*cases.problems, *evidence.problems, *_against_record(evidence, cases, there)}
@@ -149,7 +149,8 @@ def _check_cases(
     originals: Source, kind: Any, evidence: Evidence, there: OutputFolder, progress: Progress | None
 ) -> CheckedCases:
     """Every case, then what belongs to none; all that needs the originals."""
-    plan = evidence.plan() if evidence.settings is None else originals.make_plan(evidence.settings)
+    settings = _as_masked(evidence)
+    plan = evidence.plan() if settings is None else originals.make_plan(settings)
     found: dict[str, CaseFinding] = {}
     entries = evidence.entries()
     for case in counted(originals.sizes, "verify", progress):
@@ -160,6 +161,15 @@ def _check_cases(
     fates = {case: (FATES.get(one.status, "left out"), one.reason) for case, one in found.items()}
     files, carried = originals.account(fates), set(originals.carried)
     return CheckedCases(plan, found, problems, others, originals.targets(), originals.layout, labels, carried, files)
+
+
+def _as_masked(evidence: Evidence) -> Settings | None:
+    """The named promise; masks are read as in the run where it does not say how."""
+    named, plan = evidence.settings, evidence.plan()
+    if named is None or plan is None or named.mask_values or named.mask_background or named.mask_ignore is not None:
+        return named
+    said = {name: getattr(plan, name) for name in ("mask_values", "mask_background", "mask_ignore")}
+    return replace(named, **said)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from umed.core.config import from_mapping
 from umed.core.errors import UmedError
 from umed.core.types import Case, Dataset, Volume
 from umed.data import formats
+from umed.data.declared import ruled
 from umed.data.layouts import find_dataset
 from umed.plan.budget import to_unit
 from umed.plan.facts import open_case
@@ -56,7 +57,7 @@ def write_report(
     """
     plan = from_mapping(Plan, manifest["plan"], "plan")
     drawn, failures = [], []
-    dataset = find_dataset(Path(source))
+    dataset = ruled(find_dataset(Path(source)), plan)
     known = {case.id: case for case in dataset.cases}
     for case_id in sample_cases(manifest["cases"], plan.seed, plan.report_cases):
         try:

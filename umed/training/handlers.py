@@ -55,8 +55,6 @@ def keep_going(trainer: AlternatingTrainer, workdir: Path, iterations: int, prog
     if first:
         trainer.add_event_handler(Events.EPOCH_COMPLETED, _save, workdir)
     _go_on(trainer, workdir)
-    if progress is not None and first:
-        progress("train", trainer.state.iteration, iterations)
 
 
 def _save(trainer: AlternatingTrainer, workdir: Path) -> None:

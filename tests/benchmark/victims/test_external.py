@@ -50,7 +50,7 @@ def grid(tmp_path: Path) -> Path:
 
 def test_volumes_become_raw_data_with_their_split(phantom: Path, tmp_path: Path) -> None:
     ids = [f"phantom_{number:03d}" for number in range(5)]
-    names = write_raw(tmp_path, phantom, phantom, ids[:2], ids[2:3], ids[3:], 4, ct=True)
+    names = write_raw(tmp_path, phantom, phantom, ids[:2], ids[2:3], ids[3:], (1, 2, 3), ct=True)
     root = tmp_path / "raw" / DATASET
     assert names == {ids[3]: "case_0003", ids[4]: "case_0004"}
     assert sorted(path.name for path in (root / "imagesTr").iterdir()) == [f"case_000{k}_0000.nii.gz" for k in range(3)]
@@ -69,7 +69,7 @@ def test_volumes_become_raw_data_with_their_split(phantom: Path, tmp_path: Path)
 
 def test_pictures_stay_pictures(pictures, tmp_path: Path) -> None:
     root = pictures(4)
-    write_raw(tmp_path, root, root, ["case_0", "case_1"], ["case_2"], ["case_3"], 2)
+    write_raw(tmp_path, root, root, ["case_0", "case_1"], ["case_2"], ["case_3"], (1,))
     raw = tmp_path / "raw" / DATASET
     content = json.loads((raw / "dataset.json").read_text())
     assert content["overwrite_image_reader_writer"] == "NaturalImage2DIO" and len(content["channel_names"]) == 3
@@ -77,7 +77,7 @@ def test_pictures_stay_pictures(pictures, tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(Image.open(raw / "imagesTr" / "case_0000_0000.png")), before)
     assert set(np.unique(np.asarray(Image.open(raw / "labelsTr" / "case_0000.png")))) == {0, 1}
     with pytest.raises(InputError, match="expected case 'nobody'"):
-        write_raw(tmp_path / "b", root, root, ["nobody"], ["case_2"], ["case_3"], 2)
+        write_raw(tmp_path / "b", root, root, ["nobody"], ["case_2"], ["case_3"], (1,))
 
 
 def test_answers_are_read_from_either_format(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_progress_is_called_for_each_file(tmp_path):
     write_series(tmp_path / "in", volume(3))
     seen = []
     scan(tmp_path / "in", tmp_path / "work", progress=lambda *what: seen.append(what))
-    assert seen == [("scan", n, 3) for n in (1, 2, 3)]
+    assert seen == [("scan", n, 3) for n in (0, 1, 2, 3)]
 
 
 REAL = {

@@ -7,14 +7,17 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from umed.core.errors import InputError
 from umed.data.files import atomic, copy
 from umed.data.formats import read
 from umed.data.layouts import find_dataset, load_index, write_index
+from umed.data.mask_values import class_values, present, rank
 from umed.data.masks import read_labels
 
 
@@ -82,12 +85,12 @@ def labelled_ids(root: str | Path) -> tuple[str, ...]:
     return tuple(case.id for case in dataset.cases if case.labels and case.id not in dataset.split)
 
 
-def class_names(root: str | Path, classes: int) -> tuple[str, ...]:
+def class_names(root: str | Path, classes: int, values: Sequence[int] = ()) -> tuple[str, ...]:
     """Names of the foreground classes: from ``dataset.json`` where there is one, else their numbers.
 
-    ``classes`` counts the background, too.
+    ``classes`` counts the background, too; ``values`` are those of the classes in masks, if not their numbers.
     """
-    names = {number: str(number) for number in range(1, classes)}
+    names = {value: str(value) for value in values or range(1, classes)}
     found = (load_index(Path(root)) or {}).get("labels", {})
     for key, value in found.items() if isinstance(found, dict) else ():
         number, name = (key, value) if str(key).isdigit() else (value, key)  # Decathlon, nnU-Net
@@ -147,15 +150,19 @@ def resized_pictures(root: str | Path, size: int, out: str | Path, ids: Collecti
     for folder in ("images", "masks"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     wanted = {case.id for case in dataset.cases} if ids is None else set(ids)
+    drawn: list[tuple[str, NDArray[Any], NDArray[Any]]] = []
     for case in (case for case in dataset.cases if case.labels and case.id in wanted):
         volume = read(dataset.root / case.images[0])
         if len(volume.spatial_shape) != 2 or volume.stored.dtype != np.uint8:
             raise InputError(f"{case.images[0]}: expected an 8-bit picture to resize, got {volume.stored.dtype}.")
         paths = [dataset.root / one for one in case.labels]
-        label = read_labels(paths, case.classes, volume).astype(np.uint8)
-        pictures = (("images", volume.stored, Image.Resampling.BOX), ("masks", label, Image.Resampling.NEAREST))
+        drawn.append((case.id, volume.stored, read_labels(paths, case.classes, volume, dataset.rules)))
+    values = class_values([present(label) for _, _, label in drawn])
+    for name, stored, label in drawn:
+        classes = np.maximum(rank(label, values), 0).astype(np.uint8)
+        pictures = (("images", stored, Image.Resampling.BOX), ("masks", classes, Image.Resampling.NEAREST))
         for folder, array, filtering in pictures:
-            target = out / folder / f"{case.id}.png"
+            target = out / folder / f"{name}.png"
             if not target.exists():
                 with atomic(target) as temporary:
                     Image.fromarray(array).resize((size, size), filtering).save(temporary, format="PNG")

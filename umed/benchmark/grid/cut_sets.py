@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from umed.benchmark.grid.case_split import Split, labelled_ids, resized_pictures
 from umed.benchmark.grid.grid import DataSource, Grid
 from umed.benchmark.results.cells import digest
 from umed.core.errors import InputError, UmedError
+from umed.core.mask_rules import AS_DRAWN, MaskRules, make_rules
+from umed.core.types import Dataset
 from umed.data import files
 from umed.data.layouts import find_dataset, load_index
 from umed.data.phantom import make_phantom
@@ -36,6 +38,7 @@ class CutSet:
         files: hash of the content of all its cases' files, and of what its index says of modality and classes.
         shrink: longest side in pixels that cases are read with, protected ones too, so that large ones fit the memory;
             they are judged on that grid. ``None`` reads them as they are, which countermeasures on images need.
+        rules: how its masks are read.
     """
 
     name: str
@@ -43,6 +46,7 @@ class CutSet:
     split: Split
     files: str
     shrink: int | None = None
+    rules: MaskRules = AS_DRAWN
 
     @property
     def published(self) -> tuple[str, ...]:
@@ -130,8 +134,17 @@ def look_at(grid: Grid, name: str, scratch: Path) -> Facts:
         )
     few = ids[:8]
     if source.resize is not None:
+        _check_resize(grid, name)
         return gather(find_dataset(resized_pictures(root, source.resize, scratch / name, few)))
-    return gather(find_dataset(subset_dataset(root, few, scratch / name)))
+    dataset = find_dataset(subset_dataset(root, few, scratch / name))
+    return gather(replace(dataset, rules=rules_of(dataset, grid, name)))
+
+
+def _check_resize(grid: Grid, name: str) -> None:
+    """Masks are written anew at another size, so what their values mean must be plain."""
+    said = {**grid.protection, **grid.data[name].protection}
+    if any(said.get(key) not in (None, (), []) for key in ("mask_values", "mask_background", "mask_ignore")):
+        raise grid.error("data", name, "expected resize or mask_values, got both. Resize the data set beforehand.")
 
 
 def cut_set(grid: Grid, name: str, out: Path) -> CutSet:
@@ -155,7 +168,19 @@ def cut_set(grid: Grid, name: str, out: Path) -> CutSet:
         else:
             subset_dataset(found, ids, root)
     split = split_cases(ids, seed=source.seed, test=source.test, validation=source.validation)
-    return CutSet(name, root, split, digest([_index(root), _contents(root, ids)], 16))
+    rules = rules_of(find_dataset(root), grid, name)
+    said = [] if rules == find_dataset(root).rules else [asdict(rules)]
+    return CutSet(name, root, split, digest([_index(root), _contents(root, ids), *said], 16), rules=rules)
+
+
+def rules_of(dataset: Dataset, grid: Grid, name: str) -> MaskRules:
+    """How the masks of a source of a grid are read: as its protection says (``mask_values`` ...)."""
+    said = {**grid.protection, **grid.data[name].protection}
+    return make_rules(
+        tuple(said.get("mask_values", ())),
+        tuple(said.get("mask_background", ())) or dataset.rules.background,
+        dataset.rules.ignore if said.get("mask_ignore") is None else said["mask_ignore"],
+    )
 
 
 def common_cases(grid: Grid, one: CutSet, other: CutSet) -> list[str]:

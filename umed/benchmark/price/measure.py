@@ -20,6 +20,7 @@ from umed.benchmark.price.spectrum import spectra
 from umed.benchmark.victims.case_tensors import load_samples
 from umed.benchmark.victims.scoring import dsc_table, mean_dsc
 from umed.core.errors import InputError
+from umed.core.mask_rules import MaskRules
 from umed.core.progress import counted
 from umed.core.types import Progress
 
@@ -65,6 +66,8 @@ def measure_price(
     predict: Callable[[Tensor], Tensor] | None = None,
     seed: int = 0,
     limit: int = 48,
+    rules: MaskRules | None = None,
+    values: tuple[int, ...] | None = None,
     progress: Progress | None = None,
 ) -> Price:
     """Measure what a protection costs people and authorised users.
@@ -78,6 +81,8 @@ def measure_price(
             voxel; ``None`` leaves its figures out.
         seed: of halves and bootstraps.
         limit: how many cases at most.
+        rules: how masks are read, ``None`` for what the data set itself says.
+        values: of the classes that the victim knows, in the order of their numbers; ``None`` for those of these cases.
         progress: called with a stage, the parts done and the parts in all.
 
     Returns:
@@ -93,7 +98,7 @@ def measure_price(
     pairs = read_pairs(original, protected, chosen)
     parts: dict[str, Callable[[], Any]] = {
         "fidelity": lambda: fidelity(pairs),
-        "clean_model": lambda: _clean_model(original, protected, list(unseen) or chosen, predict),
+        "clean_model": lambda: _clean_model(original, protected, list(unseen) or chosen, predict, rules, values),
         "features": lambda: drift(pairs),
         "spectrum": lambda: spectra(pairs),
         "detectability": lambda: detectability(pairs, seed),
@@ -106,14 +111,19 @@ def measure_price(
 
 
 def _clean_model(
-    original: Path, protected: Path, ids: Sequence[str], predict: Callable[[Tensor], Tensor] | None
+    original: Path,
+    protected: Path,
+    ids: Sequence[str],
+    predict: Callable[[Tensor], Tensor] | None,
+    rules: MaskRules | None,
+    values: tuple[int, ...] | None,
 ) -> dict[str, Any]:
     """DSC of a clean-trained victim on both forms of the same cases."""
     if predict is None:
         return dict.fromkeys(("original", "protected", "difference", "within", "cases"))
     scores = []
-    clean = load_samples(original, ids)
-    for samples in (clean, load_samples(protected, ids)):
+    clean = load_samples(original, ids, rules=rules, values=values)
+    for samples in (clean, load_samples(protected, ids, rules=rules, values=clean.values)):
         answers = [predict(image) for image in samples.images]
         scores.append(mean_dsc(dsc_table(answers, clean.labels, clean.classes)) or 0.0)
     return {

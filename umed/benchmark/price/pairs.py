@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from umed.core.config import from_mapping
 from umed.core.errors import InputError
 from umed.data import formats
+from umed.data.declared import ruled
 from umed.data.layouts import find_dataset
 from umed.plan.facts import open_case
 from umed.plan.limits import make_limits
@@ -49,8 +50,8 @@ def read_pairs(original: Path, protected: Path, ids: Sequence[str]) -> list[Pair
 
     InputError when a case is missing or its files differ in shape.
     """
-    dataset = find_dataset(original)
     plan = from_mapping(Plan, record_of(protected)["plan"], "plan")
+    dataset = ruled(find_dataset(original), plan)
     cases = {case.id: case for case in dataset.cases}
     pairs = []
     for name in ids:

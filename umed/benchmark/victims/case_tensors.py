@@ -14,9 +14,11 @@ import torch
 from umed.benchmark.grid.case_split import labelled_ids
 from umed.core.config import CT_WINDOWS
 from umed.core.errors import InputError
-from umed.core.types import Case, Volume
+from umed.core.mask_rules import MaskRules
+from umed.core.types import Case, Dataset, Volume
 from umed.data.formats import read
 from umed.data.layouts import find_dataset
+from umed.data.mask_values import class_values, present, rank
 from umed.data.masks import read_labels
 from umed.plan.range_choice import ct_window
 
@@ -36,6 +38,7 @@ class Samples:
         labels: one tensor a case, ``(*spatial)`` uint8, class of each voxel.
         classes: number of classes, background included.
         truths: labels on the grid that predictions are judged on, where that differs from ``labels``.
+        values: of the classes in the files, in the order of their numbers, see :func:`umed.data.mask_values.rank`.
         scales: full scale of each case in the units of its image (255 for 8-bit pictures), what epsilon is a share of.
         spacings: size of a voxel of each case along each axis in ``unit``.
         unit: ``"mm"``, or ``"px"`` where the files do not know their size.
@@ -46,6 +49,7 @@ class Samples:
     labels: tuple[torch.Tensor, ...]
     classes: int
     truths: tuple[torch.Tensor, ...] | None = None
+    values: tuple[int, ...] = ()
     scales: tuple[float, ...] = ()
     spacings: tuple[tuple[float, ...], ...] = ()
     unit: str = "px"
@@ -85,16 +89,24 @@ class Samples:
         return replace(self, **kept)
 
 
-def load_samples(root: str | Path, ids: Collection[str] | None = None, change: Change | None = None) -> Samples:
+def load_samples(
+    root: str | Path,
+    ids: Collection[str] | None = None,
+    change: Change | None = None,
+    rules: MaskRules | None = None,
+    values: tuple[int, ...] | None = None,
+) -> Samples:
     """Read cases from files: physical values, nothing normalised or clipped.
 
     Args:
         root: a data set in any layout that umed reads, original or written by ``umed protect``.
         ids: which cases, ``None`` for all that have a label.
         change: what each case goes through as it is read, before the next one is.
+        rules: how masks are read, ``None`` for what the data set itself says.
+        values: of the classes, as in other samples that these are to be compared with; ``None`` for those that occur.
 
     Returns:
-        The cases, sorted by id; ``classes`` is the largest label value in them plus one.
+        The cases, sorted by id; what a mask ignores counts as background.
 
     Raises:
         InputError: When a case is missing or cannot be read.
@@ -105,14 +117,17 @@ def load_samples(root: str | Path, ids: Collection[str] | None = None, change: C
     missing = sorted(wanted - {case.id for case in cases})
     if missing:
         raise InputError(f"{root}: expected a labelled case {missing[0]!r}, found none. Run umed inspect on it.")
-    loaded = [_load(dataset.root, case, change) for case in cases]
-    images, labels, scales, spacings, units = zip(*loaded, strict=True)
-    classes = max(int(label.max()) for label in labels) + 1
+    dataset = dataset if rules is None else replace(dataset, rules=rules)
+    loaded = [_load(dataset, case, change) for case in cases]
+    images, drawn, scales, spacings, units = zip(*loaded, strict=True)
+    values = class_values([present(label.numpy()) for label in drawn]) if values is None else values
+    labels = tuple(torch.from_numpy(rank(label.numpy(), values).astype(np.uint8)) for label in drawn)
     return Samples(
         tuple(case.id for case in cases),
         images,
         labels,
-        classes,
+        len(values) + 1,
+        values=values,
         scales=scales,
         spacings=spacings,
         unit=units[0],
@@ -145,15 +160,17 @@ def full_scale(image: torch.Tensor, volume: Volume) -> float:
 
 
 def _load(
-    root: Path, case: Case, change: Change | None
+    dataset: Dataset, case: Case, change: Change | None
 ) -> tuple[torch.Tensor, torch.Tensor, float, tuple[float, ...], str]:
     """Read one case: channels of all its files stacked, its label, full scale, size of a voxel, and unit of that."""
     assert case.labels
+    root = dataset.root
     volumes = [read(root / path) for path in case.images]
     parts = [v.channels.astype(np.float32) * v.encoding.slope + v.encoding.inter for v in volumes]
     image = torch.from_numpy(np.ascontiguousarray(np.concatenate(parts).astype(np.float32, copy=False)))
-    classes = read_labels([root / path for path in case.labels], case.classes, volumes[0])
-    label = torch.from_numpy(np.ascontiguousarray(classes).astype(np.uint8))
+    classes = read_labels([root / path for path in case.labels], case.classes, volumes[0], dataset.rules)
+    kind = np.uint8 if classes.dtype.itemsize == 1 and classes.dtype.kind == "u" else np.int32
+    label = torch.from_numpy(np.maximum(np.ascontiguousarray(classes), 0).astype(kind))
     scale, spacing, grid = full_scale(image, volumes[0]), tuple(map(float, volumes[0].spacing)), label.shape
     if change is not None:
         image, label = change(image, label)

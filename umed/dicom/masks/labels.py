@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from umed.core.errors import GeometryError, InputError
 from umed.core.types import Encoding, Volume
 from umed.data import formats
 from umed.data.layouts import LABEL_SUFFIXES
+from umed.data.mask_values import present
 from umed.data.masks import read_label
 from umed.dicom.masks import grids, layers
 from umed.dicom.masks.grids import MaskPlane
@@ -95,11 +97,14 @@ def read_pictures(pictures: Sequence[tuple[Path, str]], name: str, series: Serie
     size = series.instances[0].shape[1:]
     seen: set[int] = set()
 
+    places = [f"slice {k + 1} of {series.id}" for k in slices]
+    planes = [_plane(path, size, place) for (path, _), place in zip(pictures, places, strict=True)]
+    white = {255, 65535} & {value for plane in planes for value in present(plane)}
+    only = len(white) == 1 and all(set(present(plane)) <= {0, *white} for plane in planes)
+
     def laid() -> Iterator[tuple[int, NDArray[np.int16]]]:
-        for (path, _), k in zip(pictures, slices, strict=True):
-            like = np.broadcast_to(np.uint8(0), size)
-            grid = Volume(like, Encoding("|u1"), (1.0, 1.0), "px", False, Path(f"slice {k + 1} of {series.id}"))
-            classes = _whole(read_label(path, grid), Encoding("<i4"), name)
+        for plane, k in zip(planes, slices, strict=True):
+            classes = (plane > 0).astype(np.int16) if only else _whole(plane, Encoding("<i4"), name)
             seen.update(np.unique(classes).tolist())
             yield k, classes
 
@@ -108,6 +113,22 @@ def read_pictures(pictures: Sequence[tuple[Path, str]], name: str, series: Serie
     missing = shape[0] - len(slices)
     notes = (f"{name}: {missing} of {shape[0]} slices of {series.id} have no picture",) if missing else ()
     return layers.Mask(name, _names(seen, "class"), shape, mask.packed, notes)
+
+
+def _plane(path: Path, size: tuple[int, ...], of: str) -> NDArray[Any]:
+    """Values of one picture; InputError if it is no mask."""
+    grid = Volume(np.broadcast_to(np.uint8(0), size), Encoding("|u1"), (1.0, 1.0), "px", False, Path(of))
+    try:
+        return np.asarray(read_label(path, grid))
+    except GeometryError:
+        raise
+    except InputError as error:
+        also = (
+            " These options are for data sets of files: of DICOM series, save the mask anew."
+            if "--" in str(error)
+            else ""
+        )
+        raise InputError(f"{error}{also}") from error
 
 
 def name_pictures(series: Series, slices: Sequence[int]) -> list[str]:

@@ -47,7 +47,7 @@ def regenerated(
     with tempfile.TemporaryDirectory(prefix="umed-strip-") as folder:
         source, out = Path(folder) / "published", Path(folder) / "twice"
         names = _write(published, source)
-        settings = make_settings("default", {"epsilon": epsilon})
+        settings = make_settings("default", {"epsilon": epsilon, "mask_background": [0]})
         if iterations is not None:
             settings = replace(settings, training=replace(settings.training, iterations=iterations))
         key = Path(folder) / "thief.key"

@@ -116,13 +116,15 @@ def run_external(job: CellJob) -> str:
     begin = time.perf_counter()
     options = from_mapping(NnUNetOptions, job.recipe.options, "nnunet")
     data, split = job.data, job.data.split
-    clean = load_samples(data.root, data.ids)
+    clean = load_samples(data.root, data.ids, rules=data.rules)
     test = make_ready(clean.pick(split.test), Chain())
     work = job.out / "external" / job.spec.key
     work.mkdir(parents=True, exist_ok=True)
     published = data.root if job.protected is None else job.protected.folder
     ct = window_of(clean.pick(data.published)) is not None
-    names = write_raw(work, published, data.root, split.train, split.validation, split.test, clean.classes, ct)
+    names = write_raw(
+        work, published, data.root, split.train, split.validation, split.test, clean.values, ct, data.rules
+    )
     result = _start(job, options, work, test.images[0].ndim - 1)
     middle = time.perf_counter()
     best = "best_clean" if job.protected is None else "best_protected"
@@ -144,7 +146,7 @@ def run_external(job: CellJob) -> str:
     )
     cell = Cell(
         spec=job.spec,
-        classes=class_names(data.root, test.classes),
+        classes=class_names(data.root, test.classes, clean.values),
         cases=test.ids,
         choices=choices,
         loss=finite(result["loss"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from umed.core.errors import InputError
-from umed.core.types import Case, Volume
+from umed.core.mask_rules import AS_DRAWN, MaskRules
+from umed.core.types import Case, Dataset, Volume
 from umed.data.formats import read
 from umed.data.layouts import find_dataset
+from umed.data.mask_values import rank
 from umed.data.masks import read_labels
 
 DATASET = "Dataset001_umed"
@@ -30,8 +33,9 @@ def write_raw(
     train: Sequence[str],
     validation: Sequence[str],
     test: Sequence[str],
-    classes: int,
+    values: tuple[int, ...],
     ct: bool = False,
+    rules: MaskRules = AS_DRAWN,
 ) -> dict[str, str]:
     """Write a release and the clean test images as nnU-Net's raw data, with a split that it must keep to.
 
@@ -42,8 +46,9 @@ def write_raw(
         train: cases to train on.
         validation: published cases that nnU-Net validates on.
         test: clean cases to predict.
-        classes: number of classes, background included.
+        values: of the classes in the masks, in the order of their numbers, see :func:`umed.data.mask_values.rank`.
         ct: whether volumes are CT, which nnU-Net clips and normalises in a way of its own.
+        rules: how masks are read.
 
     Returns:
         nnU-Net's name of each test case, by case id.
@@ -69,11 +74,13 @@ def write_raw(
             case = cases[case_id]
             ending, channels = _write_image(dataset.root, case, root / images, names[case_id])
             if images == "imagesTr":
-                _write_label(dataset.root, case, root / "labelsTr" / f"{names[case_id]}{ending}")
+                _write_label(
+                    replace(dataset, rules=rules), case, values, root / "labelsTr" / f"{names[case_id]}{ending}"
+                )
     volume = "CT" if ct else "MR"
     content: dict[str, Any] = {
         "channel_names": {str(k): volume if ending == ".nii.gz" else f"colour{k}" for k in range(channels)},
-        "labels": {"background": 0, **{f"class{k}": k for k in range(1, classes)}},
+        "labels": {"background": 0, **{f"class{k}": k for k in range(1, len(values) + 1)}},
         "numTraining": len(train) + len(validation),
         "file_ending": ending,
     }
@@ -101,10 +108,12 @@ def _write_image(root: Path, case: Case, folder: Path, name: str) -> tuple[str, 
     return ".nii.gz", len(parts)
 
 
-def _write_label(root: Path, case: Case, path: Path) -> None:
+def _write_label(dataset: Dataset, case: Case, values: tuple[int, ...], path: Path) -> None:
     assert case.labels
+    root = dataset.root
     volume = read(root / case.images[0])
-    label = read_labels([root / one for one in case.labels], case.classes, volume).astype(np.uint8)
+    label = read_labels([root / one for one in case.labels], case.classes, volume, dataset.rules)
+    label = np.maximum(rank(label, values), 0).astype(np.uint8)
     if path.suffix == ".png":
         Image.fromarray(label).save(path)
     else:
