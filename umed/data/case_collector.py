@@ -27,7 +27,7 @@ def system_name(name: str) -> bool:
 
 
 class FolderTree:
-    """Files and folders below a root, seen once; links to folders are not followed.
+    """Files and folders below a root, seen once; links to folders are followed where they stay in it.
 
     Args:
         root: the folder.
@@ -41,12 +41,23 @@ class FolderTree:
         self.root = root
         self.files: list[str] = []
         self.folders: list[str] = []
-        for parent, folders, names in os.walk(root):
-            folders[:] = sorted(name for name in folders if not system_name(name))
-            here = PurePosixPath(Path(parent).relative_to(root).as_posix())
-            self.folders += [str(here / name) for name in folders]
-            self.files += [str(here / name) for name in names if not system_name(name) and Path(parent, name).is_file()]
+        self._look(root, "", (Path(os.path.realpath(root)),))
         self.files.sort()
+
+    def _look(self, folder: Path, here: str, above: tuple[Path, ...]) -> None:
+        """Take what lies in a folder; ``above`` are the real folders that led to it, the root first."""
+        with os.scandir(folder) as found:
+            entries = sorted((one for one in found if not system_name(one.name)), key=lambda one: one.name)
+        for entry in entries:
+            name = f"{here}{entry.name}"
+            if entry.is_file():
+                self.files.append(name)
+            elif entry.is_dir():
+                real = Path(os.path.realpath(entry.path))
+                if entry.is_symlink() and (real in above or not real.is_relative_to(above[0])):
+                    continue  # in a circle, or out of the data set
+                self.folders.append(name)
+                self._look(Path(entry.path), f"{name}/", (*above, real))
 
     @cached_property
     def images(self) -> list[str]:
