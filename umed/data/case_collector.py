@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -12,12 +14,14 @@ from pathlib import Path, PurePosixPath
 from umed.core.errors import InputError
 from umed.core.types import Case, Dataset
 from umed.data import files, formats, raster
-from umed.data.declared import declared_rules
+from umed.data.declared import declared_channels, declared_rules
 
 LICENCES = re.compile(r"(licen[cs]e|copying)", re.IGNORECASE)
 """Files at the root that are carried over: the licence of the data must go with them."""
 SYSTEM = frozenset({"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "@eadir"})
 """Names, in lower case, of what systems lay beside data; like hidden files, they are never looked into."""
+MOST_BYTES = 160
+"""Longest name of a case, which is that of its record, too."""
 CHOOSE = "say which is meant with --layout map.yaml (umed inspect INPUT --suggest drafts one)"
 
 
@@ -82,6 +86,20 @@ def stem_of(name: str) -> str:
     """
     known = formats.ending(Path(name))
     return name[: len(name) - len(known)] if known else name.removesuffix(PurePosixPath(name).suffix)
+
+
+def case_id(name: str) -> str:
+    """What a case is called in records and tables: letters and digits of any language, ``.``, ``_`` and ``-``.
+
+    >>> case_id("Müller 1/b"), case_id("患者 (2)"), len(case_id("long" * 100))
+    ('Müller_1_b', '患者__2_', 160)
+    """
+    plain = unicodedata.normalize("NFC", name)
+    text = "".join(one if one in "._-" or unicodedata.category(one)[0] in "LMN" else "_" for one in plain)
+    if len(text.encode()) > MOST_BYTES:  # names of files end at 255 bytes
+        digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]
+        text = f"{text.encode()[: MOST_BYTES - 9].decode(errors='ignore')}_{digest}"
+    return text.lstrip(".") or "case"
 
 
 class CaseCollector:
@@ -158,7 +176,7 @@ class CaseCollector:
         Returns:
             Its id; ``None`` where it is no case.
         """
-        identity = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "case"
+        identity = case_id(name)
         if identity in self.cases and test:
             identity = f"test_{identity}"
         masks = list(labels)
@@ -222,7 +240,7 @@ class CaseCollector:
             layout=self.layout,
             cases=tuple(self.cases[key] for key in sorted(self.cases)),
             sidecars=tuple(map(Path, sorted({name for name in root if LICENCES.match(name)} | self.sidecars))),
-            modality=modality,
+            modality=modality or declared_channels(self.root),
             problems=tuple(sorted(set(self.problems))),
             split=frozenset(self.split),
             rules=declared_rules(self.root),
