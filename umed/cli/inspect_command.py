@@ -90,4 +90,4 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar(args.quiet) as progress:
         facts = inspect(args.input, args.masks, mask_overrides(args), layout=args.layout, progress=progress)
     print(facts.to_json() if args.json else case_table(facts), end="" if args.json else "\n")
-    return EXPECT_LESS if facts.files is not None and facts.files.grave else 0
+    return EXPECT_LESS if facts.expects_less else 0

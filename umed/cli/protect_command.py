@@ -77,7 +77,7 @@ def _look(args: argparse.Namespace, settings: Settings) -> tuple[Facts, Plan]:
 
 def _dry_run(args: argparse.Namespace, settings: Settings) -> int:
     facts, plan = _look(args, settings)
-    code = EXPECT_LESS if facts.files is not None and facts.files.grave else 0
+    code = EXPECT_LESS if facts.expects_less else 0
     if args.json:
         print_json({"plan": json.loads(plan.to_json()), "facts": json.loads(facts.to_json())})
     else:

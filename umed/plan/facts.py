@@ -54,6 +54,7 @@ class CaseFacts:
         modality: of a DICOM series; its shape is slices, rows, columns.
         syntax: of a DICOM series: names of its transfer syntaxes.
         masks: of a DICOM series: where its mask comes from.
+        weak: whether hardly anything of what is labelled can change, as far as the range tells it.
     """
 
     id: str
@@ -72,6 +73,7 @@ class CaseFacts:
     modality: str = ""
     syntax: str = ""
     masks: str = ""
+    weak: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,22 @@ class Facts:
     files: Accounting | None = None
     spectra: tuple[CaseSpectrum, ...] = field(default=(), repr=False, compare=False)
     texts: tuple[FieldText, ...] = ()
+
+    @property
+    def expects_less(self) -> bool:
+        """Whether a run would end with exit code 3, as far as the facts tell.
+
+        Something would be left out that had a label, or is or may be an image; a case would be weak; most masks are
+        empty; or a header field may name somebody.
+        """
+        full, empty = (sum(one.action == action for one in self.cases) for action in ("protect", "copy"))
+        weak = any(one.weak for one in self.cases)
+        return (
+            (self.files is not None and self.files.grave)
+            or weak
+            or empty > full
+            or any(one.kind == "free" for one in self.texts)
+        )
 
     def to_json(self) -> str:
         """JSON for ``umed inspect --json``; of the spectra only the size of the ROI."""

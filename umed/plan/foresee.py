@@ -56,7 +56,7 @@ def _case(case: CaseFacts, choice: Choice, usual: bool) -> CaseFacts:
     which = f" in channel {channel}" if len(each) > 1 and not case.colour else ""
     rest = "the rest lies outside the range or at its end"
     weak = f"weak: about {share:.0%} of the labelled values{which} can change freely; {rest}"
-    return replace(case, why=_joined(weak, case.why))
+    return replace(case, why=_joined(weak, case.why), weak=True)
 
 
 def _shares(case: CaseFacts, each: tuple[Range, ...], usual: bool) -> Iterator[tuple[float, int]]:
