@@ -160,3 +160,26 @@ def test_channels_of_two_grids_are_not_called_labels(tmp_path: Path) -> None:
     assert said.code == 1
     assert "The channels of a case share one grid" in said.out
     assert "label onto" not in said.out
+
+
+def test_cases_of_one_name_in_two_folders_of_an_index_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "in"
+    index: dict[str, list[object]] = {"training": [], "validation": [], "test": ["./imagesTs/a.nii.gz"]}
+    for section, part in (("training", "Tr"), ("validation", "Va")):
+        lay(root, f"images{part}/a.nii.gz", f"labels{part}/a.nii.gz=1", "imagesTs/a.nii.gz")
+        index[section] = [{"image": f"./images{part}/a.nii.gz", "label": f"./labels{part}/a.nii.gz"}]
+    write_json(root / "dataset.json", {"modality": {"0": "MRI"}, "labels": {"0": "background", "1": "a"}, **index})
+    run = protect_and_prove(root, tmp_path / "out", capsys)
+    assert run.code == 0, run.said
+    assert moved_only_inside(root, tmp_path / "out") == {"imagesTr_a": True, "imagesVa_a": True}
+
+
+def test_backslashes_of_an_index_are_named(tmp_path: Path) -> None:
+    root = lay(tmp_path / "in", "imagesTr/a.nii.gz", "labelsTr/a.nii.gz=1")
+    entry = {"image": ".\\imagesTr\\a.nii.gz", "label": ".\\labelsTr\\a.nii.gz"}
+    write_json(root / "dataset.json", {"labels": {"0": "background", "1": "a"}, "training": [entry]})
+    said = call(["protect", str(root), str(tmp_path / "out"), "--quiet"])
+    assert said.code == 1
+    assert "expected / between folders" in said.err
