@@ -61,6 +61,15 @@ def test_an_index_below_input_is_not_passed_over(tmp_path: Path, folders: list[s
     assert len(find_dataset(tmp_path / "in" / folders[0]).cases) == 2
 
 
+def test_a_broken_index_below_input_is_not_passed_over_and_a_picture_of_its_name_is_none(tmp_path: Path) -> None:
+    root = lay(tmp_path / "in", "images/a.png", "masks/a.png=1")
+    (root / "masks/dataset.json").write_bytes((root / "images/a.png").read_bytes())
+    assert [case.id for case in find_dataset(root).cases] == ["a"]
+    (root / "masks/dataset.json").write_text(json.dumps(IGNORING)[:-1] + ",}")
+    said = call(["inspect", str(root), "--quiet"])
+    assert (said.code, "got 1 below it" in said.err) == (1, True)
+
+
 def test_an_index_of_another_case_is_named(tmp_path: Path) -> None:
     write_json(_raw(tmp_path / "in") / "Dataset.json", IGNORING)
     said = call(["protect", str(tmp_path / "in"), str(tmp_path / "out"), "--quiet"])

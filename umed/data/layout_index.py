@@ -64,12 +64,16 @@ def refuse_inner_indexes(tree: FolderTree) -> None:
 
 
 def _is_index(path: Path) -> bool:
-    """Whether a file declares the channels or cases of a data set; one that cannot be read may."""
+    """Whether a file declares the channels or cases of a data set, also where a comma too many breaks it."""
+    keys = ("channel_names", "modality", "training")
     try:
-        index = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
-        return True
-    return isinstance(index, dict) and not index.keys().isdisjoint(("channel_names", "modality", "training"))
+        text = path.read_text(encoding="utf-8-sig")
+        index = json.loads(text)
+    except (OSError, UnicodeDecodeError):
+        return False  # accounted for as what it is
+    except ValueError:
+        return any(f'"{key}"' in text for key in keys)
+    return isinstance(index, dict) and not index.keys().isdisjoint(keys)
 
 
 def find_decathlon(tree: FolderTree) -> Dataset | None:
