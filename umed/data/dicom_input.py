@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 from umed.core.errors import ConfigError, InputError
@@ -22,8 +23,8 @@ def is_dicom(root: Path) -> bool:
         root: folder or zip.
 
     Returns:
-        True for a folder without ``dataset.json`` in which a file has the DICOM prefix (PS3.10 section 7.1) or a usual
-        ending or is a zip, and for a zip.
+        True for a zip, and for a folder without ``dataset.json`` in which a file, or a member of a zip, has the DICOM
+        prefix (PS3.10 section 7.1) or a usual ending.
     """
     if root.is_file():
         return zipfile.is_zipfile(root)
@@ -34,8 +35,7 @@ def is_dicom(root: Path) -> bool:
         folders.sort()
         for name in sorted(names):
             path = Path(folder, name)
-            packed = name.lower().endswith(".zip") and path.is_file() and zipfile.is_zipfile(path)
-            if packed or looks_like_dicom(path):
+            if looks_like_dicom(path) or _packs_dicom(path):
                 return True
             looked += 1
             if looked >= LOOKED_AT:
@@ -84,3 +84,21 @@ def looks_like_dicom(path: Path) -> bool:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
+
+
+def _packs_dicom(path: Path) -> bool:
+    """Whether a zip has such a member; one of pictures beside a data set of files does not make it DICOM."""
+    if not path.name.lower().endswith(".zip") or not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()][:LOOKED_AT]
+            if any(member.filename.lower().endswith(ENDINGS) for member in members):
+                return True
+            for member in members:
+                with archive.open(member) as file:
+                    if file.read(132)[128:] == b"DICM":
+                        return True
+    except (OSError, ValueError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error):
+        return False  # damaged or locked: what it is, is said where every file is accounted for
+    return False

@@ -8,10 +8,11 @@ from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from umed.core.errors import InputError
 from umed.core.types import Dataset
+from umed.data import formats
 from umed.data.case_collector import CHOOSE, CaseCollector, FolderTree, stem_of
 from umed.data.layout_case_folders import CaseFolder, add_case_folders, one_kind, sound_cases
 from umed.data.layout_names import (
@@ -135,7 +136,8 @@ def _by_folder(tree: FolderTree, heads: Set[tuple[str, ...]]) -> tuple[_Folders,
 
 
 def _leaf(name: str) -> str:
-    return PurePosixPath(stem_of(name)).name
+    leaf = PurePosixPath(stem_of(name)).name
+    return leaf[:-4] if len(leaf) > 4 and leaf.lower().endswith(".ome") else leaf  # ``a.ome.tif`` has the mask ``a.tif``
 
 
 def _sort_out(name: str, place: FolderPlace, files: Sequence[str]) -> ImageFolder:
@@ -270,6 +272,8 @@ def _add_images(
         )
         kinds = {family(_leaf(mask), _shared(stem, _leaf(mask))) for mask in masks}
         leaves = [_leaf(mask) for mask in masks]
+        if not any(formats.ending(Path(name)) for name in names):  # header and image of Analyze: none of them is read
+            names = names[:1]
         if len(names) > 1 or len(kinds) > 1 or len(set(leaves)) < len(leaves):
             what = "images" if len(names) > 1 else "masks"
             got = ", ".join(names if len(names) > 1 else masks)
