@@ -151,7 +151,7 @@ READ = (
     Read("JPEG, RGB", "a.jpg", picture(3, quality=95), JPEG, ("a.png",)),
     Read("JPEG, grey", "a.jpeg", picture(1, quality=95), JPEG, ("a.png",)),
 )
-CUT_NIFTI, UNREAD = "convert the Analyze or header/image pair to .nii.gz with nibabel", "is a format not read"
+UNREAD = "is a format not read"
 REFUSED = (
     Refused("TIFF of several pages", "a.tif", files.pages, "expected one page, got 3"),
     Refused("TIFF stack of ImageJ", "a.tif", stack, "expected one page, got 2"),
@@ -168,7 +168,7 @@ REFUSED = (
     Refused("slide scanner, `.svs`", "a.svs", content(b"II*\0" + bytes(60)), UNREAD),
     Refused("FreeSurfer, `.mgz`", "a.mgz", files.freesurfer, "convert it with mri_convert in.mgz out.nii.gz"),
     Refused("MINC", "a.mnc", content(b"CDF\x01" + bytes(60)), "convert it with mnc2nii"),
-    Refused("Analyze, `.hdr` and `.img`", "a.hdr", files.analyze, CUT_NIFTI),
+    Refused("Analyze, `.hdr` and `.img`", "a.hdr", files.analyze, UNREAD),
     Refused("GIPL", "a.gipl", files.gipl, "convert it to .nii.gz or .mha with SimpleITK"),
     Refused("numpy, `.npy`", "a.npy", files.array_file, UNREAD),
     Refused("numpy, `.npz`", "a.npz", files.array_file, UNREAD),

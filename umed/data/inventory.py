@@ -306,8 +306,7 @@ def _link(root: Path, name: str, problem: str) -> FileEnd:
         why = problem or "is a link that leads out of INPUT; put the file itself there"
         return FileEnd(name, "left out", "link", why, grave)
     what = "folder" if os.path.isdir(target) else "file"
-    why = problem or f"is a link to a {what} of INPUT, which is accounted for where it lies"
-    return FileEnd(name, "left out", "link", why, bool(problem))
+    return FileEnd(name, "left out", "link", f"is a link to a {what} of INPUT, which is accounted for where it lies")
 
 
 def _plain(dataset: Dataset, name: str, head: bytes, problem: str) -> FileEnd:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ class ImageFolder:
         found: dict[str, set[str]] = defaultdict(set)
         for one in self.images:
             for key in image_keys(one):
-                found[key.lower()].add(one)
+                found[_folded(key)].add(one)
         return found
 
     @cached_property
@@ -69,10 +70,15 @@ class ImageFolder:
         for key in (stem, *bases):
             if key in self.images and key not in skip:
                 return key
-            found = [one for one in self.short.get(key.lower(), ()) if one in self.images and one not in skip]
+            found = [one for one in self.short.get(_folded(key), ()) if one in self.images and one not in skip]
             if len(found) == 1:
                 return found[0]
         return None
+
+
+def _folded(name: str) -> str:
+    """A name as it is compared: macOS writes an umlaut as two characters, other systems as one."""
+    return unicodedata.normalize("NFC", name).lower()
 
 
 def find_pairs(tree: FolderTree) -> Dataset | None:
@@ -272,8 +278,10 @@ def _add_images(
         )
         kinds = {family(_leaf(mask), _shared(stem, _leaf(mask))) for mask in masks}
         leaves = [_leaf(mask) for mask in masks]
-        if not any(formats.ending(Path(name)) for name in names):  # header and image of Analyze: none of them is read
-            names = names[:1]
+        if len(names) > 1 and not any(formats.ending(Path(name)) for name in names):
+            kind = PurePosixPath(names[0]).suffix
+            collector.problem([*names, *masks], f"{kind} is a format not read; convert it to .nii.gz, PNG or TIFF")
+            continue
         if len(names) > 1 or len(kinds) > 1 or len(set(leaves)) < len(leaves):
             what = "images" if len(names) > 1 else "masks"
             got = ", ".join(names if len(names) > 1 else masks)
