@@ -142,7 +142,8 @@ def _by_folder(tree: FolderTree, heads: Set[tuple[str, ...]]) -> tuple[_Folders,
 
 
 def _leaf(name: str) -> str:
-    return PurePosixPath(stem_of(name)).name
+    leaf = PurePosixPath(stem_of(name)).name
+    return leaf[:-4] if len(leaf) > 4 and leaf.lower().endswith(".ome") else leaf  # its mask is ``a``
 
 
 def _sort_out(name: str, place: FolderPlace, files: Sequence[str]) -> ImageFolder:
