@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from umed.core.types import Encoding
+from umed.dicom.members import FileRef
 
 Kind = Literal["image", "seg", "rtstruct", "other", "refused"]
 """What a file is good for: ``other`` can be de-identified (presentation states, ...), ``refused`` not."""
@@ -99,7 +100,7 @@ class Instance:
     """One DICOM file, as its header describes it.
 
     Args:
-        path: where the bytes are; below a work folder for members of a zip.
+        path: where the bytes are.
         name: relative posix name for people; ``archive.zip!member`` for members of a zip.
         kind: what it is good for.
         reason: why it is refused, else empty.
@@ -119,7 +120,7 @@ class Instance:
         number: InstanceNumber, 0 where there is none.
     """
 
-    path: Path
+    path: FileRef
     name: str
     kind: Kind
     reason: str = ""

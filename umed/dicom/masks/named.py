@@ -65,13 +65,13 @@ class NamedMask:
             self.problems.append((name, str(error)))
 
 
-def listed(folder: Path, work: Path, limits: Limits) -> list[Label]:
-    """Files of a folder and below that are images by their ending but not DICOM; zips may be unpacked in ``work``."""
-    found, _ = reader.find(folder, work, limits)
+def listed(folder: Path, limits: Limits) -> list[Label]:
+    """Files of a folder and below, not in zips, that are images by their ending but not DICOM."""
+    found, _ = reader.find(folder, limits)
     return [
         Label(path, name)
         for path, name in found
-        if formats.looks_like_image(Path(name)) and not name.lower().endswith(".dcm") and "!" not in name
+        if isinstance(path, Path) and formats.looks_like_image(Path(name)) and not name.lower().endswith(".dcm")
     ]
 
 
