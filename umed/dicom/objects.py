@@ -36,6 +36,9 @@ class Limits:
         zip_bytes: size of all files of one zip, unpacked.
         zip_ratio: unpacked size over packed size of one member.
         files: files below one root.
+        text_bytes: one value of text; names, comments and descriptions are far shorter.
+        seconds: computing time for reading and cleaning one file; its pixels have a limit of their own
+            (:data:`umed.dicom.pixels.codecs.TIMEOUT`).
     """
 
     depth: int = 32
@@ -47,6 +50,8 @@ class Limits:
     zip_bytes: int = 256 * GiB
     zip_ratio: int = 2000
     files: int = 5_000_000
+    text_bytes: int = 256 << 10
+    seconds: float = 60.0
 
 
 LIMITS = Limits()

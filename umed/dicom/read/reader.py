@@ -24,6 +24,7 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import UID
 
 from umed.core.errors import InputError, UmedError
+from umed.core.time_limit import limited
 from umed.dicom.members import FileRef, open_file
 from umed.dicom.objects import LIMITS, Limits
 from umed.dicom.read import archives, stream
@@ -164,7 +165,7 @@ def read(path: FileRef, limits: Limits = LIMITS, *, pixels: bool) -> FileDataset
     """
     try:
         file, size = open_file(path)
-        with file:
+        with file, limited(limits.seconds):
             return _read(file, size, limits, pixels)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

@@ -12,6 +12,7 @@ from pydicom.dataset import FileDataset
 
 from umed.core.errors import InputError
 from umed.core.progress import counted
+from umed.core.time_limit import limited
 from umed.core.types import Progress
 from umed.dicom.members import FileRef, digest_of
 from umed.dicom.objects import LIMITS, Instance, Limits, Scan, Series
@@ -53,8 +54,8 @@ def scan(root: Path, limits: Limits = LIMITS, progress: Progress | None = None) 
 
 def _look(path: FileRef, name: str, limits: Limits) -> _Member:
     """One file."""
-    dataset = reader.read(path, limits, pixels=False)
-    with reader.guard(path):
+    with limited(limits.seconds), reader.guard(path):
+        dataset = reader.read(path, limits, pixels=False)
         frames = headers.integer(dataset, "NumberOfFrames", 1)
         if frames > limits.frames:  # a number in a header must not become as many objects
             raise InputError(f"expected at most {limits.frames} frames, got {frames}")
