@@ -16,8 +16,13 @@ try:
     code = main(sys.argv[1:])
 except SystemExit as error:
     code = error.code
-children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-print(f"\\nPEAK {max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, children) // 1024}", file=sys.stderr)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:  # Linux counts the memory of the process that started this one in ru_maxrss, but not here
+    peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+except OSError:
+    pass
+peak = max(peak, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+print(f"\\nPEAK {peak // 1024}", file=sys.stderr)
 sys.exit(code)
 """
 
