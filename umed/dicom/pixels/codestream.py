@@ -61,8 +61,8 @@ def check_frame(syntax: str, frame: bytes, shape: tuple[int, int, int], bits: in
         possible = max(_OTHER_RATIO * len(frame), _FREE)
     if needed > possible:
         raise InputError(
-            f"expected frames of {_words(shape)} as the header says, {needed} bytes, got {len(frame)} compressed ones, "
-            "which cannot hold as many; the file is damaged"
+            f"the pixel data are broken: expected frames of {_words(shape)} as the header says, {needed} bytes, got "
+            f"{len(frame)} compressed ones, which cannot hold as many"
         )
     if not syntax.startswith(_PICTURES):
         return
