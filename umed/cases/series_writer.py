@@ -21,7 +21,8 @@ from umed.cases.series_reader import SeriesReader
 from umed.cases.source import CaseDone, Quarantined, Unit
 from umed.cases.spans import Span
 from umed.core.errors import BudgetError, InputError, VerificationError, error_line
-from umed.core.types import Outcome
+from umed.core.ranges import Ranges
+from umed.core.types import Outcome, Volume
 from umed.deid.identity import Identity, Names
 from umed.dicom.members import FileRef, ZipMember, digest_of
 from umed.dicom.objects import Instance, Limits, Series
@@ -90,11 +91,8 @@ class SeriesWriter:
             self._span = span
             unit = self.reader.unit(index)
             if not looked and unit.touched:
-                looked = (
-                    True  # a CT that was rescaled to 0..1 must not move by HU; one of a few levels holds no picture
-                )
-                if int(np.ptp(unit.volumes[0].stored.astype(np.int64))) >= FEW_LEVELS:
-                    check_fit(unit.volumes, self.reader.shared, ())
+                looked = True
+                _check_fit(unit.volumes, self.reader.shared)
             yield unit
 
     def seed(self, unit: Unit) -> str:
@@ -237,6 +235,16 @@ def _state(path: FileRef) -> str:
         return digest_of(path)
     found = path.stat()
     return f"{found.st_size} {found.st_mtime_ns}"
+
+
+def _check_fit(volumes: Sequence[Volume], shared: Ranges) -> None:
+    """A CT that was rescaled to 0..1 must not move by HU; one of a few levels holds no picture, and fits."""
+    if int(np.ptp(volumes[0].stored.astype(np.int64))) < FEW_LEVELS:
+        return
+    try:
+        check_fit(volumes, shared, ())
+    except InputError as error:
+        raise Refused("protection", str(error)) from error
 
 
 def _category(error: BaseException) -> str:

@@ -12,8 +12,10 @@ from typing import Any
 from PIL import Image
 
 from umed.core.errors import InputError
+from umed.core.reasons import examples
 from umed.core.types import Case, Dataset
-from umed.data.case_collector import CaseCollector, FolderTree, stem_of
+from umed.data.case_collector import CHOOSE, CaseCollector, FolderTree, stem_of
+from umed.data.declared import channel_names
 
 INDEX = Path("dataset.json")
 SECTIONS = {"training": "numTraining", "validation": "numValidation", "test": "numTest"}
@@ -35,11 +37,38 @@ def load_index(root: Path) -> dict[str, Any] | None:
     return index
 
 
-def channel_names(names: object) -> tuple[str, ...]:
-    """Channel names in channel order."""
-    if not isinstance(names, dict):
-        return ()
-    return tuple(str(names[key]) for key in sorted(names, key=lambda key: (len(str(key)), str(key))))
+def refuse_inner_indexes(tree: FolderTree) -> None:
+    """A data set's index counts only at the root; what one says further down must not be passed over.
+
+    Args:
+        tree: a folder without an index of its own.
+
+    Raises:
+        InputError: where a folder below it holds the index of a data set, which declares channels, classes and what
+            to ignore; or where the root's own is called otherwise (``Dataset.json``).
+    """
+    found = [name for name in tree.files if PurePosixPath(name).name.lower() == INDEX.name and name != INDEX.name]
+    inner = [name for name in found if _is_index(tree.root / name)]
+    if not inner:
+        return
+    folders = [PurePosixPath(name).parent.as_posix() for name in inner]
+    if "." in folders:
+        name = inner[folders.index(".")]
+        raise InputError(f"{tree.root}: expected the index to be called {INDEX.name}, got {name}. Rename it.")
+    raise InputError(
+        f"{tree.root}: expected one data set, got {len(inner)} below it with a dataset.json of its own, which says "
+        f"what channels and classes are: {examples(folders, len(folders))}. Give umed such a folder, one after the "
+        f"other, or {CHOOSE}."
+    )
+
+
+def _is_index(path: Path) -> bool:
+    """Whether a file declares the channels or cases of a data set; one that cannot be read may."""
+    try:
+        index = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return True
+    return isinstance(index, dict) and not index.keys().isdisjoint(("channel_names", "modality", "training"))
 
 
 def find_decathlon(tree: FolderTree) -> Dataset | None:

@@ -117,6 +117,8 @@ def signatures(stack: NDArray[Any]) -> list[bytes]:
     with np.errstate(all="ignore"):
         values = np.sort(stack.astype("<f4") + np.float32(0), axis=1)  # no negative zeros
     distinct = (values[:, 1:] != values[:, :-1]).sum(axis=1) + 1
+    if np.isnan(values[:, -1:]).any():  # sorted to the end; each differs from all, and together they are one value
+        distinct -= np.maximum(np.isnan(values).sum(axis=1) - 1, 0)
     return [
         hashlib.blake2b(row.tobytes(), digest_size=16).digest() if count >= _FEWEST else b""
         for row, count in zip(values, distinct, strict=True)

@@ -128,7 +128,8 @@ def _add(found: Originals, dataset: Dataset, case: Case, released: Path) -> None
             for path in whole[1:] or whole:  # a header alone holds nothing that is protected, and stays as it is
                 if (dataset.root / path).is_file():
                     found.digests[files.sha256(dataset.root / path)] = name.as_posix()
-        found.unreadable.append((case.images[0].as_posix(), error_line(error).replace(f"{dataset.root}/", "")))
+        first = case.images[0].as_posix()
+        found.unreadable.append((first, error_line(error).replace(f"{dataset.root}/", "").removeprefix(f"{first}: ")))
         return
     if opened.labels is None or not (opened.labels > 0).any():
         return
