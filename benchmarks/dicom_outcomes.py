@@ -74,7 +74,7 @@ def _one(path: Path, key: Path, scratch: Path) -> dict[str, Any]:
     shutil.copyfile(path, source / path.name)
     row: dict[str, Any] = {"name": path.name, "problems": [], "kind": "no image", **_describe(source / path.name)}
     with contextlib.suppress(UmedError):
-        found = scan(source, scratch / "scan").series
+        found = scan(source).series
         row["kind"] = found[0].kind if found else row["kind"]
         _draw_masks(source, scratch / "masks")
     for task, options in TASKS.items():
@@ -157,18 +157,17 @@ def _describe(path: Path) -> dict[str, str]:
 
 def _draw_masks(source: Path, target: Path) -> None:
     """A rectangle in the middle of every slice, as pictures named by series, slice and frame."""
-    with tempfile.TemporaryDirectory(prefix="umed-masks-") as work:
-        for series in scan(source, Path(work)).series:
-            if series.kind != "image":
-                continue
-            folder = target / series.id
-            folder.mkdir(parents=True, exist_ok=True)
-            _, rows, columns = series.instances[0].shape
-            mask = np.zeros((rows, columns), np.uint8)
-            mask[rows // 4 : rows // 2 + 1, columns // 4 : columns // 2 + 1] = 255
-            for file, frame in series.slices:
-                name = series.instances[file].sop_uid if len(series.instances) > 1 else f"frame_{frame + 1}"
-                Image.fromarray(mask).save(folder / f"{name}.png")
+    for series in scan(source).series:
+        if series.kind != "image":
+            continue
+        folder = target / series.id
+        folder.mkdir(parents=True, exist_ok=True)
+        _, rows, columns = series.instances[0].shape
+        mask = np.zeros((rows, columns), np.uint8)
+        mask[rows // 4 : rows // 2 + 1, columns // 4 : columns // 2 + 1] = 255
+        for file, frame in series.slices:
+            name = series.instances[file].sop_uid if len(series.instances) > 1 else f"frame_{frame + 1}"
+            Image.fromarray(mask).save(folder / f"{name}.png")
 
 
 def _by_syntax(rows: list[dict[str, Any]]) -> str:

@@ -152,7 +152,7 @@ def make_rtstruct(path, rois, *, external=(), series="1.2.3.6", images="1.2.3.4"
 
 def images(root, work):
     """Image series of a folder."""
-    return [series for series in scan(root, work).series if series.kind == "image"]
+    return [series for series in scan(root).series if series.kind == "image"]
 
 
 def to_world(series, k, corners):

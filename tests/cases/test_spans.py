@@ -110,7 +110,7 @@ def test_slices_without_encoding_say_why():
 def test_every_file_is_decoded_once_and_only_a_few_are_kept(tmp_path, monkeypatch, dims):
     count, size = 150, 16
     write_series(tmp_path, np.random.default_rng(0).integers(0, 99, (count, size, size)).astype(np.int16))
-    [series] = scan(tmp_path, tmp_path / "work").series
+    [series] = scan(tmp_path).series
     monkeypatch.setattr(module, "PIXELS_AT_ONCE", MOST_SLICES * size * size)  # as 512 x 512 has it
     read, opened = reader.read, []
     monkeypatch.setattr(module.reader, "read", lambda path, *a, **k: opened.append(path) or read(path, *a, **k))
@@ -125,7 +125,7 @@ def test_every_file_is_decoded_once_and_only_a_few_are_kept(tmp_path, monkeypatc
 def test_slices_come_in_slice_order_with_their_padding(tmp_path):
     values = np.random.default_rng(0).integers(0, 9, (5, 6, 7)).astype(np.int16)
     write_series(tmp_path, values, PixelPaddingValue=3)
-    [series] = scan(tmp_path, tmp_path / "work").series
+    [series] = scan(tmp_path).series
     found, fixed = Slices(series, Limits()).read(1, 4)
     assert np.array_equal(np.stack(found), values[1:4]) and np.array_equal(fixed, values[1:4] == 3)
 
@@ -133,7 +133,7 @@ def test_slices_come_in_slice_order_with_their_padding(tmp_path):
 def test_a_broken_file_is_zeros_that_may_not_change_and_is_tried_once(tmp_path, monkeypatch):
     values = np.ones((3, 6, 7), np.int16)
     write_series(tmp_path, values)
-    [series] = scan(tmp_path, tmp_path / "work").series
+    [series] = scan(tmp_path).series
     bad = series.instances[1].path
     bad.write_bytes(bad.read_bytes()[:-20])
     slices = Slices(series, Limits())

@@ -31,7 +31,7 @@ NOT_THESE = {0x00280303, 0x00280301}  # set by the engine
 
 
 def readable(root: Path, work: Path) -> Iterator[tuple[str, Dataset]]:
-    for path, name in reader.find(root, work, Limits())[0]:
+    for path, name in reader.find(root, Limits())[0]:
         try:
             yield name, reader.read(path, Limits(), pixels=True)
         except InputError:

@@ -62,7 +62,7 @@ def test_every_file_is_read_or_refused_for_the_known_reason(zoo):
 
 
 def test_scan_of_the_whole_zoo_places_every_file_once(zoo, shared_data, tmp_path, capsys, recwarn):
-    found = scan(shared_data / "dicom_zoo", tmp_path / "work")
+    found = scan(shared_data / "dicom_zoo")
     used = [instance.name for series in found.series for instance in series.instances]
     names = used + [name for name, _ in found.refused]
     assert len(names) == len(set(names)) == len(zoo) + 2
@@ -147,6 +147,6 @@ def test_damaged_files_give_input_errors_only(dicom_zoo, tmp_path):
         except InputError as error:
             refused += 1
             assert "\n" not in str(error) and len(str(error)) < 1500
-        scan(target.parent, tmp_path / "work", limits)
+        scan(target.parent, limits)
         done += 1
     assert done > 50 and 0 < refused < done

@@ -77,7 +77,7 @@ def clinic(root: Path) -> dict[str, str]:
 def ids(root: Path) -> dict[str, str]:
     """Series ids by what they are."""
     found = {}
-    for one in scan(root, root.parent / "work").series:
+    for one in scan(root).series:
         number = next((n for n in "12345" if one.uid == uid("se", 1, int(n))), "seg")
         found[{"1": "annotated", "2": "ct", "3": "us", "4": "pr"}.get(number, number)] = one.id
     return found
@@ -117,7 +117,7 @@ def test_proposals_go_into_a_release_that_calls_them_so(
     assert sorted(all_bytes(out)) == sorted([f"{known['ct']}.nii.gz", f"{known['us']}.png", NAME])
 
     # Where the boxes are, voxel by voxel, in slices as umed counts them.
-    found = scan(root, tmp_path / "w")
+    found = scan(root)
     chosen, problems = series_masks.find(found, out)
     assert problems == [] and set(chosen) == {known["annotated"], known["ct"], known["us"]}
     expected = np.zeros(SHAPE, np.int16)
@@ -236,7 +236,7 @@ def test_a_mask_whose_id_has_moved_to_another_series_is_not_used(
     ct(root, 2)
     assert main(command(root, out, {"series_0001": [{"box": BOX, "slice": 2}]}, random_sam, "--quiet")) == 0
     ct(root, 1, seed=5)
-    assert [one.uid for one in scan(root, tmp_path / "w").series] == [uid("se", 1, 1), uid("se", 1, 2)]
+    assert [one.uid for one in scan(root).series] == [uid("se", 1, 1), uid("se", 1, 2)]
     (out / "series_0001.nii.gz").write_bytes((out / "series_0001.nii.gz").read_bytes() + bytes(1))  # corrected or not
     words = ["protect", str(root), str(tmp_path / "release"), "--method", "random", "--quiet", "--masks", str(out)]
     assert main(words) == 1
@@ -257,7 +257,7 @@ def test_wrong_prompts_are_refused_before_anything_is_written(
     floats.Rows, floats.Columns, floats.SamplesPerPixel, floats.BitsAllocated = 4, 4, 1, 32
     floats.PhotometricInterpretation, floats.FloatPixelData = "MONOCHROME2", bytes(64)
     save(floats, root / "floats.dcm")
-    other = {one.uid: one.id for one in scan(root, tmp_path / "w").series}
+    other = {one.uid: one.id for one in scan(root).series}
     known |= {"ct": other[uid("se", 1, 2)], "us": other[uid("se", 1, 3)], "annotated": other[uid("se", 1, 1)]}
     good = {known["us"]: [{"box": BOX}]}
     for prompts, more, code, message in (
@@ -324,7 +324,7 @@ def test_a_grid_passes_over_slices_that_cannot_be_read(
     assert "proposed: series_0001: 1 of 6 slices cannot be read" in capsys.readouterr().out
     expected = np.zeros(SHAPE, np.int16)
     expected[[0, 1, 3, 4, 5], 1:4, 5:9] = 1
-    chosen, _ = series_masks.find(scan(root, tmp_path / "w"), out)
+    chosen, _ = series_masks.find(scan(root), out)
     assert np.array_equal(chosen["series_0001"].slices(0, 6), expected)
     assert [one["slice"] for one in json.loads((out / NAME).read_text())["cases"][0]["masks"]] == [0, 1, 3, 4, 5]
     volume[:, 0, 0] = 5000
@@ -361,7 +361,7 @@ def test_what_is_seen_is_what_is_marked(tmp_path: Path, tiny_sam: Path, prompted
     save(image(inverted, "OT", position=None, series=2, photometric="MONOCHROME1"), root / "x.dcm")
     colour = np.repeat((255 * seen["colour"]).astype(np.uint8)[..., None], 3, axis=2)
     save(image(colour, "US", position=None, series=3), root / "c.dcm")
-    found = scan(root, tmp_path / "w")
+    found = scan(root)
     known = {
         {1: "ct", 2: "xray", 3: "colour"}[n]: s for n in (1, 2, 3) for s in found.series if s.uid == uid("se", 1, n)
     }

@@ -15,7 +15,7 @@ from umed.propose.series_images import SeriesPictures
 
 
 def pictures(root, work):
-    [series] = scan(root, work).series
+    [series] = scan(root).series
     return SeriesPictures(series, Limits())
 
 

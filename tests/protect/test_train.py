@@ -99,7 +99,7 @@ def test_a_zip_gives_the_generator_of_its_folder(source: Path, tmp_path: Path) -
 
 def test_masks_of_another_folder_in_any_layout(source: Path, tmp_path: Path) -> None:
     (source / "seg.dcm").unlink()
-    [series] = (one for one in scan(source, tmp_path / "work").series if one.kind == "image")
+    [series] = (one for one in scan(source).series if one.kind == "image")
     other = labels().copy()
     other[1] = 0
     nifti(tmp_path / "masks" / f"{series.id}.nii.gz", series, other)
@@ -127,7 +127,7 @@ def test_what_has_no_mask_or_cannot_be_read_is_named(source: Path, tmp_path: Pat
         ds.save_as(path)
     found, left_out, _ = pictures(source)
     assert len(found) == SHAPE[0] - 2
-    uids = {one.uid: one.id for one in scan(source, tmp_path / "work").series}
+    uids = {one.uid: one.id for one in scan(source).series}
     alone, nothing, other, cut = (
         left_out.pop(uids[str(pydicom.dcmread(path).SeriesInstanceUID)])
         for path in (next((source / "alone").iterdir()), empty[0], source / "colour" / "a.dcm", packed[0])

@@ -39,7 +39,7 @@ def folder(shared_data):
 
 def voxels(root, work):
     """For each mask file by its UID: classes of the image series that it lies on, by SeriesInstanceUID and grid."""
-    found = scan(root, work)
+    found = scan(root)
     drawn = {}
     for one in found.series:
         for instance in one.instances if one.kind in ("seg", "rtstruct") else ():
@@ -164,7 +164,7 @@ def test_five_packings_are_protected_with_the_same_changes(folder, tmp_path):
 
 def draw(source, target, size, work):
     """The same rectangle as a picture for each slice, named by InstanceNumber."""
-    [series] = scan(source, work).series
+    [series] = scan(source).series
     (target / series.id).mkdir(parents=True)
     mask = np.zeros(size, np.uint8)
     mask[size[0] // 3 : size[0] // 2, size[1] // 3 : size[1] // 2] = 255

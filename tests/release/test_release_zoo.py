@@ -83,7 +83,7 @@ def few(dicom_zoo, tmp_path):
 
 def draw_masks(source, folder, work):
     """A rectangle on every slice of every image series that has pixels."""
-    for series in scan(source, work).series:
+    for series in scan(source).series:
         if series.kind != "image":
             continue
         (folder / series.id).mkdir(parents=True)

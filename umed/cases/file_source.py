@@ -63,7 +63,6 @@ class FileSource:
     """
 
     strict = True
-    work: Path | None = None
 
     def __init__(self, dataset: Dataset, progress: Progress | None = None, *, carry: bool = False) -> None:
         self.dataset, self.progress, self.carry = settle(dataset), progress, carry

@@ -20,6 +20,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 
 from umed.cases.pixel_copies import remove_copies
 from umed.core.errors import InputError, UmedError, VerificationError, error_line
+from umed.core.time_limit import limited
 from umed.core.version import __version__
 from umed.data.files import atomic
 from umed.deid import burned
@@ -109,20 +110,20 @@ def write_instance(
         Refused: when the profile cannot clean it, the pixels cannot be written losslessly, or the written file does not
             say what was meant.
     """
-    with _refusing("file"):
+    with _refusing("file"), limited(limits.seconds):
         dataset = reader.read(instance.path, limits, pixels=True)
         headers.fill(dataset, instance)
     has_pixels = any(tag_of(keyword) in dataset for keyword in PIXEL_KEYWORDS)
-    with _refusing("burned-in"):
+    with _refusing("burned-in"), limited(limits.seconds):
         rectangles = identity.rectangles(dataset) if has_pixels else ()
     with _refusing("pixels"):
-        # Also from slices that did not change: one may hold a copy of its neighbour.
-        removed = remove_copies(dataset) if values is not None else Counter[tuple[str, str]]()
+        with limited(limits.seconds):  # also from slices that did not change: one may hold a copy of its neighbour
+            removed = remove_copies(dataset) if values is not None else Counter[tuple[str, str]]()
         if has_pixels:
             values = _pixels(dataset, values, rectangles, syntax, limits)
         else:
             _plain_syntax(dataset, syntax)
-    with _refusing("profile"):
+    with _refusing("profile"), limited(limits.seconds):
         counts = identity.apply(dataset, instance, bool(rectangles)) + removed
     with _refusing("write"):
         if protected:

@@ -21,6 +21,7 @@ from umed.cases.series_source import SeriesSource
 from umed.cases.spans import Slices
 from umed.core.errors import UmedError
 from umed.deid.identity import Names
+from umed.dicom.members import FileRef
 from umed.dicom.objects import Instance, Limits, Series
 from umed.dicom.pixels import pixel_data
 from umed.dicom.read import reader as files
@@ -252,7 +253,7 @@ def _check_same(instance: Instance, written: Path, boxes: Any, limits: Limits) -
         yield f"expected the pixels of the source, got {int(differing.sum())} others"
 
 
-def _values(path: Path, limits: Limits) -> NDArray[Any] | None:
+def _values(path: FileRef, limits: Limits) -> NDArray[Any] | None:
     """Decoded pixels; raw bytes for kinds that are never decoded (float, YBR), nothing for files without pixels."""
     dataset = files.read(path, limits, pixels=True)
     for keyword in ("FloatPixelData", "DoubleFloatPixelData"):

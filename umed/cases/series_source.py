@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -72,12 +71,7 @@ def open_series(request: Request, *, progress: Progress | None = None) -> Iterat
         identity = Anonymous(DeidKey.load(request.key_file), profile, request.accept_burned_in)
     if not request.path.exists():
         raise InputError(f"{request.path}: expected a folder or zip of DICOM files, got nothing. Check the path.")
-    above = request.work if request.work is not None and request.work.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="umed-", dir=above) as work:
-        found = scan(request.path, Path(work) / "input", bounds, progress)
-        source = SeriesSource(found, request, bounds, identity)
-        source.work = Path(work)
-        yield source
+    yield SeriesSource(scan(request.path, bounds, progress), request, bounds, identity)
 
 
 @contextmanager
@@ -101,18 +95,17 @@ def open_released(
         InputError: when the source cannot be read at all.
     """
     bounds = request.limits or LIMITS
-    with tempfile.TemporaryDirectory(prefix="umed-") as work:
-        found = scan(request.path, Path(work), bounds)
-        source = SeriesSource(found, request, bounds, None)
-        if record is None:
-            names, masked = _guess(source, key, output), source.masked
-            source = SeriesSource(found, request, bounds, names)
-            source.masked = masked
-        else:
-            source = SeriesSource(found, request, bounds, _names_of(record, key, found))
-            if request.settings is None:  # regions follow from the masks alone
-                source.masked = mask_scan(found, request.masks, bounds, facts=False) if record["plan"] else Masked({})
-        yield source
+    found = scan(request.path, bounds)
+    source = SeriesSource(found, request, bounds, None)
+    if record is None:
+        names, masked = _guess(source, key, output), source.masked
+        source = SeriesSource(found, request, bounds, names)
+        source.masked = masked
+    else:
+        source = SeriesSource(found, request, bounds, _names_of(record, key, found))
+        if request.settings is None:  # regions follow from the masks alone
+            source.masked = mask_scan(found, request.masks, bounds, facts=False) if record["plan"] else Masked({})
+    yield source
 
 
 def _names_of(record: Mapping[str, Any], key: DeidKey | None, found: Scan) -> Names:
@@ -159,7 +152,6 @@ class SeriesSource:
 
     layout = "dicom"
     strict = False
-    work: Path | None = None
 
     def __init__(self, found: Scan, request: Request, limits: Limits, identity: Names | None) -> None:
         self.scan, self.request, self.limits = found, request, limits

@@ -23,8 +23,8 @@ from umed.cases.spans import Span
 from umed.core.errors import BudgetError, InputError, VerificationError, error_line
 from umed.core.ranges import Ranges
 from umed.core.types import Outcome, Volume
-from umed.data.files import sha256
 from umed.deid.identity import Identity, Names
+from umed.dicom.members import FileRef, ZipMember, digest_of
 from umed.dicom.objects import Instance, Limits, Series
 from umed.dicom.pixels import pixel_data
 from umed.dicom.read import reader as files
@@ -227,12 +227,12 @@ def fingerprints(series: Series, identity: Names) -> list[str]:
         series: their series.
         identity: hides the names.
     """
-    return [identity.token(f"{i.name} {_state(i.path, i.name)}") for i in series.instances]
+    return [identity.token(f"{i.name} {_state(i.path)}") for i in series.instances]
 
 
-def _state(path: Path, name: str) -> str:
-    if "!" in name:  # unpacked anew in every run
-        return sha256(path)
+def _state(path: FileRef) -> str:
+    if isinstance(path, ZipMember):
+        return digest_of(path)
     found = path.stat()
     return f"{found.st_size} {found.st_mtime_ns}"
 

@@ -194,8 +194,6 @@ class Source(Protocol):
 
     layout: str
     root: Path
-    work: Path | None
-    """Folder that goes when the source is closed, for what other processes unpack."""
     strict: bool
     """Whether a resumed run must find the very same files."""
 
@@ -317,8 +315,6 @@ class Request:
         limits: for DICOM: bounds against hostile input; the usual ones if ``None``.
         carry: take documents along, as the run did whose output is checked; a run has this in its settings.
         layout: mapping file of a data set of files, see :mod:`umed.data.layout_map`.
-        work: folder of the run for what a zip holds; whoever opens the request elsewhere unpacks below it, so that all
-            of it goes with the run. ``None``, or a folder that is not there: one of its own.
     """
 
     path: Path
@@ -331,4 +327,3 @@ class Request:
     limits: Limits | None = None
     carry: bool = False
     layout: Path | None = None
-    work: Path | None = None

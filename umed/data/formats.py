@@ -6,6 +6,7 @@ A new format is one module with ``read(path) -> Volume`` and ``write(volume, sto
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from umed.core.errors import InputError
+from umed.core.errors import GeometryError, InputError
 from umed.core.types import Volume
 from umed.data import itk, nifti, raster
+from umed.data.declared_size import check_mask
 
 READERS: dict[str, ModuleType] = {
     ".nii.gz": nifti,
@@ -122,6 +124,27 @@ def read(path: Path) -> Volume:
         raise InputError(f"{path}: expected a file, got nothing there. Check the name, or drop it from the data set.")
     volume: Volume = READERS[kind].read(path)
     return volume
+
+
+def check_mask_size(path: Path, grids: Sequence[tuple[str, int]]) -> None:
+    """Make sure by the header of a mask that is a volume that it is not much larger than what it may be a mask of.
+
+    Args:
+        path: the mask; pictures have limits of their own, and of a header that cannot be read :func:`read` says why.
+        grids: name and number of voxels of each image that it may belong to.
+
+    Raises:
+        GeometryError: before anything is unpacked.
+    """
+    reader = READERS.get(ending(path))
+    try:
+        if reader is nifti or reader is itk:
+            shape, values = reader.declared_shape(path)
+            check_mask(path, shape, values, grids)
+    except GeometryError:
+        raise
+    except (InputError, OSError):
+        return
 
 
 def write(volume: Volume, stored: NDArray[Any], path: Path, *, mark: str = "") -> None:

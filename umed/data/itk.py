@@ -10,6 +10,7 @@ Its reading also gives the geometry.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -76,15 +77,34 @@ def is_attached(data: bytes) -> bool:
 def companions(path: Path) -> tuple[str, ...]:
     """Names of the files beside a header that hold its voxels; none where they follow it, or it cannot be read."""
     try:
-        with open(path, "rb") as file:
-            start = file.read(_USUAL_HEAD)
-            try:
-                layout = parse(path, start)
-            except InputError:  # of a header that goes on
-                layout = parse(path, start + file.read(MOST_HEAD - len(start)))
+        layout = _layout_of(path)
     except (InputError, OSError):
         return ()
     return (layout.data_file,) if layout.data_file else ()
+
+
+def declared_shape(path: Path) -> tuple[tuple[int, ...], int]:
+    """Sizes without components and number of values, as the header of a file says.
+
+    Args:
+        path: ``.mha``, ``.mhd``, ``.nrrd`` or ``.nhdr``.
+
+    Raises:
+        InputError: when its header cannot be read.
+        OSError: when the file cannot.
+    """
+    layout = _layout_of(path)
+    return layout.grid, math.prod(layout.sizes)
+
+
+def _layout_of(path: Path) -> ItkLayout:
+    """What a header says, of which no more is read than needed."""
+    with open(path, "rb") as file:
+        start = file.read(_USUAL_HEAD)
+        try:
+            return parse(path, start)
+        except InputError:  # of a header that goes on
+            return parse(path, start + file.read(MOST_HEAD - len(start)))
 
 
 def data_path(path: Path, name: str) -> Path:

@@ -221,7 +221,7 @@ def _bands(collector: CaseCollector, name: str) -> int:
     try:
         with Image.open(collector.root / collector.inside(name)) as picture:
             return len(picture.getbands())
-    except (OSError, ValueError, InputError):
+    except (OSError, ValueError, InputError, Image.DecompressionBombError):
         return 0
 
 

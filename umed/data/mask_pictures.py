@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from umed.core.errors import InputError
 from umed.core.mask_rules import MaskRules
 from umed.data import png
 from umed.data.mask_values import Drawn, by_colour
+from umed.data.picture_size import check_tiff_page, open_picture
 
 _LOSSLESS = {1, 2, 3, 4, 5, 8, 32773, 32946}
 """TIFF's codes of compressions that keep every value; 2 to 4 are those of fax, for one bit."""
@@ -137,7 +138,7 @@ def _check_alpha(path: Path, colours: NDArray[Any], alpha: NDArray[Any], *, name
 
 def _read_png(path: Path, data: bytes, rules: MaskRules) -> tuple[NDArray[Any], str]:
     """Pixels of a PNG mask, whatever the bit depth, and what speaks against 0 as background."""
-    with Image.open(streams.BytesIO(data)) as image:
+    with open_picture(path, data) as image:
         if image.format != "PNG":
             raise InputError(f"{path}: expected a PNG mask, got {image.format}. Save it as PNG.")
         parts = png.chunks(data)
@@ -189,6 +190,7 @@ def _read_tiff(path: Path, data: bytes, rules: MaskRules) -> tuple[NDArray[Any],
             raise InputError(f"{path}: expected grey values, a palette or RGB, got {page.photometric!s}. Save as PNG.")
         if page.dtype is None or np.dtype(page.dtype).kind not in "buif":
             raise InputError(f"{path}: expected whole numbers, got {page.dtype}. Save the mask as 8-bit grey.")
+        check_tiff_page(path, page, data)
         try:
             pixels = page.asarray()
         except ValueError:  # LZW, predictors and fax need an optional codec there
@@ -211,7 +213,7 @@ def _read_tiff(path: Path, data: bytes, rules: MaskRules) -> tuple[NDArray[Any],
 
 def _pillow_tiff(path: Path, data: bytes, kind: int, bits: int) -> NDArray[Any]:
     """Decode with Pillow, and only if it keeps every bit."""
-    with Image.open(streams.BytesIO(data)) as image:
+    with open_picture(path, data) as image:
         pixels = np.array(image)
     if (8 * pixels.dtype.itemsize != bits and not (bits == 1 and pixels.dtype == np.bool_)) or pixels.dtype.kind == "i":
         raise InputError(f"{path}: expected a TIFF of 1, 8 or 16 bits, got {bits}. Save the mask as PNG.")

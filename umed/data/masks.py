@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,7 @@ def read_label(path: Path, volume: Volume, rules: MaskRules = AS_DRAWN) -> NDArr
         drawn, stored = read_picture(path, rules)
         affine = None
     else:
+        formats.check_mask_size(path, [(volume.source.name, math.prod(volume.spatial_shape))])
         label = formats.read(path)
         drawn, stored, affine = _volume(path, label, rules), label.stored, label.header.affine
         placed = isinstance(label.header, itk.ItkHeader)

@@ -9,7 +9,6 @@ written differs from the source in the changed voxels only. Format: https://nift
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import math
 import zlib
@@ -27,10 +26,12 @@ from numpy.typing import NDArray
 
 from umed.core.errors import InputError
 from umed.core.types import Encoding, Volume
+from umed.data.declared_size import FREE, check_bytes, gunzip_within
 
 LEVEL = 1
 """zlib level of written ``.nii.gz``: nibabel's own default, several times faster than 6 for a few per cent of size."""
 _BLOCK = 1 << 24
+_START = 1 << 17  # of a file: its header lies there, packed or not
 _COLOURS = {128: 3, 2304: 4}  # NIfTI datatype codes RGB24 and RGBA32: bytes a voxel
 _SIZES = [size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big")]  # how a header begins
 _PLACE = (
@@ -83,7 +84,28 @@ def read(path: Path) -> Volume:
     return decode(path, *_load(path))
 
 
-def decode(path: Path, raw: bytes, zipped: bool, digest: str) -> Volume:
+def declared_shape(path: Path) -> tuple[tuple[int, ...], int]:
+    """Shape and number of values of a file as its header says, from its first bytes.
+
+    Args:
+        path: a ``.nii`` or ``.nii.gz`` file.
+
+    Raises:
+        InputError: as :func:`read` does, of the header.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(_START)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions.") from error
+    if start[:2] == b"\x1f\x8b":
+        start = bytes(_unpacked(path, start, 539))
+    header = _parse(path, start)
+    grid = tuple(int(n) for n in header.get_data_shape())
+    return grid, math.prod(grid) * _COLOURS.get(int(header["datatype"]), 1)
+
+
+def decode(path: Path, raw: bytes | bytearray, zipped: bool, digest: str) -> Volume:
     """Like :func:`read`, of bytes in memory.
 
     Args:
@@ -95,7 +117,7 @@ def decode(path: Path, raw: bytes, zipped: bool, digest: str) -> Volume:
     Raises:
         InputError: as :func:`read` does.
     """
-    header = _parse(path, raw)
+    header = _parse(path, bytes(raw[:540]))
     code = int(header["datatype"])
     colours = _COLOURS.get(code, 1)
     dtype = np.dtype(np.uint8) if colours > 1 else _voxel_type(path, header)
@@ -109,7 +131,7 @@ def decode(path: Path, raw: bytes, zipped: bool, digest: str) -> Volume:
             f"{path}: expected {needed} bytes for shape {grid} of {dtype} from offset {offset}, got {len(raw)}. "
             "The file is cut short or its header is damaged: fetch it again."
         )
-    flat = np.frombuffer(raw, dtype, count=math.prod(grid) * colours, offset=offset)
+    flat = np.frombuffer(memoryview(raw).toreadonly(), dtype, count=math.prod(grid) * colours, offset=offset)
     stored, channels_last = _arrange(path, flat, grid, colours)
     slope, inter = _scaling(path, header) if colours == 1 else (1.0, 0.0)
     spatial = stored.ndim - channels_last
@@ -123,7 +145,7 @@ def decode(path: Path, raw: bytes, zipped: bool, digest: str) -> Volume:
         channels_last=channels_last,
         source=path,
         alpha=colours == 4,
-        header=NiftiHeader(raw[:offset], raw[needed:], zipped, colours, grid, affine, notes),
+        header=NiftiHeader(bytes(raw[:offset]), bytes(raw[needed:]), zipped, colours, grid, affine, notes),
         sha256=digest,
     )
 
@@ -191,8 +213,8 @@ def gzip_packer() -> Any:
     return zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
 
 
-def _load(path: Path) -> tuple[bytes, bool, str]:
-    """All bytes of the file, unpacked, whether they were gzipped, and the checksum of the file as it lies."""
+def _load(path: Path) -> tuple[bytes | bytearray, bool, str]:
+    """All bytes of the file, unpacked as far as its header says, whether they were, and its checksum as it lies."""
     try:
         packed = path.read_bytes()
     except OSError as error:
@@ -211,16 +233,35 @@ def _load(path: Path) -> tuple[bytes, bool, str]:
         )
     if not zipped:
         return packed, False, digest
-    unpacker = zlib.decompressobj(31)
-    try:
-        raw = unpacker.decompress(packed)
-        if unpacker.unused_data.strip(b"\0"):
-            raw = gzip.decompress(packed)  # several gzip members, as pigz or bgzip write them
-    except (zlib.error, EOFError, OSError) as error:
-        raise InputError(f"{path}: expected gzipped data, got a damaged stream ({error}). Fetch it again.") from error
-    if not unpacker.eof:
-        raise InputError(f"{path}: expected a whole gzip stream, got one cut short. Fetch the file again.")
+    needed = _size(_parse(path, bytes(_unpacked(path, packed[:_START], 539))))
+    check_bytes(path, needed, len(packed))
+    raw = _unpacked(path, packed, needed + FREE)
+    if len(raw) > needed + FREE:
+        raise InputError(
+            f"{path}: expected {needed} bytes by its header and at most {FREE} behind them, got more in the gzip "
+            "stream. Repair its header, or fetch it again."
+        )
     return raw, True, digest
+
+
+def _unpacked(path: Path, packed: bytes, most: int) -> bytes | bytearray:
+    """What was gzipped, and no more than one byte beyond a bound."""
+    try:
+        return gunzip_within(packed, most)
+    except EOFError as error:
+        raise InputError(f"{path}: expected a whole gzip stream, got one cut short. Fetch the file again.") from error
+    except zlib.error as error:
+        raise InputError(f"{path}: expected gzipped data, got a damaged stream ({error}). Fetch it again.") from error
+
+
+def _size(header: Nifti1Header) -> int:
+    """Bytes that a file has by its header; those before the voxels where the type of these is not known."""
+    try:
+        itemsize = int(np.dtype(header.get_data_dtype()).itemsize)
+        offset = int(header.get_data_offset())
+    except (HeaderDataError, KeyError, ValueError, OverflowError):
+        return 0
+    return max(offset, 0) + math.prod(max(int(n), 0) for n in header.get_data_shape()) * itemsize
 
 
 def _parse(path: Path, raw: bytes) -> Nifti1Header:

@@ -9,7 +9,6 @@ lossy file cannot hold a bound.
 from __future__ import annotations
 
 import hashlib
-import io
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,12 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from umed.core.errors import GeometryError, InputError
 from umed.core.types import Encoding, Volume
 from umed.data import jpeg_segments, png, png_chunks, tiff
+from umed.data.picture_size import check_png, open_picture
 from umed.data.thumbnails import exif_orientation
 from umed.data.tiff import refused
 from umed.data.tiff_pixels import TiffLayout
@@ -190,9 +190,10 @@ def _read_png(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, bool
         what = "a transparent colour (tRNS)" if b"tRNS" in names else "an animation (APNG)"
         raise refused(path, "one plain picture", what, "Save it as plain RGB or RGBA first.")
     if depth == 16 and colour != 0:
+        check_png(path, parts)
         pixels = png.decode(parts)  # Pillow cuts 16-bit colour down to 8
     else:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_picture(path, data) as image:
             pixels = np.array(image)
     dtype = np.uint8 if depth == 8 else np.uint16
     stored = pixels.astype(dtype).reshape(pixels.shape[0], pixels.shape[1], -1)
@@ -206,7 +207,7 @@ def _read_png(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, bool
 
 
 def _read_jpeg(path: Path, data: bytes) -> tuple[NDArray[Any], RasterHeader, bool]:
-    with Image.open(io.BytesIO(data)) as image:
+    with open_picture(path, data) as image:
         if image.format != "JPEG" or image.mode not in ("L", "RGB"):
             raise refused(path, "a grey or RGB JPEG", f"{image.format} {image.mode}", "Save it as RGB PNG first.")
         stored = np.array(image)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from umed.core.errors import InputError
 from umed.data import tiff_tags
 from umed.data.mark import is_mark
+from umed.data.picture_size import check_tiff_page
 from umed.data.side_parts import text_of
 from umed.data.thumbnails import holds_picture, photoshop_without_pictures, xmp_without_pictures
 from umed.data.tiff_pixels import DEFLATE, LOSSLESS, LZW, OLD_DEFLATE, TiffLayout, pack, unpack
@@ -112,6 +113,7 @@ def _pixels(path: Path, data: bytes, walk: tiff_tags.TiffWalk) -> tuple[NDArray[
         page = file.pages.first
         _one_page(path, walk, page)
         layout, extra = _layout(path, page)
+        check_tiff_page(path, page, data)
         try:
             stored = page.asarray()
         except ValueError:  # LZW, PackBits and predictor 3 need an optional codec there

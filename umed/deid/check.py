@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import os
 import re
-import tempfile
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -111,16 +110,15 @@ def check(
 def collect(original: Path, progress: Progress | None = None, limits: Limits = LIMITS) -> Needles:
     """Identifying values of all originals that can be read, a zip or members of zips included."""
     needles = Needles()
-    with tempfile.TemporaryDirectory(prefix="umed-check-") as work:
-        listed, _ = reader.find(original, Path(work), limits)
-        for path, _ in counted(listed, "originals", progress):
-            try:
-                dataset = reader.read(path, limits, pixels=False)
-                with reader.guard(path):
-                    needles.collect(dataset)
-                    needles.collect(dataset.file_meta)
-            except InputError:
-                pass  # not DICOM or broken: it was not released either
+    listed, _ = reader.find(original, limits)
+    for path, _ in counted(listed, "originals", progress):
+        try:
+            dataset = reader.read(path, limits, pixels=False)
+            with reader.guard(path):
+                needles.collect(dataset)
+                needles.collect(dataset.file_meta)
+        except InputError:
+            pass  # not DICOM or broken: it was not released either
     return needles
 
 

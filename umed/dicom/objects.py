@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from umed.core.types import Encoding
+from umed.dicom.members import FileRef
 
 Kind = Literal["image", "seg", "rtstruct", "other", "refused"]
 """What a file is good for: ``other`` can be de-identified (presentation states, ...), ``refused`` not."""
@@ -35,6 +36,9 @@ class Limits:
         zip_bytes: size of all files of one zip, unpacked.
         zip_ratio: unpacked size over packed size of one member.
         files: files below one root.
+        text_bytes: one value of text; names, comments and descriptions are far shorter.
+        seconds: computing time for reading and cleaning one file; its pixels have a limit of their own
+            (:data:`umed.dicom.pixels.codecs.TIMEOUT`).
     """
 
     depth: int = 32
@@ -46,6 +50,8 @@ class Limits:
     zip_bytes: int = 256 * GiB
     zip_ratio: int = 2000
     files: int = 5_000_000
+    text_bytes: int = 256 << 10
+    seconds: float = 60.0
 
 
 LIMITS = Limits()
@@ -99,7 +105,7 @@ class Instance:
     """One DICOM file, as its header describes it.
 
     Args:
-        path: where the bytes are; below a work folder for members of a zip.
+        path: where the bytes are.
         name: relative posix name for people; ``archive.zip!member`` for members of a zip.
         kind: what it is good for.
         reason: why it is refused, else empty.
@@ -119,7 +125,7 @@ class Instance:
         number: InstanceNumber, 0 where there is none.
     """
 
-    path: Path
+    path: FileRef
     name: str
     kind: Kind
     reason: str = ""

@@ -6,10 +6,7 @@ A proposal is no annotation. ``proposals.json`` says so, ``umed protect`` carrie
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -144,45 +141,43 @@ def propose_masks(
         )
     files.check_readable(source)
     check_target(source, target, overwrite=overwrite)
-    with _open(source, target, slice_axis) as images:
-        asked = None if str(prompts) == GRID else read_prompts(Path(prompts), label)
-        if asked is not None:
-            images.check(asked)
-        network = make_sam(encoder)
-        weights = load_sam(network, Path(sam))
-        network.eval().requires_grad_(False).to(where)
-        questions = Questions(network, None if asked is None else asked.cases, settings, label)
-        with stage(target) as work:
-            found = []
+    images = _open(source, target, slice_axis)
+    asked = None if str(prompts) == GRID else read_prompts(Path(prompts), label)
+    if asked is not None:
+        images.check(asked)
+    network = make_sam(encoder)
+    weights = load_sam(network, Path(sam))
+    network.eval().requires_grad_(False).to(where)
+    questions = Questions(network, None if asked is None else asked.cases, settings, label)
+    with stage(target) as work:
+        found = []
+        if progress is not None:
+            progress("propose", 0, len(images.ids))
+        for one in images.propose(questions, work):
+            found.append(one)
             if progress is not None:
-                progress("propose", 0, len(images.ids))
-            for one in images.propose(questions, work):
-                found.append(one)
-                if progress is not None:
-                    progress("propose", len(found), len(images.ids))
-            found, written = images.finish(work, found)
-            written |= {name: digest for one in found for name, digest in one.files.items()}
-            done = ProposeResult(target, weights, tuple(found), images.problems, images.aside, images.next)
-            if not done.counts[PROPOSED]:
-                return done
-            chosen = {"kind": GRID, **asdict(settings)} if asked is None else {"kind": "file", "sha256": asked.sha256}
-            content = {
-                "umed_version": __version__,
-                "sam": {"encoder": encoder, "weights": weights, "sha256": files.sha256(Path(sam))},
-                "prompts": chosen,
-                "label": label,
-                **images.record(found),
-            }
-            publish(source, target, work, written, content)
+                progress("propose", len(found), len(images.ids))
+        found, written = images.finish(work, found)
+        written |= {name: digest for one in found for name, digest in one.files.items()}
+        done = ProposeResult(target, weights, tuple(found), images.problems, images.aside, images.next)
+        if not done.counts[PROPOSED]:
+            return done
+        chosen = {"kind": GRID, **asdict(settings)} if asked is None else {"kind": "file", "sha256": asked.sha256}
+        content = {
+            "umed_version": __version__,
+            "sam": {"encoder": encoder, "weights": weights, "sha256": files.sha256(Path(sam))},
+            "prompts": chosen,
+            "label": label,
+            **images.record(found),
+        }
+        publish(source, target, work, written, content)
     return done
 
 
-@contextmanager
-def _open(source: Path, target: Path, slice_axis: int) -> Iterator[ImageSource[Any]]:
-    """The images; members of zips last as long as this."""
+def _open(source: Path, target: Path, slice_axis: int) -> ImageSource[Any]:
+    """The images."""
     if not is_dicom(source):
-        yield FileImages(source, target, slice_axis)
-        return
+        return FileImages(source, target, slice_axis)
     if slice_axis != 2:
         raise ConfigError(
             f"--slice-axis: expected none for DICOM, whose slices are looked at as they were taken, got {slice_axis}. "
@@ -191,5 +186,4 @@ def _open(source: Path, target: Path, slice_axis: int) -> Iterator[ImageSource[A
     require_dicom()
     from umed.propose.series_images import SeriesImages
 
-    with tempfile.TemporaryDirectory(prefix="umed-") as unpacked:
-        yield SeriesImages(source, target, Path(unpacked))
+    return SeriesImages(source, target)

@@ -100,7 +100,6 @@ class SeriesImages(ImageSource[SeriesPictures]):
     Args:
         root: folder or zip.
         output: the folder of proposals.
-        unpacked: folder for members of zips, which must live as long as this.
 
     Raises:
         InputError: when there is no image series, or proposals lie in the input.
@@ -108,10 +107,10 @@ class SeriesImages(ImageSource[SeriesPictures]):
 
     naming = "Name it by its series id, see umed inspect"
 
-    def __init__(self, root: Path, output: Path, unpacked: Path) -> None:
+    def __init__(self, root: Path, output: Path) -> None:
         check_source(root)
         self.root, self.output, self.limits = root, output, LIMITS
-        self.scan = scan(root, unpacked, self.limits)
+        self.scan = scan(root, self.limits)
         images = [series for series in self.scan.series if series.kind == "image"]
         refused = [(name, reason) for name, reason in self.scan.refused if not reason.startswith("is not a DICOM file")]
         if not images:

@@ -71,7 +71,7 @@ def protect_share(share: Share) -> list[CaseDone]:
     Raises:
         UmedError: when the disk is full.
     """
-    if share.token not in _READY:  # once for each process; what a zip held lies in the run's own folder
+    if share.token not in _READY:  # once for each process
         _READY.clear()
         _OPEN.close()
         _READY[share.token] = _make_ready(share)
@@ -133,7 +133,6 @@ def make_shares(
         path=request.path.resolve(),
         masks=None if request.masks is None else request.masks.resolve(),
         key_file=None if request.key_file is None else request.key_file.resolve(),
-        work=source.work,
     )
     token = secrets.token_hex(8)
     places = store.output.resolve(), store.folder.resolve(), key_file.resolve()

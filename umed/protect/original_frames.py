@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,7 +18,8 @@ from umed.cases.pixel_copies import ICON, PIXEL_DATA, binary_elements, name_of, 
 from umed.core.errors import InputError, UmedError, error_line
 from umed.core.progress import counted
 from umed.core.types import Progress
-from umed.data import files, planes
+from umed.data import planes
+from umed.dicom.members import FileRef, digest_of
 from umed.dicom.objects import LIMITS, Limits
 from umed.dicom.pixels import pixel_data
 from umed.dicom.read import reader
@@ -106,21 +106,20 @@ def original_frames(
     digests: dict[str, str] = {}
     unreadable: list[tuple[str, str]] = []
     raw = RawFrames()
-    with tempfile.TemporaryDirectory(prefix="umed-check-") as work:
-        listed, _ = reader.find(root, Path(work), limits)
-        for path, name in counted(listed, "originals", progress):
-            try:
-                found = _remember(path, raw, limits)
-            except UmedError as error:
-                found = None
-                unreadable.append((name, error_line(error).replace(f"{path}: ", "")))
-            if found is not None:
-                digests[files.sha256(path)] = name
-                slices.update((one, name) for one in found)
+    listed, _ = reader.find(root, limits)
+    for path, name in counted(listed, "originals", progress):
+        try:
+            found = _remember(path, raw, limits)
+        except UmedError as error:
+            found = None
+            unreadable.append((name, error_line(error).replace(f"{path}: ", "")))
+        if found is not None:
+            digests[digest_of(path)] = name
+            slices.update((one, name) for one in found)
     return slices, digests, unreadable, raw
 
 
-def _remember(path: Path, raw: RawFrames, limits: Limits) -> frozenset[bytes] | None:
+def _remember(path: FileRef, raw: RawFrames, limits: Limits) -> frozenset[bytes] | None:
     """Signatures of the frames of an original, whose bytes are kept in mind; ``None`` without pixels."""
     try:
         dataset = reader.read(path, limits, pixels=True)

@@ -40,7 +40,7 @@ def mask_of(series, classes):
 
 def there_and_back(root, out, work, series_id="series_0001"):
     """Write a mask for a series of a folder; its names, and whether it alone gets it back."""
-    found = scan(root, work / "scan")
+    found = scan(root)
     series = next(one for one in found.series if one.id == series_id)
     classes = drawn((len(series.slices), *series.instances[0].shape[1:]))
     out.mkdir()
@@ -122,7 +122,7 @@ def test_pictures_without_positions(tmp_path):
 
 def test_classes_that_a_byte_cannot_hold_are_refused(tmp_path):
     write_series(tmp_path / "in", values())
-    [series] = scan(tmp_path / "in", tmp_path / "w").series
+    [series] = scan(tmp_path / "in").series
     mask = replace(mask_of(series, drawn()), classes={300: "x"})
     with pytest.raises(InputError, match="expected classes up to 255, got 300"):
         write_mask(series, mask, tmp_path)

@@ -152,7 +152,7 @@ def test_broken_coordinates(tmp_path, data):
 
 def test_real_structure_sets(shared_data, tmp_path):
     root = shared_data / "dicom_series" / "rtutils_mock_data"
-    series = next(one for one in scan(root, tmp_path).series if one.kind == "image")
+    series = next(one for one in scan(root).series if one.kind == "image")
     ds = reader.read(root / "rt.dcm", pixels=False)
     mask = rtstruct.read(ds, "rt.dcm", series)
     expected = np.zeros(series.geometry.shape[1:], bool)

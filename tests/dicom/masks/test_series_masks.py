@@ -16,7 +16,7 @@ SHAPE = (12, 10)
 
 
 def found(tmp_path, folder=None, root="in"):
-    looked = scan(tmp_path / root, tmp_path / "work")
+    looked = scan(tmp_path / root)
     one = {series.uid: series for series in looked.series if series.kind == "image"}
     made, problems = series_masks.find(looked, folder)
     return one, made, problems
@@ -35,7 +35,7 @@ def labels(seed=0, count=4):
 
 def test_seg_and_rtstruct_of_one_series_are_merged(tmp_path):
     make_series(tmp_path / "in" / "ct", positions(4))
-    series = next(iter(scan(tmp_path / "in", tmp_path / "work").series))
+    series = next(iter(scan(tmp_path / "in").series))
     seg(tmp_path / "in" / "a.dcm", positions(4), (1,), label="liver")
     square = [(1.6, 1.6), (1.6, 7.4), (8.4, 7.4), (8.4, 1.6)]
     make_rtstruct(tmp_path / "in" / "b.dcm", {"tumour": [contour(to_world(series, k, square)) for k in (1, 2)]})
@@ -107,7 +107,7 @@ def test_dicom_masks_in_a_folder_of_their_own_each_once(tmp_path):
 def test_nifti_by_name_or_as_the_only_one_that_fits(tmp_path, name):
     make_series(tmp_path / "in" / "a", positions(4))
     make_series(tmp_path / "in" / "b", positions(4, step=1.1), series="1.2.3.44", patient="P2")
-    series = {one.uid: one for one in scan(tmp_path / "in", tmp_path / "work").series}["1.2.3.4"]
+    series = {one.uid: one for one in scan(tmp_path / "in").series}["1.2.3.4"]
     volume = labels()
     nifti(tmp_path / "masks" / name.format(id=series.id), series, volume)
     _, made, problems = found(tmp_path, tmp_path / "masks")
@@ -119,7 +119,7 @@ def test_nifti_by_name_or_as_the_only_one_that_fits(tmp_path, name):
 def test_what_slicer_and_simpleitk_write_is_laid_on_its_series(tmp_path, name):
     """The same mask as NIfTI and as NRRD or MetaImage: ITK counts x and y the other way round."""
     make_series(tmp_path / "in" / "a", positions(4))
-    series = {one.uid: one for one in scan(tmp_path / "in", tmp_path / "work").series}["1.2.3.4"]
+    series = {one.uid: one for one in scan(tmp_path / "in").series}["1.2.3.4"]
     nifti(tmp_path / "any.nii.gz", series, labels())
     (tmp_path / "masks").mkdir()
     SimpleITK.WriteImage(SimpleITK.ReadImage(str(tmp_path / "any.nii.gz")), str(tmp_path / "masks" / name), True)
@@ -130,7 +130,7 @@ def test_what_slicer_and_simpleitk_write_is_laid_on_its_series(tmp_path, name):
 def test_nifti_that_fits_nothing_or_too_much(tmp_path):
     make_series(tmp_path / "in" / "a", positions(4))
     make_series(tmp_path / "in" / "b", positions(4), series="1.2.3.44", patient="P2")
-    one = {series.uid: series for series in scan(tmp_path / "in", tmp_path / "work").series}
+    one = {series.uid: series for series in scan(tmp_path / "in").series}
     first = one["1.2.3.4"]
     nifti(tmp_path / "both" / "any.nii.gz", first, labels())
     _, made, problems = found(tmp_path, tmp_path / "both")
@@ -147,7 +147,7 @@ def test_nifti_that_fits_nothing_or_too_much(tmp_path):
 
 def test_nifti_on_another_grid_or_with_bad_classes_makes_the_series_a_problem(tmp_path):
     make_series(tmp_path / "in" / "a", positions(4))
-    series = scan(tmp_path / "in", tmp_path / "work").series[0]
+    series = scan(tmp_path / "in").series[0]
     affine = RAS @ series.geometry.affine[:, [2, 1, 0, 3]]
     for array, moved, message in (
         (np.ones((10, 12, 4), np.uint8), 0.3, "on the grid of series_0001, shape (4, 12, 10)"),
@@ -216,7 +216,7 @@ def test_folder_that_is_not_there(tmp_path):
 
 def test_real_nifti_that_is_flipped(shared_data, tmp_path):
     root = shared_data / "dicom_series" / "totalseg_ct20"
-    looked = scan(root / "ct", tmp_path)
+    looked = scan(root / "ct")
     made, _ = series_masks.find(looked, root)
     (mask,) = made.values()
     expected = np.asarray(nibabel.load(root / "example_seg_dicom.nii.gz").dataobj)
@@ -227,7 +227,7 @@ def test_real_nifti_that_is_flipped(shared_data, tmp_path):
 
 def test_real_segmentation_goes_to_both_forms_of_its_series(shared_data, tmp_path):
     root = shared_data / "dicom_series" / "ct_23x38x3"
-    made, problems = series_masks.find(scan(root, tmp_path))
+    made, problems = series_masks.find(scan(root))
     assert problems == [] and len(made) == 2
     one, other = made.values()
     assert np.array_equal(one.slices(0, 3), other.slices(0, 3)) and one.slices(0, 3).sum() == 322

@@ -28,7 +28,7 @@ def test_finds_files_in_folders_and_zips(tmp_path):
     (root / "empty").write_bytes(b"")
     with zipfile.ZipFile(root / "z.zip", "w") as archive:
         archive.writestr("m/1", b"5")
-    found, refused = reader.find(root, tmp_path / "work")
+    found, refused = reader.find(root)
     assert [name for _, name in found] == ["a/b/noending", "x.txt", "z.zip!m/1"]
     assert dict(refused) == {".hidden": "is hidden", "__MACOSX": "is hidden", "empty": "is empty"}
 
@@ -36,11 +36,11 @@ def test_finds_files_in_folders_and_zips(tmp_path):
 def test_a_zip_or_a_file_can_be_the_root(tmp_path):
     with zipfile.ZipFile(tmp_path / "data.bin", "w") as archive:
         archive.writestr("m", b"5")
-    assert [name for _, name in reader.find(tmp_path / "data.bin", tmp_path / "work")[0]] == ["data.bin!m"]
+    assert [name for _, name in reader.find(tmp_path / "data.bin")[0]] == ["data.bin!m"]
     (tmp_path / "one").write_bytes(b"1")
-    assert reader.find(tmp_path / "one", tmp_path / "work")[0] == [(tmp_path / "one", "one")]
+    assert reader.find(tmp_path / "one")[0] == [(tmp_path / "one", "one")]
     with pytest.raises(InputError, match="got nothing"):
-        reader.find(tmp_path / "absent", tmp_path / "work")
+        reader.find(tmp_path / "absent")
 
 
 def test_links_and_special_files(tmp_path):
@@ -53,7 +53,7 @@ def test_links_and_special_files(tmp_path):
     (root / "d" / "up").symlink_to(root)
     (root / "good").symlink_to(root / "real")
     os.mkfifo(root / "pipe")
-    found, refused = reader.find(root, tmp_path / "work")
+    found, refused = reader.find(root)
     assert [name for _, name in found] == ["good", "real"]
     reasons = dict(refused)
     assert set(reasons) == {"out", "loop", "d/up", "pipe"}
@@ -64,15 +64,15 @@ def test_links_and_special_files(tmp_path):
 def test_names_are_printable_and_files_are_counted(tmp_path):
     (tmp_path / "a\nb\x1b[31m").write_bytes(b"1")
     (tmp_path / "c").write_bytes(b"1")
-    assert reader.find(tmp_path, tmp_path / "w")[0][0][1] == "a?b?[31m"
+    assert reader.find(tmp_path)[0][0][1] == "a?b?[31m"
     with pytest.raises(InputError, match="at most 1 files"):
-        reader.find(tmp_path, tmp_path / "w", Limits(files=1))
+        reader.find(tmp_path, Limits(files=1))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_unreadable_folder_is_refused(tmp_path):
     (tmp_path / "locked").mkdir(mode=0)
-    _, refused = reader.find(tmp_path, tmp_path / "w")
+    _, refused = reader.find(tmp_path)
     assert "cannot be read" in dict(refused)["locked"]
 
 

@@ -20,7 +20,7 @@ def volume(slices=4, rows=5, columns=6, start=0):
 
 
 def look(root, tmp_path):
-    return scan(root, tmp_path / "work")
+    return scan(root)
 
 
 def test_a_series_in_slice_order(tmp_path):
@@ -67,7 +67,7 @@ def test_ids_do_not_depend_on_names_and_zips_give_the_same(tmp_path):
             (other / str(number)).mkdir(parents=True)
             shutil.copy(path, other / str(number) / "x")
             archive.write(path, f"{number}/../x" if number == 99 else f"{number}/x")
-    for again in (look(other, tmp_path), scan(tmp_path / "z.zip", tmp_path / "work2")):
+    for again in (look(other, tmp_path), scan(tmp_path / "z.zip")):
         assert [(s.id, s.uid, [i.sop_uid for i in s.instances]) for s in again.series] == [
             (s.id, s.uid, [i.sop_uid for i in s.instances]) for s in first.series
         ]
@@ -198,7 +198,7 @@ def test_an_unknown_syntax_can_be_scanned_and_ends_in_one_line(tmp_path):
 def test_progress_is_called_for_each_file(tmp_path):
     write_series(tmp_path / "in", volume(3))
     seen = []
-    scan(tmp_path / "in", tmp_path / "work", progress=lambda *what: seen.append(what))
+    scan(tmp_path / "in", progress=lambda *what: seen.append(what))
     assert seen == [("scan", n, 3) for n in (0, 1, 2, 3)]
 
 

@@ -65,13 +65,13 @@ class NamedMask:
             self.problems.append((name, str(error)))
 
 
-def listed(folder: Path, work: Path, limits: Limits) -> list[Label]:
-    """Files of a folder and below that are images by their ending but not DICOM; zips may be unpacked in ``work``."""
-    found, _ = reader.find(folder, work, limits)
+def listed(folder: Path, limits: Limits) -> list[Label]:
+    """Files of a folder and below, not in zips, that are images by their ending but not DICOM."""
+    found, _ = reader.find(folder, limits)
     return [
         Label(path, name)
         for path, name in found
-        if formats.looks_like_image(Path(name)) and not name.lower().endswith(".dcm") and "!" not in name
+        if isinstance(path, Path) and formats.looks_like_image(Path(name)) and not name.lower().endswith(".dcm")
     ]
 
 
@@ -106,6 +106,7 @@ def _volume(label: Label, series: list[Series], text: str, images: list[Series],
     """Read a NIfTI, MetaImage or NRRD label for the series of that name, or for the only one that it fits."""
     meant = series
     try:
+        formats.check_mask_size(label.path, [(one.id, _voxels(one)) for one in series or images])
         volume = formats.read(label.path)
         if len(series) == 1:
             mask = labels.read_volume(volume, label.name, series[0], text)
@@ -125,6 +126,11 @@ def _volume(label: Label, series: list[Series], text: str, images: list[Series],
             into.add(one, replace(labels.read_volume(volume, label.name, one, text), files=(label.path,)))
     except InputError as error:
         into.lose(label.name, meant, error)
+
+
+def _voxels(series: Series) -> int:
+    _, rows, columns = series.instances[0].shape
+    return len(series.slices) * rows * columns
 
 
 def _words(series: Series) -> str:

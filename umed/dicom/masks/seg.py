@@ -24,6 +24,9 @@ from umed.dicom.masks.layers import MOST, Mask
 from umed.dicom.masks.seg_file import Frame
 from umed.dicom.objects import LIMITS, Limits, Series
 
+_BEYOND, _FREE = 16, 1 << 24
+"""A frame may be so many times as large as a slice of its series, or have so many pixels."""
+
 
 def read(ds: Any, name: str, series: Series, limits: Limits = LIMITS) -> Mask:
     """Voxels of all segments of a segmentation on one series.
@@ -43,6 +46,8 @@ def read(ds: Any, name: str, series: Series, limits: Limits = LIMITS) -> Mask:
             "Split the segmentation."
         )
     shape = series.geometry.shape if series.geometry else (len(series.slices), *series.instances[0].shape[1:])
+    if rows * columns > max(_BEYOND * shape[1] * shape[2], _FREE):  # before a frame is unpacked
+        raise _misfit(frames, name, series)
     placed, absent = _place(frames, name, series, (rows, columns))
     if not placed:
         raise _misfit(frames, name, series)

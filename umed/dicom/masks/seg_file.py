@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
 
 from umed.core.errors import InputError
 from umed.dicom.masks.attributes import items, several, text
 from umed.dicom.masks.grids import MaskPlane
+from umed.dicom.pixels import codestream
 from umed.dicom.read.geometry import group_item
 
 HALF = 0.5
@@ -161,6 +163,8 @@ def stored_frame(ds: Any, index: int) -> NDArray[np.integer[Any]]:
     if syntax.is_encapsulated:
         from pydicom.pixels.utils import pixel_array
 
+        frame = get_frame(ds.PixelData, index, number_of_frames=int(ds.get("NumberOfFrames") or 1))
+        codestream.check_frame(str(syntax), frame, (rows, columns, 1), bits)
         return np.asarray(pixel_array(ds, index=index, raw=True))
     size = rows * columns
     first, last = index * size * bits, (index + 1) * size * bits

@@ -7,7 +7,6 @@ series without a mask; so does one of several masks that is broken.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,25 +54,22 @@ def find(
     """
     images = [series for series in scan.series if series.kind == "image"]
     found = NamedMask()
-    with tempfile.TemporaryDirectory(prefix="umed-masks-") as work:
-        listed = _instances(scan)
-        labels: list[named.Label] = []
-        if folder is not None:
-            if not folder.is_dir():
-                raise InputError(
-                    f"{folder}: expected a folder of masks, got {'a file' if folder.exists() else 'nothing'}."
-                )
-            labels = named.listed(folder, Path(work) / "labels", limits)
-            others = scan_folder(folder, Path(work) / "dicom", limits)
-            known = {instance.sop_uid for instance in listed}
-            listed += [instance for instance in _instances(others) if instance.sop_uid not in known]
-            taken = {label.name for label in labels}
-            found.problems += [
-                entry for entry in others.refused if entry[0] not in taken and Path(entry[0]).name != PROPOSALS
-            ]
-        for instance in listed:
-            _dicom(instance, images, found, limits)
-        named.match(labels, scan.root, images, found, limits)
+    listed = _instances(scan)
+    labels: list[named.Label] = []
+    if folder is not None:
+        if not folder.is_dir():
+            raise InputError(f"{folder}: expected a folder of masks, got {'a file' if folder.exists() else 'nothing'}.")
+        labels = named.listed(folder, limits)
+        others = scan_folder(folder, limits)
+        known = {instance.sop_uid for instance in listed}
+        listed += [instance for instance in _instances(others) if instance.sop_uid not in known]
+        taken = {label.name for label in labels}
+        found.problems += [
+            entry for entry in others.refused if entry[0] not in taken and Path(entry[0]).name != PROPOSALS
+        ]
+    for instance in listed:
+        _dicom(instance, images, found, limits)
+    named.match(labels, scan.root, images, found, limits)
     _share(images, found)
     masks: dict[str, Mask] = {}
     for series in images:

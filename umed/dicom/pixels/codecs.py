@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
@@ -30,8 +31,9 @@ from umed.dicom.read.archives import printable
 
 INSTALL = "Install the codecs: pip install 'umed[dicom]'"
 EXTENDED = "1.2.840.10008.1.2.4.51"
-TIMEOUT = 300.0
-"""Seconds that one frame may take."""
+TIMEOUT = 60.0
+"""Seconds that one frame may take; a file of many may take a second more for each mebibyte of pixels."""
+_SLOWEST = 1 << 20
 PLUGINS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("1.2.840.10008.1.2.4.9", ("pylibjpeg", "pillow", "gdcm")),
     ("1.2.840.10008.1.2.4.20", ("pylibjpeg",)),
@@ -76,19 +78,18 @@ def frames(dataset: Dataset, shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:
     if samples == 3:
         request.setdefault("planar_configuration", 0)
     size = int(np.prod(shape[1:]))
+    single, bits = (shape[1], shape[2], samples), int(request.get("bits_allocated", 8))
+    end = time.monotonic() + TIMEOUT + shape[0] * size * bits / 8 / _SLOWEST
     found = 0
     offsets: Any = None
     if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
         offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
     for stream in generate_frames(dataset.PixelData, number_of_frames=shape[0], extended_offsets=offsets):
-        announced = codestream.size(stream) if syntax.startswith("1.2.840.10008.1.2.4.") else None
-        if announced is not None and announced != (shape[1], shape[2], samples):
-            got = " x ".join(str(part) for part in announced)
-            raise InputError(
-                f"expected frames of {shape[1]} x {shape[2]} x {samples} as the header says, got a stream of {got} "
-                "(rows x columns x samples); the file is damaged"
-            )
-        values = _HELPER.decode(request, stream)
+        codestream.check_frame(syntax, stream, single, bits)
+        left = end - time.monotonic()
+        if left <= 0:
+            raise InputError("the pixel data are broken (the codec took too long)")
+        values = _HELPER.decode(request, stream, min(left, TIMEOUT))
         if values.size != size:
             raise InputError(f"expected {size} values a frame, got {values.size}")
         found += 1
@@ -142,12 +143,12 @@ class _Helper:
         self.owner = 0
         self.lock = threading.Lock()
 
-    def decode(self, request: Mapping[str, Any], stream: bytes) -> NDArray[Any]:
-        """Decode one frame in the helper."""
+    def decode(self, request: Mapping[str, Any], stream: bytes, seconds: float) -> NDArray[Any]:
+        """Decode one frame in the helper, which is ended when that takes more seconds."""
         with self.lock:
             process = self._running()
             assert process.stdin is not None and process.stdout is not None
-            watch = threading.Timer(TIMEOUT, process.kill)
+            watch = threading.Timer(seconds, process.kill)
             watch.daemon = True
             watch.start()
             try:

@@ -62,7 +62,7 @@ def decode(dataset: Dataset, limits: Limits = LIMITS) -> NDArray[Any]:
         if photometric.startswith("YBR") and not headers.turns_to_rgb(photometric, syntax):
             raise InputError(f"its colours are {photometric}, which cannot be turned to RGB without loss")
         native = not UID(syntax).is_encapsulated
-        values = _native(dataset) if native else np.stack(list(codecs.frames(dataset, shape)))
+        values = _native(dataset) if native else _decompress(dataset, shape)
         values = values.reshape(shape)
         if values.dtype.itemsize != dtype.itemsize or values.dtype.kind not in "iu":
             raise InputError(f"expected pixels of {dtype}, got {values.dtype} from the decoder")
@@ -91,6 +91,19 @@ def expected(dataset: Dataset) -> tuple[tuple[int, ...], np.dtype[Any]]:
         raise InputError(f"expected rows and columns, got {rows} x {columns}")
     shape = (frames, rows, columns) if samples == 1 else (frames, rows, columns, samples)
     return shape, np.dtype(f"{'i' if signed else 'u'}{bits // 8}")
+
+
+def _decompress(dataset: Dataset, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Values of all frames; no frame is held twice."""
+    values: NDArray[Any] | None = None
+    for number, frame in enumerate(codecs.frames(dataset, shape)):
+        if values is None:
+            values = np.empty(shape, frame.dtype)
+        if frame.dtype != values.dtype:
+            raise InputError(f"expected frames of {values.dtype}, got one of {frame.dtype} from the decoder")
+        values[number] = frame
+    assert values is not None  # there is at least one frame, or frames() has raised
+    return values
 
 
 def _native(dataset: Dataset) -> NDArray[Any]:

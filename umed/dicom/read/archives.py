@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Zip files as folders of DICOM: members are unpacked one by one under names of our own, within limits."""
+"""Zip files as folders of DICOM: members are listed within limits, and never unpacked to disk."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from umed.core.errors import InputError
+from umed.dicom.members import ZipMember
 from umed.dicom.objects import Limits
 
 MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
-_BLOCK = 1 << 20
 _SMALL = 1 << 20
 """A member that unpacks to less than this is never called a bomb."""
 
@@ -27,46 +27,48 @@ def is_zip(path: Path, *, named: bool = True) -> bool:
         return file.read(4) in MAGIC
 
 
-def unpack(path: Path, name: str, work: Path, limits: Limits) -> tuple[list[tuple[Path, str]], list[tuple[str, str]]]:
-    """Unpack the members of a zip.
+def members(path: Path, name: str, limits: Limits) -> tuple[list[tuple[ZipMember, str]], list[tuple[str, str]]]:
+    """List the members of a zip by its directory; none is unpacked.
 
     Args:
         path: the zip.
         name: its name for people.
-        work: folder for the members; they are called ``000000.dcm`` and so on, never by their own names.
-        limits: bounds on members, sizes and ratios; checked against what is really unpacked, not what is declared.
+        limits: bounds on members, sizes and ratios; a member never becomes larger than its entry says.
 
     Returns:
-        Files with the names that people see (``name!member``), and names with reasons of what was refused.
+        Members with the names that people see (``name!member``), and names with reasons of what was refused.
 
     Raises:
         InputError: if the zip as a whole is broken or exceeds a limit. Without its name.
     """
-    found: list[tuple[Path, str]] = []
+    found: list[tuple[ZipMember, str]] = []
     refused: list[tuple[str, str]] = []
     total = 0
+    whole = path.stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
-            members = sorted(archive.infolist(), key=lambda member: (member.filename, member.header_offset))
-            if len(members) > limits.zip_members:
-                raise InputError(f"expected a zip of at most {limits.zip_members} files, got {len(members)}")
-            work.mkdir(parents=True, exist_ok=True)
-            for number, member in enumerate(members):
-                if member.is_dir():
+            entries = sorted(archive.infolist(), key=lambda entry: (entry.filename, entry.header_offset))
+            if len(entries) > limits.zip_members:
+                raise InputError(f"expected a zip of at most {limits.zip_members} files, got {len(entries)}")
+            for entry in entries:
+                if entry.is_dir():
                     continue
-                shown = f"{name}!{printable(member.filename)}"
-                target = work / f"{number:06d}.dcm"
+                shown = f"{name}!{printable(entry.filename)}"
                 try:
-                    _check(member, limits)
-                    total += _extract(archive, member, target, limits, limits.zip_bytes - total)
-                    if is_zip(target, named=False) and shown.lower().endswith(".zip"):
+                    _check(entry, limits)
+                    total += entry.file_size
+                    if total > limits.zip_bytes:
+                        raise InputError(f"expected a zip that unpacks to at most {limits.zip_bytes} bytes, got more")
+                    if total > _SMALL and total > limits.zip_ratio * whole:  # members that share their bytes
+                        raise InputError(f"expected a zip that unpacks to at most {limits.zip_ratio} times its size")
+                    if shown.lower().endswith(".zip") and _begins_like_zip(archive, entry):
                         raise InputError("is a zip inside a zip; unpack it and give the folder")
                 except Exception as e:  # zipfile raises many kinds on damaged bytes
-                    target.unlink(missing_ok=True)
                     reason = str(e) if isinstance(e, InputError) else f"cannot be unpacked ({printable(str(e))})"
                     refused.append((shown, reason))
                     continue
-                found.append((target, shown))
+                member = ZipMember(path, printable(entry.filename), entry.header_offset, entry.file_size)
+                found.append((member, shown))
     except InputError:
         raise
     except Exception as error:
@@ -74,37 +76,32 @@ def unpack(path: Path, name: str, work: Path, limits: Limits) -> tuple[list[tupl
     return found, refused
 
 
-def _check(member: zipfile.ZipInfo, limits: Limits) -> None:
+def _check(entry: zipfile.ZipInfo, limits: Limits) -> None:
     """Refuse a member by what its entry says."""
     # zipfile has cut the name at a NUL and turned the separators of this system; the raw name shows tricks
-    raw = member.orig_filename
+    raw = entry.orig_filename
     parts = PurePosixPath(raw.replace("\\", "/")).parts
     if raw.startswith(("/", "\\")) or ".." in parts or "\0" in raw or (parts and parts[0].endswith(":")):
         raise InputError("has a name that leads out of its folder")
     if any(part.startswith(".") or part == "__MACOSX" for part in parts):
         raise InputError("is hidden")
-    mode = member.external_attr >> 16
+    mode = entry.external_attr >> 16
     if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise InputError("is a link or no ordinary file")
-    if member.flag_bits & 0x1:
+    if entry.flag_bits & 0x1:
         raise InputError("is encrypted; unpack the zip with its password and give the folder")
-    if member.file_size > _SMALL and member.file_size > limits.zip_ratio * max(member.compress_size, 1):
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound
+        raise InputError("is packed by something else than deflate; unpack the zip and give the folder")
+    if entry.file_size > _SMALL and entry.file_size > limits.zip_ratio * max(entry.compress_size, 1):
         raise InputError(f"unpacks to more than {limits.zip_ratio} times its size")
-
-
-def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, limits: Limits, left: int) -> int:
-    """Unpack one member; returns its size."""
     single = limits.header_bytes + limits.pixels_bytes
-    size = 0
-    with archive.open(member) as source, open(target, "wb") as file:
-        while block := source.read(_BLOCK):
-            size += len(block)
-            if size > left:
-                raise InputError(f"expected a zip that unpacks to at most {limits.zip_bytes} bytes, got more")
-            if size > single:
-                raise InputError(f"expected a file of at most {single} bytes, got a larger one")
-            file.write(block)
-    return size
+    if entry.file_size > single:
+        raise InputError(f"expected a file of at most {single} bytes, got a larger one")
+
+
+def _begins_like_zip(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+    with archive.open(entry) as file:
+        return file.read(4) in MAGIC
 
 
 def printable(text: str, most: int = 300) -> str:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID
 
 from umed.core.types import Encoding
+from umed.dicom.members import FileRef
 from umed.dicom.objects import Instance, Kind
 from umed.dicom.read import geometry
 from umed.dicom.read.archives import printable
@@ -42,7 +42,7 @@ _PLAIN = frozenset(("UI", "CS", "LO", "SH", "DA", "AE"))
 _RGB_FROM_YBR = ("YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 
-def describe(dataset: FileDataset, path: Path, name: str) -> tuple[Instance, tuple[geometry.SlicePlane, ...] | None]:
+def describe(dataset: FileDataset, path: FileRef, name: str) -> tuple[Instance, tuple[geometry.SlicePlane, ...] | None]:
     """Describe a file, read without pixel data, by its header; ``name`` is for people.
 
     Gives the instance, and the planes of its frames if it is an image whose header places them. Whatever pydicom raises

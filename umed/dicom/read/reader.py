@@ -24,6 +24,8 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import UID
 
 from umed.core.errors import InputError, UmedError
+from umed.core.time_limit import limited
+from umed.dicom.members import FileRef, open_file
 from umed.dicom.objects import LIMITS, Limits
 from umed.dicom.read import archives, stream
 from umed.dicom.read.archives import printable
@@ -34,12 +36,11 @@ _INFLATE_RATIO = 64
 _QUIET = threading.RLock()
 
 
-def find(root: Path, work: Path, limits: Limits = LIMITS) -> tuple[list[tuple[Path, str]], list[tuple[str, str]]]:
-    """All files that may be DICOM below a folder, or in a zip.
+def find(root: Path, limits: Limits = LIMITS) -> tuple[list[tuple[FileRef, str]], list[tuple[str, str]]]:
+    """All files that may be DICOM below a folder, or in a zip, of which nothing is unpacked.
 
     Args:
         root: a folder, a zip, or one file.
-        work: folder for what is unpacked; made when there is a zip, and never inside ``root``.
         limits: bounds.
 
     Returns:
@@ -51,18 +52,18 @@ def find(root: Path, work: Path, limits: Limits = LIMITS) -> tuple[list[tuple[Pa
     """
     if not root.exists():
         raise InputError(f"{root}: expected a folder of DICOM files or a zip, got nothing. Check the path.")
-    found: list[tuple[Path, str]] = []
+    found: list[tuple[FileRef, str]] = []
     refused: list[tuple[str, str]] = []
     if root.is_file():
         candidates = [(root, printable(root.name))]
     else:
         candidates = _walk(root, refused, limits)
-    for number, (path, name) in enumerate(candidates):
+    for path, name in candidates:
         try:
             if not archives.is_zip(path, named=path != root):
                 found.append((path, name))
                 continue
-            members, others = archives.unpack(path, name, work / f"zip{number:06d}", limits)
+            members, others = archives.members(path, name, limits)
             found.extend(members)
             refused.extend(others)
         except (InputError, OSError) as error:
@@ -145,14 +146,14 @@ def guard(name: object) -> Iterator[None]:
             raise InputError(f"{name}: expected a sound DICOM file, got {_brief(error)}") from error
 
 
-def read(path: Path, limits: Limits = LIMITS, *, pixels: bool) -> FileDataset:
+def read(path: FileRef, limits: Limits = LIMITS, *, pixels: bool) -> FileDataset:
     """Read one DICOM file.
 
     Files without a preamble or meta header are read when they begin like a data set. Blank SOPClassUID and
     SOPInstanceUID are filled from the file meta information, a missing TransferSyntaxUID from what is there.
 
     Args:
-        path: the file.
+        path: the file, or the member of a zip.
         limits: bounds, checked before anything is built.
         pixels: whether to read pixel data, too, and what follows them.
 
@@ -163,8 +164,9 @@ def read(path: Path, limits: Limits = LIMITS, *, pixels: bool) -> FileDataset:
         InputError: if it cannot be read, is not DICOM, is broken, or exceeds a limit; with the path.
     """
     try:
-        with open(path, "rb") as file:
-            return _read(file, os.fstat(file.fileno()).st_size, limits, pixels)
+        file, size = open_file(path)
+        with file, limited(limits.seconds):
+            return _read(file, size, limits, pixels)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except OSError as error:

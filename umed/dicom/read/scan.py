@@ -12,8 +12,9 @@ from pydicom.dataset import FileDataset
 
 from umed.core.errors import InputError
 from umed.core.progress import counted
+from umed.core.time_limit import limited
 from umed.core.types import Progress
-from umed.data.files import sha256
+from umed.dicom.members import FileRef, digest_of
 from umed.dicom.objects import LIMITS, Instance, Limits, Scan, Series
 from umed.dicom.read import geometry, headers, reader
 from umed.dicom.read.geometry import SlicePlane
@@ -22,12 +23,11 @@ _Planes = tuple[SlicePlane, ...] | None
 _Member = tuple[Instance, _Planes, tuple[float, float]]
 
 
-def scan(root: Path, work: Path, limits: Limits = LIMITS, progress: Progress | None = None) -> Scan:
+def scan(root: Path, limits: Limits = LIMITS, progress: Progress | None = None) -> Scan:
     """Find the series below a folder, or in a zip, from headers only.
 
     Args:
         root: folder, zip or single file.
-        work: folder for the members of zips; must live as long as the result is used.
         limits: bounds.
         progress: called with ``"scan"`` for each file.
 
@@ -37,7 +37,7 @@ def scan(root: Path, work: Path, limits: Limits = LIMITS, progress: Progress | N
     Raises:
         InputError: if ``root`` does not exist or holds too many files.
     """
-    found, refused = reader.find(root, work, limits)
+    found, refused = reader.find(root, limits)
     members: list[_Member] = []
     for path, name in counted(found, "scan", progress):
         try:
@@ -52,10 +52,10 @@ def scan(root: Path, work: Path, limits: Limits = LIMITS, progress: Progress | N
     return Scan(root, _series(unique), tuple(sorted(refused + doubles)))
 
 
-def _look(path: Path, name: str, limits: Limits) -> _Member:
+def _look(path: FileRef, name: str, limits: Limits) -> _Member:
     """One file."""
-    dataset = reader.read(path, limits, pixels=False)
-    with reader.guard(path):
+    with limited(limits.seconds), reader.guard(path):
+        dataset = reader.read(path, limits, pixels=False)
         frames = headers.integer(dataset, "NumberOfFrames", 1)
         if frames > limits.frames:  # a number in a header must not become as many objects
             raise InputError(f"expected at most {limits.frames} frames, got {frames}")
@@ -90,8 +90,8 @@ def _without_doubles(members: Sequence[_Member]) -> tuple[list[_Member], list[tu
     for group in by_uid.values():
         first = group[0][0]
         try:
-            same = len(group) == 1 or len({sha256(instance.path) for instance, _, _ in group}) == 1
-        except OSError:
+            same = len(group) == 1 or len({digest_of(instance.path) for instance, _, _ in group}) == 1
+        except (InputError, OSError):
             same = False
         if same:
             kept.append(group[0])

@@ -27,6 +27,7 @@ PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 """Float Pixel Data, Double Float Pixel Data, Pixel Data."""
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 BIG, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
+_TEXT = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OW", b"OV", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _SHORT = frozenset(
     (b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS")
@@ -126,6 +127,11 @@ class _Walk:
         if stop > end:
             place = "of the file" if end == self.size else "of its sequence"
             raise self.broken(start, f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has {length} bytes, past the end {place}")
+        if length > self.limits.text_bytes and not tag >> 16 & 1 and _is_text(tag, vr):
+            raise InputError(
+                f"expected at most {self.limits.text_bytes} bytes of text in ({tag >> 16:04X},{tag & 0xFFFF:04X}), got "
+                f"{length}"
+            )
         if tag in PIXELS and depth == 0:
             self.pixels_bytes += length
         elif vr == b"SQ":
@@ -212,6 +218,11 @@ class _Walk:
 def _known_vr(tag: int) -> str | None:
     """VR of the standard's dictionary."""
     return dictionary_VR(tag) if dictionary_has_tag(tag) else None
+
+
+def _is_text(tag: int, vr: bytes | None) -> bool:
+    """Whether a value is text that somebody may have to read, by its own VR or that of the dictionary."""
+    return (vr.decode("ascii", "replace") if vr not in (None, b"UN") and vr else _known_vr(tag)) in _TEXT
 
 
 class _Structure(InputError):
