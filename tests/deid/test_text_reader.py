@@ -40,11 +40,13 @@ def test_lines_that_are_no_words_are_left_out(table: str) -> None:
 @pytest.mark.parametrize(
     ("text", "confidence", "counts"),
     [
-        ("Roe", 75.0, True),
+        ("Roe", 85.0, True),
+        ("Rose", 75.0, True),
         ("4711", 96.0, True),
         ("M\u00fcl", 90.0, True),
         ("R.,-o/e", 90.0, True),
-        ("Roe", 74.9, False),
+        ("Roe", 84.9, False),
+        ("Rosemary", 74.9, False),
         ("LR", 99.0, False),
         ("-_-==", 99.0, False),
     ],

@@ -104,6 +104,16 @@ def test_two_patients_in_one_study_are_released_with_a_warning(tmp_path, capsys)
     assert "8820" not in said and "Beispiel" not in said
 
 
+def test_files_that_name_nobody_are_released_and_several_studies_warned_about(tmp_path, capsys) -> None:
+    nobody = {"PatientID": "", "PatientName": "", "PatientBirthDate": ""}
+    paths = write_series(tmp_path / "in", volume(shape=SMALL), **nobody)
+    for number, path in enumerate(paths):
+        change(path, StudyInstanceUID=f"1.2.826.0.1.77.{number}")  # as some converters write them
+    code, said, listed = run(tmp_path, capsys)
+    assert (code, listed) == (0, {}) and len(released(tmp_path / "out")) == SMALL[0]
+    assert "WARNING: series_0001: its files differ in StudyInstanceUID (0020,000D)" in said and "none is named" in said
+
+
 def test_with_protect_the_mixed_series_is_put_aside_and_the_other_protected(tmp_path, capsys) -> None:
     shape = (6, 40, 44)
     for number in (1, 2):

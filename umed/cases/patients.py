@@ -35,21 +35,28 @@ def mixed_series(scan: Scan) -> dict[str, str]:
 
 
 def mixed_studies(scan: Scan, aside: Collection[str]) -> tuple[str, ...]:
-    """Warnings about studies whose series are of several patients; their new StudyInstanceUID joins the pseudonyms.
+    """Warnings about studies of several patients, whose one StudyInstanceUID joins pseudonyms, and series of several.
 
     Args:
         scan: all series of the input.
         aside: ids of series that are not released.
 
     Returns:
-        One line a study.
+        One line each.
     """
     studies: dict[str, dict[str, list[Instance]]] = defaultdict(dict)
-    for series in scan.series:
-        if series.id not in aside:
-            for instance in series.instances:
-                studies[instance.study_uid].setdefault(series.id, []).append(instance)
     warnings = []
+    for series in scan.series:
+        if series.id in aside:
+            continue
+        for instance in series.instances:
+            studies[instance.study_uid].setdefault(series.id, []).append(instance)
+        if len({instance.study_uid for instance in series.instances}) > 1:
+            apart = len({instance.patient_key for instance in series.instances}) > 1
+            warnings.append(
+                f"{series.id}: its files differ in StudyInstanceUID (0020,000D): they are released as several studies"
+                f"{', and as several patients since none is named' if apart else ''}. Look whether they belong together"
+            )
     for groups in studies.values():
         if tags := _tags([instance for group in groups.values() for instance in group]):
             names = [*sorted(groups)[:LISTED], *(["..."] if len(groups) > LISTED else [])]
@@ -63,6 +70,7 @@ def mixed_studies(scan: Scan, aside: Collection[str]) -> tuple[str, ...]:
 def _tags(instances: Sequence[Instance]) -> tuple[str, ...]:
     """What differs; also where nothing but the spelling of a name does, if that makes two pseudonyms."""
     tags = differing(instance.person for instance in instances)
-    if tags or len({instance.patient_key for instance in instances}) == 1:
+    named = any(instance.person.name.strip("^= ") for instance in instances)  # else nobody says who it is
+    if tags or not named or len({instance.patient_key for instance in instances}) == 1:
         return tags
     return ("PatientName (0010,0010)",)

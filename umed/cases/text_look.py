@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
-from umed.cases.instance_writer import Refused, dark
+from umed.cases.instance_writer import PIXEL_KEYWORDS, Refused, dark
 from umed.core.errors import InputError, UmedError
 from umed.deid import burned
 from umed.deid.identity import Identity
@@ -64,7 +64,7 @@ def look_for_text(series: Series, identity: Identity, limits: Limits) -> int:
         except InputError as error:  # its neighbour is as good; the writer puts it aside
             unread = str(error)
     if plain and wanted == 3:
-        raise Refused("burned-in", f"no picture of it can be looked at for text ({unread}). {STEPS}")
+        raise Refused("pixels", f"no picture of it can be looked at for text ({unread}). {STEPS}")
     return looked
 
 
@@ -103,6 +103,8 @@ def _look(
     """Look at frames of a file; InputError where its pixels cannot be read, Refused where there is text."""
     with reader.guard(instance.path):
         dataset = reader.read(instance.path, limits, pixels=True)
+        if not any(geometry.tag_of(keyword) in dataset for keyword in PIXEL_KEYWORDS):
+            return 0
         values = _pixels(dataset, identity.rectangles(dataset), limits)
         window = _window(dataset) if values.ndim == 3 else None
     for frame in frames:
@@ -137,15 +139,15 @@ def _pixels(dataset: Any, rectangles: tuple[Rectangle, ...], limits: Limits) -> 
     """
     try:
         values = pixel_data.decode(dataset, limits)
-    except InputError:
+    except InputError as error:
         # What is copied as it is, without being decoded: single bits, floats, YBR that is not compressed.
         shape = [headers.integer(dataset, name, 1) for name in ("NumberOfFrames", "Rows", "Columns", "SamplesPerPixel")]
         if np.prod(shape, dtype=object) * 8 > limits.pixels_bytes:
             raise
         try:
             values = np.asarray(pixel_array(dataset))
-        except Exception as error:
-            raise InputError(f"{type(error).__name__}: its pixels cannot be decoded") from error
+        except Exception:
+            raise error from None
         values = values.reshape(max(shape[0], 1), shape[1], shape[2], *values.shape[values.ndim - 1 :][: shape[3] > 1])
     if rectangles:
         values = burned.blank(values, rectangles, dark(dataset, values))

@@ -20,8 +20,8 @@ from umed.core.errors import ConfigError, InputError
 PROGRAM, LANGUAGE = "tesseract", "eng"
 SECONDS = 60
 """Most time for one reading of one frame."""
-LEAST_LETTERS, LEAST_CONFIDENCE = 3, 75.0
-"""A word counts from so many letters and digits and so much confidence on: noise reads as short or doubtful words."""
+LEAST_CONFIDENCE = {3: 85.0, 4: 75.0}
+"""Letters and digits that a word has, and the confidence from which it counts: noise and bones read as short words."""
 SMALL, LARGE = 1024, 3000
 """Pictures below the first are read at twice their size, since small letters are not read; above the second at half."""
 CURE = "Install it (Debian, Ubuntu: apt-get install tesseract-ocr), or leave --look-for-text out."
@@ -44,7 +44,8 @@ class Word:
     @property
     def counts(self) -> bool:
         """Whether it is more than noise."""
-        return len(re.findall(r"[^\W_]", self.text)) >= LEAST_LETTERS and self.confidence >= LEAST_CONFIDENCE
+        letters = min(len(re.findall(r"[^\W_]", self.text)), max(LEAST_CONFIDENCE))
+        return self.confidence >= LEAST_CONFIDENCE.get(letters, 101.0)
 
 
 class TextReader:
