@@ -106,6 +106,9 @@ class FileSource:
         """None: what is no case is a problem of the facts."""
         return ()
 
+    all_aside: Sequence[Quarantined] = ()
+    warnings: Sequence[str] = ()
+
     @property
     def sizes(self) -> Mapping[str, int]:
         """Every case counts as one."""

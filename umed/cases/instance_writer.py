@@ -34,7 +34,8 @@ from umed.dicom.read.geometry import tag_of
 CATEGORIES: Mapping[str, str] = {
     "no-dicom": "no DICOM file",
     "file": "a file that cannot be read, or of a kind that is never released (report, document, directory, double)",
-    "burned-in": "text may be burned into the pixels, and no rule of the profile covers it",
+    "burned-in": "text or a face may be in the pixels, and no rule of the profile covers it",
+    "patients": "its series has files of several patients",
     "profile": "the profile cannot clean it",
     "pixels": "its pixels cannot be read, or not be written without loss",
     "mask": "no mask fits it, so it cannot be protected",
@@ -74,11 +75,13 @@ class Written:
         digest: its SHA-256.
         counts: how often each tag met each action.
         rectangles: parts of the picture that were blanked out.
+        accepted: why it would have been put aside, if its owner did not vouch for it; else empty.
     """
 
     digest: str
     counts: Counter[tuple[str, str]]
     rectangles: tuple[Rectangle, ...] = ()
+    accepted: str = ""
 
 
 def write_instance(
@@ -116,6 +119,7 @@ def write_instance(
     has_pixels = any(tag_of(keyword) in dataset for keyword in PIXEL_KEYWORDS)
     with _refusing("burned-in"), limited(limits.seconds):
         rectangles = identity.rectangles(dataset) if has_pixels else ()
+        accepted = identity.accepted(dataset) if has_pixels else ""
     with _refusing("pixels"):
         with limited(limits.seconds):  # also from slices that did not change: one may hold a copy of its neighbour
             removed = remove_copies(dataset) if values is not None else Counter[tuple[str, str]]()
@@ -141,7 +145,7 @@ def write_instance(
                 back = reader.read(temporary, limits, pixels=True)
                 if not np.array_equal(pixel_data.decode(back, limits), values):
                     raise VerificationError("expected the pixels that were written, got others. Check the disk.")
-    return Written(digest.hexdigest(), counts, rectangles)
+    return Written(digest.hexdigest(), counts, rectangles, accepted)
 
 
 @contextmanager

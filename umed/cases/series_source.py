@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from umed.cases.instance_writer import CATEGORIES
+from umed.cases.patients import mixed_series, mixed_studies
 from umed.cases.proposals import Proposals
+from umed.cases.quarantine_list import AGAIN, put_all_aside, put_aside
 from umed.cases.records import Record, hash_of
 from umed.cases.series_facts import Masked, mask_scan, slice_plan
 from umed.cases.series_reader import SeriesReader
@@ -32,19 +34,17 @@ from umed.core.version import __version__
 from umed.data.accounting import Accounting, FileEnd, make_accounting
 from umed.data.dicom_input import OTHER_FILES
 from umed.data.files import sha256
-from umed.data.inventory import is_system, may_be_image
-from umed.data.plain_text import is_document
+from umed.data.inventory import is_system
 from umed.deid.identity import Anonymous, Derived, Identity, Names, Renamed
 from umed.deid.keys import DeidKey
 from umed.deid.profile import load_profile
+from umed.deid.text_reader import TextReader
 from umed.dicom.objects import LIMITS, NO_DICOM, Limits, Scan, Series
 from umed.dicom.pixels.pixel_data import SYNTAXES
 from umed.dicom.read.scan import scan
 from umed.plan.facts import Facts
 from umed.plan.planning import Plan
 
-AGAIN = "as in the earlier run"
-"""Reason of what a resumed run finds in its records, which hold no reason: it might name somebody."""
 UNUSABLE = "cannot be read, or has other channels than most series"
 
 
@@ -68,7 +68,8 @@ def open_series(request: Request, *, progress: Progress | None = None) -> Iterat
     identity: Identity | None = None
     if request.key_file is not None:
         profile = load_profile(request.profile)
-        identity = Anonymous(DeidKey.load(request.key_file), profile, request.accept_burned_in)
+        words = TextReader() if request.look_for_text else None
+        identity = Anonymous(DeidKey.load(request.key_file), profile, request.accept_burned_in, words)
     if not request.path.exists():
         raise InputError(f"{request.path}: expected a folder or zip of DICOM files, got nothing. Check the path.")
     yield SeriesSource(scan(request.path, bounds, progress), request, bounds, identity)
@@ -131,15 +132,6 @@ def _guess(source: SeriesSource, key: DeidKey | None, output: Collection[str]) -
     return Anonymous(key, load_profile(source.request.profile), accept_burned_in=True)
 
 
-def _put_aside(one: Quarantined) -> FileEnd:
-    """A file that is not in the output; of those that are no DICOM, what is called like an image makes exit code 3."""
-    if one.category != "no-dicom":
-        return FileEnd(one.name, "left out", "dicom", one.reason, True, "quarantine")
-    grave = may_be_image(one.name) and not is_system(one.name)
-    kind = "system" if is_system(one.name) else "format" if grave else "document" if is_document(one.name) else "other"
-    return FileEnd(one.name, "left out", kind, one.reason, grave)
-
-
 class SeriesSource:
     """Series of a scan; see :class:`umed.cases.source.Source`.
 
@@ -196,6 +188,21 @@ class SeriesSource:
             for name, why in self.scan.refused
         ]
 
+    @cached_property
+    def mixed(self) -> Mapping[str, str]:
+        """Series with files of several patients, where each patient gets a new name; and why."""
+        return mixed_series(self.scan) if self.identity.secret else {}
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """Studies of several patients."""
+        return mixed_studies(self.scan, self.mixed) if self.identity.secret else ()
+
+    @property
+    def all_aside(self) -> Sequence[Quarantined]:
+        """Every file, for a run that can protect none."""
+        return [*self.refused, *put_all_aside(self.scan.series, self.mixed, self.masked.refusals)]
+
     @property
     def carried(self) -> Mapping[str, str]:
         """None: documents beside DICOM files are never taken along."""
@@ -204,7 +211,7 @@ class SeriesSource:
     def account(self, fates: Mapping[str, tuple[str, str]], aside: Sequence[Quarantined] = ()) -> Accounting:
         """Every file of the scan; of a zip its members."""
         expected = fates_ahead(self.facts()) if self.request.settings is not None else {}
-        ends = [self._mask_end(one) or _put_aside(one) for one in (*self.refused, *aside)]
+        ends = [self._mask_end(one) or put_aside(one) for one in (*self.refused, *aside)]
         named = {one.name for one in ends}
         for series in self.scan.series:
             kind = "image" if series.kind == "image" else "dicom"
@@ -278,7 +285,8 @@ class SeriesSource:
         """Whether a series can be perturbed or trained on: an image, not refused, with a mask that is not empty."""
         mask = self.masked.masks.get(series.id)
         filled = mask is not None and mask.extent[0] < mask.extent[1]
-        return series.kind == "image" and series.id not in self.masked.refusals and filled
+        refused = series.id in self.masked.refusals or series.id in self.mixed
+        return series.kind == "image" and not refused and filled
 
     def mask_digest(self, case: str) -> str:
         """Hash of the classes of every voxel, 16 hex digits: another mask is another result. Empty without a mask."""
@@ -300,14 +308,18 @@ class SeriesSource:
         return f"{run} {self.mask_digest(case)}"
 
     def left_alone(self, case: str, output: Path) -> CaseDone | None:
-        """A series that cannot be protected is put aside; what an earlier run made of it goes."""
+        """A series of several patients or without protection is put aside; what an earlier run made of it goes."""
         series = self.by_id[case]
-        if self.request.settings is None or series.kind != "image" or case not in self.masked.refusals:
+        refusals = self.masked.refusals if self.request.settings is not None and series.kind == "image" else {}
+        if case in self.mixed:
+            category, reason = "patients", self.mixed[case]
+        elif case in refusals:
+            unfit = any(instance.encoding is None for instance in series.instances)
+            category, reason = "protection" if unfit else "mask", refusals[case]
+        else:
             return None
         for instance in series.instances:
             (output / self.identity.target(instance)).unlink(missing_ok=True)
-        unfit = any(instance.encoding is None for instance in series.instances)
-        category, reason = "protection" if unfit else "mask", self.masked.refusals[case]
         aside = tuple(Quarantined(instance.name, category, reason) for instance in series.instances)
         return CaseDone(Outcome(case, "failed", CATEGORIES[category]), aside)
 

@@ -20,6 +20,7 @@ from umed.cases.series_figures import Figures
 from umed.cases.series_reader import SeriesReader
 from umed.cases.source import CaseDone, Quarantined, Unit
 from umed.cases.spans import Span
+from umed.cases.text_look import look_for_text
 from umed.core.errors import BudgetError, InputError, VerificationError, error_line
 from umed.core.ranges import Ranges
 from umed.core.types import Outcome, Volume
@@ -66,6 +67,8 @@ class SeriesWriter:
         self.actions: Counter[tuple[str, str]] = Counter()
         self._digests: dict[str, str] = {}
         self._rectangles: dict[str, list[tuple[int, ...]]] = {}
+        self._accepted: Counter[str] = Counter()
+        self._looked_at = 0
         self._open: dict[int, tuple[NDArray[Any], set[int], bool]] = {}
         self._frames: dict[int, set[int]] = {}
         for file, frame in series.slices:
@@ -83,7 +86,8 @@ class SeriesWriter:
             self._discard()
 
     def units(self) -> Iterator[Unit]:
-        """Its spans, in slice order."""
+        """Its spans, in slice order; text in the pixels is looked for before anything is written."""
+        self._looked_at = look_for_text(self.series, self.identity, self.limits)
         if self.reader is None:
             return
         looked = False
@@ -152,6 +156,8 @@ class SeriesWriter:
         name = self.identity.target(instance).as_posix()
         self._digests[name] = written.digest
         self.actions.update(written.counts)
+        if written.accepted:
+            self._accepted[written.accepted] += 1
         if written.rectangles:
             self._rectangles[name] = [tuple(int(n) for n in box) for box in written.rectangles]
 
@@ -171,6 +177,8 @@ class SeriesWriter:
             return CaseDone(outcome, tuple(self.quarantine), self.actions)
         kind = self.series.kind
         measures |= {"sha256": self._digests, "modality": self.series.modality, "kind": kind}
+        measures |= {"looked_at": self._looked_at} if self._looked_at else {}
+        measures |= {"accepted_burned_in": dict(sorted(self._accepted.items()))} if self._accepted else {}
         protect = self.reader is not None
         status = "protected" if protect else "unchanged" if kind == "image" else "carried"
         reason = "" if protect else "its pixels are unchanged" if kind == "image" else "its references follow"

@@ -208,6 +208,16 @@ class Source(Protocol):
         ...
 
     @property
+    def all_aside(self) -> Sequence[Quarantined]:
+        """Every file with the reason, where nothing can be protected; none of a source that does not quarantine."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What the owner must look at, one line each."""
+        ...
+
+    @property
     def sizes(self) -> Mapping[str, int]:
         """Number of files of each case by id, in the order in which they are done."""
         ...
@@ -311,6 +321,7 @@ class Request:
         key_file: for DICOM: secret of a de-identification; ``None`` derives images of the same patients.
         profile: of the de-identification.
         accept_burned_in: release pictures that may hold burned-in text.
+        look_for_text: put series aside in whose pixels tesseract reads words.
         syntax: transfer syntax of written images.
         limits: for DICOM: bounds against hostile input; the usual ones if ``None``.
         carry: take documents along, as the run did whose output is checked; a run has this in its settings.
@@ -323,6 +334,7 @@ class Request:
     key_file: Path | None = None
     profile: str | Path = "basic"
     accept_burned_in: bool = False
+    look_for_text: bool = False
     syntax: str = "explicit-le"
     limits: Limits | None = None
     carry: bool = False

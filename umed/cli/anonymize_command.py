@@ -24,6 +24,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     option("--profile", default="basic", metavar="NAME|FILE", help=profile)
     burned = "release pictures that may hold burned-in text; look at them first"
     option("--accept-burned-in", action="store_true", help=burned)
+    look = "put series aside in whose pixels tesseract (apt-get install tesseract-ocr) reads words"
+    option("--look-for-text", action="store_true", help=look)
     option("--transfer-syntax", default="explicit-le", metavar="NAME", help=f"one of {', '.join(SYNTAXES)}")
     protection = parser.add_argument_group("protection")
     every = "perturb every series with a mask, quarantine the others"
@@ -64,8 +66,12 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--masks, --generators and settings: expected --protect beside them, got none. Add it.")
     from umed.release.anonymize import anonymize
 
-    names = ("key_file", "protect", "masks", "profile", "accept_burned_in", "transfer_syntax", "generators", "private")
-    options = {name: getattr(args, name) for name in (*names, "resume", "overwrite", "workers", "scheduler", "threads")}
+    names = ("key_file", "protect", "masks", "profile", "transfer_syntax", "generators", "private")
+    burned = ("accept_burned_in", "look_for_text")
+    options = {
+        name: getattr(args, name)
+        for name in (*names, *burned, "resume", "overwrite", "workers", "scheduler", "threads")
+    }
     return carry_out(args, anonymize, args.input, args.output, settings=settings_of(args), **options)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -11,41 +12,126 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from umed.deid.engine import Quarantine
+from umed.deid.picture_flags import BURNED, FACES, flag, values_of
 from umed.deid.profile import BurnedRule, Profile, Rectangle
+from umed.dicom.read.headers import SEG
 
-# Modalities whose pictures are seldom without text or a face: ultrasound, endoscopes, photographs, paper, screens.
-RISKY_MODALITIES = frozenset("US IVUS BDUS ES XC GM OP OPM DMS OT SC DOC AU HC ECG EPS HD CP CD DD FA CS VF".split())
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds .7.1 to .7.4
-VISIBLE_LIGHT = "1.2.840.10008.5.1.4.1.1.77.1."  # endoscopes, microscopes, photographs
-ULTRASOUND = ("1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.6.2")
-SLIDES = ("1.2.840.10008.5.1.4.1.1.77.1.6",)
-# Values of ImageType that mean a screen or a page rather than a picture of the patient.
-SCREENS = ("SCREEN", "DOSE", "REPORT", "CAPTURE", "FORM", "PATIENT_PROTOCOL", "PATIENT PROTOCOL", "EVENT", "SUMMARY")
-SCREEN_WORDS = ("SCREEN SAVE", "DOSE REPORT", "DOSE INFO", "DOSE SUMMARY", "PATIENT PROTOCOL", "EXAM PROTOCOL")
+# Modalities whose pictures are seldom without text or a face, whatever the file says: ultrasound, endoscopes,
+# photographs, paper, screens.
+RISKY_MODALITIES = frozenset("US IVUS BDUS ES XC GM OP OPM DMS SC DOC AU HC ECG EPS HD CP CD DD FA CS VF".split())
+# Modalities that write no text into the picture. All others (OT, PX, IO, SM, OPT, BMD, unknown ones) need a plain NO.
+PLAIN_MODALITIES = frozenset("CT MR PT NM CR DX MG XA RF RTIMAGE RTDOSE SEG".split())
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+# The same by SOP class, for files without a modality: CR, DX, mammography, CT, MR, XA, RF, 3-D X-ray, NM, PET, RT.
+_PLAIN = "1 1.1 1.1.1 1.2 1.2.1 2 2.1 2.2 4 4.1 4.4 12.1 12.1.1 12.2 12.2.1 13.1.1 13.1.2 13.1.3 20 128 130 481.1 481.2"
+PLAIN_CLASSES = frozenset(_STORAGE + end for end in _PLAIN.split())
+SECONDARY_CAPTURE = _STORAGE + "7"  # and its multi-frame kinds .7.1 to .7.4
+HARDCOPY = ("1.2.840.10008.5.1.1.29", "1.2.840.10008.5.1.1.30")  # films and colour prints as pictures, retired
+VISIBLE_LIGHT = _STORAGE + "77.1."  # endoscopes, microscopes, photographs
+ULTRASOUND = tuple(_STORAGE + end for end in ("3", "3.1", "6", "6.1", "6.2", "6.3"))
+SLIDES = (_STORAGE + "77.1.6",)
+TOMOGRAPHY_OF_THE_EYE = tuple(_STORAGE + f"77.1.5.{end}" for end in (4, 7, 8))
+COLOUR_MR = _STORAGE + "4.3"
+# Words of ImageType or SeriesDescription that mean a screen or a page rather than a picture of the patient.
+SCREENS = frozenset(
+    "SCREENSAVE SCREENSAVES SCREENSHOT SCREENSHOTS SCREENCAPTURE SCREENDUMP SCREENGRAB SAVE SSAVE CAPTURE CAPTURES "
+    "CAPTURED REPORT REPORTS DOSEREPORT DOSEINFO DOSESUMMARY DOSERECORD SUMMARY DOSISBERICHT DOSISPROTOKOLL "
+    "PATIENTENPROTOKOLL BILDSCHIRM BILDSCHIRMFOTO".split()
+)
+SCREEN_TYPES = SCREENS | frozenset("SCREEN DOSE FORM EVENT PROTOCOL PROT".split())  # a "lung screen" is no screen
+SCREEN_PHRASES = ("SCREEN SHOT", "SCREEN SHOTS", "DOSE INFO", "DOSE RECORD", "PATIENT PROTOCOL", "EXAM PROTOCOL")
+SLIDE_LABELS = frozenset(("LABEL", "OVERVIEW", "MACRO"))  # ImageType of a slide's paper label, or a view that has it
+# Only pictures that were taken from a screen, a film or paper have these (PS3.3 C.8.6.1).
+CAPTURE_KEYWORDS = (
+    "ConversionType SecondaryCaptureDeviceID SecondaryCaptureDeviceManufacturer DateOfSecondaryCapture "
+    "SecondaryCaptureDeviceManufacturerModelName SecondaryCaptureDeviceSoftwareVersions TimeOfSecondaryCapture "
+    "VideoImageFormatAcquired DigitalImageFormatAcquired HardcopyCreationDeviceID HardcopyDeviceManufacturer"
+).split()
 
 
 def doubt(picture: Dataset) -> str:
-    """Why a picture may have text burned in, or an empty string."""
-    burned, modality, sop_class, image_type, description = (
-        _text(picture, keyword).upper()
-        for keyword in ("BurnedInAnnotation", "Modality", "SOPClassUID", "ImageType", "SeriesDescription")
-    )
-    kinds = [kind.strip() for kind in image_type.split("\\")]
-    if burned == "YES":
+    """Why a picture may have text burned in, or an empty string.
+
+    A plain NO in BurnedInAnnotation is believed where a modality only sometimes writes text, and not of screens, paper,
+    photographs and ultrasound.
+    """
+    said = flag(picture, BURNED)
+    if said == "YES":
         return "BurnedInAnnotation is YES"
+    if said == "odd":
+        return "BurnedInAnnotation (0028,0301) is neither YES nor NO"
+    sop_class = _text(picture, "SOPClassUID")
+    # Segmentations are drawn by programs and people, voxel by voxel; nobody burns text into them.
+    if sop_class in SEG:
+        return ""
+    return _screen(picture, sop_class) or ("" if said == "NO" else _unsure(picture, sop_class))
+
+
+def faces(picture: Dataset) -> str:
+    """Why a picture may show a face that somebody knows, by its own words, or an empty string."""
+    said = flag(picture, FACES)
+    if said == "odd":
+        return "RecognizableVisualFeatures (0028,0302) is neither YES nor NO"
+    return "RecognizableVisualFeatures is YES" if said == "YES" else ""
+
+
+def _screen(picture: Dataset, sop_class: str) -> str:
+    """Why a picture shows text by what it is, whatever its file says."""
+    modality = next((one for one in _modalities(picture) if one in RISKY_MODALITIES), "")
+    types = [_words(kind) for kind in values_of(picture, "ImageType")]
+    description = _words(_text(picture, "SeriesDescription"))
     if sop_class == SECONDARY_CAPTURE or sop_class.startswith(SECONDARY_CAPTURE + "."):
         return "a secondary capture"
-    if sop_class.startswith(VISIBLE_LIGHT) and sop_class not in SLIDES:
+    if sop_class in HARDCOPY:
+        return "a film or print"
+    if sop_class.startswith(VISIBLE_LIGHT) and sop_class not in SLIDES + TOMOGRAPHY_OF_THE_EYE:
         return "a photograph or a view through an endoscope"
     if sop_class in ULTRASOUND:
         return "an ultrasound picture"
-    if modality in RISKY_MODALITIES:
+    if modality:
         return f"modality {modality}"
-    if any(screen in kind for kind in kinds[2:] for screen in SCREENS):
+    if any(SCREEN_TYPES & set(kind.replace("LOW DOSE", "").split()) for kind in types):
         return "a screen or dose report by its ImageType"
-    if any(word in description for word in SCREEN_WORDS):
+    if SCREENS & set(description.split()) or any(f" {phrase} " in f" {description} " for phrase in SCREEN_PHRASES):
         return "a screen or dose report by its description"
+    if sop_class in SLIDES and any(SLIDE_LABELS & set(kind.split()) for kind in types):
+        return "the label of a slide by its ImageType"
+    if flag(picture, "SpecimenLabelInImage") in ("YES", "odd"):
+        return "SpecimenLabelInImage (0048,0010) is not NO"
+    if _coloured(picture) and sop_class != COLOUR_MR and PLAIN_MODALITIES & set(_modalities(picture)) - {"NM", "SEG"}:
+        return f"a colour picture of modality {_modalities(picture)[0]}, as screens are saved"
     return ""
+
+
+def _unsure(picture: Dataset, sop_class: str) -> str:
+    """Why only a plain NO would be enough."""
+    modalities = _modalities(picture)
+    if not modalities and sop_class not in PLAIN_CLASSES:
+        return "neither Modality nor SOPClassUID says what it is"
+    for modality in modalities:
+        if modality not in PLAIN_MODALITIES:
+            known = modality if re.fullmatch("[A-Z]{2,8}", modality) else "(0008,0060) that the standard does not list"
+            return f"modality {known}"
+    for keyword in CAPTURE_KEYWORDS:
+        if any(values_of(picture, keyword)):
+            return f"it was taken from a screen, film or paper by its {keyword}"
+    if _coloured(picture):
+        return "a colour picture"
+    if {"CT", "PT"} & set(modalities) and not 8 < _number(picture, "BitsStored", 16):
+        return "a picture of 8 bits of a modality that stores more"
+    return ""
+
+
+def accepted(picture: Dataset, profile: Profile) -> str:
+    """Why a picture would be put aside, if ``--accept-burned-in`` did not let it through; else an empty string.
+
+    Args:
+        picture: a data set as it was read.
+        profile: its ``burned_in`` rules.
+    """
+    if "Rows" not in picture:
+        return ""
+    return ("" if _cover(picture, profile)[0] else doubt(picture)) or faces(picture)
 
 
 def check(picture: Dataset, profile: Profile, accept: bool = False) -> tuple[Rectangle, ...]:
@@ -61,28 +147,21 @@ def check(picture: Dataset, profile: Profile, accept: bool = False) -> tuple[Rec
     Raises:
         Quarantine: when there is doubt, no rule covers the picture, and ``accept`` is off.
     """
-    # Segmentations are drawn by programs and people, voxel by voxel; nobody burns text into them.
-    if "Rows" not in picture or str(picture.get("Modality", "")) == "SEG":
+    if "Rows" not in picture:
         return ()
-    found: list[Rectangle] = []
-    covered = False
-    for rule in profile.burned_in:
-        if _fits(rule, picture):
-            boxes = list(rule.rectangles)
-            if rule.outside_ultrasound_regions:
-                outside = outside_regions(picture)
-                if not outside:
-                    continue
-                boxes += [box for box in outside if box[2] and box[3]]
-            covered = True
-            found += boxes
+    covered, found = _cover(picture, profile)
     reason = doubt(picture)
     if reason and not covered and not accept:
         raise Quarantine(
             f"{reason}: text may be burned into the picture, and no rule of profile {profile.name} says where."
             " Add a burned_in rule, or pass --accept-burned-in when you looked at it."
         )
-    return tuple(found)
+    shown = faces(picture)
+    if shown and not accept:
+        raise Quarantine(
+            f"{shown}: it may show a face. Remove the face, or pass --accept-burned-in when you looked at it."
+        )
+    return found
 
 
 def blank(values: NDArray[Any], rectangles: tuple[Rectangle, ...], fill: int = 0) -> NDArray[Any]:
@@ -127,6 +206,44 @@ def outside_regions(dataset: Dataset) -> tuple[Rectangle, ...]:
     return tuple(found) or ((0, 0, 0, 0),)
 
 
+def _cover(picture: Dataset, profile: Profile) -> tuple[bool, tuple[Rectangle, ...]]:
+    """Whether a rule of the profile says where the text is, and the rectangles of all that do."""
+    found: list[Rectangle] = []
+    covered = False
+    if _text(picture, "SOPClassUID") in SEG:
+        return False, ()
+    for rule in profile.burned_in:
+        if _fits(rule, picture):
+            boxes = list(rule.rectangles)
+            if rule.outside_ultrasound_regions:
+                outside = outside_regions(picture)
+                if not outside:
+                    continue
+                boxes += [box for box in outside if box[2] and box[3]]
+            covered = True
+            found += boxes
+    return covered, tuple(found)
+
+
+def _modalities(picture: Dataset) -> tuple[str, ...]:
+    return tuple(one.upper() for one in values_of(picture, "Modality") if one)
+
+
+def _coloured(picture: Dataset) -> bool:
+    photometric = _text(picture, "PhotometricInterpretation").upper()
+    return bool(photometric and not photometric.startswith("MONOCHROME")) or _number(picture, "SamplesPerPixel", 1) > 1
+
+
+def _words(text: str) -> str:
+    """Words in capitals with one blank between them."""
+    return " ".join(re.findall("[A-Z0-9]+", text.upper()))
+
+
+def _number(picture: Dataset, keyword: str, missing: int) -> int:
+    value = picture.get(keyword)
+    return value if isinstance(value, int) else missing
+
+
 def _fits(rule: BurnedRule, picture: Dataset) -> bool:
     rows, columns = _size(picture)
     texts = (
@@ -144,8 +261,5 @@ def _size(picture: Dataset) -> tuple[int, int]:
 
 
 def _text(picture: Dataset, keyword: str) -> str:
-    """One value or several; pydicom converts them, and what it has converted is written without superfluous blanks."""
-    value = picture.get(keyword)
-    if value is None or isinstance(value, str):
-        return (value or "").strip()
-    return "\\".join(str(one) for one in value)
+    """One value or several, as they are written."""
+    return "\\".join(values_of(picture, keyword))

@@ -30,6 +30,7 @@ from umed.deid.elements import (
 )
 from umed.deid.finish import clean_meta, record
 from umed.deid.keys import DeidKey
+from umed.deid.picture_flags import names_somebody
 from umed.deid.policy import BINARY_VRS, NUMBER_VRS, PATIENT_ID, PATIENT_NAME, Act, Decision, Policy, place
 from umed.deid.private import safe_tags
 from umed.deid.profile import Profile
@@ -108,13 +109,14 @@ class Deidentifier:
             dataset.SOPInstanceUID = text_of(meta, 0x00020003)
         if not text_of(dataset, 0x00080016) and sop_class:
             dataset.SOPClassUID = sop_class
+        shown = names_somebody(dataset, blanked=blanked)
         walk = _Walk(patient_key, text_of(dataset, PATIENT_ID), place(sop_class))
         self._level(dataset, walk, walk.column, 0, False)
         self._scrub(walk)
         pseudonym = self.key.pseudonym(patient_key)
         dataset[PATIENT_NAME] = element(PATIENT_NAME, "PN", pseudonym)
         dataset[PATIENT_ID] = element(PATIENT_ID, "LO", pseudonym)
-        record(dataset, self.profile, blanked=blanked)
+        record(dataset, self.profile, blanked=blanked, shown=shown)
         clean_meta(dataset, meta)
         return Counter({(f"({t >> 16:04X},{t & 0xFFFF:04X})", letter): n for (t, letter), n in walk.done.items()})
 

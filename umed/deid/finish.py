@@ -30,16 +30,15 @@ def code(value: str, meaning: str) -> Dataset:
     return item
 
 
-def record(dataset: Dataset, profile: Profile, *, blanked: bool) -> None:
+def record(dataset: Dataset, profile: Profile, *, blanked: bool, shown: bool = False) -> None:
     """Say in the data set that it was de-identified and how (PS3.3 C.7.1.1, C.12.1, C.7.6.1).
 
-    Claims no more than was done: a picture that is said to have text burned in, and was not blanked, is not called
-    free of the patient's identity.
+    Claims no more than was done: a picture that may show who it is (``shown``, see
+    :func:`umed.deid.picture_flags.names_somebody`) is not called free of the patient's identity.
     """
-    burned = str(dataset.get("BurnedInAnnotation", "") or "").strip().upper()
     if blanked:
         _set(dataset, 0x00280301, "CS", "NO")
-    _set(dataset, 0x00120062, "CS", "NO" if burned == "YES" and not blanked else "YES")
+    _set(dataset, 0x00120062, "CS", "NO" if shown else "YES")
     _set(dataset, 0x00120063, "LO", METHOD)
     names = ["basic", *(name for name in profile.options if name != "clean_pixel_data")]
     names += ["clean_pixel_data"] if blanked else []

@@ -16,6 +16,7 @@ from umed.deid import burned
 from umed.deid.engine import Deidentifier
 from umed.deid.keys import DeidKey
 from umed.deid.profile import Profile, Rectangle
+from umed.deid.text_reader import TextReader
 from umed.dicom.objects import Instance
 
 
@@ -56,11 +57,18 @@ class Anonymous(Renamed):
         key: secret of the project.
         profile: what is removed, kept and changed.
         accept_burned_in: release pictures that may hold burned-in text.
+        text_reader: looks for text in pixels; ``None`` where nobody asked for it.
     """
 
-    def __init__(self, key: DeidKey, profile: Profile, accept_burned_in: bool = False) -> None:
+    def __init__(
+        self,
+        key: DeidKey,
+        profile: Profile,
+        accept_burned_in: bool = False,
+        text_reader: TextReader | None = None,
+    ) -> None:
         super().__init__(key)
-        self.profile, self.accept_burned_in = profile, accept_burned_in
+        self.profile, self.accept_burned_in, self.text_reader = profile, accept_burned_in, text_reader
         self._deidentify = Deidentifier(key, profile)
 
     def apply(self, dataset: FileDataset, instance: Instance, blanked: bool = False) -> Counter[tuple[str, str]]:
@@ -71,6 +79,10 @@ class Anonymous(Renamed):
         """The profile's rectangles for this device."""
         return burned.check(dataset, self.profile, self.accept_burned_in)
 
+    def accepted(self, dataset: FileDataset) -> str:
+        """Why a picture goes out only because its owner vouches for it; empty where that was not needed."""
+        return burned.accepted(dataset, self.profile) if self.accept_burned_in else ""
+
     def settings(self) -> dict[str, object]:
         """Fingerprint of the key, the profile, and what was accepted."""
         profile = hashlib.sha256(repr(self.profile).encode()).hexdigest()[:8]
@@ -78,6 +90,7 @@ class Anonymous(Renamed):
             **super().settings(),
             "profile": f"{self.profile.name} ({profile})",
             "accept_burned_in": self.accept_burned_in,
+            **({} if self.text_reader is None else {"look_for_text": True}),
         }
 
 
@@ -89,6 +102,7 @@ class Derived:
     """
 
     secret = False
+    text_reader: TextReader | None = None
 
     def __init__(self, changed: Collection[str]) -> None:
         self.changed = frozenset(changed)
@@ -123,6 +137,10 @@ class Derived:
     def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
         """None: nothing is blanked."""
         return ()
+
+    def accepted(self, dataset: FileDataset) -> str:
+        """Empty: nothing is asked."""
+        return ""
 
     def token(self, text: str) -> str:
         """Plain fingerprint."""

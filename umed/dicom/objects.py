@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from umed.core.types import Encoding
 from umed.dicom.members import FileRef
+from umed.dicom.one_patient import Person
 
 Kind = Literal["image", "seg", "rtstruct", "other", "refused"]
 """What a file is good for: ``other`` can be de-identified (presentation states, ...), ``refused`` not."""
@@ -114,6 +115,7 @@ class Instance:
         series_uid: SeriesInstanceUID.
         study_uid: StudyInstanceUID.
         patient_key: PatientID and its issuer, or what stands in for them; the same for all files of a patient.
+        person: who it says that it shows.
         frame_of_reference: FrameOfReferenceUID.
         syntax: UID of the transfer syntax.
         shape: frames, rows, columns; zeros without pixel data.
@@ -134,6 +136,7 @@ class Instance:
     series_uid: str = ""
     study_uid: str = ""
     patient_key: str = ""
+    person: Person = field(default=Person(), repr=False)
     frame_of_reference: str = ""
     syntax: str = ""
     shape: tuple[int, int, int] = (0, 0, 0)

@@ -13,12 +13,12 @@ import numpy as np
 from pydicom.datadict import keyword_for_tag
 
 from umed.cases.instance_writer import CATEGORIES
-from umed.cases.records import AUDIT, QUARANTINE, REPORT, Store, write_json, write_text
+from umed.cases.quarantine_list import write_quarantine
+from umed.cases.records import AUDIT, REPORT, Store, write_json, write_text
 from umed.cases.series_reader import SeriesReader
-from umed.cases.series_source import AGAIN, SeriesSource
+from umed.cases.series_source import SeriesSource
 from umed.cases.span_units import make_volume
 from umed.cases.spans import Slices
-from umed.core.conversion import parse_json
 from umed.core.errors import UmedError
 from umed.core.version import __version__
 from umed.deid.identity import Anonymous, Identity
@@ -52,8 +52,7 @@ def finish_series(result: Released, source: SeriesSource, store: Store, report: 
         The result with the path of the report.
     """
     identity = source.identity
-    if identity.secret:
-        _list_quarantined(result, store)
+    write_quarantine(store, result.quarantine)
     content = audit(result, identity)
     write_json(store.path(AUDIT), content)
     if not report:
@@ -96,6 +95,8 @@ def audit(result: Released, identity: Identity) -> dict[str, Any]:
             "table": edition(),
         }
         content["key"] = identity.key.digest()
+        if identity.text_reader is not None:
+            content["tools"]["tesseract"] = identity.text_reader.version
     else:
         content["quarantine"] = [asdict(entry) for entry in result.quarantine]
     return content
@@ -118,20 +119,6 @@ def _tools() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _list_quarantined(result: Released, store: Store) -> None:
-    """The list with names; a resumed run keeps the reasons of the earlier one."""
-    path = store.path(QUARANTINE)
-    try:
-        before = {entry["name"]: entry["reason"] for entry in parse_json(path.read_text(encoding="utf-8"))["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        before = {}
-    listed = [
-        {**asdict(entry), "reason": before.get(entry.name, AGAIN) if entry.reason == AGAIN else entry.reason}
-        for entry in result.quarantine
-    ]
-    write_json(path, {"note": "Names files of the source. Do not release.", "files": listed})
 
 
 def _pictures(result: Released, source: SeriesSource, output: Path) -> tuple[list[tuple[str, Picture]], list[str]]:

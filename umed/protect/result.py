@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from umed.cases.proposals import is_proposal
+from umed.cases.quarantine_list import next_steps
 from umed.cases.records import KEY, MANIFEST, QUARANTINE, RECORD
 from umed.cases.source import Quarantined
 from umed.core.reasons import group_reasons
@@ -17,6 +18,7 @@ from umed.core.types import Outcome
 from umed.data.accounting import Accounting
 from umed.data.files import RECORDS
 from umed.plan.planning import Plan
+from umed.protect.let_through import accepted_reasons, blanked_files, let_through_lines
 from umed.protect.release_findings import ReleaseCheck
 from umed.protect.weak_cases import weak_cases, weak_lines
 
@@ -138,6 +140,7 @@ class Result:
         lines += _not_kept(self.outcomes)
         lines += _left_out(self.outcomes, self.files, self.quarantine, self.left_out)
         lines += [f"every file and what became of it: {self.private / RECORD}"] if self.files.files else []
+        lines += _list_of(self)
         lines.append(f"forecast: {self.forecast}" if self.forecast else NO_FORECAST)
         lines += _folders(self)
         return "\n".join(lines)
@@ -161,6 +164,7 @@ class Released:
         shared_code: why the codes are not secret and each case's own, in words; empty where they are.
         forecast: what was forecast for the plan, in words; empty where nothing was.
         files: what became of every file of the input.
+        warnings: what its owner must look at.
     """
 
     output: Path
@@ -176,6 +180,7 @@ class Released:
     shared_code: str = ""
     forecast: str = ""
     files: Accounting = field(default_factory=Accounting)
+    warnings: tuple[str, ...] = ()
 
     @property
     def written(self) -> int:
@@ -203,6 +208,9 @@ class Released:
             "left_out_of_training": [list(item) for item in self.left_out],
             "accounting": self.files.to_dict(),
             **({"labels": self.labels} if self.labels else {}),
+            "accepted_burned_in": dict(accepted_reasons(self.outcomes)),
+            "blanked": blanked_files(self.outcomes),
+            "warnings": list(self.warnings),
             **({"expectation": self.plan.expectation} if self.plan is not None and self.plan.expectation else {}),
             **({} if self.check is None else {"release_check": self.check.to_dict()}),
         }
@@ -216,12 +224,11 @@ class Released:
         lines += [f"masks: {self.labels}"] if self.labels else []
         lines += [self.plan.expectation] if self.plan is not None and self.plan.expectation else []
         lines += [*_figures(self.outcomes), *weak_lines(self.outcomes)]
+        lines += [*let_through_lines(self.outcomes), *(f"WARNING: {one}" for one in self.warnings)]
         told = {one.name for one in self.files.left_out if not one.case}
         aside = [(one.name, one.reason) for one in self.quarantine if one.name not in told]
         lines += _left_out((), self.files, aside, self.left_out)
-        if (self.private / QUARANTINE).is_file():
-            lines.append(f"what was quarantined, by name: {self.private / QUARANTINE}")
-        lines += _folders(self)
+        lines += [*next_steps(self.quarantine), *_list_of(self), *_folders(self)]
         return "\n".join(lines)
 
 
@@ -243,6 +250,12 @@ def _left_out(
     lines += accounting.reasons()
     lines += [f"quarantined: {line}" for line in group_reasons(quarantine)]
     return lines + [f"left out of training: {line}" for line in group_reasons(untrained, unit="cases", aliases=names)]
+
+
+def _list_of(done: Result | Released) -> list[str]:
+    """Where the list of what was put aside is."""
+    path = done.private / QUARANTINE
+    return [f"what was quarantined, by name: {path}"] if path.is_file() else []
 
 
 def _fit(check: ReleaseCheck | None) -> bool:

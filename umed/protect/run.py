@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from umed.cases.opening import open_source
 from umed.cases.proposals import marked, sentence
+from umed.cases.quarantine_list import keep_all_aside
 from umed.cases.records import (
     FORECAST,
     GENERATORS,
@@ -183,8 +184,9 @@ def run(
     with open_source(request, progress=progress) as source:
         if not source.sizes:
             why = "; ".join(group_reasons((one.name, one.reason) for one in source.refused)) or "no file was found"
+            note = keep_all_aside(store, source.refused)
             raise InputError(
-                f"{request.path}: expected DICOM files, got none that can be released ({why}). {OTHER_FILES}"
+                f"{request.path}: expected DICOM files, got none that can be released ({why}). {OTHER_FILES}{note}"
             )
         try:
             return _run(source, request, store, key, options, progress)
@@ -197,7 +199,10 @@ def run(
 def _run(
     source: Source, request: Request, store: Store, key: Key | None, options: RunOptions, progress: Progress | None
 ) -> Released:
-    plan = None if request.settings is None else source.make_plan(request.settings)
+    try:
+        plan = None if request.settings is None else source.make_plan(request.settings)
+    except InputError as error:
+        raise InputError(f"{error}{keep_all_aside(store, source.all_aside)}") from error
     given = None if options.generators is None else Path(options.generators)
     method = _make(plan, given)
     _ = source.proposals  # a damaged record is refused before anything is written
@@ -254,6 +259,7 @@ def _work(
         shared_code="" if method is None else method.shared_code(),
         forecast="" if expected is None else str(expected["sentence"]),
         files=source.account(fates_of(outcomes), aside),
+        warnings=tuple(source.warnings),
     )
     released = conclude(released, source, store, secret, "" if method is None else repr(method), options.report)
     if not options.check:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from umed.cases.records import CASES, GENERATORS, KEY, LOCK, PLAN, PREVIEW, Store, blank, write_text
+from umed.cases.records import CASES, GENERATORS, KEY, LOCK, PLAN, PREVIEW, QUARANTINE, Store, blank, write_text
 from umed.cases.source import Source
 from umed.core.errors import ConfigError, InputError, error_line
 from umed.core.keyfile import Key
@@ -90,7 +90,7 @@ def _earlier_plan(source: Source, path: Path) -> dict[str, Any]:
 
 
 def _check_private(root: Path, store: Store) -> None:
-    """The private folder is no part of what is published or read, and holds at most an earlier run, key, preview."""
+    """The private folder holds at most an earlier run, key, preview, and what a run without a result put aside."""
     private, output = store.folder, store.output
     why = "what lies there must never be published"
     for other, what in ((output, "output"), (root, "input")):
@@ -106,7 +106,7 @@ def _check_private(root: Path, store: Store) -> None:
     if store.begun:
         return
     others = sorted(
-        path.name for path in private.iterdir() if path.name not in (KEY, LOCK, PREVIEW) and not _half(path)
+        path.name for path in private.iterdir() if path.name not in (KEY, LOCK, PREVIEW, QUARANTINE) and not _half(path)
     )
     if others:
         raise InputError(
@@ -200,6 +200,7 @@ def start_run(
             store.begin(names, key.digest())
         return key
     key = key or Key.create(store.path(KEY))
+    store.path(QUARANTINE).unlink(missing_ok=True)  # of a run that found nothing to release
     store.begin(names, key.digest())
     write_text(store.path(PLAN), source.plan_text(plan))
     return key

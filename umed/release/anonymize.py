@@ -24,6 +24,7 @@ def anonymize(
     masks: str | Path | None = None,
     profile: str | Path = "basic",
     accept_burned_in: bool = False,
+    look_for_text: bool = False,
     transfer_syntax: str = "explicit-le",
     recipe: str | Path | Mapping[str, Any] = "default",
     settings: Settings | None = None,
@@ -50,6 +51,7 @@ def anonymize(
         masks: folder with masks (SEG, RTSTRUCT, NIfTI, PNG) beside those in the input.
         profile: shipped name, several joined by ``+`` (``"longitudinal+device_identity"``), or a YAML file.
         accept_burned_in: release pictures that may hold burned-in text. Look at them first.
+        look_for_text: put series aside in whose pixels tesseract (a program to be installed) reads words.
         transfer_syntax: of written images, always lossless.
         recipe: of the protection, as in :func:`umed.protect`.
         settings: used as they are instead of the recipe.
@@ -71,7 +73,7 @@ def anonymize(
 
     Raises:
         InputError: when the input cannot be read at all, or the output may not be written.
-        ConfigError: when a setting is wrong, or a resumed run had another one.
+        ConfigError: when a setting is wrong, a resumed run had another one, or tesseract is wanted and missing.
     """
     chosen = make_settings(recipe, overrides) if settings is None else settings
     request = Request(
@@ -81,6 +83,7 @@ def anonymize(
         key_file=Path(key_file),
         profile=profile,
         accept_burned_in=accept_burned_in,
+        look_for_text=look_for_text,
         syntax=transfer_syntax,
         limits=limits,
     )

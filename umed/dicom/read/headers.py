@@ -16,6 +16,7 @@ from pydicom.uid import UID
 from umed.core.types import Encoding
 from umed.dicom.members import FileRef
 from umed.dicom.objects import Instance, Kind
+from umed.dicom.one_patient import Person
 from umed.dicom.read import geometry
 from umed.dicom.read.archives import printable
 
@@ -35,6 +36,7 @@ _CONTENT = (
     ("EncapsulatedDocument", _REFUSED[2][1]),
     ("WaveformSequence", _REFUSED[3][1]),
 )
+PERSON = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
 LOSSY = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.(50|51|81|91|203)$")
 """JPEG baseline and extended, JPEG-LS near-lossless, JPEG 2000 and HTJ2K without the word lossless."""
 _VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.(10[0-8])(\.1)?$")
@@ -67,6 +69,7 @@ def describe(dataset: FileDataset, path: FileRef, name: str) -> tuple[Instance, 
         series_uid=series_uid,
         study_uid=study_uid,
         patient_key=patient_key(dataset) or f"study:{study_uid}",
+        person=Person(*(text(dataset, keyword) for keyword in PERSON)),
         frame_of_reference=text(dataset, "FrameOfReferenceUID"),
         syntax=syntax,
         shape=shape if pictured else (0, 0, 0),
