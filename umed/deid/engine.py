@@ -17,6 +17,9 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
 from umed.deid import values
+from umed.deid.binary_values import MODALITY_LUTS, check_modality_luts, settle_binary
+from umed.deid.code_strings import clean_code_strings
+from umed.deid.codes import settle_code
 from umed.deid.elements import (
     CHARACTER_SET,
     NUMBER,
@@ -24,7 +27,6 @@ from umed.deid.elements import (
     dummy_code,
     element,
     is_number,
-    is_text_in_disguise,
     strings,
     text_of,
 )
@@ -33,7 +35,9 @@ from umed.deid.keys import DeidKey
 from umed.deid.policy import BINARY_VRS, NUMBER_VRS, PATIENT_ID, PATIENT_NAME, Act, Decision, Policy, place
 from umed.deid.private import safe_tags
 from umed.deid.profile import Profile
-from umed.deid.refusals import Quarantine, refuse
+from umed.deid.refusals import Quarantine, refuse, refuse_syntax
+from umed.deid.stored_vr import settle_vr
+from umed.deid.text_dates import is_date_number, without_dates, without_long_numbers
 
 __all__ = ["Deidentifier", "Quarantine", "refuse"]
 
@@ -45,7 +49,7 @@ LONG_DIGITS = 8  # ... not even where it says how pixels are to be understood
 CODING_SCHEME_UID = 0x0008010C
 
 # Public code systems (SNOMED, LOINC, UCUM, ICD, HL7 tables ...): an OID of a system, not of an instance.
-CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,4})\Z", re.ASCII)
+CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,3})\Z", re.ASCII)
 
 
 @dataclass
@@ -79,6 +83,7 @@ class Deidentifier:
         self.profile = profile
         self._policy = Policy(profile)
         self._moves_dates = "retain_long_modified_dates" in profile.options
+        self._keeps_ages = "retain_patient_characteristics" in profile.options
 
     def __call__(
         self, dataset: FileDataset | Dataset, patient_key: str, *, blanked: bool = False
@@ -101,7 +106,7 @@ class Deidentifier:
         """
         meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
         sop_class = text_of(dataset, 0x00080016) or text_of(meta, 0x00020002)
-        reason = refuse(sop_class)
+        reason = refuse(sop_class) or refuse_syntax(text_of(meta, 0x00020010))
         if reason:
             raise Quarantine(f"{reason}; put aside. Handle it by hand, or leave it out.")
         if not text_of(dataset, 0x00080018) and text_of(meta, 0x00020003):
@@ -123,6 +128,7 @@ class Deidentifier:
         if depth > MAX_DEPTH:
             raise Quarantine(f"sequences nested deeper than {MAX_DEPTH}; put aside. Check where the file comes from.")
         safe = safe_tags(dataset, self.profile.safe_private)
+        coded = settle_code(dataset)
         for tag, stored in list(dataset.items()):  # values that nobody has looked at stay bytes
             number = int(tag)
             if number >> 16 & 1:
@@ -133,6 +139,8 @@ class Deidentifier:
                 continue
             decision = self._policy[number]
             act: Act = decision.acts[column]
+            if number in coded and act != "X":
+                continue
             if cleaning and act == "text":
                 act = "C"
             try:
@@ -157,20 +165,22 @@ class Deidentifier:
         cleaning: bool,
     ) -> None:
         vr = stored.VR
+        if act not in ("X", "Z", "D") and not settle_vr(dataset, tag, stored, decision):
+            return self._take(dataset, tag, "X", vr or "", decision, walk)
+        stored = dataset.get_item(tag)
+        vr = stored.VR
         if act == "binary" and (vr in BINARY_VRS or vr is None or vr == "UN" or " or " in vr):
-            if decision.bulk or not is_text_in_disguise(stored, vr):
-                return
-            return self._take(dataset, tag, "X", "", decision, walk)
+            return self._binary(dataset, tag, stored, decision, walk)
         if vr is None or vr == "UN":
             vr = decision.vr
         if act == "number" and is_number(stored, vr):
-            if vr in NUMBER_VRS:
-                walk.numbers.append((dataset, tag))
-            return
+            return self._number(dataset, tag, vr, decision, walk)
         if stored.VR == "UN" or vr == "":
             stored = dataset[tag]  # pydicom looks the VR up, and reads a sequence out of UN
             vr = str(stored.VR)
         if vr == "SQ" and act in ("sequence", "U", "C", "K"):
+            if tag == MODALITY_LUTS:
+                check_modality_luts(dataset[tag].value)
             for item in dataset[tag].value:
                 self._level(item, walk, 2, depth + 1, cleaning or act == "C")
             if act != "sequence":
@@ -179,20 +189,59 @@ class Deidentifier:
         if vr == "UI" and act not in ("X", "Z"):
             act = "U"
         if act in ("X", "Z", "D"):
-            self._take(dataset, tag, act, vr, decision, walk)
-        elif act == "U":
-            self._map(dataset, tag, vr, walk)
+            listed = not decision.vrs or vr in decision.vrs
+            self._take(dataset, tag, act if listed or decision.vr else "X", vr, decision, walk)
+        elif act == "U" and vr == "UI":
+            self._map(dataset, tag, walk)
         elif act in ("C", "K"):
             self._clean(dataset, tag, act, vr, decision, walk)
         elif act in ("text", "code") and (vr in values.TEXT_VRS or vr == "CS") and "SQ" not in decision.vrs:
-            walk.text.append((dataset, tag))
+            self._word(dataset, tag, vr, decision, walk, trusted=True)
         else:  # stored with a VR that the attribute cannot have
             self._take(dataset, tag, "X", vr, decision, walk)
+
+    def _binary(
+        self, dataset: Dataset, tag: int, stored: DataElement | RawDataElement, decision: Decision, walk: _Walk
+    ) -> None:
+        verdict = settle_binary(dataset, tag, stored, decision)
+        if verdict == "removed":
+            return self._take(dataset, tag, "X", "", decision, walk)
+        if verdict == "replaced":
+            walk.count(tag, "D")
+
+    def _number(self, dataset: Dataset, tag: int, vr: str, decision: Decision, walk: _Walk) -> None:
+        """A number that stays: no more of them than DICOM allows, and no date."""
+        if vr not in NUMBER_VRS:
+            return
+        old = strings(dataset, tag)
+        if decision.most and len(old) > decision.most:
+            return self._take(dataset, tag, "X", vr, decision, walk)
+        if not decision.essential and any(is_date_number(one) for one in old):
+            new = ["0" if is_date_number(one) else one for one in old]
+            dataset[tag] = element(tag, vr, new if len(new) > 1 else new[0])
+            walk.count(tag, "D")
+        walk.numbers.append((dataset, tag))
+
+    def _word(
+        self, dataset: Dataset, tag: int, vr: str, decision: Decision | None, walk: _Walk, *, trusted: bool
+    ) -> None:
+        """Text and codes that stay, without dates, and without long numbers where none is meant to be there."""
+        old = strings(dataset, tag)
+        if vr == "CS":
+            new = clean_code_strings(old, decision.most if decision else 0, self._keeps_ages)
+        else:
+            new = [without_dates(one) for one in old]
+            new = [without_long_numbers(one) for one in new] if trusted else new
+        if new != old:
+            filled = [one or (values.DUMMY_TEXT if before else "") for one, before in zip(new, old, strict=False)]
+            dataset[tag] = element(tag, vr, filled if len(filled) > 1 else "".join(filled))
+            walk.count(tag, "C")
+        walk.text.append((dataset, tag))
 
     def _private(self, dataset: Dataset, tag: int, safe: Mapping[int, str], walk: _Walk) -> None:
         if tag in safe:
             if safe[tag] in ("CS", "SH"):
-                walk.text.append((dataset, tag))
+                self._word(dataset, tag, safe[tag], None, walk, trusted=True)
             return
         del dataset[tag]
         walk.count(tag, "X")
@@ -201,6 +250,7 @@ class Deidentifier:
         """Remove, empty, or replace by a dummy, and remember what was there."""
         if vr in ("PN", "DA", "DT", "AE", "UR") or vr in values.TEXT_VRS:
             walk.removed.update(values.identifying(decision.keyword, vr, strings(dataset, tag)))
+        vr = vr if not decision.vrs or vr in decision.vrs else decision.vr
         if tag in (PATIENT_NAME, PATIENT_ID) and act != "X":
             own = text_of(dataset, PATIENT_ID)
             other = own and walk.patient_id and own != walk.patient_id
@@ -215,27 +265,28 @@ class Deidentifier:
             del dataset[tag]
         walk.count(tag, act)
 
-    def _map(self, dataset: Dataset, tag: int, vr: str, walk: _Walk) -> None:
+    def _map(self, dataset: Dataset, tag: int, walk: _Walk) -> None:
         old = strings(dataset, tag)
         if tag == CODING_SCHEME_UID and all(CODE_SYSTEM.match(uid.strip(values.BLANKS)) for uid in old):
             return
         new = [self.key.uid(uid) for uid in old]
-        if new != [uid.strip(values.BLANKS) for uid in old] or vr != "UI":
+        if new != [uid.strip(values.BLANKS) for uid in old]:
             dataset[tag] = element(tag, "UI", new if len(new) > 1 else "".join(new))
             walk.count(tag, "U")
 
     def _clean(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: _Walk) -> None:
         """Keep what an option keeps, as far as it is what it should be."""
         if vr in BINARY_VRS and act == "K" and decision.vrs <= BINARY_VRS:
+            self._binary(dataset, tag, dataset.get_item(tag), decision, walk)
+            return walk.count(tag, "K")
+        if (vr in values.TEXT_VRS or vr == "CS") and act == "K":
+            self._word(dataset, tag, vr, decision, walk, trusted=False)
             return walk.count(tag, "K")
         old = strings(dataset, tag)
-        if vr in values.TEXT_VRS and act == "K":
-            walk.text.append((dataset, tag))
-            return walk.count(tag, "K")
         days = self.key.shift(walk.patient_key)
         moved = act == "C" and self._moves_dates
         if vr in values.TEXT_VRS or (vr == "CS" and act == "C"):
-            new = [values.keep_terms(one) for one in old]
+            new = [values.keep_terms(one, self._keeps_ages) for one in old]
             if act == "C" and not decision.listed and not any(new) and any(old):
                 new = [values.DUMMY_TEXT]  # the object may need one, and this is valid either way
         elif vr == "DA":
@@ -249,9 +300,6 @@ class Deidentifier:
         elif vr in NUMBER_VRS and act == "K" and decision.vrs <= NUMBER_VRS:
             new = [one if NUMBER.match(one.encode("utf-8", "replace")) else "" for one in old]
             walk.numbers.append((dataset, tag))  # a weight that is somebody's date of birth
-        elif vr == "CS" and act == "K":
-            walk.text.append((dataset, tag))
-            return walk.count(tag, "K")
         else:
             return self._take(dataset, tag, "X", vr, decision, walk)
         if not moved and vr in ("DA", "DT", "TM"):

@@ -6,9 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import date, timedelta
-from functools import cache, lru_cache
+from functools import lru_cache
 
-from umed.core.shipped import shipped_text
+from umed.deid.kept_text import keep_terms as keep_terms
+from umed.deid.text_tokens import vocabulary as vocabulary
 
 DUMMY_TEXT = "REMOVED"
 DUMMIES: dict[str, str | int | float | bytes] = {  # a value of each VR that says nothing (PS3.15 E.1, action D)
@@ -40,8 +41,6 @@ _TIME_PART = re.compile(r"(?:\d{2,6}(?:\.\d{1,6})?)?(?:[+-]\d{4})?\Z", re.ASCII)
 _TIME = re.compile(r"\d\d:?(?:\d\d:?(?:\d\d(?:\.\d{1,6})?)?)?\Z", re.ASCII)
 _AGE = re.compile(r"(\d{3})([DWMY])\Z", re.ASCII)
 _WORD = re.compile(r"[^\W_]+")
-_SHORT_NUMBER = re.compile(r"\d{1,3}(?:[.,]\d{1,3})?\Z", re.ASCII)
-_TOKEN = re.compile(r"[^\s_\-/,;:()\[\]+=*\\^&|<>#\"']+|.", re.DOTALL)
 _ABOUT_TECHNIQUE = re.compile(
     r"Descri|Protocol|Comment|Label|Agent|Notes|Reason|Diagnos|Indicat|Technique|Time[Zz]one|Status|Text|Neutered"
 )
@@ -59,13 +58,6 @@ _PATTERNS = re.compile(
 )
 
 
-@cache
-def vocabulary() -> frozenset[str]:
-    """Words, in lower case, that say what was imaged and how."""
-    text = shipped_text("deid/lists/vocabulary.txt")
-    return frozenset(line for line in text.split("\n") if line and not line.startswith("#"))
-
-
 def is_ordinary(text: str) -> bool:
     """Whether nothing but imaging terms and short numbers stands in a text, so that it cannot name anybody.
 
@@ -73,22 +65,6 @@ def is_ordinary(text: str) -> bool:
     (True, False)
     """
     return all(word.lower() in vocabulary() or (word.isdigit() and len(word) <= 3) for word in _WORD.findall(text))
-
-
-def keep_terms(text: str) -> str:
-    """Text with only imaging terms and numbers of at most three digits (PS3.15 E.3.5, clean descriptors).
-
-    An allow-list: what is not known to be harmless goes, so that a name does not have to be recognised as one.
-
-    >>> keep_terms("AX T1 post, Dr. Miller 4711 2.5mm Jane_Doe liver")
-    'AX T1 post liver'
-    """
-    kept = []
-    for token in _TOKEN.findall(text):
-        bare = token.strip(".")
-        if bare.lower() in vocabulary() or _SHORT_NUMBER.match(bare):
-            kept.append(bare)
-    return " ".join(kept)
 
 
 def move_date(text: str, days: int) -> str:
