@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pass over one data set: every attribute at every depth, in place, by the policy of a profile (PS3.15 Annex E).
 
-Two steps. The walk applies the action of each attribute and remembers the values that it took away and the text that it
-left. The scrub then takes the remembered values out of that text, which closes the leak through descriptions.
+Three steps. First the values that will go are collected, those of all files of the patient if these were shown before.
+The walk applies the action of each attribute and remembers the text and the numbers that it left. The scrub then takes
+the collected values out of these, which closes the leak through descriptions.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from umed.deid.binary_values import MODALITY_LUTS, check_modality_luts, settle_b
 from umed.deid.code_strings import clean_code_strings
 from umed.deid.codes import settle_code
 from umed.deid.elements import (
+    BINARY_NUMBERS,
     CHARACTER_SET,
-    NUMBER,
+    are_numbers,
+    binary_numbers,
     check_character_set,
     dummy_code,
     element,
@@ -36,17 +39,19 @@ from umed.deid.policy import BINARY_VRS, NUMBER_VRS, PATIENT_ID, PATIENT_NAME, A
 from umed.deid.private import safe_tags
 from umed.deid.profile import Profile
 from umed.deid.refusals import Quarantine, refuse, refuse_syntax
+from umed.deid.removed import Patients, Removed
+from umed.deid.spellings import day_of
 from umed.deid.stored_vr import settle_vr
 from umed.deid.text_dates import is_date_number, without_dates, without_long_numbers
 
 __all__ = ["Deidentifier", "Quarantine", "refuse"]
 
 MAX_DEPTH = 64
-MOST_WORDS = 1000  # with more removed values than any real file has, only imaging terms stay
-LONG_WORD = 4
-SECRET_DIGITS = 5  # a number that repeats an identifier of so many digits does not do so by chance
-LONG_DIGITS = 8  # ... not even where it says how pixels are to be understood
+LONG_DIGITS = 8  # a number that repeats an identifier of so many digits says nothing about how pixels are understood
+# Codes of one or two letters, which a patient called Al or Pr must not change: orientation, laterality, view.
+SHORT_CODES = frozenset((0x00200020, 0x00200060, 0x00200062, 0x00185100, 0x00185101))
 CODING_SCHEME_UID = 0x0008010C
+SOP_CLASS = 0x00080016
 
 # Public code systems (SNOMED, LOINC, UCUM, ICD, HL7 tables ...): an OID of a system, not of an instance.
 CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,3})\Z", re.ASCII)
@@ -60,9 +65,9 @@ class _Walk:
     patient_id: str
     column: int
     done: Counter[tuple[int, str]] = field(default_factory=Counter)
-    removed: set[str] = field(default_factory=set)
     text: list[tuple[Dataset, int]] = field(default_factory=list)
     numbers: list[tuple[Dataset, int]] = field(default_factory=list)
+    binaries: list[tuple[Dataset, int, str]] = field(default_factory=list)
     dates: list[tuple[Dataset, int]] = field(default_factory=list)
 
     def count(self, tag: int, letter: str) -> None:
@@ -84,9 +89,23 @@ class Deidentifier:
         self._policy = Policy(profile)
         self._moves_dates = "retain_long_modified_dates" in profile.options
         self._keeps_ages = "retain_patient_characteristics" in profile.options
+        self._patients = Patients()
+
+    def remember(self, dataset: Dataset, patient_key: str, study: str = "") -> None:
+        """Collect what must not stand in any file of a patient; show every header before the first is de-identified.
+
+        Args:
+            dataset: a header as read by pydicom; it stays as it is.
+            patient_key: as for the call itself.
+            study: StudyInstanceUID; files of one study that name their patient differently know of one another.
+        """
+        store = self._patients.of(patient_key, study)
+        before = store.size
+        store.collect(dataset, self._policy, place(text_of(dataset, SOP_CLASS)))
+        self._patients.grown(store, before)
 
     def __call__(
-        self, dataset: FileDataset | Dataset, patient_key: str, *, blanked: bool = False
+        self, dataset: FileDataset | Dataset, patient_key: str, *, study: str = "", blanked: bool = False
     ) -> Counter[tuple[str, str]]:
         """De-identify a data set in place, its file meta information and preamble included.
 
@@ -95,6 +114,7 @@ class Deidentifier:
         Args:
             dataset: as read by pydicom.
             patient_key: what tells patients apart (PatientID with its issuer); seeds pseudonym and date shift.
+            study: StudyInstanceUID, as it was remembered.
             blanked: whether burned-in text was covered by the rectangles of the profile.
 
         Returns:
@@ -105,7 +125,7 @@ class Deidentifier:
             Quarantine: when it is of a kind that cannot be cleaned by rule, or nested too deeply.
         """
         meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
-        sop_class = text_of(dataset, 0x00080016) or text_of(meta, 0x00020002)
+        sop_class = text_of(dataset, SOP_CLASS) or text_of(meta, 0x00020002)
         reason = refuse(sop_class) or refuse_syntax(text_of(meta, 0x00020010))
         if reason:
             raise Quarantine(f"{reason}; put aside. Handle it by hand, or leave it out.")
@@ -113,9 +133,14 @@ class Deidentifier:
             dataset.SOPInstanceUID = text_of(meta, 0x00020003)
         if not text_of(dataset, 0x00080016) and sop_class:
             dataset.SOPClassUID = sop_class
+        known = self._patients.known(patient_key, study)
+        removed = Removed(known)
+        removed.collect(dataset, self._policy, place(sop_class))
+        if known is not None:
+            removed = known.joined([removed]) if removed else known
         walk = _Walk(patient_key, text_of(dataset, PATIENT_ID), place(sop_class))
         self._level(dataset, walk, walk.column, 0, False)
-        self._scrub(walk)
+        self._scrub(walk, removed)
         pseudonym = self.key.pseudonym(patient_key)
         dataset[PATIENT_NAME] = element(PATIENT_NAME, "PN", pseudonym)
         dataset[PATIENT_ID] = element(PATIENT_ID, "LO", pseudonym)
@@ -208,11 +233,14 @@ class Deidentifier:
             return self._take(dataset, tag, "X", "", decision, walk)
         if verdict == "replaced":
             walk.count(tag, "D")
+        vr = stored.VR if stored.VR in BINARY_NUMBERS else decision.vr
+        if vr in BINARY_NUMBERS and not (decision.essential and vr in ("SS", "US")):  # too small to be long
+            walk.binaries.append((dataset, tag, vr))
 
     def _number(self, dataset: Dataset, tag: int, vr: str, decision: Decision, walk: _Walk) -> None:
         """A number that stays: no more of them than DICOM allows, and no date."""
         if vr not in NUMBER_VRS:
-            return
+            return self._binary(dataset, tag, dataset.get_item(tag), decision, walk)
         old = strings(dataset, tag)
         if decision.most and len(old) > decision.most:
             return self._take(dataset, tag, "X", vr, decision, walk)
@@ -226,7 +254,7 @@ class Deidentifier:
         self, dataset: Dataset, tag: int, vr: str, decision: Decision | None, walk: _Walk, *, trusted: bool
     ) -> None:
         """Text and codes that stay, without dates, and without long numbers where none is meant to be there."""
-        old = strings(dataset, tag)
+        old = [one[: values.MOST_TEXT] for one in strings(dataset, tag)]
         if vr == "CS":
             new = clean_code_strings(old, decision.most if decision else 0, self._keeps_ages)
         else:
@@ -247,9 +275,7 @@ class Deidentifier:
         walk.count(tag, "X")
 
     def _take(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: _Walk) -> None:
-        """Remove, empty, or replace by a dummy, and remember what was there."""
-        if vr in ("PN", "DA", "DT", "AE", "UR") or vr in values.TEXT_VRS:
-            walk.removed.update(values.identifying(decision.keyword, vr, strings(dataset, tag)))
+        """Remove, empty, or replace by a dummy."""
         vr = vr if not decision.vrs or vr in decision.vrs else decision.vr
         if tag in (PATIENT_NAME, PATIENT_ID) and act != "X":
             own = text_of(dataset, PATIENT_ID)
@@ -286,7 +312,7 @@ class Deidentifier:
         days = self.key.shift(walk.patient_key)
         moved = act == "C" and self._moves_dates
         if vr in values.TEXT_VRS or (vr == "CS" and act == "C"):
-            new = [values.keep_terms(one, self._keeps_ages) for one in old]
+            new = [values.keep_terms(one[: values.MOST_TEXT], self._keeps_ages) for one in old]
             if act == "C" and not decision.listed and not any(new) and any(old):
                 new = [values.DUMMY_TEXT]  # the object may need one, and this is valid either way
         elif vr == "DA":
@@ -298,7 +324,7 @@ class Deidentifier:
         elif vr == "AS":
             new = [values.cap_age(one) for one in old]
         elif vr in NUMBER_VRS and act == "K" and decision.vrs <= NUMBER_VRS:
-            new = [one if NUMBER.match(one.encode("utf-8", "replace")) else "" for one in old]
+            new = [one if are_numbers(one) else "" for one in old]
             walk.numbers.append((dataset, tag))  # a weight that is somebody's date of birth
         else:
             return self._take(dataset, tag, "X", vr, decision, walk)
@@ -306,41 +332,32 @@ class Deidentifier:
             if act == "C":
                 return self._take(dataset, tag, "X", vr, decision, walk)
             walk.dates.append((dataset, tag))
-        if vr in values.TEXT_VRS or (vr in ("DA", "DT") and moved):
-            walk.removed.update(values.identifying(decision.keyword, vr, old))
         if new != old:
             dataset[tag] = element(tag, vr, new if len(new) > 1 else "".join(new))
         if any(new) and (vr in values.TEXT_VRS or vr == "CS"):
             walk.text.append((dataset, tag))  # an imaging term may be the patient's name, too
         return walk.count(tag, act)
 
-    def _scrub(self, walk: _Walk) -> None:
+    def _scrub(self, walk: _Walk, removed: Removed) -> None:
         """Take removed values out of the text that stays, and identifiers out of numbers (SeriesNumber may be one)."""
-        words = frozenset(walk.removed)
-        secret = {word for word in words if word.isdigit() and len(word) >= SECRET_DIGITS}
-        for dataset, tag in walk.numbers if secret else ():
-            old = strings(dataset, tag)
-            least = LONG_DIGITS if self._policy[int(tag)].essential else SECRET_DIGITS
-            new = ["0" if len(one.strip()) >= least and one.strip().lstrip("+") in secret else one for one in old]
-            if new != old:
-                dataset[tag] = element(tag, str(dataset[tag].VR), new if len(new) > 1 else new[0])
-                walk.count(tag, "D")
+        if removed.numbers:
+            self._scrub_numbers(walk, removed.numbers)
         for dataset, tag in walk.dates:  # a kept calibration date may be that of the study, which is not kept
-            if tag in dataset and any(one[:8] in words for one in strings(dataset, tag)):
+            if tag in dataset and any(day_of(one) in removed.days for one in strings(dataset, tag)):
                 vr = str(dataset[tag].VR)
                 dataset[tag] = element(tag, vr, values.DUMMIES[vr])
                 walk.count(tag, "D")
-        long = frozenset(word for word in words if len(word) >= LONG_WORD)  # a patient called Rgb changes no colours
+        every, long = removed.matchers  # a patient called Rgb changes no colours
         for dataset, tag in walk.text:
             if tag not in dataset:
                 continue
             try:
                 old = strings(dataset, tag)
-                essential = self._policy[int(tag)].essential
-                if len(words) <= MOST_WORDS:
-                    new = [values.scrub(one, long if essential else words) for one in old]
-                else:
+                if removed.full:
                     new = [values.keep_terms(one) for one in old]
+                else:
+                    few = self._policy[int(tag)].essential or tag in SHORT_CODES
+                    new = values.scrub_all(old, long if few else every)
                 if new == old:
                     continue
                 vr = str(dataset[tag].VR)
@@ -350,3 +367,21 @@ class Deidentifier:
             except Exception:  # undecodable text
                 del dataset[tag]
                 walk.count(tag, "X")
+
+    def _scrub_numbers(self, walk: _Walk, secret: frozenset[int]) -> None:
+        """Replace numbers that are an identifier without its zeros or prefix, or a date, by 0."""
+        long = frozenset(one for one in secret if one >= 10 ** (LONG_DIGITS - 1))
+        for dataset, tag in walk.numbers:
+            old = strings(dataset, tag)
+            found = long if self._policy[int(tag)].essential else secret
+            new = ["0" if values.whole_number(one) in found else one for one in old]
+            if new != old:
+                dataset[tag] = element(tag, str(dataset[tag].VR), new if len(new) > 1 else new[0])
+                walk.count(tag, "D")
+        for dataset, tag, vr in walk.binaries:
+            found = long if self._policy[int(tag)].essential else secret
+            numbers = binary_numbers(dataset, tag, vr)
+            kept = [0 if abs(one) in found else one for one in numbers]
+            if kept != numbers:
+                dataset[tag] = element(tag, vr, kept if len(kept) > 1 else kept[0])
+                walk.count(tag, "D")

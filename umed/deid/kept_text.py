@@ -39,7 +39,7 @@ def bounds(group: str) -> Mapping[str, Bound]:
     return {word: (0.0, float(one), 0.0) if not isinstance(one, list) else _bound(*one) for word, one in listed.items()}
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def keep_terms(text: str, ages: bool = False) -> str:
     """Text with only imaging terms and numbers that mean something beside them (PS3.15 E.3.5, clean descriptors).
 

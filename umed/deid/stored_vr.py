@@ -48,6 +48,8 @@ def settle_vr(dataset: Dataset, tag: int, stored: DataElement | RawDataElement, 
     grammar = _GRAMMAR.get(wanted)
     if grammar is None or vr == "SQ" or vr.startswith("O") or (vr in BINARY_VRS and wanted not in NUMBER_VRS):
         return False
+    if vr in BINARY_VRS:
+        dataset[tag]  # pydicom reads the numbers
     found = [one.strip(values.BLANKS) for one in strings(dataset, tag)]
     if vr not in _TEXTS | BINARY_VRS or not all(not one or grammar(one) for one in found):
         return False

@@ -26,7 +26,7 @@ _ANY_YEAR = frozenset((*range(1850, 2200), *range(1380, 1460), *range(2430, 2620
 _YEARS = range(1900, 2100)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def without_dates(text: str) -> str:
     """Text without whatever may be a date, a part of one without its year included; a year alone stays.
 
@@ -41,7 +41,7 @@ def without_dates(text: str) -> str:
     return _without(found, gone) if gone else text
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def without_long_numbers(text: str) -> str:
     """Text without numbers of seven digits and more, in one piece or in groups.
 
