@@ -213,10 +213,10 @@ def _is_readable(value: bytes, kind: str) -> bool:
     if len(bare) <= _LETTERS or not bare.isascii():
         return False
     text = bare.decode("ascii")
-    # three fractions in a row may be printable, but hardly of letters and digits alone
-    return text.isprintable() and (
-        kind[0] != "f" or sum(one.isalnum() or one in " ^" for one in text) > 0.8 * len(text)
-    )
+    if kind[0] != "f" or not text.isprintable():
+        return text.isprintable()
+    # fractions may be printable, even of letters and digits alone: 38.4 is "333333C@"
+    return sum(one.isalnum() or one in " ^" for one in text) > 0.8 * len(text) and len(set(text)) > _LETTERS
 
 
 def _floats(numbers: NDArray[Any], kind: str) -> bool:

@@ -57,8 +57,9 @@ def schemes() -> frozenset[str]:
 @cache
 def _meanings() -> Mapping[tuple[str, str], tuple[str, ...]]:
     """Meanings of all codes of PS3.16, the usual one first."""
-    from pydicom.sr._concepts_dict import concepts  # takes a moment, and few files need it
+    from pydicom.sr import _concepts_dict  # takes a moment, and few files need it
 
+    concepts: Mapping[str, Mapping[str, Mapping[str, tuple[str, list[int]]]]] = _concepts_dict.concepts  # type: ignore[assignment]
     found: dict[tuple[str, str], list[tuple[bool, int, str]]] = {}
     for scheme, listed in concepts.items():
         for entries in listed.values():

@@ -130,7 +130,7 @@ def _dates(found: list[Token]) -> Iterator[range | list[int]]:
     for row in _rows(found):
         triples = zip(row, row[1:], row[2:], strict=False)
         if any(_compact(found[place].text) for place in row) or any(_triple(found, *three) for three in triples):
-            yield range(row[0], row[-1] + 1)
+            yield range(row[0], _end(found, row[-1]) + 1)
             continue
         for first, second in pairwise(row):
             if _pair(found, first, second):
@@ -147,6 +147,16 @@ def _dates(found: list[Token]) -> Iterator[range | list[int]]:
             yield _named(found, place, word)
         elif any(word[-size:] in month_names() for size in _SIZES if size < len(word)):
             yield _grown(found, place)
+
+
+def _end(found: list[Token], place: int) -> int:
+    """Place of the last token of a date and of the time behind it: 2023-06-15T10:15."""
+    if not (_is_word(found, place + 1) and found[place + 1].text.lower() == "t"):
+        return place
+    stop = place + 2
+    while stop < len(found) and found[stop].kind in ("number", "mark"):
+        stop += 1
+    return stop - 1 if stop > place + 2 else place
 
 
 def _named(found: list[Token], place: int, word: str) -> list[int]:
