@@ -25,6 +25,7 @@ SCAN_OPTIONS = 0x00180022
         (["044", "255", "11", "11"], ["REMOVED"] * 4),
         ("15JUN23", "REMOVED"),
         ("97Y", "REMOVED"),
+        ("45Y", "REMOVED"),
         ("DIS2D", "DIS2D"),
     ],
 )
@@ -81,6 +82,13 @@ def test_long_and_urn_codes_are_looked_at_like_short_ones() -> None:
     one, other, urn = cleaned(ds).AnatomicRegionSequence
     assert (one.LongCodeValue, one.CodeMeaning) == ("10200004", "Liver")
     assert other.LongCodeValue == "REMOVED" and "URNCodeValue" not in urn and urn.CodeMeaning == "liver"
+
+
+@pytest.mark.parametrize("tag", [0x00080100, 0x00080102, 0x00080104, 0x00080119])
+def test_a_code_that_is_no_text_hides_nothing(tag: int) -> None:
+    ds = picture(AnatomicRegionSequence=[item(CodingSchemeDesignator="SCT")])
+    loose(ds.AnatomicRegionSequence[0], tag, "SQ", [item(StudyDescription="Quagmire", Manufacturer="Peregrina")])
+    assert "Peregrina" not in str(cleaned(ds).AnatomicRegionSequence)
 
 
 def test_codes_of_the_tables_and_by_check_digit() -> None:

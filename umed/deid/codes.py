@@ -13,12 +13,13 @@ from umed.core.shipped import shipped_text
 from umed.deid.elements import element, text_of
 from umed.deid.kept_text import keep_terms
 from umed.deid.text_dates import without_dates
-from umed.deid.values import DUMMY_TEXT
+from umed.deid.values import DUMMY_TEXT, TEXT_VRS
 
 VALUE, SCHEME, VERSION, MEANING, LONG_VALUE, URN = (
     0x00080100, 0x00080102, 0x00080103, 0x00080104, 0x00080119, 0x00080120,
 )  # fmt: skip
 TAGS = (VALUE, SCHEME, VERSION, MEANING, LONG_VALUE, URN)
+_VRS = TEXT_VRS | {"CS", "UR", "UN", None}
 UNKNOWN_SCHEME = "99REMOVED"
 _LONGEST_MEANING = 64  # LO
 _RETIRED_SNOMED = frozenset(("SRT", "SNM3", "99SDM"))
@@ -118,6 +119,10 @@ def settle_code(item: Dataset) -> frozenset[int]:
     present = [tag for tag in TAGS if tag in item]
     if not present:
         return frozenset()
+    for tag in present:
+        if item.get_item(tag).VR not in _VRS:
+            del item[tag]
+    present = [tag for tag in present if tag in item]
     scheme = text_of(item, SCHEME)
     known = scheme in schemes()
     value = next((found for tag in (VALUE, LONG_VALUE) if (found := text_of(item, tag))), "")

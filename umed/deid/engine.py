@@ -313,6 +313,9 @@ class Deidentifier:
         moved = act == "C" and self._moves_dates
         if vr in values.TEXT_VRS or (vr == "CS" and act == "C"):
             new = [values.keep_terms(one[: values.MOST_TEXT], self._keeps_ages) for one in old]
+            new = (
+                clean_code_strings([one.upper() for one in new], decision.most, self._keeps_ages) if vr == "CS" else new
+            )
             if act == "C" and not decision.listed and not any(new) and any(old):
                 new = [values.DUMMY_TEXT]  # the object may need one, and this is valid either way
         elif vr == "DA":
@@ -324,7 +327,7 @@ class Deidentifier:
         elif vr == "AS":
             new = [values.cap_age(one) for one in old]
         elif vr in NUMBER_VRS and act == "K" and decision.vrs <= NUMBER_VRS:
-            new = [one if are_numbers(one) else "" for one in old]
+            new = [one if are_numbers(one) and not is_date_number(one) else "" for one in old]
             walk.numbers.append((dataset, tag))  # a weight that is somebody's date of birth
         else:
             return self._take(dataset, tag, "X", vr, decision, walk)

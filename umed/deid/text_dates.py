@@ -6,6 +6,7 @@ Numbers that could be a date count as one, so some that are none go, too. Linear
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Container, Iterator
 from functools import cache, lru_cache
@@ -20,6 +21,7 @@ _BETWEEN = 4  # tokens between the parts of a date: "15. / 6"
 _CONNECTORS = frozenset("st nd rd th of the de del do da di den der le el er ste e o a".split())
 _ROMAN = frozenset("i ii iii iv v vi vii viii ix x xi xii".split())
 _UNITS_OF_DATES = frozenset("年月日号號년월일")
+_IDEOGRAPHS = re.compile("[〇零一二三四五六七八九十百元]{1,5}[年月日号號]")  # dates in numerals of Chinese
 _SIZES = range(3, 10)  # letters of names of months
 _CENTURIES = range(1800, 2200)
 _ANY_YEAR = frozenset((*range(1850, 2200), *range(1380, 1460), *range(2430, 2620)))  # also of other calendars
@@ -34,11 +36,12 @@ def without_dates(text: str) -> str:
     ('CT chest of , 2.5 mm', 'B30f  1.5.2')
     """
     bare = plain(text)
+    spelled = " ".join(_IDEOGRAPHS.sub(" ", bare).split()) if _IDEOGRAPHS.search(bare) else text
     if not any(one.isdigit() for one in bare):
-        return text
-    found = tokens(bare)
+        return spelled
+    found = tokens(plain(spelled))
     gone = {place for places in _dates(found) for place in places}
-    return _without(found, gone) if gone else text
+    return _without(found, gone) if gone else spelled
 
 
 @lru_cache(maxsize=512)
@@ -145,8 +148,11 @@ def _dates(found: list[Token]) -> Iterator[range | list[int]]:
         word = _folded(token.text)
         if word in month_names() or word in _ROMAN or word == "w":
             yield _named(found, place, word)
-        elif any(word[-size:] in month_names() for size in _SIZES if size < len(word)):
-            yield _grown(found, place)
+        else:
+            if any(word[-size:] in month_names() for size in _SIZES if size < len(word)):
+                yield _grown(found, place)
+            if word not in vocabulary():
+                yield _unknown(found, place)
 
 
 def _end(found: list[Token], place: int) -> int:
@@ -195,6 +201,16 @@ def _grown(found: list[Token], place: int) -> list[int]:
     return list(range(place, right + 1)) if len(found[right].text) in (4, 6) else []
 
 
+def _unknown(found: list[Token], place: int) -> list[int]:
+    """Places of a date whose month is a word of another language, or misspelt: 15 Mehefin 2023."""
+    left, right = _number(found, place, -1), _number(found, place, 1)
+    if left is None or right is None or len(found[place].text) < 3:
+        return []
+    day, year = found[left].text, found[right].text
+    fits = len(day) <= 2 and 1 <= int(day) <= 31 and len(year) == 4 and int(year) in _ANY_YEAR
+    return list(range(left, right + 1)) if fits and not _is_word(found, left - 1) else []
+
+
 def _marked(found: list[Token], start: int, stop: int) -> bool:
     return any(token.kind == "mark" for token in found[start + 1 : stop])
 
@@ -241,12 +257,12 @@ def _between(found: list[Token], first: int, second: int) -> str:
 
 
 def _pair(found: list[Token], first: int, second: int) -> bool:
-    """Whether two numbers are year and month or year and day of the year, or day and month as 06/15 or 15.06."""
+    """Whether two numbers are a year and a month or day, or day and month as 06/15 or 15.06."""
     one, other = found[first].text, found[second].text
     between = _between(found, first, second)
     for year, part in ((one, other), (other, one)):
         if len(year) == 4 and int(year) in _YEARS and len(part) <= 3:
-            most = 366 if len(part) == 3 else 12
+            most = 366 if len(part) == 3 else 31  # the day, where the month was not understood
             grown = any(_is_word(found, place) for place in (first - 1, second + 1))  # "2012 3D" is no month
             return 1 <= int(part) <= most and (bool(between) or not grown)
     if len(one) > 2 or len(other) > 2 or len(one + other) < 3:

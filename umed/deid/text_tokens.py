@@ -12,7 +12,10 @@ from umed.core.shipped import shipped_text
 
 Kind = Literal["number", "word", "blank", "mark"]
 
-_TOKEN = re.compile(r"(?P<number>\d+)|(?P<word>[^\W\d_]+|[%°])|(?P<blank>\s+)|(?P<mark>.)", re.DOTALL)
+_SIGNS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"  # vowels and accents within words
+_TOKEN = re.compile(
+    rf"(?P<number>\d+)|(?P<word>[^\W\d_](?:[^\W\d_]|[{_SIGNS}])*|[%°])|(?P<blank>\s+)|(?P<mark>.)", re.DOTALL
+)
 
 
 class Token(NamedTuple):
