@@ -190,10 +190,11 @@ class Deidentifier:
         cleaning: bool,
     ) -> None:
         vr = stored.VR
-        if act not in ("X", "Z", "D") and not settle_vr(dataset, tag, stored, decision):
-            return self._take(dataset, tag, "X", vr or "", decision, walk)
-        stored = dataset.get_item(tag)
-        vr = stored.VR
+        if vr is not None and vr not in decision.vrs and act not in ("X", "Z", "D"):
+            if not settle_vr(dataset, tag, stored, decision):
+                return self._take(dataset, tag, "X", vr, decision, walk)
+            stored = dataset.get_item(tag)
+            vr = stored.VR
         if act == "binary" and (vr in BINARY_VRS or vr is None or vr == "UN" or " or " in vr):
             return self._binary(dataset, tag, stored, decision, walk)
         if vr is None or vr == "UN":
