@@ -56,7 +56,7 @@ def numbered() -> np.ndarray:
 
 
 def only(folder: Path) -> Series:
-    [found] = scan(folder, folder / "work").series
+    [found] = scan(folder).series
     return found
 
 

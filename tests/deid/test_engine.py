@@ -314,3 +314,13 @@ def test_twice_gives_the_same_bytes() -> None:
         Deidentifier(KEY, load_profile("longitudinal"))(ds, "p")
         results.append(reread(ds)[1])
     assert results[0] == results[1]
+
+
+def test_items_in_implicit_vr_within_an_explicit_file_are_written() -> None:
+    ds = dataset(CTDIPhantomTypeCodeSequence=[Dataset()])
+    code = ds.CTDIPhantomTypeCodeSequence[0]
+    for tag, value in ((0x00080100, b"113691"), (0x00080102, b"DCM "), (0x00081150, b"1.2.840.10008.5.1.4.1.1.2\0")):
+        code[tag] = pydicom.dataelem.RawDataElement(pydicom.tag.Tag(tag), None, len(value), value, 0, True, True)
+    BASIC(ds, "x")
+    ds, _ = reread(ds)
+    assert ds.CTDIPhantomTypeCodeSequence[0].CodeValue == "113691"

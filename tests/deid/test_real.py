@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,16 @@ SegmentationType DimensionIndexValues DimensionIndexPointer FunctionalGroupPoint
 ReferencedFrameNumber MaximumFractionalValue EchoTime RepetitionTime KVP DiffusionBValue DoseGridScaling
 GridFrameOffsetVector
 """.split()
-NOT_THESE = {0x00280303, 0x00280301}  # set by the engine
+LONG = re.compile(r"'\d{6,}'")  # a code of digits alone in ImageType may be somebody's number, and goes
+# Set by the engine; palettes lose their low bits, colour profiles become that of sRGB.
+NOT_THESE = {
+    0x00280303,
+    0x00280301,
+    0x00282000,
+    0x00282002,
+    *range(0x00281201, 0x00281205),
+    *range(0x00281221, 0x00281225),
+}
 
 
 def readable(root: Path, work: Path) -> Iterator[tuple[str, Dataset]]:
@@ -94,7 +104,7 @@ def test_real_files(request: pytest.FixtureRequest, tmp_path: Path, folder: str,
             except Quarantine:
                 continue
             after = needed(ds)
-            lost = {key for key, value in before.items() if after.get(key) != value}
+            lost = {key for key, value in before.items() if after.get(key) != value and not LONG.search(str(value))}
             assert lost == set(), name
             new = {KEY.uid(one) for one in old} | {""}
             for tag, uid in uids(ds):

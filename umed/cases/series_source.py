@@ -72,7 +72,8 @@ def open_series(request: Request, *, progress: Progress | None = None) -> Iterat
         identity = Anonymous(DeidKey.load(request.key_file), profile, request.accept_burned_in, words)
     if not request.path.exists():
         raise InputError(f"{request.path}: expected a folder or zip of DICOM files, got nothing. Check the path.")
-    yield SeriesSource(scan(request.path, bounds, progress), request, bounds, identity)
+    see = identity.remember if isinstance(identity, Anonymous) else None
+    yield SeriesSource(scan(request.path, bounds, progress, see), request, bounds, identity)
 
 
 @contextmanager
@@ -96,10 +97,13 @@ def open_released(
         InputError: when the source cannot be read at all.
     """
     bounds = request.limits or LIMITS
-    found = scan(request.path, bounds)
+    nobody = None  # without a record every byte is compared with what umed writes
+    if record is None and key is not None:
+        nobody = Anonymous(key, load_profile(request.profile), accept_burned_in=True)
+    found = scan(request.path, bounds, see=None if nobody is None else nobody.remember)
     source = SeriesSource(found, request, bounds, None)
     if record is None:
-        names, masked = _guess(source, key, output), source.masked
+        names, masked = _guess(source, nobody, output), source.masked
         source = SeriesSource(found, request, bounds, names)
         source.masked = masked
     else:
@@ -117,19 +121,18 @@ def _names_of(record: Mapping[str, Any], key: DeidKey | None, found: Scan) -> Na
     return Renamed(key)
 
 
-def _guess(source: SeriesSource, key: DeidKey | None, output: Collection[str]) -> Identity | None:
+def _guess(source: SeriesSource, nobody: Anonymous | None, output: Collection[str]) -> Anonymous | None:
     """Whose files an output holds: nobody's where the key gives their names, else those of the same patients."""
     instances = [i for one in source.scan.series for i in one.instances]
     if any(source.identity.target(i).as_posix() in output for i in instances):
         return None
-    if key is None:
+    if nobody is None:
         if any(name.endswith(".dcm") for name in output):
             raise ConfigError(
                 "--key-file: expected the key of the run, since no file has the name of an original and the output "
                 "seems to be anonymized, got none. Give it."
             )
-        return None
-    return Anonymous(key, load_profile(source.request.profile), accept_burned_in=True)
+    return nobody
 
 
 class SeriesSource:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from typing import Any
 
 from pydicom import charset
@@ -16,8 +17,11 @@ from umed.deid import values
 from umed.deid.policy import BINARY_VRS, NUMBER_VRS
 
 CHARACTER_SET = 0x00080005
-# Numbers as DS and IS write them, and nothing that only looks like some, such as a UID (PS3.5 6.2).
-NUMBER = re.compile(rb"(?: {0,16}(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)?[ \0]{0,16}(?:\\|\Z))*\Z")
+# A number as DS and IS write it, and nothing that only looks like one, such as a UID (PS3.5 6.2).
+_NUMBER = re.compile(rb" {0,16}(?:[-+]?(?:\d{1,32}(?:\.\d{0,32})?|\.\d{1,32})(?:[eE][-+]?\d{1,8})?)?[ \0]{0,16}\Z")
+INTEGERS = {"SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
+BINARY_NUMBERS = {**INTEGERS, "FD": "d", "FL": "f"}
+"""VRs of binary numbers, and how :mod:`struct` calls them."""
 
 
 def element(tag: int, vr: str, value: Any) -> DataElement:
@@ -65,10 +69,32 @@ def is_number(stored: DataElement | RawDataElement, vr: str) -> bool:
     """Whether a kept number is stored as one, so that no text hides in it."""
     if vr in NUMBER_VRS:
         value = stored.value
-        return not isinstance(value, bytes | str) or (
-            NUMBER.match(value if isinstance(value, bytes) else value.encode("utf-8", "replace")) is not None
-        )
+        return not isinstance(value, bytes | str) or are_numbers(value)
     return vr in BINARY_VRS and not is_text_in_disguise(stored, vr)
+
+
+def are_numbers(value: bytes | str) -> bool:
+    r"""Whether a value is numbers as DS and IS write them, none included.
+
+    >>> are_numbers(b"1.5\\-2e3 "), are_numbers("1.2.840"), are_numbers("7 Doe")
+    (True, False, False)
+    """
+    raw = value if isinstance(value, bytes) else value.encode("utf-8", "replace")
+    return all(_NUMBER.match(one) is not None for one in raw.split(b"\\"))
+
+
+def binary_numbers(dataset: Dataset, tag: int, vr: str) -> list[int | float]:
+    """Values of an attribute of a binary VR; empty where they are no whole numbers of bytes."""
+    stored: Any = dataset.get_item(tag)
+    value: Any = stored.value
+    if isinstance(value, bytes):
+        kind = BINARY_NUMBERS[vr]
+        size = struct.calcsize(f"={kind}")
+        order = "<" if getattr(stored, "is_little_endian", True) else ">"
+        return list(struct.unpack(f"{order}{len(value) // size}{kind}", value[: len(value) // size * size]))
+    if value is None or isinstance(value, str):
+        return []
+    return list(value) if hasattr(value, "__iter__") else [value]
 
 
 def is_text_in_disguise(stored: DataElement | RawDataElement, vr: str | None) -> bool:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pass over one data set: every attribute at every depth, in place, by the policy of a profile (PS3.15 Annex E).
 
-Two steps. The walk applies the action of each attribute and remembers the values that it took away and the text that it
-left. The scrub then takes the remembered values out of that text, which closes the leak through descriptions.
+Three steps. First the values that will go are collected, those of all files of the patient if these were shown before.
+The walk applies the action of each attribute and remembers the text and the numbers that it left. The scrub then takes
+the collected values out of these, which closes the leak through descriptions.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
 from umed.deid import values
+from umed.deid.binary_values import MODALITY_LUTS, check_modality_luts, settle_binary
+from umed.deid.code_strings import clean_code_strings
+from umed.deid.codes import settle_code
 from umed.deid.elements import (
+    BINARY_NUMBERS,
     CHARACTER_SET,
-    NUMBER,
+    are_numbers,
+    binary_numbers,
     check_character_set,
     dummy_code,
     element,
     is_number,
-    is_text_in_disguise,
     strings,
     text_of,
 )
@@ -34,19 +39,23 @@ from umed.deid.picture_flags import names_somebody
 from umed.deid.policy import BINARY_VRS, NUMBER_VRS, PATIENT_ID, PATIENT_NAME, Act, Decision, Policy, place
 from umed.deid.private import safe_tags
 from umed.deid.profile import Profile
-from umed.deid.refusals import Quarantine, refuse
+from umed.deid.refusals import Quarantine, refuse, refuse_syntax
+from umed.deid.removed import Patients, Removed
+from umed.deid.spellings import day_of
+from umed.deid.stored_vr import settle_vr
+from umed.deid.text_dates import is_date_number, without_dates, without_long_numbers
 
 __all__ = ["Deidentifier", "Quarantine", "refuse"]
 
 MAX_DEPTH = 64
-MOST_WORDS = 1000  # with more removed values than any real file has, only imaging terms stay
-LONG_WORD = 4
-SECRET_DIGITS = 5  # a number that repeats an identifier of so many digits does not do so by chance
-LONG_DIGITS = 8  # ... not even where it says how pixels are to be understood
+LONG_DIGITS = 8  # a number that repeats an identifier of so many digits says nothing about how pixels are understood
+# Codes of one or two letters, which a patient called Al or Pr must not change: orientation, laterality, view.
+SHORT_CODES = frozenset((0x00200020, 0x00200060, 0x00200062, 0x00185100, 0x00185101))
 CODING_SCHEME_UID = 0x0008010C
+SOP_CLASS = 0x00080016
 
 # Public code systems (SNOMED, LOINC, UCUM, ICD, HL7 tables ...): an OID of a system, not of an instance.
-CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,4})\Z", re.ASCII)
+CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,3})\Z", re.ASCII)
 
 
 @dataclass
@@ -57,9 +66,9 @@ class _Walk:
     patient_id: str
     column: int
     done: Counter[tuple[int, str]] = field(default_factory=Counter)
-    removed: set[str] = field(default_factory=set)
     text: list[tuple[Dataset, int]] = field(default_factory=list)
     numbers: list[tuple[Dataset, int]] = field(default_factory=list)
+    binaries: list[tuple[Dataset, int, str]] = field(default_factory=list)
     dates: list[tuple[Dataset, int]] = field(default_factory=list)
 
     def count(self, tag: int, letter: str) -> None:
@@ -80,9 +89,24 @@ class Deidentifier:
         self.profile = profile
         self._policy = Policy(profile)
         self._moves_dates = "retain_long_modified_dates" in profile.options
+        self._keeps_ages = "retain_patient_characteristics" in profile.options
+        self._patients = Patients()
+
+    def remember(self, dataset: Dataset, patient_key: str, study: str = "") -> None:
+        """Collect what must not stand in any file of a patient; show every header before the first is de-identified.
+
+        Args:
+            dataset: a header as read by pydicom; it stays as it is.
+            patient_key: as for the call itself.
+            study: StudyInstanceUID; files of one study that name their patient differently know of one another.
+        """
+        store = self._patients.of(patient_key, study)
+        before = store.size
+        store.collect(dataset, self._policy, place(text_of(dataset, SOP_CLASS)))
+        self._patients.grown(store, before)
 
     def __call__(
-        self, dataset: FileDataset | Dataset, patient_key: str, *, blanked: bool = False
+        self, dataset: FileDataset | Dataset, patient_key: str, *, study: str = "", blanked: bool = False
     ) -> Counter[tuple[str, str]]:
         """De-identify a data set in place, its file meta information and preamble included.
 
@@ -91,6 +115,7 @@ class Deidentifier:
         Args:
             dataset: as read by pydicom.
             patient_key: what tells patients apart (PatientID with its issuer); seeds pseudonym and date shift.
+            study: StudyInstanceUID, as it was remembered.
             blanked: whether burned-in text was covered by the rectangles of the profile.
 
         Returns:
@@ -101,8 +126,8 @@ class Deidentifier:
             Quarantine: when it is of a kind that cannot be cleaned by rule, or nested too deeply.
         """
         meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
-        sop_class = text_of(dataset, 0x00080016) or text_of(meta, 0x00020002)
-        reason = refuse(sop_class)
+        sop_class = text_of(dataset, SOP_CLASS) or text_of(meta, 0x00020002)
+        reason = refuse(sop_class) or refuse_syntax(text_of(meta, 0x00020010))
         if reason:
             raise Quarantine(f"{reason}; put aside. Handle it by hand, or leave it out.")
         if not text_of(dataset, 0x00080018) and text_of(meta, 0x00020003):
@@ -110,9 +135,14 @@ class Deidentifier:
         if not text_of(dataset, 0x00080016) and sop_class:
             dataset.SOPClassUID = sop_class
         shown = names_somebody(dataset, blanked=blanked)
+        known = self._patients.known(patient_key, study)
+        removed = Removed(known)
+        removed.collect(dataset, self._policy, place(sop_class))
+        if known is not None:
+            removed = known.joined([removed]) if removed else known
         walk = _Walk(patient_key, text_of(dataset, PATIENT_ID), place(sop_class))
         self._level(dataset, walk, walk.column, 0, False)
-        self._scrub(walk)
+        self._scrub(walk, removed)
         pseudonym = self.key.pseudonym(patient_key)
         dataset[PATIENT_NAME] = element(PATIENT_NAME, "PN", pseudonym)
         dataset[PATIENT_ID] = element(PATIENT_ID, "LO", pseudonym)
@@ -125,6 +155,7 @@ class Deidentifier:
         if depth > MAX_DEPTH:
             raise Quarantine(f"sequences nested deeper than {MAX_DEPTH}; put aside. Check where the file comes from.")
         safe = safe_tags(dataset, self.profile.safe_private)
+        coded = settle_code(dataset)
         for tag, stored in list(dataset.items()):  # values that nobody has looked at stay bytes
             number = int(tag)
             if number >> 16 & 1:
@@ -135,6 +166,8 @@ class Deidentifier:
                 continue
             decision = self._policy[number]
             act: Act = decision.acts[column]
+            if number in coded and act != "X":
+                continue
             if cleaning and act == "text":
                 act = "C"
             try:
@@ -159,20 +192,23 @@ class Deidentifier:
         cleaning: bool,
     ) -> None:
         vr = stored.VR
+        if vr is not None and vr not in decision.vrs and act not in ("X", "Z", "D"):
+            if not settle_vr(dataset, tag, stored, decision):
+                return self._take(dataset, tag, "X", vr, decision, walk)
+            stored = dataset.get_item(tag)
+            vr = stored.VR
         if act == "binary" and (vr in BINARY_VRS or vr is None or vr == "UN" or " or " in vr):
-            if decision.bulk or not is_text_in_disguise(stored, vr):
-                return
-            return self._take(dataset, tag, "X", "", decision, walk)
+            return self._binary(dataset, tag, stored, decision, walk)
         if vr is None or vr == "UN":
             vr = decision.vr
         if act == "number" and is_number(stored, vr):
-            if vr in NUMBER_VRS:
-                walk.numbers.append((dataset, tag))
-            return
+            return self._number(dataset, tag, vr, decision, walk)
         if stored.VR == "UN" or vr == "":
             stored = dataset[tag]  # pydicom looks the VR up, and reads a sequence out of UN
             vr = str(stored.VR)
         if vr == "SQ" and act in ("sequence", "U", "C", "K"):
+            if tag == MODALITY_LUTS:
+                check_modality_luts(dataset[tag].value)
             for item in dataset[tag].value:
                 self._level(item, walk, 2, depth + 1, cleaning or act == "C")
             if act != "sequence":
@@ -181,28 +217,69 @@ class Deidentifier:
         if vr == "UI" and act not in ("X", "Z"):
             act = "U"
         if act in ("X", "Z", "D"):
-            self._take(dataset, tag, act, vr, decision, walk)
-        elif act == "U":
-            self._map(dataset, tag, vr, walk)
+            listed = not decision.vrs or vr in decision.vrs
+            self._take(dataset, tag, act if listed or decision.vr else "X", vr, decision, walk)
+        elif act == "U" and vr == "UI":
+            self._map(dataset, tag, walk)
         elif act in ("C", "K"):
             self._clean(dataset, tag, act, vr, decision, walk)
         elif act in ("text", "code") and (vr in values.TEXT_VRS or vr == "CS") and "SQ" not in decision.vrs:
-            walk.text.append((dataset, tag))
+            self._word(dataset, tag, vr, decision, walk, trusted=True)
         else:  # stored with a VR that the attribute cannot have
             self._take(dataset, tag, "X", vr, decision, walk)
+
+    def _binary(
+        self, dataset: Dataset, tag: int, stored: DataElement | RawDataElement, decision: Decision, walk: _Walk
+    ) -> None:
+        verdict = settle_binary(dataset, tag, stored, decision)
+        if verdict == "removed":
+            return self._take(dataset, tag, "X", "", decision, walk)
+        if verdict == "replaced":
+            walk.count(tag, "D")
+        vr = stored.VR if stored.VR in BINARY_NUMBERS else decision.vr
+        if vr in BINARY_NUMBERS and not (decision.essential and vr in ("SS", "US")):  # too small to be long
+            walk.binaries.append((dataset, tag, vr))
+
+    def _number(self, dataset: Dataset, tag: int, vr: str, decision: Decision, walk: _Walk) -> None:
+        """A number that stays: no more of them than DICOM allows, and no date."""
+        if vr not in NUMBER_VRS:
+            return self._binary(dataset, tag, dataset.get_item(tag), decision, walk)
+        old = strings(dataset, tag)
+        if decision.most and len(old) > decision.most:
+            return self._take(dataset, tag, "X", vr, decision, walk)
+        if not decision.essential and any(is_date_number(one) for one in old):
+            new = ["0" if is_date_number(one) else one for one in old]
+            dataset[tag] = element(tag, vr, new if len(new) > 1 else new[0])
+            walk.count(tag, "D")
+        walk.numbers.append((dataset, tag))
+
+    def _word(
+        self, dataset: Dataset, tag: int, vr: str, decision: Decision | None, walk: _Walk, *, trusted: bool
+    ) -> None:
+        """Text and codes that stay, without dates, and without long numbers where none is meant to be there."""
+        old = [one[: values.MOST_TEXT] for one in strings(dataset, tag)]
+        if vr == "CS":
+            new = clean_code_strings(old, decision.most if decision else 0, self._keeps_ages)
+        else:
+            new = [without_dates(one) for one in old]
+            new = [without_long_numbers(one) for one in new] if trusted else new
+        if new != old:
+            filled = [one or (values.DUMMY_TEXT if before else "") for one, before in zip(new, old, strict=False)]
+            dataset[tag] = element(tag, vr, filled if len(filled) > 1 else "".join(filled))
+            walk.count(tag, "C")
+        walk.text.append((dataset, tag))
 
     def _private(self, dataset: Dataset, tag: int, safe: Mapping[int, str], walk: _Walk) -> None:
         if tag in safe:
             if safe[tag] in ("CS", "SH"):
-                walk.text.append((dataset, tag))
+                self._word(dataset, tag, safe[tag], None, walk, trusted=True)
             return
         del dataset[tag]
         walk.count(tag, "X")
 
     def _take(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: _Walk) -> None:
-        """Remove, empty, or replace by a dummy, and remember what was there."""
-        if vr in ("PN", "DA", "DT", "AE", "UR") or vr in values.TEXT_VRS:
-            walk.removed.update(values.identifying(decision.keyword, vr, strings(dataset, tag)))
+        """Remove, empty, or replace by a dummy."""
+        vr = vr if not decision.vrs or vr in decision.vrs else decision.vr
         if tag in (PATIENT_NAME, PATIENT_ID) and act != "X":
             own = text_of(dataset, PATIENT_ID)
             other = own and walk.patient_id and own != walk.patient_id
@@ -217,27 +294,31 @@ class Deidentifier:
             del dataset[tag]
         walk.count(tag, act)
 
-    def _map(self, dataset: Dataset, tag: int, vr: str, walk: _Walk) -> None:
+    def _map(self, dataset: Dataset, tag: int, walk: _Walk) -> None:
         old = strings(dataset, tag)
         if tag == CODING_SCHEME_UID and all(CODE_SYSTEM.match(uid.strip(values.BLANKS)) for uid in old):
             return
         new = [self.key.uid(uid) for uid in old]
-        if new != [uid.strip(values.BLANKS) for uid in old] or vr != "UI":
+        if new != [uid.strip(values.BLANKS) for uid in old]:
             dataset[tag] = element(tag, "UI", new if len(new) > 1 else "".join(new))
             walk.count(tag, "U")
 
     def _clean(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: _Walk) -> None:
         """Keep what an option keeps, as far as it is what it should be."""
         if vr in BINARY_VRS and act == "K" and decision.vrs <= BINARY_VRS:
+            self._binary(dataset, tag, dataset.get_item(tag), decision, walk)
+            return walk.count(tag, "K")
+        if (vr in values.TEXT_VRS or vr == "CS") and act == "K":
+            self._word(dataset, tag, vr, decision, walk, trusted=False)
             return walk.count(tag, "K")
         old = strings(dataset, tag)
-        if vr in values.TEXT_VRS and act == "K":
-            walk.text.append((dataset, tag))
-            return walk.count(tag, "K")
         days = self.key.shift(walk.patient_key)
         moved = act == "C" and self._moves_dates
         if vr in values.TEXT_VRS or (vr == "CS" and act == "C"):
-            new = [values.keep_terms(one) for one in old]
+            new = [values.keep_terms(one[: values.MOST_TEXT], self._keeps_ages) for one in old]
+            new = (
+                clean_code_strings([one.upper() for one in new], decision.most, self._keeps_ages) if vr == "CS" else new
+            )
             if act == "C" and not decision.listed and not any(new) and any(old):
                 new = [values.DUMMY_TEXT]  # the object may need one, and this is valid either way
         elif vr == "DA":
@@ -249,52 +330,40 @@ class Deidentifier:
         elif vr == "AS":
             new = [values.cap_age(one) for one in old]
         elif vr in NUMBER_VRS and act == "K" and decision.vrs <= NUMBER_VRS:
-            new = [one if NUMBER.match(one.encode("utf-8", "replace")) else "" for one in old]
+            new = [one if are_numbers(one) and not is_date_number(one) else "" for one in old]
             walk.numbers.append((dataset, tag))  # a weight that is somebody's date of birth
-        elif vr == "CS" and act == "K":
-            walk.text.append((dataset, tag))
-            return walk.count(tag, "K")
         else:
             return self._take(dataset, tag, "X", vr, decision, walk)
         if not moved and vr in ("DA", "DT", "TM"):
             if act == "C":
                 return self._take(dataset, tag, "X", vr, decision, walk)
             walk.dates.append((dataset, tag))
-        if vr in values.TEXT_VRS or (vr in ("DA", "DT") and moved):
-            walk.removed.update(values.identifying(decision.keyword, vr, old))
         if new != old:
             dataset[tag] = element(tag, vr, new if len(new) > 1 else "".join(new))
         if any(new) and (vr in values.TEXT_VRS or vr == "CS"):
             walk.text.append((dataset, tag))  # an imaging term may be the patient's name, too
         return walk.count(tag, act)
 
-    def _scrub(self, walk: _Walk) -> None:
+    def _scrub(self, walk: _Walk, removed: Removed) -> None:
         """Take removed values out of the text that stays, and identifiers out of numbers (SeriesNumber may be one)."""
-        words = frozenset(walk.removed)
-        secret = {word for word in words if word.isdigit() and len(word) >= SECRET_DIGITS}
-        for dataset, tag in walk.numbers if secret else ():
-            old = strings(dataset, tag)
-            least = LONG_DIGITS if self._policy[int(tag)].essential else SECRET_DIGITS
-            new = ["0" if len(one.strip()) >= least and one.strip().lstrip("+") in secret else one for one in old]
-            if new != old:
-                dataset[tag] = element(tag, str(dataset[tag].VR), new if len(new) > 1 else new[0])
-                walk.count(tag, "D")
+        if removed.numbers:
+            self._scrub_numbers(walk, removed.numbers)
         for dataset, tag in walk.dates:  # a kept calibration date may be that of the study, which is not kept
-            if tag in dataset and any(one[:8] in words for one in strings(dataset, tag)):
+            if tag in dataset and any(day_of(one) in removed.days for one in strings(dataset, tag)):
                 vr = str(dataset[tag].VR)
                 dataset[tag] = element(tag, vr, values.DUMMIES[vr])
                 walk.count(tag, "D")
-        long = frozenset(word for word in words if len(word) >= LONG_WORD)  # a patient called Rgb changes no colours
+        every, long = removed.matchers  # a patient called Rgb changes no colours
         for dataset, tag in walk.text:
             if tag not in dataset:
                 continue
             try:
                 old = strings(dataset, tag)
-                essential = self._policy[int(tag)].essential
-                if len(words) <= MOST_WORDS:
-                    new = [values.scrub(one, long if essential else words) for one in old]
-                else:
+                if removed.full:
                     new = [values.keep_terms(one) for one in old]
+                else:
+                    few = self._policy[int(tag)].essential or tag in SHORT_CODES
+                    new = values.scrub_all(old, long if few else every)
                 if new == old:
                     continue
                 vr = str(dataset[tag].VR)
@@ -304,3 +373,21 @@ class Deidentifier:
             except Exception:  # undecodable text
                 del dataset[tag]
                 walk.count(tag, "X")
+
+    def _scrub_numbers(self, walk: _Walk, secret: frozenset[int]) -> None:
+        """Replace numbers that are an identifier without its zeros or prefix, or a date, by 0."""
+        long = frozenset(one for one in secret if one >= 10 ** (LONG_DIGITS - 1))
+        for dataset, tag in walk.numbers:
+            old = strings(dataset, tag)
+            found = long if self._policy[int(tag)].essential else secret
+            new = ["0" if values.whole_number(one) in found else one for one in old]
+            if new != old:
+                dataset[tag] = element(tag, str(dataset[tag].VR), new if len(new) > 1 else new[0])
+                walk.count(tag, "D")
+        for dataset, tag, vr in walk.binaries:
+            found = long if self._policy[int(tag)].essential else secret
+            numbers = binary_numbers(dataset, tag, vr)
+            kept = [0 if abs(one) in found else one for one in numbers]
+            if kept != numbers:
+                dataset[tag] = element(tag, vr, kept if len(kept) > 1 else kept[0])
+                walk.count(tag, "D")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from pydicom.dataelem import RawDataElement
@@ -72,11 +71,16 @@ def _set(dataset: Dataset, tag: int, vr: str, value: Any) -> None:
 
 
 def _settle_encoding(dataset: Dataset, syntax: str) -> None:
-    """Convert what was read as implicit VR though the transfer syntax says explicit; pydicom would write it wrongly."""
+    """Convert what was read as implicit VR though the transfer syntax says explicit; pydicom would write it wrongly.
+
+    At every depth: items may be implicit where the rest is not.
+    """
     if not syntax or syntax == ImplicitVRLittleEndian:
         return
-    stored: Iterator[Any] = (dataset.get_item(tag) for tag in dataset.keys())
-    raw = next((one for one in stored if isinstance(one, RawDataElement)), None)
-    if raw is not None and raw.VR is None:
-        for _ in dataset.iterall():
-            pass
+    for tag in list(dataset.keys()):
+        stored: Any = dataset.get_item(tag)
+        if isinstance(stored, RawDataElement) and stored.VR is None:
+            stored = dataset[tag]
+        if stored.VR == "SQ" and not isinstance(stored, RawDataElement):
+            for item in stored.value or ():
+                _settle_encoding(item, syntax)

@@ -71,9 +71,13 @@ class Anonymous(Renamed):
         self.profile, self.accept_burned_in, self.text_reader = profile, accept_burned_in, text_reader
         self._deidentify = Deidentifier(key, profile)
 
+    def remember(self, dataset: FileDataset, instance: Instance) -> None:
+        """Collect what must not stand in any file of the patient; called with every header before the first file."""
+        self._deidentify.remember(dataset, instance.patient_key, instance.study_uid)
+
     def apply(self, dataset: FileDataset, instance: Instance, blanked: bool = False) -> Counter[tuple[str, str]]:
         """Run the profile over the data set."""
-        return self._deidentify(dataset, instance.patient_key, blanked=blanked)
+        return self._deidentify(dataset, instance.patient_key, study=instance.study_uid, blanked=blanked)
 
     def rectangles(self, dataset: FileDataset) -> tuple[Rectangle, ...]:
         """The profile's rectangles for this device."""

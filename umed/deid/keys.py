@@ -8,24 +8,33 @@ worker and year without a table that would have to be kept, and nobody without t
 from __future__ import annotations
 
 import base64
-import re
+
+from pydicom._uid_dict import UID_dictionary
 
 from umed.core.keyfile import Key
 
 SHIFT_DAYS = 3650  # at most ten years, always into the past, so that no date lies in the future
 
-# UIDs that the standard itself registers have short components (PS3.6 Annex A); long ones under the same root are
-# instances that somebody minted there by mistake, and those are as identifying as any other.
-_STANDARD_UID = re.compile(r"1\.2\.840\.10008(?:\.(?:0|[1-9]\d{0,3})){1,10}\Z", re.ASCII)
+
+# SOP classes of the current edition that pydicom 3.0's dictionary does not have yet.
+_NEWER = frozenset(
+    (
+        "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation
+        "1.2.840.10008.5.1.4.1.1.66.8",  # Height Map Segmentation
+    )
+)
 
 
 def is_standard_uid(text: str) -> bool:
     """Whether a UID is one that DICOM registers (SOP classes, transfer syntaxes, well-known frames of reference).
 
-    >>> is_standard_uid("1.2.840.10008.5.1.4.1.1.2"), is_standard_uid("1.2.840.10008.20210317.4711")
+    Only those of its dictionary (PS3.6 Annex A): others below the same root are instances that somebody minted there,
+    and those are as identifying as any other.
+
+    >>> is_standard_uid("1.2.840.10008.5.1.4.1.1.2"), is_standard_uid("1.2.840.10008.1941.305.7781")
     (True, False)
     """
-    return _STANDARD_UID.match(text) is not None
+    return text in UID_dictionary or text in _NEWER
 
 
 class DeidKey(Key):

@@ -42,6 +42,7 @@ class Decision:
         keyword: its keyword, or empty.
         listed: whether Table E.1-1 lists it.
         essential: whether it says how pixels are to be understood.
+        most: how many values it may have; 0 for any number.
     """
 
     acts: tuple[Act, Act, Act]
@@ -49,6 +50,7 @@ class Decision:
     keyword: str
     listed: bool
     essential: bool
+    most: int = 0
 
     @cached_property
     def vr(self) -> str:
@@ -81,6 +83,8 @@ def _decide(tag: int, profile: Profile) -> Decision:
     entry = DicomDictionary.get(tag)
     vrs = frozenset(entry[0].split(" or ")) if entry else frozenset()
     keyword = entry[4] if entry else ""
+    last = entry[1].rpartition("-")[2] if entry else ""
+    most = int(last) if last.isdigit() else 0
     row = rows().get(tag)
     group = tag >> 16
     essential = group == ESSENTIAL_GROUP or tag in ESSENTIAL
@@ -88,9 +92,9 @@ def _decide(tag: int, profile: Profile) -> Decision:
     # originals (and encrypted originals); curves and overlays may hold drawn text (Table E.1-1, 50xx and 60xx).
     barred = tag & 0xFFFF == 0 or group <= 0x0004 or group == 0x0400 or group & 0xFF00 in (0x5000, 0x6000)
     if row is not None and not barred and tag not in profile.remove:
-        return Decision(_listed(row, profile), vrs, keyword, True, essential)
+        return Decision(_listed(row, profile), vrs, keyword, True, essential, most)
     act = "X" if barred or tag in profile.remove else _unlisted(tag, vrs, profile)
-    return Decision((act, act, act), vrs, keyword, row is not None, essential)
+    return Decision((act, act, act), vrs, keyword, row is not None, essential, most)
 
 
 def _listed(row: AttributeRow, profile: Profile) -> tuple[Act, Act, Act]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from pydicom.dataset import Dataset
 
-from umed.deid.elements import NUMBER
+from umed.deid.elements import are_numbers
 
 _CREATOR_LIMIT = 64
 _CODE = re.compile(rb"[A-Z0-9_ \\\0]{0,128}\Z")
@@ -56,7 +56,7 @@ def _fits(dataset: Dataset, tag: int, vr: str) -> bool:
         values = value if isinstance(value, list | tuple) or hasattr(value, "append") else [value]
         if vr in ("CS", "SH"):
             return all(isinstance(one, str) and _CODE.match(one.encode("utf-8")) is not None for one in values)
-        return all(isinstance(one, int | float) or NUMBER.match(str(one).encode()) is not None for one in values)
+        return all(isinstance(one, int | float) or are_numbers(str(one)) for one in values)
     if vr in _SIZES:
         return len(value) <= 16 * _SIZES[vr] and len(value) % _SIZES[vr] == 0
-    return len(value) <= 256 and (NUMBER if vr in ("DS", "IS") else _CODE).match(value) is not None
+    return len(value) <= 256 and (are_numbers(value) if vr in ("DS", "IS") else _CODE.match(value) is not None)

@@ -13,8 +13,10 @@ REFUSED_CLASSES: Mapping[str, str] = {  # by the start of the SOP class
     "1.2.840.10008.5.1.4.1.1.104.": "an encapsulated document, whose content cannot be cleaned by rule",
     "1.2.840.10008.5.1.4.1.1.9.": "a waveform, whose content cannot be judged by rule",
     "1.2.840.10008.5.1.4.1.1.66": "raw data of a vendor",
+    "1.2.840.10008.5.1.4.1.1.4.2": "MR spectroscopy, whose data may hold anything",
     "1.2.840.10008.1.3.10": "a DICOMDIR, which lists patients and file names",
 }
+DICOM_ROOT = "1.2.840.10008."
 _ALLOWED_66 = "1.2.840.10008.5.1.4.1.1.66."  # registrations, segmentations, ... are well defined, only 66 itself is not
 
 
@@ -25,8 +27,17 @@ class Quarantine(InputError):
 def refuse(sop_class: str) -> str:
     """Why objects of a SOP class cannot be de-identified by rule, or an empty string."""
     if sop_class and not is_standard_uid(sop_class):
+        if sop_class.startswith(DICOM_ROOT):
+            return "an object of a SOP class that is not in DICOM's dictionary"
         return "an object of a private SOP class, whose content nobody documents"
     for start, reason in REFUSED_CLASSES.items():
         if sop_class.startswith(start) and not sop_class.startswith(_ALLOWED_66):
             return reason
+    return ""
+
+
+def refuse_syntax(syntax: str) -> str:
+    """Why a file in a transfer syntax cannot be de-identified by rule, or an empty string."""
+    if syntax and not is_standard_uid(syntax):
+        return "a file in a transfer syntax that is not in DICOM's dictionary"
     return ""

@@ -6,9 +6,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import date, timedelta
-from functools import cache, lru_cache
+from decimal import Decimal
 
-from umed.core.shipped import shipped_text
+from umed.deid.kept_text import keep_terms as keep_terms
+from umed.deid.matcher import Matcher
+from umed.deid.text_tokens import vocabulary as vocabulary
 
 DUMMY_TEXT = "REMOVED"
 DUMMIES: dict[str, str | int | float | bytes] = {  # a value of each VR that says nothing (PS3.15 E.1, action D)
@@ -40,8 +42,6 @@ _TIME_PART = re.compile(r"(?:\d{2,6}(?:\.\d{1,6})?)?(?:[+-]\d{4})?\Z", re.ASCII)
 _TIME = re.compile(r"\d\d:?(?:\d\d:?(?:\d\d(?:\.\d{1,6})?)?)?\Z", re.ASCII)
 _AGE = re.compile(r"(\d{3})([DWMY])\Z", re.ASCII)
 _WORD = re.compile(r"[^\W_]+")
-_SHORT_NUMBER = re.compile(r"\d{1,3}(?:[.,]\d{1,3})?\Z", re.ASCII)
-_TOKEN = re.compile(r"[^\s_\-/,;:()\[\]+=*\\^&|<>#\"']+|.", re.DOTALL)
 _ABOUT_TECHNIQUE = re.compile(
     r"Descri|Protocol|Comment|Label|Agent|Notes|Reason|Diagnos|Indicat|Technique|Time[Zz]one|Status|Text|Neutered"
 )
@@ -49,21 +49,19 @@ _ABOUT_TECHNIQUE = re.compile(
 _ABOUT_PLACES = re.compile(
     r"Institut|Address|Hospital|Department|Physician|Request|Issuer|Location|Residence|Site|Center"
 )
-# Things that identify whatever text they stand in: UIDs, calendar dates in usual spellings, mail and web addresses.
+# Things that identify whatever text they stand in: calendar dates in usual spellings, web addresses.
 _PATTERNS = re.compile(
-    r"(?<![\d.])\d+(?:\.\d+){5,}(?![\d.])"
-    r"|(?<!\d)(?:19|20)\d\d([-./ ]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?!\d)"
+    r"(?<!\d)(?:19|20)\d\d([-./ ]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?!\d)"
     r"|(?<!\d)(?:0?[1-9]|[12]\d|3[01])([-./])(?:0?[1-9]|[12]\d|3[01])\2(?:19|20)\d\d(?!\d)"
-    r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
     r"|\bhttps?://\S+"
 )
-
-
-@cache
-def vocabulary() -> frozenset[str]:
-    """Words, in lower case, that say what was imaged and how."""
-    text = shipped_text("deid/lists/vocabulary.txt")
-    return frozenset(line for line in text.split("\n") if line and not line.startswith("#"))
+_DIGIT = re.compile(r"\d")
+_NUMBERS = re.compile(r"[\d.]+")
+_MAILS = re.compile(r"[\w.+@-]+")
+MOST_TEXT = 1 << 16
+"""Characters of one value that are looked at; what is beyond goes."""
+_ROUNDS = 8
+_MOST_DIGITS = 32
 
 
 def is_ordinary(text: str) -> bool:
@@ -72,23 +70,10 @@ def is_ordinary(text: str) -> bool:
     >>> is_ordinary("CT Abdomen 2.5"), is_ordinary("St. Mary CT")
     (True, False)
     """
-    return all(word.lower() in vocabulary() or (word.isdigit() and len(word) <= 3) for word in _WORD.findall(text))
-
-
-def keep_terms(text: str) -> str:
-    """Text with only imaging terms and numbers of at most three digits (PS3.15 E.3.5, clean descriptors).
-
-    An allow-list: what is not known to be harmless goes, so that a name does not have to be recognised as one.
-
-    >>> keep_terms("AX T1 post, Dr. Miller 4711 2.5mm Jane_Doe liver")
-    'AX T1 post liver'
-    """
-    kept = []
-    for token in _TOKEN.findall(text):
-        bare = token.strip(".")
-        if bare.lower() in vocabulary() or _SHORT_NUMBER.match(bare):
-            kept.append(bare)
-    return " ".join(kept)
+    words = _WORD.findall(text[:MOST_TEXT])
+    if all(word.lower() in vocabulary() or (word.isdigit() and len(word) <= 3) for word in words):
+        return True
+    return len(text) <= _LONGEST and keep_terms(text, True) == text.strip(BLANKS)
 
 
 def move_date(text: str, days: int) -> str:
@@ -186,31 +171,92 @@ def identifying(keyword: str, vr: str, found: Iterable[str]) -> set[str]:
     return words
 
 
-@lru_cache(maxsize=256)
-def finder(words: frozenset[str]) -> re.Pattern[str] | None:
-    """Pattern that finds removed values in any case: long ones anywhere, short ones as whole words only.
+def is_technique(keyword: str) -> bool:
+    """Whether an attribute is, by its keyword, about how pictures are made, so that its words are everywhere."""
+    return _ABOUT_TECHNIQUE.search(keyword) is not None
 
-    Blanks in them match any separator.
+
+def is_place(keyword: str) -> bool:
+    """Whether an attribute names a place, each long word of which tells which one it is."""
+    return _ABOUT_PLACES.search(keyword) is not None
+
+
+def may_name(part: str) -> bool:
+    """Whether a part of a person name tells who it is: all but imaging terms that nobody is called.
+
+    >>> may_name("Gray"), may_name("Doe"), may_name("Contrast")
+    (True, True, False)
     """
-    if not words:
-        return None
-    longest_first = sorted(words, key=lambda word: (-len(word), word))
-    escaped = (r"[\W_]*".join(re.escape(part) for part in word.split()) for word in longest_first)
-    forms = [
-        form if len(word) >= _ANYWHERE and not word.isdigit() else rf"(?<![^\W_]){form}(?![^\W_])"
-        for word, form in zip(longest_first, escaped, strict=True)
-    ]
-    return re.compile("|".join(forms), re.IGNORECASE)
+    return part.lower() in _ALSO_NAMES or not is_ordinary(part)
 
 
-def scrub(text: str, words: Iterable[str]) -> str:
-    """Text without removed values of the same data set, UIDs, calendar dates, mail and web addresses.
+def scrub(text: str, words: Matcher | Iterable[str] = ()) -> str:
+    """Text without removed values in any spelling, UIDs, calendar dates, mail and web addresses, in linear time.
 
-    >>> scrub("made for JOHN DOE on 2024-03-01 at 1.2.840.113619.2.55.3", ["Doe", "John"])
+    What a removed piece leaves is looked at again, since it may close up to another; what never comes to an end goes.
+    Of very long text only the beginning stays.
+
+    >>> scrub("made for JOHN D.O.E. on 2024-03-01 at 1.2.840.113619.2.55.3", ["Doe", "John"])
     'made for on at'
     """
-    pattern = finder(frozenset(words))
-    cleaned = _PATTERNS.sub(" ", text)
-    if pattern is not None:
-        cleaned = pattern.sub(" ", cleaned)
-    return text if cleaned == text else " ".join(cleaned.split())
+    matcher = words if isinstance(words, Matcher) else Matcher(words)
+    before, cleaned = "", text[:MOST_TEXT]
+    for _ in range(_ROUNDS):
+        before = cleaned
+        cleaned = matcher.without(_without_addresses(_PATTERNS.sub(" ", cleaned)))
+        if cleaned == before:
+            return text if cleaned == text else " ".join(cleaned.split())
+    return ""
+
+
+def scrub_all(texts: list[str], matcher: Matcher) -> list[str]:
+    """Values of one attribute, scrubbed one by one, and then together for numbers that their separator cuts in two.
+
+    >>> scrub_all(["PAT 123", "456 x"], Matcher(["123456"]))
+    ['PAT', 'x']
+    """
+    new = [scrub(one, matcher) for one in texts]
+    if len(new) < 2 or sum(map(len, new)) > MOST_TEXT:
+        return new
+    joined = "\\".join(one.replace("\\", " ") for one in new)
+    found = [(start, stop) for start, stop in matcher.stretches(joined) if _DIGIT.search(joined, start, stop)]
+    if not found:
+        return new
+    pieces, at = [], 0
+    for start, stop in found:
+        pieces += [joined[at:start], " ", "\\ " * joined.count("\\", start, stop)]
+        at = stop
+    return [" ".join(one.split()) for one in "".join([*pieces, joined[at:]]).split("\\")]
+
+
+def whole_number(text: str) -> int:
+    """Size of a DS or IS value that is a whole number of up to 32 digits, else -1.
+
+    >>> whole_number(" 4711.0"), whole_number("-47.11E2"), whole_number("0.5"), whole_number("1e99"), whole_number("")
+    (4711, 4711, -1, -1, -1)
+    """
+    bare = text.strip(BLANKS).lstrip("+-")
+    if bare.isdigit() and bare.isascii():
+        return int(bare) if len(bare) <= _MOST_DIGITS else -1
+    try:
+        number = Decimal(bare)
+        return int(number) if number.adjusted() < _MOST_DIGITS and number == number.to_integral_value() else -1
+    except (ArithmeticError, ValueError):
+        return -1
+
+
+def _without_addresses(text: str) -> str:
+    """Text without UIDs and mail addresses."""
+    if "." not in text:
+        return text
+    return _NUMBERS.sub(_not_a_uid, _MAILS.sub(_not_a_mail, text) if "@" in text else text)
+
+
+def _not_a_uid(match: re.Match[str]) -> str:
+    parts = match[0].strip(".").split(".")
+    return " " if len(parts) > 5 and all(parts) else match[0]
+
+
+def _not_a_mail(match: re.Match[str]) -> str:
+    name, _, host = match[0].partition("@")
+    return " " if name and "." in host.strip(".") else match[0]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,17 +19,20 @@ from umed.dicom.objects import LIMITS, Instance, Limits, Scan, Series
 from umed.dicom.read import geometry, headers, reader
 from umed.dicom.read.geometry import SlicePlane
 
+See = Callable[[FileDataset, Instance], None]
+"""Called with a header and what it says."""
 _Planes = tuple[SlicePlane, ...] | None
 _Member = tuple[Instance, _Planes, tuple[float, float]]
 
 
-def scan(root: Path, limits: Limits = LIMITS, progress: Progress | None = None) -> Scan:
+def scan(root: Path, limits: Limits = LIMITS, progress: Progress | None = None, see: See | None = None) -> Scan:
     """Find the series below a folder, or in a zip, from headers only.
 
     Args:
         root: folder, zip or single file.
         limits: bounds.
         progress: called with ``"scan"`` for each file.
+        see: called with each header that can be read, also of files that are refused, in the order of their names.
 
     Returns:
         Series and refused files. One broken file never stops a scan.
@@ -41,7 +44,7 @@ def scan(root: Path, limits: Limits = LIMITS, progress: Progress | None = None) 
     members: list[_Member] = []
     for path, name in counted(found, "scan", progress):
         try:
-            member = _look(path, name, limits)
+            member = _look(path, name, limits, see)
             if member[0].kind == "refused":
                 refused.append((name, member[0].reason))
             else:
@@ -52,7 +55,7 @@ def scan(root: Path, limits: Limits = LIMITS, progress: Progress | None = None) 
     return Scan(root, _series(unique), tuple(sorted(refused + doubles)))
 
 
-def _look(path: FileRef, name: str, limits: Limits) -> _Member:
+def _look(path: FileRef, name: str, limits: Limits, see: See | None) -> _Member:
     """One file."""
     with limited(limits.seconds), reader.guard(path):
         dataset = reader.read(path, limits, pixels=False)
@@ -60,7 +63,10 @@ def _look(path: FileRef, name: str, limits: Limits) -> _Member:
         if frames > limits.frames:  # a number in a header must not become as many objects
             raise InputError(f"expected at most {limits.frames} frames, got {frames}")
         instance, planes = headers.describe(dataset, path, name)
-        return instance, planes, _picture_spacing(dataset)
+        spacing = _picture_spacing(dataset)
+        if see is not None:
+            see(dataset, instance)
+        return instance, planes, spacing
 
 
 def _picture_spacing(dataset: FileDataset) -> tuple[float, float]:
