@@ -6,10 +6,10 @@ import pytest
 
 from tests.dicom_files import dataset, image
 from umed.core.errors import InputError
+from umed.deid.byte_search import Search
 from umed.deid.check import check
 from umed.deid.engine import Deidentifier
 from umed.deid.keys import DeidKey
-from umed.deid.needles import Search
 from umed.deid.profile import load_profile
 
 KEY = DeidKey(bytes(range(32)))

@@ -77,15 +77,26 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from umed.core.progress import progress_bar
-    from umed.deid.check import check
+    from umed.deid.check import examine
     from umed.deid.profile import load_profile
 
     profile = None if args.profile == "basic" else load_profile(args.profile)  # may list private attributes as safe
     with progress_bar(args.quiet) as progress:
-        found = check(args.check, args.original, progress, profile=profile)
+        found = examine(args.check, args.original, progress, profile=profile)
     if args.json:
-        print_json({"ok": not found, "findings": [vars(one) for one in found]})
-    else:
-        lines = [f"{one.file}: {one.tag}: {one.kind}" for one in found]
-        print("\n".join(lines) if lines else "nothing was found that identifies")
-    return 1 if found else 0
+        plain = {
+            "findings": [vars(one) for one in found.findings],
+            "coincidences": [vars(one) for one in found.coincidences],
+            "not_searched": [vars(one) for one in found.unsearched],
+        }
+        print_json({"ok": found.ok, **plain})
+        return 0 if found.ok else 1
+    for one in found.findings:
+        origin = f", from {one.source}: {one.why}" if one.source else ""
+        print(f"{one.file}: {one.tag}: {one.kind}{origin}")
+    if found.ok:
+        print("nothing was found that identifies")
+    if found.coincidences:
+        print(f"{len(found.coincidences)} coincidences: words that stand there for another reason; --json lists them")
+    print(f"not searched: {'; '.join(map(str, found.unsearched))}")
+    return 0 if found.ok else 1

@@ -18,7 +18,7 @@ from umed.deid.policy import BINARY_VRS, NUMBER_VRS
 
 CHARACTER_SET = 0x00080005
 # A number as DS and IS write it, and nothing that only looks like one, such as a UID (PS3.5 6.2).
-_NUMBER = re.compile(rb" {0,16}(?:[-+]?(?:\d{1,32}(?:\.\d{0,32})?|\.\d{1,32})(?:[eE][-+]?\d{1,8})?)?[ \0]{0,16}\Z")
+NUMBER = re.compile(rb" {0,16}(?:[-+]?(?:\d{1,32}(?:\.\d{0,32})?|\.\d{1,32})(?:[eE][-+]?\d{1,8})?)?[ \0]{0,16}\Z")
 INTEGERS = {"SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 BINARY_NUMBERS = {**INTEGERS, "FD": "d", "FL": "f"}
 """VRs of binary numbers, and how :mod:`struct` calls them."""
@@ -80,7 +80,7 @@ def are_numbers(value: bytes | str) -> bool:
     (True, False, False)
     """
     raw = value if isinstance(value, bytes) else value.encode("utf-8", "replace")
-    return all(_NUMBER.match(one) is not None for one in raw.split(b"\\"))
+    return all(NUMBER.match(one) is not None for one in raw.split(b"\\"))
 
 
 def binary_numbers(dataset: Dataset, tag: int, vr: str) -> list[int | float]:

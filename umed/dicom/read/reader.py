@@ -173,6 +173,11 @@ def read(path: FileRef, limits: Limits = LIMITS, *, pixels: bool) -> FileDataset
         raise InputError(f"{path}: {_cannot(error)}") from error
 
 
+def read_open(file: BinaryIO, size: int, limits: Limits = LIMITS, *, pixels: bool) -> FileDataset:
+    """Read a DICOM file that is open, or in memory, of so many bytes; as :func:`read`, without a path in errors."""
+    return _read(file, size, limits, pixels)
+
+
 def _read(file: BinaryIO, size: int, limits: Limits, pixels: bool) -> FileDataset:
     most = limits.header_bytes + limits.pixels_bytes
     if size > most:
