@@ -53,6 +53,11 @@ LONG_DIGITS = 8  # a number that repeats an identifier of so many digits says no
 SHORT_CODES = frozenset((0x00200020, 0x00200060, 0x00200062, 0x00185100, 0x00185101))
 CODING_SCHEME_UID = 0x0008010C
 SOP_CLASS = 0x00080016
+# Where pixels and contours lie: with another number they would lie elsewhere, so such a file is not released at all.
+PLACES = frozenset((0x00180050, 0x00180088, 0x00200032, 0x00200037, 0x30060050))
+MISPLACED = (
+    "a coordinate repeats an identifier of the patient; put aside. Correct it in the original, or leave the file out."
+)
 
 # Public code systems (SNOMED, LOINC, UCUM, ICD, HL7 tables ...): an OID of a system, not of an instance.
 CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,3})\Z", re.ASCII)
@@ -382,6 +387,8 @@ class Deidentifier:
             found = long if self._policy[int(tag)].essential else secret
             new = ["0" if values.whole_number(one) in found else one for one in old]
             if new != old:
+                if tag in PLACES:
+                    raise Quarantine(MISPLACED)
                 dataset[tag] = element(tag, str(dataset[tag].VR), new if len(new) > 1 else new[0])
                 walk.count(tag, "D")
         for dataset, tag, vr in walk.binaries:

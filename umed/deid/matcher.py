@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import ahocorasick
 
@@ -17,8 +17,19 @@ from umed.deid.spellings import is_dense, letters, numeric_spellings
 ANYWHERE = 6
 """A value of so many letters or digits is found within words and numbers, too; of ideographs two are enough."""
 _DENSE = 2
+_LEAST = 4
 _NUMBER = re.compile(r"\d+")
 _MOST_MARKS = 64
+
+
+class _Rule(NamedTuple):
+    """When a form counts: its size, whether anywhere, as three numbers apart, with an unseen e before it, or alone."""
+
+    size: int
+    anywhere: bool
+    apart: bool = False
+    lead: int = 0
+    alone: bool = False
 
 
 class Matcher:
@@ -30,30 +41,34 @@ class Matcher:
 
     Args:
         values: in any spelling.
+        words: values that count as whole words only, however long.
         days: dates, as :func:`umed.deid.spellings.day_of` gives them; every usual spelling of them is looked for.
     """
 
-    def __init__(self, values: Iterable[str], days: Iterable[str] = ()) -> None:
-        found: dict[str, tuple[int, bool, bool]] = {}  # letters that may lead it unseen, anywhere, set apart
+    def __init__(self, values: Iterable[str], days: Iterable[str] = (), words: Iterable[str] = ()) -> None:
+        found: dict[str, _Rule] = {}
         days = frozenset(day for day in days if day)
         for form in (form for day in days for form in numeric_spellings(day)):
             short = form.isdigit() and len(form) < ANYWHERE
-            found[form] = 0, not short and form.isdigit(), short
-        for value in values:
+            found[form] = _Rule(len(form), not short and form.isdigit(), short)
+        for value, long in (*((one, True) for one in values), *((one, False) for one in words)):
             form = normal(value)
-            size = max(letters(form), sum(map(str.isalnum, value)) if len(form) >= 4 else 0)
-            anywhere = size >= ANYWHERE or (is_dense(form) and size >= _DENSE)
             if not form:
                 continue
-            found[form] = 0, anywhere or (form in found and found[form][1]), False
+            size = max(letters(form), sum(map(str.isalnum, value)))
+            anywhere = long and len(form) >= _LEAST and size >= ANYWHERE
+            anywhere = anywhere or (is_dense(form) and size >= _DENSE)
+            rule = _Rule(len(form), anywhere, False, 0, size <= 2)
+            if form not in found or not found[form].anywhere:
+                found[form] = rule
             bare = form.lstrip("e")  # behind a, o or u its e is folded away
             if bare and bare != form:
-                found.setdefault(bare, (len(form) - len(bare), anywhere, False))
+                found.setdefault(bare, rule._replace(size=len(bare), lead=len(form) - len(bare)))
         self._count = len(found)
         self._named = NamedDays(days)
         self._automaton: Any = ahocorasick.Automaton()
         for form, rule in found.items():
-            self._automaton.add_word(form, (len(form), *rule))
+            self._automaton.add_word(form, rule)
         self._automaton.make_automaton()
 
     def __bool__(self) -> bool:
@@ -74,16 +89,18 @@ class Matcher:
         place = located(text)
         found: list[tuple[int, int]] = []
         for first, behind in named:
-            if _is_whole(text, place, place.starts[first], behind - 1, behind - first):
+            if _is_whole(text, place, place.starts[first], behind - 1, behind - first, False):
                 found.append((place.starts[first], _with_marks(text, place.stops[behind - 1])))
-        for end, (size, lead, anywhere, apart) in hits:
+        for end, (size, anywhere, apart, lead, alone) in hits:
             start, stop = place.starts[end - size + 1], place.stops[end]
             if lead and not anywhere:
                 while lead and start and normal(text[start - 1]) == "e":
                     start, lead = start - 1, lead - 1
                 if lead:
                     continue
-            if anywhere or (_is_whole(text, place, start, end, size) and (not apart or _is_apart(text[start:stop]))):
+            if anywhere or (
+                _is_whole(text, place, start, end, size, alone) and (not apart or _is_apart(text[start:stop]))
+            ):
                 found.append((start, _with_marks(text, stop)))
         return _joined(found)
 
@@ -96,11 +113,11 @@ class Matcher:
         return "".join([*pieces, text[at:]]) if pieces else text
 
 
-def _is_whole(text: str, place: Located, start: int, end: int, size: int) -> bool:
+def _is_whole(text: str, place: Located, start: int, end: int, size: int, alone: bool) -> bool:
     """Whether what touches a stretch is of another kind than its ends."""
     before = _seen(text, start - 1, -1)
     after = _seen(text, place.stops[end], 1)
-    if size <= 2:
+    if alone:
         return not (before or after)
     first, last = place.text[end - size + 1], place.text[end]
     return not (before and _same(before, first)) and not (after and _same(after, last))

@@ -16,7 +16,15 @@ from umed.deid.elements import strings
 from umed.deid.matcher import ANYWHERE, Matcher
 from umed.deid.normal_form import normal
 from umed.deid.policy import Act, Policy
-from umed.deid.spellings import day_of, digit_runs, id_variants, letters, name_spellings, numeric_spellings
+from umed.deid.spellings import (
+    day_of,
+    digit_runs,
+    id_variants,
+    letters,
+    name_initials,
+    name_spellings,
+    numeric_spellings,
+)
 
 MOST_VALUES = 2000
 """Of one patient; no real one has more. Where there are, only imaging terms stay in text."""
@@ -29,6 +37,7 @@ _LONGEST = 1024  # of a hostile value no more is remembered
 _WHOLE = 64  # longer text is prose: nobody repeats it word by word
 _SEEN = 20_000
 _SECRET_DIGITS, _DATE_DIGITS = 5, 6
+_DIGITS = 4  # of an identifier
 _DEPTH = 64
 _KEPT = frozenset(("binary", "number", "code", "text", "U"))  # unless stored with a VR that the attribute cannot have
 _REMEMBERED = frozenset(("PN", "DA", "DT", "AE", "UR")) | values.TEXT_VRS
@@ -72,8 +81,10 @@ class Removed:
                 self.days |= {day_of(text)} - {""}
             elif vr == "PN":
                 self.names |= {text} - {""}
-            elif len(text) >= LONG_WORD and not values.is_technique(keyword) and not values.is_ordinary(text):
-                self.words.add((_kind(keyword, text), text))
+            elif len(text) >= LONG_WORD and not values.is_technique(keyword):
+                kind = _kind(keyword, text)
+                if kind == "id" or not values.is_ordinary(text):
+                    self.words.add((kind, text))
             size += len(self.names) + len(self.words)
             self.size += size * len(text)
             self.__dict__.pop("matchers", None)
@@ -157,8 +168,9 @@ class Removed:
         forms = set(self.forms())
         misread = {one.encode().decode("latin-1") for one in forms if not one.isascii()}  # UTF-8 as something else
         forms |= {one for one in misread if len(normal(one)) >= ANYWHERE}
+        words = {one for name in self.names for one in name_initials(name) if values.may_name(one)}
         long = {one for one in forms if letters(normal(one)) >= LONG_WORD}
-        return Matcher(forms, self.days), Matcher(long, self.days)
+        return Matcher(forms, self.days, words), Matcher(long, self.days)
 
     @cached_property
     def numbers(self) -> frozenset[int]:
@@ -167,7 +179,7 @@ class Removed:
         found |= {form for name in self.names if any(map(str.isdigit, name)) for form in id_variants(name)}
         numbers = {int(form) for form in found if form.isdigit() and len(form.lstrip("0")) >= _SECRET_DIGITS}
         dates = {form for day in self.days for form in numeric_spellings(day) if form.isdigit()}
-        return frozenset(numbers | {int(form) for form in dates if len(form.lstrip("0")) >= _DATE_DIGITS})
+        return frozenset(numbers | {int(form) for form in dates if len(form) >= _DATE_DIGITS})
 
 
 class Patients:
@@ -216,6 +228,6 @@ def _kind(keyword: str, text: str) -> str:
     if values.is_place(keyword):
         return "place"
     digits = sum(map(str.isdigit, text))
-    if digits and (_IDENTIFIERS.search(keyword) or digits >= 4 and 2 * digits >= sum(map(str.isalnum, text))):
+    if digits >= _DIGITS and (_IDENTIFIERS.search(keyword) or 2 * digits >= sum(map(str.isalnum, text))):
         return "id"
     return "text"

@@ -23,6 +23,7 @@ _CJK = re.compile("[\u3400-\u9fff\uf900-\ufaff\uac00-\ud7a3\u1100-\u1112\U000200
 _PARTICLES = frozenset("al af am av bin da das de del della den der di do dos dr du el ibn il ii iii iv jr la las le "
     "les los md mr mrs ms phd prof san sr st te ten ter van vom von zu zum zur".split())  # fmt: skip
 _OF_MONTHS = ("de", "of")
+_MOST_GROUPS = _MOST_WORDS = 8
 
 
 def id_variants(text: str) -> frozenset[str]:
@@ -124,39 +125,52 @@ def name_spellings(name: str) -> frozenset[str]:
 
     As written, since what stands alone is compared as a whole word; single ideographs are names, too.
 
-    >>> sorted(name_spellings("Doe^John Q^^Dr=山田^太郎"))[:6]
-    ['Doe', 'Doe JQ', 'Doe John', 'Doe John Q', 'Doe John Q Dr', 'Doe JohnQ']
+    >>> sorted(name_spellings("Doe^John Q^^Dr=山田^太郎"))[:5]
+    ['Doe', 'Doe John', 'Doe John Q', 'Doe John Q Dr', 'John']
     """
     found: set[str] = set()
-    for group in name.replace("\\", "=").split("="):
-        components = [[part for part in _PARTS.split(one) if normal(part)] for one in group.split("^")]
-        words = [word for component in components for word in component]
-        found.update(word for word in words if _names(word))
+    for components, words in _groups(name):
+        found.update(word for word in words if word.casefold() not in _PARTICLES)
         found.update("".join(component) for component in components if len(component) > 1)
-        found.update(_orders([one for one in components[:3] if one], words))
+        found.update([" ".join(words)] if len(words) > 1 else [])
+        for family, given in _pairs(components, words):
+            for count in range(len(given)):
+                first = " ".join(given[: count + 1])
+                found |= {f"{family} {first}", f"{first} {family}"}
     return frozenset(one for one in found if len(normal(one)) >= 2 or _CJK.search(one))
 
 
-def _names(word: str) -> bool:
-    return word.casefold() not in _PARTICLES
+def name_initials(name: str) -> frozenset[str]:
+    """The family name with the initials of the given ones; all of them words of their own.
+
+    >>> sorted(name_initials("Doe^John Quincy"))
+    ['Doe JQ', 'DoeJ', 'JDoe', 'JQ Doe', 'John Q Doe']
+    """
+    found: set[str] = set()
+    for components, words in _groups(name):
+        for family, given in _pairs(components, words):
+            initials = "".join(word[:1] for word in given)
+            found |= {f"{family}{initials[:1]}", f"{initials[:1]}{family}"}
+            if len(given) > 1:
+                found |= {f"{family} {initials}", f"{initials} {family}", f"{given[0]} {initials[1:]} {family}"}
+    return frozenset(one for one in found if not _CJK.search(one))
 
 
-def _orders(components: list[list[str]], words: list[str]) -> Iterator[str]:
+def _groups(name: str) -> Iterator[tuple[list[list[str]], list[str]]]:
+    """Components of each component group, as words, and all words of the group; of a hostile name the beginning."""
+    for group in name.replace("\\", "=").split("=")[:_MOST_GROUPS]:
+        parts = [[part for part in _PARTS.split(one) if normal(part)][:_MOST_WORDS] for one in group.split("^")]
+        components = [one for one in parts[:_MOST_WORDS] if one]
+        yield components, [word for one in components for word in one]
+
+
+def _pairs(components: list[list[str]], words: list[str]) -> list[tuple[str, list[str]]]:
+    """Family name and given names; without carets the family name is the first word or the last."""
     if len(words) < 2:
-        return
-    yield " ".join(words)
-    if len(components) == 1:  # no carets: the family name is the first word or the last
-        pairs = [("".join(words[:1]), words[1:]), (words[-1], words[:-1])]
-    else:
-        pairs = [("".join(components[0]), [word for one in components[1:3] for word in one])]
-    for family, given in pairs:
-        initials = "".join(word[:1] for word in given)
-        for first in dict.fromkeys((*(" ".join(given[: n + 1]) for n in range(len(given))), initials[:1], initials)):
-            yield f"{family} {first}" if len(first) > 1 else f"{family}{first}"
-            yield f"{first} {family}" if len(first) > 1 else f"{first}{family}"
-        if len(given) > 1:
-            yield f"{given[0]}{initials[1:]}{family}"
-            yield f"{family} {given[0]}{initials[1:]}"
+        return []
+    if len(components) > 1:
+        return [("".join(components[0]), [word for one in components[1:3] for word in one][:_MOST_WORDS])]
+    return [(words[0], words[1:]), (words[-1], words[:-1])]
 
 
 def is_dense(form: str) -> bool:
