@@ -60,6 +60,7 @@ def released(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Path, 
         ("a.txt", "р. 3 мая 1941".encode("iso8859_5"), "PatientBirthDate"),
         ("a.txt", "OTTOKAR".encode("utf-16"), "PatientName"),
     ],
+    ids="folder file zip name_in_zip gzip nested base64 spelled french short cyrillic utf16".split(),
 )
 def test_what_was_planted_is_found_and_not_quoted(released, capsys, place: str, content: bytes, keyword: str) -> None:
     source, output = released
