@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 
 from umed.cases.file_source import FileSource
 from umed.data.accounting import KINDS, FileEnd, make_accounting
@@ -90,12 +91,22 @@ def test_names_that_no_record_can_hold_are_no_cases(pictures: Callable[..., Path
 
 
 def test_values_beside_a_header_have_its_end(tmp_path: Path) -> None:
-    from umed.data.inventory import _pair_headers
-
-    header = FileEnd("a/x.mhd", "protected", "image", case="x")
-    loose = {name: FileEnd(name, "left out", "format", "?", True) for name in ("a/x.raw", "b/x.raw", "a/y.zraw")}
-    _pair_headers(loose, {header.name: header})
-    assert [one.end for one in loose.values()] == ["protected", "left out", "left out"]
+    for folder, name, value in (("images", "x", 90), ("masks", "x", 1), ("images", "alone", 90)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        grid = np.zeros((12, 12, 4), np.int16)
+        grid[3:8, 2:9] = value
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(grid), str(tmp_path / folder / f"{name}.mhd"))
+    (tmp_path / "images/stray.raw").write_bytes(b"x")
+    found = FileSource(find_dataset(tmp_path)).account({})
+    assert {one.name: (one.end, one.kind) for one in found.files} == {
+        "images/alone.mhd": ("left out", "image"),
+        "images/alone.raw": ("left out", "image"),
+        "images/stray.raw": ("left out", "format"),
+        "images/x.mhd": ("protected", "image"),
+        "images/x.raw": ("protected", "image"),
+        "masks/x.mhd": ("unchanged", "label"),
+        "masks/x.raw": ("unchanged", "label"),
+    }
 
 
 def test_the_nearest_end_counts_and_counts_add_up() -> None:
@@ -118,6 +129,7 @@ def test_a_public_accounting_is_counts_and_nothing_else() -> None:
 
 def test_forks_and_columns() -> None:
     assert is_system("a/.DS_Store") and is_system("._a.png", b"\0\5\x16\7") and not is_system("._a.png", PNG)
+    assert not is_system(".") and not may_be_image(".")
     assert may_be_image("a.NRRD") and not may_be_image("a.md")
     assert person_columns("id;last name;dx\n") == ["last name"] and person_columns("a sentence, Name of it") == []
     assert person_columns("name: A set\nlicense: CC\n") == [] and person_columns("- MRN: 17\n") == ["MRN"]

@@ -29,7 +29,7 @@ def facts(*cases: tuple[ChannelValues, ...], modality: tuple[str, ...] = (), fil
     """Of a data set of volumes."""
     rows = tuple(CaseFacts(f"c{number}", (9, 9, 9), values=values) for number, values in enumerate(cases))
     base = Facts("set", "nnunet", modality, rows, len(rows), shape=(40, 40, 40), spacing=(1.0, 1.0, 1.0))
-    return replace(base, channels=len(cases[0]), files=files)
+    return replace(base, channels=len(cases[0]), parts=files)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from umed.core.reasons import group_reasons
 from umed.core.types import Outcome, Progress
 from umed.core.version import __version__
 from umed.data.accounting import Accounting, FileEnd, make_accounting
+from umed.data.dicom_input import OTHER_FILES
 from umed.data.files import sha256
 from umed.data.inventory import is_system
 from umed.deid.identity import Anonymous, Derived, Identity, Names, Renamed
@@ -218,7 +219,8 @@ class SeriesSource:
     def account(self, fates: Mapping[str, tuple[str, str]], aside: Sequence[Quarantined] = ()) -> Accounting:
         """Every file of the scan; of a zip its members."""
         expected = fates_ahead(self.facts()) if self.request.settings is not None else {}
-        ends = [put_aside(one) for one in (*self.refused, *aside)]
+        masks = self.request.masks
+        ends = [put_aside(one, self.root, masks) for one in (*self.refused, *aside)]
         named = {one.name for one in ends}
         for series in self.scan.series:
             kind = "image" if series.kind == "image" else "dicom"
@@ -255,7 +257,7 @@ class SeriesSource:
             why = "; ".join(group_reasons(reasons, unit="series"))
             raise InputError(
                 f"{self.scan.root}: expected at least one image series with a mask that fits, got none ({why}). "
-                "Give --masks DIR, and see umed inspect."
+                f"Give --masks DIR, and see umed inspect. {OTHER_FILES}"
             )
         return slice_plan(facts, settings)
 

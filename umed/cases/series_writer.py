@@ -22,7 +22,8 @@ from umed.cases.source import CaseDone, Quarantined, Unit
 from umed.cases.spans import Span
 from umed.cases.text_look import look_for_text
 from umed.core.errors import BudgetError, InputError, VerificationError, error_line
-from umed.core.types import Outcome
+from umed.core.ranges import Ranges
+from umed.core.types import Outcome, Volume
 from umed.data.files import sha256
 from umed.deid.identity import Identity, Names
 from umed.dicom.objects import Instance, Limits, Series
@@ -94,11 +95,8 @@ class SeriesWriter:
             self._span = span
             unit = self.reader.unit(index)
             if not looked and unit.touched:
-                looked = (
-                    True  # a CT that was rescaled to 0..1 must not move by HU; one of a few levels holds no picture
-                )
-                if int(np.ptp(unit.volumes[0].stored.astype(np.int64))) >= FEW_LEVELS:
-                    check_fit(unit.volumes, self.reader.shared, ())
+                looked = True
+                _check_fit(unit.volumes, self.reader.shared)
             yield unit
 
     def seed(self, unit: Unit) -> str:
@@ -245,6 +243,16 @@ def _state(path: Path, name: str) -> str:
         return sha256(path)
     found = path.stat()
     return f"{found.st_size} {found.st_mtime_ns}"
+
+
+def _check_fit(volumes: Sequence[Volume], shared: Ranges) -> None:
+    """A CT that was rescaled to 0..1 must not move by HU; one of a few levels holds no picture, and fits."""
+    if int(np.ptp(volumes[0].stored.astype(np.int64))) < FEW_LEVELS:
+        return
+    try:
+        check_fit(volumes, shared, ())
+    except InputError as error:
+        raise Refused("protection", str(error)) from error
 
 
 def _category(error: BaseException) -> str:

@@ -13,9 +13,6 @@ from umed.cli.output import table
 from umed.cli.parsing import add_masks, add_shared, mask_overrides
 from umed.core.reasons import group_reasons
 
-EXPECT_LESS = 3
-"""Exit code where a run would leave out what had a label, or is or may be an image."""
-
 if TYPE_CHECKING:
     from umed.plan.facts import CaseFacts, Facts
 
@@ -90,4 +87,4 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar(args.quiet) as progress:
         facts = inspect(args.input, args.masks, mask_overrides(args), layout=args.layout, progress=progress)
     print(facts.to_json() if args.json else case_table(facts), end="" if args.json else "\n")
-    return EXPECT_LESS if facts.files is not None and facts.files.grave else 0
+    return 0 if facts.files is None else facts.exit_code(facts.files)

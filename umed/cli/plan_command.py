@@ -9,7 +9,6 @@ import json
 from pathlib import Path
 
 from umed.cli.forecast_options import add_forecast, forecast_of
-from umed.cli.inspect_command import EXPECT_LESS
 from umed.cli.output import print_json, table
 from umed.cli.parsing import add_settings, add_shared, settings_of
 from umed.core.errors import ConfigError
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     given = {"masks": args.masks, "layout": args.layout, "generators": args.generators}
     with progress_bar(args.quiet) as progress:
         resolved, files = look_ahead(args.input, settings_of(args), progress=progress, **given)
-    code = EXPECT_LESS if files.grave else 0
+    code = 3 if files.grave else 0  # a few cases were read, so there is no telling of all
     forecast = forecast_of(args, resolved)
     if args.json and forecast is not None:
         print_json({"plan": json.loads(resolved.to_json()), "forecast": forecast.to_dict()})

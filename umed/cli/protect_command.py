@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from umed.cli.forecast_options import add_forecast, forecast_of
-from umed.cli.inspect_command import EXPECT_LESS, case_table
+from umed.cli.inspect_command import case_table
 from umed.cli.output import carry_out, print_json
 from umed.cli.parsing import add_again, add_execution, add_settings, add_shared, settings_of
 from umed.core.config import Settings
@@ -77,7 +77,7 @@ def _look(args: argparse.Namespace, settings: Settings) -> tuple[Facts, Plan]:
 
 def _dry_run(args: argparse.Namespace, settings: Settings) -> int:
     facts, plan = _look(args, settings)
-    code = EXPECT_LESS if facts.files is not None and facts.files.grave else 0
+    code = 0 if facts.files is None else facts.exit_code(facts.files)
     if args.json:
         print_json({"plan": json.loads(plan.to_json()), "facts": json.loads(facts.to_json())})
     else:

@@ -29,6 +29,8 @@ def printable(name: str) -> str:
     >>> printable("a\nb")
     'a\\nb'
     """
+    if name.isprintable():
+        return name
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
 
 

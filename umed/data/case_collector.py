@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -12,12 +14,14 @@ from pathlib import Path, PurePosixPath
 from umed.core.errors import InputError
 from umed.core.types import Case, Dataset
 from umed.data import files, formats, raster
-from umed.data.declared import declared_rules
+from umed.data.declared import declared_channels, declared_rules
 
 LICENCES = re.compile(r"(licen[cs]e|copying)", re.IGNORECASE)
 """Files at the root that are carried over: the licence of the data must go with them."""
 SYSTEM = frozenset({"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "@eadir"})
 """Names, in lower case, of what systems lay beside data; like hidden files, they are never looked into."""
+MOST_BYTES = 160
+"""Longest name of a case, which is that of its record, too."""
 CHOOSE = "say which is meant with --layout map.yaml (umed inspect INPUT --suggest drafts one)"
 
 
@@ -27,7 +31,7 @@ def system_name(name: str) -> bool:
 
 
 class FolderTree:
-    """Files and folders below a root, seen once; links to folders are not followed.
+    """Files and folders below a root, seen once; links to folders are followed where they stay in it.
 
     Args:
         root: the folder.
@@ -41,12 +45,23 @@ class FolderTree:
         self.root = root
         self.files: list[str] = []
         self.folders: list[str] = []
-        for parent, folders, names in os.walk(root):
-            folders[:] = sorted(name for name in folders if not system_name(name))
-            here = PurePosixPath(Path(parent).relative_to(root).as_posix())
-            self.folders += [str(here / name) for name in folders]
-            self.files += [str(here / name) for name in names if not system_name(name) and Path(parent, name).is_file()]
+        self._look(root, "", (Path(os.path.realpath(root)),))
         self.files.sort()
+
+    def _look(self, folder: Path, here: str, above: tuple[Path, ...]) -> None:
+        """Take what lies in a folder; ``above`` are the real folders that led to it, the root first."""
+        with os.scandir(folder) as found:
+            entries = sorted((one for one in found if not system_name(one.name)), key=lambda one: one.name)
+        for entry in entries:
+            name = f"{here}{entry.name}"
+            if entry.is_file():
+                self.files.append(name)
+            elif entry.is_dir():
+                real = Path(os.path.realpath(entry.path))
+                if entry.is_symlink() and (real in above or not real.is_relative_to(above[0])):
+                    continue  # in a circle, or out of the data set
+                self.folders.append(name)
+                self._look(Path(entry.path), f"{name}/", (*above, real))
 
     @cached_property
     def images(self) -> list[str]:
@@ -71,6 +86,20 @@ def stem_of(name: str) -> str:
     """
     known = formats.ending(Path(name))
     return name[: len(name) - len(known)] if known else name.removesuffix(PurePosixPath(name).suffix)
+
+
+def case_id(name: str) -> str:
+    """What a case is called in records and tables: letters and digits of any language, ``.``, ``_`` and ``-``.
+
+    >>> case_id("Müller 1/b"), case_id("患者 (2)"), len(case_id("long" * 100))
+    ('Müller_1_b', '患者__2_', 160)
+    """
+    plain = unicodedata.normalize("NFC", name)
+    text = "".join(one if one in "._-" or unicodedata.category(one)[0] in "LMN" else "_" for one in plain)
+    if len(text.encode()) > MOST_BYTES:  # names of files end at 255 bytes
+        digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]
+        text = f"{text.encode()[: MOST_BYTES - 9].decode(errors='ignore')}_{digest}"
+    return text.lstrip(".") or "case"
 
 
 class CaseCollector:
@@ -103,8 +132,10 @@ class CaseCollector:
 
     def inside(self, name: str) -> Path:
         """A relative path that stays in the root, lexically and through links; else InputError."""
+        if "\\" in name:
+            raise InputError("expected / between folders, got \\, which is part of a name here; write / in the index")
         pure = PurePosixPath(self.relative(name))
-        if pure.is_absolute() or ".." in pure.parts or not pure.parts or "\\" in name or ":" in pure.parts[0]:
+        if pure.is_absolute() or ".." in pure.parts or not pure.parts or ":" in pure.parts[0]:
             raise InputError("expected a path inside the data set, got one that leads out of it; remove the entry")
         if pure.parts[0] == files.RECORDS:
             raise InputError(f"expected a folder other than {files.RECORDS}/, which is umed's own; rename the folder")
@@ -147,7 +178,7 @@ class CaseCollector:
         Returns:
             Its id; ``None`` where it is no case.
         """
-        identity = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "case"
+        identity = case_id(name)
         if identity in self.cases and test:
             identity = f"test_{identity}"
         masks = list(labels)
@@ -211,7 +242,7 @@ class CaseCollector:
             layout=self.layout,
             cases=tuple(self.cases[key] for key in sorted(self.cases)),
             sidecars=tuple(map(Path, sorted({name for name in root if LICENCES.match(name)} | self.sidecars))),
-            modality=modality,
+            modality=modality or declared_channels(self.root),
             problems=tuple(sorted(set(self.problems))),
             split=frozenset(self.split),
             rules=declared_rules(self.root),

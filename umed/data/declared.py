@@ -40,13 +40,34 @@ def read_declared(root: Path) -> Declared | None:
         What is declared; ``None`` without the file, or where it names no classes in these forms.
     """
     try:
-        named = list(_named(json.loads((root / "dataset.json").read_text(encoding="utf-8"))["labels"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        named = list(_named(_index(root)["labels"]))
+    except (ValueError, KeyError, TypeError):
         return None  # no dataset.json, or one without class names: the labels themselves say it
     special = {name: value for name, value in named if name in ("ignore", "background")}
     ignore, background = special.get("ignore"), special.get("background")
     values = {value for _, value in named} - {ignore, 0 if background is None else background}
     return Declared(tuple(sorted(values)), ignore, background) if named else None
+
+
+def declared_channels(root: Path) -> tuple[str, ...]:
+    """What ``dataset.json`` calls the channels, in their order; empty where it does not say."""
+    index = _index(root)
+    return next((found for key in ("channel_names", "modality") if (found := channel_names(index.get(key)))), ())
+
+
+def channel_names(names: object) -> tuple[str, ...]:
+    """Channel names in channel order.
+
+    >>> channel_names({"1": "PET", "0": "CT"}), channel_names("CT"), channel_names(["T1", "T2"])
+    (('CT', 'PET'), ('CT',), ('T1', 'T2'))
+    """
+    if isinstance(names, str) and names:
+        return (names,)
+    if isinstance(names, list):
+        return tuple(map(str, names))
+    if not isinstance(names, dict):
+        return ()
+    return tuple(str(names[key]) for key in sorted(names, key=lambda key: (len(str(key)), str(key))))
 
 
 def declared_rules(root: Path) -> MaskRules:
@@ -68,6 +89,15 @@ def ruled(dataset: Dataset, settings: Settings | None) -> Dataset:
     background = settings.mask_background or said.background
     ignore = said.ignore if settings.mask_ignore is None else settings.mask_ignore
     return replace(dataset, rules=make_rules(settings.mask_values, background, ignore))
+
+
+def _index(root: Path) -> dict[str, Any]:
+    """``dataset.json``, also with the mark that Windows puts in front; empty where it cannot be read."""
+    try:
+        index = json.loads((root / "dataset.json").read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return {}
+    return index if isinstance(index, dict) else {}
 
 
 def _named(labels: Any) -> Iterator[tuple[str, int]]:

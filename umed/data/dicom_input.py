@@ -6,12 +6,18 @@ from __future__ import annotations
 import importlib.util
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 from umed.core.errors import ConfigError, InputError
 
 LOOKED_AT = 1000
 """Files that are looked at before a folder counts as something else."""
+OTHER_FILES = (
+    "If pictures or volumes are to be protected: move the DICOM files (.dcm, .ima, zips of them) away, or say with "
+    "--layout map.yaml where images and masks lie."
+)
+"""What to do where a folder counts as DICOM for a few files beside others."""
 ENDINGS = (".dcm", ".dicom", ".ima")
 
 
@@ -22,8 +28,8 @@ def is_dicom(root: Path) -> bool:
         root: folder or zip.
 
     Returns:
-        True for a folder without ``dataset.json`` in which a file has the DICOM prefix (PS3.10 section 7.1) or a usual
-        ending or is a zip, and for a zip.
+        True for a folder without ``dataset.json`` in which a file, or a member of a zip, has the DICOM prefix (PS3.10
+        section 7.1) or a usual ending, and for a zip.
     """
     if root.is_file():
         return zipfile.is_zipfile(root)
@@ -34,12 +40,30 @@ def is_dicom(root: Path) -> bool:
         folders.sort()
         for name in sorted(names):
             path = Path(folder, name)
-            packed = name.lower().endswith(".zip") and path.is_file() and zipfile.is_zipfile(path)
-            if packed or looks_like_dicom(path):
+            if looks_like_dicom(path) or (name.lower().endswith(".zip") and _packs_dicom(path)):
                 return True
             looked += 1
             if looked >= LOOKED_AT:
                 return False
+    return False
+
+
+def _packs_dicom(path: Path) -> bool:
+    """Whether a zip has a member that looks like DICOM, or that is a zip; one of pictures is an archive and no more."""
+    try:
+        if not path.is_file():
+            return False
+        with zipfile.ZipFile(path) as packed:
+            for member in packed.infolist()[:LOOKED_AT]:
+                name = member.filename.lower()
+                if name.endswith((*ENDINGS, ".zip")):
+                    return True
+                if not member.is_dir():
+                    with packed.open(member) as file:
+                        if file.read(132)[128:] == b"DICM":
+                            return True
+    except (OSError, RuntimeError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return False  # damaged or locked: an archive that nobody looked into
     return False
 
 

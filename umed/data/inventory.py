@@ -14,12 +14,14 @@ from typing import Literal, NamedTuple
 from umed.core.types import Case, Dataset
 from umed.data import formats, layouts, planes
 from umed.data.accounting import Accounting, FileEnd, make_accounting
-from umed.data.files import PROPOSALS, RECORDS
+from umed.data.files import PROPOSALS, RECORDS, TEMPORARY
 from umed.data.layout_names import IMAGE_SUFFIXES, LABEL_SUFFIXES
 from umed.data.plain_text import carry_fault, is_document
 
 HEAD = 560
 """First bytes of a file that are looked at: enough for DICOM's prefix and the headers of NIfTI."""
+LONGEST = 255 - len(TEMPORARY)
+"""Bytes of a name that may stand behind that of a file which is being written."""
 UNREAD = frozenset(
     ".mha .mhd .nrrd .nhdr .gipl .gipl.gz .mgz .mgh .mnc .hdr .img .img.gz .par .rec .ima .dicom .dcm .vtk .vti .mrc "
     ".bmp .gif .webp .jp2 .j2k .jpx .jxl .heic .heif .avif .ppm .pgm .pbm .pnm .pam .tga .psd .exr .svg .eps .svs "
@@ -37,8 +39,6 @@ _VERSIONS = frozenset({".git", ".svn", ".hg", ".datalad", ".dvc", ".venv", "__py
 """Folders of programs; what lies in them is not looked at."""
 _APPLE = (b"\0\x05\x16\x07", b"\0\x05\x16\0")
 _LABELS = re.compile(r"(?i)(labels?|masks?|segmentations?|annotations?|gt|ground[ _-]?truth)(tr|ts|val)?")
-_RAW, _HEADERS = (".raw", ".zraw", ".img", ".img.gz"), (".mhd", ".nhdr", ".hdr")
-"""Endings of values, and of the header beside them."""
 _READ_ONLY = "is read by umed and not released"
 
 
@@ -98,13 +98,22 @@ def settle(dataset: Dataset) -> Dataset:
     Returns:
         The data set; what was taken out is among its problems.
     """
-    outputs = {path for case in dataset.cases for path in case.outputs}
+    outputs = {
+        path
+        for case in dataset.cases
+        for image, out in zip(case.images, case.outputs, strict=True)
+        for path in formats.with_companions(dataset.root, image, out)
+    }
     kept, problems = [], list(dataset.problems)
     for case in dataset.cases:
         names = [path.as_posix() for path in (*case.images, *case.labels, *case.outputs)]
         odd = next((name for name in names if not name.isprintable()), None)
-        double = next((path for path in case.labels if path in outputs), None)
-        if odd is not None:
+        masks = (path for mask in case.labels for path in formats.with_companions(dataset.root, mask))
+        double = next((path for path in masks if path in outputs), None)
+        long = next((name for name in names if len(os.fsencode(PurePosixPath(name).name)) > LONGEST), None)
+        if long is not None:
+            problems.append((long, f"expected a name of at most {LONGEST} bytes, got a longer one; rename the file"))
+        elif odd is not None:
             problems.append((names[0], "expected a name of printable characters, got others; rename the file"))
         elif not case.labels and not all(formats.ending(path) for path in case.images):
             continue  # what it is, and whether a label lies beside it, is said of each file
@@ -162,7 +171,7 @@ def find_carried(dataset: Dataset, everything: bool) -> tuple[dict[str, str], di
     if everything:
         for entry in walk(dataset.root):
             parts = PurePosixPath(entry.name).parts
-            hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+            hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts) or is_system(entry.name)
             if entry.kind == "file" and is_document(entry.name) and not hidden and parts[0] != RECORDS:
                 wanted.setdefault(entry.name, "a document, as --carry asks")
     carried, refused = dict[str, str](), dict[str, str]()
@@ -206,7 +215,7 @@ def account(
     ends, unmatched = dict[str, FileEnd](), list[tuple[str, str]]()
     through: dict[str, tuple[str, FileEnd]] = {}
     for case in dataset.cases:
-        for one in _case_files(dataset.root, case, *fates[case.id], test=case.id in dataset.split):
+        for one in _case_files(dataset, case, *fates[case.id]):
             if one.name not in entries or entries[one.name].kind == "link":
                 real = _inside(dataset.root, one.name)
                 if real is not None:
@@ -224,7 +233,6 @@ def account(
         for name, entry in entries.items()
         if name not in ends
     }
-    _pair_headers(looked, ends)
     _say_labels(looked)
     return make_accounting([*ends.values(), *looked.values()], unmatched)
 
@@ -235,16 +243,17 @@ def _with_cases(dataset: Dataset, fates: Mapping[str, tuple[str, str]]) -> dict[
     return {name: f"goes with {case}" for case, name in gone if fates[case][0] != "left out"}
 
 
-def _case_files(root: Path, case: Case, end: str, why: str, *, test: bool) -> Iterator[FileEnd]:
+def _case_files(dataset: Dataset, case: Case, end: str, why: str) -> Iterator[FileEnd]:
+    """Images and labels of a case, each with the files that belong to it."""
     out = end == "left out"
-    grave = out and not (test and not case.labels)
-    images, labels = (
-        [path for name in names for path in formats.with_companions(root, name)] for names in (case.images, case.labels)
-    )
-    yield from (FileEnd(path.as_posix(), end, "image", why, grave, case.id) for path in images)
-    for path in labels:
+    grave = out and not (case.id in dataset.split and not case.labels)
+    for image in case.images:
+        for path in formats.with_companions(dataset.root, image):
+            yield FileEnd(path.as_posix(), end, "image", why, grave, case.id)
+    for mask in case.labels:
         label = (end, why) if out else ("unchanged", "a label, byte for byte")
-        yield FileEnd(path.as_posix(), label[0], "label", label[1], grave, case.id)
+        for path in formats.with_companions(dataset.root, mask):
+            yield FileEnd(path.as_posix(), label[0], "label", label[1], grave, case.id)
 
 
 def _keep(through: dict[str, tuple[str, FileEnd]], real: str, one: FileEnd) -> None:
@@ -302,8 +311,7 @@ def _link(root: Path, name: str, problem: str) -> FileEnd:
         why = problem or "is a link that leads out of INPUT; put the file itself there"
         return FileEnd(name, "left out", "link", why, grave)
     what = "folder" if os.path.isdir(target) else "file"
-    why = problem or f"is a link to a {what} of INPUT, which is accounted for where it lies"
-    return FileEnd(name, "left out", "link", why, bool(problem))
+    return FileEnd(name, "left out", "link", f"is a link to a {what} of INPUT, which is accounted for where it lies")
 
 
 def _plain(dataset: Dataset, name: str, head: bytes, problem: str) -> FileEnd:
@@ -318,7 +326,7 @@ def _plain(dataset: Dataset, name: str, head: bytes, problem: str) -> FileEnd:
         return _image(dataset, name, head, problem, picture)
     if any(part.startswith(".") for part in parts):
         return FileEnd(name, "left out", "system", "is hidden, or a system's own")
-    if PurePosixPath(name).suffix.lower() in _ARCHIVES or head.startswith(_PACKED):
+    if PurePosixPath(name).suffix.lower() in _ARCHIVES or head.startswith(_PACKED) or head[257:262] == b"ustar":
         packed = "is packed, and nothing in it was looked at; unpack it if it holds data, or move it away"
         office = PurePosixPath(name).suffix.lower() in (".docx", ".xlsx", ".pptx", ".odt", ".ods")
         if not office:
@@ -365,19 +373,6 @@ def _bare(name: str) -> str:
     for suffix in (*LABEL_SUFFIXES, *IMAGE_SUFFIXES):
         stem = stem.removesuffix(suffix) if suffix else stem
     return stem
-
-
-def _pair_headers(looked: dict[str, FileEnd], ends: Mapping[str, FileEnd]) -> None:
-    """Values whose header is a file of a case have the end of that header."""
-    headers = {_without(name): one for name, one in ends.items() if name.lower().endswith(_HEADERS)}
-    for name, one in looked.items():
-        header = headers.get(_without(name)) if name.lower().endswith(_RAW) else None
-        if one.kind == "format" and header is not None:
-            looked[name] = header._replace(name=name)
-
-
-def _without(name: str) -> str:
-    return name[: len(name) - len(PurePosixPath(name).name)] + _stem(name)
 
 
 def _say_labels(looked: dict[str, FileEnd]) -> None:

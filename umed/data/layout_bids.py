@@ -28,7 +28,8 @@ DESCRIPTION = Path("dataset_description.json")
 IGNORE = Path(".bidsignore")
 IGNORED = b"umed\n"
 """Content of ``.bidsignore``: the folder of the public manifest is no part of BIDS."""
-MASKS = ("dseg", "mask")
+MASKS = ("dseg", "mask", "roi", "msk", "seg")
+"""Suffixes of masks: those of BIDS, and what published data sets have instead (lesion_roi, ISLES's msk)."""
 OF_MASKS = frozenset({"label", "desc", "seg", "atlas", "hemi", "res", "den", "space"})
 """Entities that tell masks from each other, not the image that they belong to."""
 OWN_SPACE = frozenset({"", "orig", "individual", "scanner", "native", "T1w", "T2w", "FLAIR"})

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from umed.core.errors import InputError
 from umed.core.types import Dataset
+from umed.data import formats
 from umed.data.case_collector import CHOOSE, CaseCollector, FolderTree, stem_of
 from umed.data.layout_case_folders import CaseFolder, add_case_folders, one_kind, sound_cases
 from umed.data.layout_names import (
@@ -55,7 +57,7 @@ class ImageFolder:
         found: dict[str, set[str]] = defaultdict(set)
         for one in self.images:
             for key in image_keys(one):
-                found[key.lower()].add(one)
+                found[_folded(key)].add(one)
         return found
 
     @cached_property
@@ -68,10 +70,15 @@ class ImageFolder:
         for key in (stem, *bases):
             if key in self.images and key not in skip:
                 return key
-            found = [one for one in self.short.get(key.lower(), ()) if one in self.images and one not in skip]
+            found = [one for one in self.short.get(_folded(key), ()) if one in self.images and one not in skip]
             if len(found) == 1:
                 return found[0]
         return None
+
+
+def _folded(name: str) -> str:
+    """A name as it is compared: macOS writes an umlaut as two characters, other systems as one."""
+    return unicodedata.normalize("NFC", name).lower()
 
 
 def find_pairs(tree: FolderTree) -> Dataset | None:
@@ -135,7 +142,8 @@ def _by_folder(tree: FolderTree, heads: Set[tuple[str, ...]]) -> tuple[_Folders,
 
 
 def _leaf(name: str) -> str:
-    return PurePosixPath(stem_of(name)).name
+    leaf = PurePosixPath(stem_of(name)).name
+    return leaf[:-4] if len(leaf) > 4 and leaf.lower().endswith(".ome") else leaf  # its mask is ``a``
 
 
 def _sort_out(name: str, place: FolderPlace, files: Sequence[str]) -> ImageFolder:
@@ -270,6 +278,10 @@ def _add_images(
         )
         kinds = {family(_leaf(mask), _shared(stem, _leaf(mask))) for mask in masks}
         leaves = [_leaf(mask) for mask in masks]
+        if len(names) > 1 and not any(formats.ending(Path(name)) for name in names):
+            kind = PurePosixPath(names[0]).suffix
+            collector.problem([*names, *masks], f"{kind} is a format not read; convert it to .nii.gz, PNG or TIFF")
+            continue
         if len(names) > 1 or len(kinds) > 1 or len(set(leaves)) < len(leaves):
             what = "images" if len(names) > 1 else "masks"
             got = ", ".join(names if len(names) > 1 else masks)

@@ -18,7 +18,14 @@ from umed.data import files, formats
 from umed.data.case_collector import CHOOSE, CaseCollector, FolderTree, stem_of
 from umed.data.dicom_input import is_dicom
 from umed.data.layout_bids import bids_files, find_bids
-from umed.data.layout_index import INDEX, find_decathlon, find_nnunet, load_index, rewritten_index
+from umed.data.layout_index import (
+    INDEX,
+    find_decathlon,
+    find_nnunet,
+    load_index,
+    refuse_inner_indexes,
+    rewritten_index,
+)
 from umed.data.layout_map import find_mapped
 from umed.data.layout_names import LABEL_SUFFIXES, folder_kind, mask_stems
 from umed.data.layout_pairs import find_pairs
@@ -127,6 +134,8 @@ def find_images(root: Path) -> Dataset:
 def _in_known_layout(tree: FolderTree) -> Dataset | None:
     """The first layout that fits; InputError where dataset.json can be read in two ways with different masks."""
     found = None
+    if not (tree.root / INDEX).is_file():
+        refuse_inner_indexes(tree)
     for finder in FINDERS.values():
         if finder is find_pairs and found is not None:
             break  # an index says what is meant

@@ -130,11 +130,24 @@ def check_channels(volumes: list[Volume]) -> None:
         GeometryError: naming both geometries.
     """
     for other in volumes[1:]:
-        _check_grid(volumes[0], other.source, other.spatial_shape, getattr(other.header, "affine", None))
+        affine = getattr(other.header, "affine", None)
+        _check_grid(volumes[0], other.source, other.spatial_shape, affine, cure=_OTHER_CHANNEL)
+
+
+_OTHER_LABEL = "Resample the label onto the image's grid (nearest neighbour), or pair the right files."
+_OTHER_CHANNEL = (
+    "The channels of a case share one grid: resample it, take it out of the case's folder, or name the channels with "
+    "--layout map.yaml."
+)
 
 
 def _check_grid(
-    image: Volume, path: Path, other_shape: tuple[int, ...], other_affine: NDArray[np.float64] | None
+    image: Volume,
+    path: Path,
+    other_shape: tuple[int, ...],
+    other_affine: NDArray[np.float64] | None,
+    *,
+    cure: str = _OTHER_LABEL,
 ) -> None:
     """Make sure that a label or another channel lies on the grid of an image; GeometryError names both geometries."""
     shape, affine = image.spatial_shape, getattr(image.header, "affine", None)
@@ -142,8 +155,7 @@ def _check_grid(
         turned = len(shape) == len(other_shape) and sorted(shape) == sorted(other_shape)
         raise GeometryError(
             f"{path}: expected the grid of {image.source.name}, shape {shape}, got shape {other_shape}"
-            f"{', the same with its axes swapped: transpose it' if turned else ''}. "
-            "Resample the label onto the image's grid (nearest neighbour), or pair the right files."
+            f"{', the same with its axes swapped: transpose it' if turned else ''}. {cure}"
         )
     if affine is None or other_affine is None:
         return
@@ -155,8 +167,7 @@ def _check_grid(
     if not apart <= TOLERANCE * max(smallest, 1e-6):
         raise GeometryError(
             f"{path}: expected the grid of {image.source.name}, affine {_rows(affine)}, got affine "
-            f"{_rows(other_affine)}; corners lie {apart:.3g} mm apart. Resample the label onto the image's grid, or "
-            "repair the wrong header."
+            f"{_rows(other_affine)}; corners lie {apart:.3g} mm apart. Repair the wrong header, or: {cure}"
         )
 
 

@@ -30,6 +30,7 @@ class ChannelValues:
         foreground: median inside the label, ``None`` where nothing is labelled.
         inside: every twentieth percentile inside the label, of a sample; empty where nothing is labelled.
         ends: smallest and largest value that the type can hold, ``None`` for floats.
+        rounded: whether they are floats, all of them whole numbers, as programs write what was stored as integers.
     """
 
     integer: bool
@@ -40,6 +41,7 @@ class ChannelValues:
     foreground: float | None = None
     inside: tuple[float, ...] = ()
     ends: tuple[float, float] | None = None
+    rounded: bool = False
 
     @property
     def whole(self) -> float | None:
@@ -49,7 +51,7 @@ class ChannelValues:
     @property
     def hounsfield(self) -> bool:
         """Whether these look like Hounsfield units: whole numbers, some of them about air."""
-        return self.integer and self.least < AIR
+        return (self.integer or self.rounded) and self.least < AIR
 
     def share_within(self, low: float, high: float) -> float:
         """About how much of what is labelled lies in a range, not at its ends; 1 where nothing is labelled."""
@@ -94,7 +96,8 @@ def _describe(channel: NDArray[Any], marked: NDArray[np.bool_] | None, code: Enc
             inside = tuple(float(value) for value in shares)
     limits = sorted(end * code.slope + code.inter for end in code.stored_limits)
     scale = (limits[0], limits[1]) if code.is_integer else None
-    return ChannelValues(code.is_integer, least, most, low, high, foreground, inside, scale)
+    rounded = not code.is_integer and bool((np.rint(sample) == sample).all())
+    return ChannelValues(code.is_integer, least, most, low, high, foreground, inside, scale, rounded)
 
 
 def _thin(values: NDArray[Any]) -> NDArray[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -54,6 +55,7 @@ class CaseFacts:
         modality: of a DICOM series; its shape is slices, rows, columns.
         syntax: of a DICOM series: names of its transfer syntaxes.
         masks: of a DICOM series: where its mask comes from.
+        weak: whether it would be released with hardly anything of what is labelled changed.
     """
 
     id: str
@@ -72,6 +74,7 @@ class CaseFacts:
     modality: str = ""
     syntax: str = ""
     masks: str = ""
+    weak: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,18 @@ class Facts:
     files: Accounting | None = None
     spectra: tuple[CaseSpectrum, ...] = field(default=(), repr=False, compare=False)
     texts: tuple[FieldText, ...] = ()
+
+    def exit_code(self, expected: Accounting) -> int:
+        """Code that a run would end with, as far as can be seen: 0, 1 where nothing would be protected, else 3.
+
+        Args:
+            expected: what is to be expected of every file.
+        """
+        actions = Counter(case.action for case in self.cases)
+        if self.layout != "dicom" and not actions["protect"]:
+            return 1
+        less = expected.grave or actions["copy"] > actions["protect"] or any(case.weak for case in self.cases)
+        return 3 if less or any(text.kind == "free" for text in self.texts) else 0
 
     def to_json(self) -> str:
         """JSON for ``umed inspect --json``; of the spectra only the size of the ROI."""
@@ -185,6 +200,10 @@ def _look(dataset: Dataset, case: Case, wanted: _Wanted, spectra: _Spectra) -> C
     except (UmedError, OSError, ValueError, EOFError) as error:
         return CaseFacts(case.id, action="refuse", why=error_line(error))
     first, labels = opened.volumes[0], opened.labels
+    for volume in opened.volumes:
+        if volume.stored.dtype.kind == "f" and not np.isfinite(volume.stored).any():
+            reason = f"{volume.source}: expected finite values, got none. Remove or repair the file."
+            return CaseFacts(case.id, action="refuse", why=reason)
     if case.id in wanted.get(len(first.spatial_shape), ()):
         _measure(opened, case.id, spectra)
     assert labels is not None

@@ -44,7 +44,7 @@ def _case(case: CaseFacts, choice: Choice, usual: bool) -> CaseFacts:
     if is_each(choice.range) and len(choice.range) != len(case.values):
         return case  # said when the budget is made
     each = range_of_each(choice.range, len(case.values), case.id)
-    text = misfit_of_case(case.values, each, choice.seen)
+    text = misfit_of_case(case.values, each, choice.seen) or _flat(case, each, usual)
     if text:
         return replace(case, action="refuse", why=_joined(text, case.why))
     shares = list(_shares(case, each, usual))
@@ -56,7 +56,17 @@ def _case(case: CaseFacts, choice: Choice, usual: bool) -> CaseFacts:
     which = f" in channel {channel}" if len(each) > 1 and not case.colour else ""
     rest = "the rest lies outside the range or at its end"
     weak = f"weak: about {share:.0%} of the labelled values{which} can change freely; {rest}"
-    return replace(case, why=_joined(weak, case.why))
+    return replace(case, why=_joined(weak, case.why), weak=True)
+
+
+def _flat(case: CaseFacts, each: tuple[Range, ...], usual: bool) -> str:
+    """Why percentiles span no range, where they would be a channel's own; of others than the usual ones only all."""
+    for channel, (values, own) in enumerate(zip(case.values, each, strict=True)):
+        low, high = (values.low, values.high) if usual else (values.least, values.most)
+        if own == "percentile" and len(case.values) in (1, case.parts) and low == high:
+            which = f"channel {channel}: " if len(each) > 1 else ""
+            return f"{which}expected values that differ, got {low:g} at both percentiles; give a --range"
+    return ""
 
 
 def _shares(case: CaseFacts, each: tuple[Range, ...], usual: bool) -> Iterator[tuple[float, int]]:

@@ -18,7 +18,7 @@ from umed.core.config import Settings, from_mapping
 from umed.core.conversion import parse_json
 from umed.core.errors import ConfigError, InputError
 from umed.core.ranges import Ranges
-from umed.core.reasons import group_reasons
+from umed.core.reasons import EXAMPLES, group_reasons
 from umed.core.registry import METHODS, check_options
 from umed.plan.facts import Facts
 from umed.plan.placement import OUTSIDE, Scene
@@ -231,8 +231,12 @@ def _nothing_readable(facts: Facts) -> str:
     why = group_reasons(((case.id, case.why or "has no label") for case in facts.cases), unit="cases")
     unlabelled = facts.count - len(facts.cases)
     why += [f"{unlabelled} cases without a label"] if unlabelled > 0 else []
+    why += [f"not in a case: {line}" for line in group_reasons(facts.problems)[:EXAMPLES]]
     found = "; ".join(why) or "no case has a label"
-    return f"{facts.name}: expected at least one readable case with a label, got none of {facts.count}: {found}."
+    unpaired = facts.problems and not any(case.action == "refuse" for case in facts.cases)
+    cure = " Say which mask is whose with --layout map.yaml (umed inspect INPUT --suggest drafts one)."
+    cure = "" if not unpaired or facts.layout in ("map", "dicom") or "--layout" in found else cure
+    return f"{facts.name}: expected at least one readable case with a label, got none of {facts.count}: {found}.{cure}"
 
 
 def make_plan(facts: Facts, settings: Settings) -> Plan:

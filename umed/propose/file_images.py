@@ -144,7 +144,8 @@ class FileImages(ImageSource[FilePictures]):
         self._check(case)
         if len(case.labels) > 1 or case.classes or formats.companions(self.dataset.root / case.labels[0]):
             volume, paths = self._read(case).volume, [self.dataset.root / name for name in case.labels]
-            draw = partial(write_label, volume, _small(read_labels(paths, case.classes, volume), case))
+            united = read_labels(paths, case.classes, volume, self.dataset.rules)
+            draw = partial(write_label, volume, _small(united, case))
             written = self._put(case, volume.sha256, label_ending(volume), draw, work)
             how = f"it has {len(paths)} mask files, which were united"
             how = how if len(paths) > 1 else "it has a mask, which was written as one file"

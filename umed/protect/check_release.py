@@ -192,7 +192,7 @@ class _Search:
             self.found.add("damaged", shown, f"cannot be read ({error.strerror})")
             return
         self._digest(name, hashlib.sha256(data).hexdigest())
-        if name in self.found.texts and (fault := text_fault(data)):
+        if self.found.is_text(name) and (fault := text_fault(data)):
             self.found.add("no-text", shown, fault)
         if not data:
             self.found.add("damaged", shown, "empty")

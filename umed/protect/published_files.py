@@ -66,12 +66,14 @@ class Published:
         if kind == "damaged":
             self.broken.add(where)
 
+    def is_text(self, name: str) -> bool:
+        """Whether a file must be plain text: one that the steward laid there, or a document that a run carried."""
+        return name in self.added or (self.manifest.get("layout") != "dicom" and self.what(name) == "carried")
+
     @property
     def texts(self) -> frozenset[str]:
-        """Files that must be plain text: those that the steward laid there, and documents that a run carried."""
-        if self.manifest.get("layout") == "dicom":
-            return self.added
-        return self.added | {name for name in self.files if self.what(name) == "carried"}
+        """All files that must be plain text."""
+        return self.added | {name for name in self.files if self.is_text(name)}
 
     def what(self, name: str) -> str:
         """What the manifest says that a file is; empty where it does not list it."""

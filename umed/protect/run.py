@@ -30,6 +30,7 @@ from umed.core.errors import InputError, UmedError
 from umed.core.keyfile import Key, Secret
 from umed.core.reasons import group_reasons
 from umed.core.types import Progress
+from umed.data.dicom_input import OTHER_FILES
 from umed.data.files import check_apart, hashes, only_one
 from umed.execution import check_execution
 from umed.plan.planning import Plan
@@ -184,7 +185,9 @@ def run(
         if not source.sizes:
             why = "; ".join(group_reasons((one.name, one.reason) for one in source.refused)) or "no file was found"
             note = keep_all_aside(store, source.refused)
-            raise InputError(f"{request.path}: expected DICOM files, got none that can be released ({why}).{note}")
+            raise InputError(
+                f"{request.path}: expected DICOM files, got none that can be released ({why}). {OTHER_FILES}{note}"
+            )
         try:
             return _run(source, request, store, key, options, progress)
         except OSError as error:
