@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 from umed.cases.records import QUARANTINE, Store, close_private, make_private, write_json
 from umed.cases.source import Quarantined
@@ -31,8 +32,16 @@ NEXT: Mapping[str, str] = {
 """What can be done about each of :data:`umed.cases.instance_writer.CATEGORIES`."""
 
 
-def put_aside(one: Quarantined) -> FileEnd:
-    """A file that is not in the output; of those that are no DICOM, what is called like an image makes exit code 3."""
+def put_aside(one: Quarantined, root: Path, masks: Path | None) -> FileEnd:
+    """The end of a file that is not in the output.
+
+    Args:
+        one: of those that are no DICOM, what is called like an image makes exit code 3.
+        root: of the input.
+        masks: folder of masks, which may lie within the input.
+    """
+    if one.category == "no-dicom" and masks is not None and masks.resolve() in (root / one.name).resolve().parents:
+        return FileEnd(one.name, "left out", "label", "is read for its mask; masks of series are not released as files")
     if one.category != "no-dicom":
         return FileEnd(one.name, "left out", "dicom", one.reason, True, "quarantine")
     grave = may_be_image(one.name) and not is_system(one.name)

@@ -214,7 +214,8 @@ class SeriesSource:
     def account(self, fates: Mapping[str, tuple[str, str]], aside: Sequence[Quarantined] = ()) -> Accounting:
         """Every file of the scan; of a zip its members."""
         expected = fates_ahead(self.facts()) if self.request.settings is not None else {}
-        ends = [self._mask_end(one) or put_aside(one) for one in (*self.refused, *aside)]
+        masks = self.request.masks
+        ends = [put_aside(one, self.root, masks) for one in (*self.refused, *aside)]
         named = {one.name for one in ends}
         for series in self.scan.series:
             kind = "image" if series.kind == "image" else "dicom"
@@ -226,13 +227,6 @@ class SeriesSource:
                 if instance.name not in named
             ]
         return make_accounting(ends, hint="")
-
-    def _mask_end(self, one: Quarantined) -> FileEnd | None:
-        """The end of a file in a folder of masks that lies within the input; ``None`` for all others."""
-        folder = None if self.request.masks is None else self.request.masks.resolve()
-        if one.category != "no-dicom" or folder is None or folder not in (self.root / one.name).resolve().parents:
-            return None
-        return FileEnd(one.name, "left out", "label", "is read for its mask; masks of series are not released as files")
 
     @property
     def sizes(self) -> Mapping[str, int]:
