@@ -60,7 +60,7 @@ def test_an_icc_profile_becomes_that_of_srgb(tmp_path) -> None:
     own = bytearray(srgb_profile())
     own[len(own) - 20 :] = SECRET[:20]
     ds.ICCProfile, ds.ColorSpace = bytes(own), "ADOBERGB"
-    _, files = anonymized(tmp_path, ds)
+    _, files = anonymized(tmp_path, ds, "basic", "--accept-burned-in")
     found = pydicom.dcmread(files[0])
     assert found.ICCProfile == srgb_profile() and found.ColorSpace == "SRGB"
     profile = ImageCms.ImageCmsProfile(io.BytesIO(found.ICCProfile))

@@ -93,7 +93,7 @@ class ContentCheck:
         stem = part.rsplit(".", 1)[0] if "." in part else part
         for reading in self._readings_of(data):
             for hit in self._text(reading):
-                whole = len(hit.word) > 3 and normal(hit.found) == normal(stem)
+                whole = len(normal(hit.found)) > 3 and normal(hit.found) == normal(stem)  # "112" is a number of a file
                 if hit.strength != "weak" or whole:
                     self._judge("(its name holds it)", "name", hit.word, hit.found)
         return len(self.findings) > before
