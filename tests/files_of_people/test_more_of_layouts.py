@@ -61,6 +61,15 @@ def test_an_index_below_input_is_not_passed_over(tmp_path: Path, folders: list[s
     assert len(find_dataset(tmp_path / "in" / folders[0]).cases) == 2
 
 
+def test_a_broken_index_below_input_is_not_passed_over_and_a_picture_of_its_name_is_none(tmp_path: Path) -> None:
+    root = lay(tmp_path / "in", "images/a.png", "masks/a.png=1")
+    (root / "masks/dataset.json").write_bytes((root / "images/a.png").read_bytes())
+    assert [case.id for case in find_dataset(root).cases] == ["a"]
+    (root / "masks/dataset.json").write_text(json.dumps(IGNORING)[:-1] + ",}")
+    said = call(["inspect", str(root), "--quiet"])
+    assert (said.code, "got 1 below it" in said.err) == (1, True)
+
+
 def test_an_index_of_another_case_is_named(tmp_path: Path) -> None:
     write_json(_raw(tmp_path / "in") / "Dataset.json", IGNORING)
     said = call(["protect", str(tmp_path / "in"), str(tmp_path / "out"), "--quiet"])
@@ -160,3 +169,26 @@ def test_channels_of_two_grids_are_not_called_labels(tmp_path: Path) -> None:
     assert said.code == 1
     assert "The channels of a case share one grid" in said.out
     assert "label onto" not in said.out
+
+
+def test_cases_of_one_name_in_two_folders_of_an_index_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "in"
+    index: dict[str, list[object]] = {"training": [], "validation": [], "test": ["./imagesTs/a.nii.gz"]}
+    for section, part in (("training", "Tr"), ("validation", "Va")):
+        lay(root, f"images{part}/a.nii.gz", f"labels{part}/a.nii.gz=1", "imagesTs/a.nii.gz")
+        index[section] = [{"image": f"./images{part}/a.nii.gz", "label": f"./labels{part}/a.nii.gz"}]
+    write_json(root / "dataset.json", {"modality": {"0": "MRI"}, "labels": {"0": "background", "1": "a"}, **index})
+    run = protect_and_prove(root, tmp_path / "out", capsys)
+    assert run.code == 0, run.said
+    assert moved_only_inside(root, tmp_path / "out") == {"imagesTr_a": True, "imagesVa_a": True}
+
+
+def test_backslashes_of_an_index_are_named(tmp_path: Path) -> None:
+    root = lay(tmp_path / "in", "imagesTr/a.nii.gz", "labelsTr/a.nii.gz=1")
+    entry = {"image": ".\\imagesTr\\a.nii.gz", "label": ".\\labelsTr\\a.nii.gz"}
+    write_json(root / "dataset.json", {"labels": {"0": "background", "1": "a"}, "training": [entry]})
+    said = call(["protect", str(root), str(tmp_path / "out"), "--quiet"])
+    assert said.code == 1
+    assert "expected / between folders" in said.err

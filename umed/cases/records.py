@@ -27,6 +27,8 @@ from umed.data.files import RECORDS, TEMPORARY, atomic, sha256
 PLAN, TARGETS, CASES, GENERATORS, WORK = "plan.json", "targets.json", "cases", "generators", "work"
 RECORD, KEY, REPORT, LEFT_OUT = "release.json", "release.key", "report.html", "left_out.json"
 LOCK = "lock"
+_LONGEST_ID = 200
+"""Bytes of a case's id up to which its record is called like it."""
 PREVIEW = "preview.html"
 """What ``umed protect --preview`` leaves in a private folder before there is a run; it holds originals."""
 AUDIT, QUARANTINE = "report.json", "quarantine.json"
@@ -165,14 +167,20 @@ class Store:
             The record, ``None`` where there is none or it is of another kind.
         """
         try:
-            content = parse_json((self.path(CASES) / f"{case_id}.json").read_text(encoding="utf-8"))
+            content = parse_json(self._case(case_id).read_text(encoding="utf-8"))
             return from_mapping(Record, content, case_id)
         except (OSError, ValueError, ConfigError):
             return None  # the case is simply done again
 
     def write(self, case_id: str, record: Record) -> None:
         """Write a case's record."""
-        write_json(self.path(CASES) / f"{case_id}.json", dataclasses.asdict(record))
+        write_json(self._case(case_id), dataclasses.asdict(record))
+
+    def _case(self, case_id: str) -> Path:
+        """The file of a case's record; ids that hold a long path are cut, since a name has 255 bytes."""
+        long = len(os.fsencode(case_id)) > _LONGEST_ID
+        own = hashlib.sha256(os.fsencode(case_id)).hexdigest() if long else case_id
+        return self.path(CASES) / f"{own}.json"
 
     def write_left_out(self, cases: Iterable[tuple[str, str]]) -> None:
         """Keep which cases the training had to do without; an empty list replaces that of a stopped training.

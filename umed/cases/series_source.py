@@ -31,6 +31,7 @@ from umed.core.reasons import group_reasons
 from umed.core.types import Outcome, Progress
 from umed.core.version import __version__
 from umed.data.accounting import Accounting, FileEnd, make_accounting
+from umed.data.dicom_input import OTHER_FILES
 from umed.data.files import sha256
 from umed.data.inventory import is_system, may_be_image
 from umed.data.plain_text import is_document
@@ -255,7 +256,7 @@ class SeriesSource:
             why = "; ".join(group_reasons(reasons, unit="series"))
             raise InputError(
                 f"{self.scan.root}: expected at least one image series with a mask that fits, got none ({why}). "
-                "Give --masks DIR, and see umed inspect."
+                f"Give --masks DIR, and see umed inspect. {OTHER_FILES}"
             )
         return slice_plan(facts, settings)
 

@@ -132,8 +132,10 @@ class CaseCollector:
 
     def inside(self, name: str) -> Path:
         """A relative path that stays in the root, lexically and through links; else InputError."""
+        if "\\" in name:
+            raise InputError("expected / between folders, got \\, which is part of a name here; write / in the index")
         pure = PurePosixPath(self.relative(name))
-        if pure.is_absolute() or ".." in pure.parts or not pure.parts or "\\" in name or ":" in pure.parts[0]:
+        if pure.is_absolute() or ".." in pure.parts or not pure.parts or ":" in pure.parts[0]:
             raise InputError("expected a path inside the data set, got one that leads out of it; remove the entry")
         if pure.parts[0] == files.RECORDS:
             raise InputError(f"expected a folder other than {files.RECORDS}/, which is umed's own; rename the folder")

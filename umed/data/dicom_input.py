@@ -13,6 +13,11 @@ from umed.core.errors import ConfigError, InputError
 
 LOOKED_AT = 1000
 """Files that are looked at before a folder counts as something else."""
+OTHER_FILES = (
+    "If pictures or volumes are to be protected: move the DICOM files (.dcm, .ima, zips of them) away, or say with "
+    "--layout map.yaml where images and masks lie."
+)
+"""What to do where a folder counts as DICOM for a few files beside others."""
 ENDINGS = (".dcm", ".dicom", ".ima")
 
 
@@ -23,8 +28,8 @@ def is_dicom(root: Path) -> bool:
         root: folder or zip.
 
     Returns:
-        True for a zip, and for a folder without ``dataset.json`` in which a file, or a member of a zip, has the DICOM
-        prefix (PS3.10 section 7.1) or a usual ending.
+        True for a folder without ``dataset.json`` in which a file, or a member of a zip, has the DICOM prefix (PS3.10
+        section 7.1) or a usual ending, and for a zip.
     """
     if root.is_file():
         return zipfile.is_zipfile(root)
@@ -35,11 +40,30 @@ def is_dicom(root: Path) -> bool:
         folders.sort()
         for name in sorted(names):
             path = Path(folder, name)
-            if looks_like_dicom(path) or _packs_dicom(path):
+            if looks_like_dicom(path) or (name.lower().endswith(".zip") and _packs_dicom(path)):
                 return True
             looked += 1
             if looked >= LOOKED_AT:
                 return False
+    return False
+
+
+def _packs_dicom(path: Path) -> bool:
+    """Whether a zip has a member that looks like DICOM, or that is a zip; one of pictures is an archive and no more."""
+    try:
+        if not path.is_file():
+            return False
+        with zipfile.ZipFile(path) as packed:
+            for member in packed.infolist()[:LOOKED_AT]:
+                name = member.filename.lower()
+                if name.endswith((*ENDINGS, ".zip")):
+                    return True
+                if not member.is_dir():
+                    with packed.open(member) as file:
+                        if file.read(132)[128:] == b"DICM":
+                            return True
+    except (OSError, RuntimeError, ValueError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error):
+        return False  # damaged or locked: an archive that nobody looked into
     return False
 
 
@@ -84,21 +108,3 @@ def looks_like_dicom(path: Path) -> bool:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
-
-
-def _packs_dicom(path: Path) -> bool:
-    """Whether a zip has such a member; one of pictures beside a data set of files does not make it DICOM."""
-    if not path.name.lower().endswith(".zip") or not path.is_file():
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()][:LOOKED_AT]
-            if any(member.filename.lower().endswith(ENDINGS) for member in members):
-                return True
-            for member in members:
-                with archive.open(member) as file:
-                    if file.read(132)[128:] == b"DICM":
-                        return True
-    except (OSError, ValueError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error):
-        return False  # damaged or locked: what it is, is said where every file is accounted for
-    return False

@@ -14,12 +14,14 @@ from typing import Literal, NamedTuple
 from umed.core.types import Case, Dataset
 from umed.data import formats, layouts, planes
 from umed.data.accounting import Accounting, FileEnd, make_accounting
-from umed.data.files import PROPOSALS, RECORDS
+from umed.data.files import PROPOSALS, RECORDS, TEMPORARY
 from umed.data.layout_names import IMAGE_SUFFIXES, LABEL_SUFFIXES
 from umed.data.plain_text import carry_fault, is_document
 
 HEAD = 560
 """First bytes of a file that are looked at: enough for DICOM's prefix and the headers of NIfTI."""
+LONGEST = 255 - len(TEMPORARY)
+"""Bytes of a name that may stand behind that of a file which is being written."""
 UNREAD = frozenset(
     ".mha .mhd .nrrd .nhdr .gipl .gipl.gz .mgz .mgh .mnc .hdr .img .img.gz .par .rec .ima .dicom .dcm .vtk .vti .mrc "
     ".bmp .gif .webp .jp2 .j2k .jpx .jxl .heic .heif .avif .ppm .pgm .pbm .pnm .pam .tga .psd .exr .svg .eps .svs "
@@ -108,7 +110,10 @@ def settle(dataset: Dataset) -> Dataset:
         odd = next((name for name in names if not name.isprintable()), None)
         masks = (path for mask in case.labels for path in formats.with_companions(dataset.root, mask))
         double = next((path for path in masks if path in outputs), None)
-        if odd is not None:
+        long = next((name for name in names if len(os.fsencode(PurePosixPath(name).name)) > LONGEST), None)
+        if long is not None:
+            problems.append((long, f"expected a name of at most {LONGEST} bytes, got a longer one; rename the file"))
+        elif odd is not None:
             problems.append((names[0], "expected a name of printable characters, got others; rename the file"))
         elif not case.labels and not all(formats.ending(path) for path in case.images):
             continue  # what it is, and whether a label lies beside it, is said of each file
@@ -166,7 +171,7 @@ def find_carried(dataset: Dataset, everything: bool) -> tuple[dict[str, str], di
     if everything:
         for entry in walk(dataset.root):
             parts = PurePosixPath(entry.name).parts
-            hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+            hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts) or is_system(entry.name)
             if entry.kind == "file" and is_document(entry.name) and not hidden and parts[0] != RECORDS:
                 wanted.setdefault(entry.name, "a document, as --carry asks")
     carried, refused = dict[str, str](), dict[str, str]()
@@ -321,7 +326,7 @@ def _plain(dataset: Dataset, name: str, head: bytes, problem: str) -> FileEnd:
         return _image(dataset, name, head, problem, picture)
     if any(part.startswith(".") for part in parts):
         return FileEnd(name, "left out", "system", "is hidden, or a system's own")
-    if PurePosixPath(name).suffix.lower() in _ARCHIVES or head.startswith(_PACKED):
+    if PurePosixPath(name).suffix.lower() in _ARCHIVES or head.startswith(_PACKED) or head[257:262] == b"ustar":
         packed = "is packed, and nothing in it was looked at; unpack it if it holds data, or move it away"
         office = PurePosixPath(name).suffix.lower() in (".docx", ".xlsx", ".pptx", ".odt", ".ods")
         if not office:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -63,12 +64,16 @@ def refuse_inner_indexes(tree: FolderTree) -> None:
 
 
 def _is_index(path: Path) -> bool:
-    """Whether a file declares the channels or cases of a data set; one that cannot be read may."""
+    """Whether a file declares the channels or cases of a data set, also where a comma too many breaks it."""
+    keys = ("channel_names", "modality", "training")
     try:
-        index = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
-        return True
-    return isinstance(index, dict) and not index.keys().isdisjoint(("channel_names", "modality", "training"))
+        text = path.read_text(encoding="utf-8-sig")
+        index = json.loads(text)
+    except (OSError, UnicodeDecodeError):
+        return False  # accounted for as what it is
+    except ValueError:
+        return any(f'"{key}"' in text for key in keys)
+    return isinstance(index, dict) and not index.keys().isdisjoint(keys)
 
 
 def find_decathlon(tree: FolderTree) -> Dataset | None:
@@ -80,6 +85,7 @@ def find_decathlon(tree: FolderTree) -> Dataset | None:
     parts = [(section, entry) for section in SECTIONS for entry in _listed(index, section)]
     first = next((files for files in (_named(entry)[0] for _, entry in parts) if files), [])
     collector = CaseCollector(tree, "decathlon")
+    shared = _shared_names(collector, parts)
     numbered = len(first) == 1 and not _there(collector, first[0]) and bool(_numbered(collector, first[0]))
     collector.layout = "nnunet_v1" if numbered else "decathlon"
     for section, entry in parts:
@@ -98,15 +104,22 @@ def find_decathlon(tree: FolderTree) -> Dataset | None:
                 got = ", ".join(PurePosixPath(one).name for one in found)
                 collector.problem(found, f"expected {len(modality)} channels from _0000 on, got {got}")
                 continue
-        collector.add(
-            stem_of(name), found, [] if label is None else [collector.relative(label)], test=section == "test"
-        )
+        title = stem_of(found[0] if name in shared and section != "test" else name)
+        collector.add(title, found, [] if label is None else [collector.relative(label)], test=section == "test")
     known = {path.as_posix() for case in collector.cases.values() for path in (*case.images, *case.labels)}
     known |= {name for name, _ in collector.problems}
     for name in tree.images:
         if name not in known:
             collector.problem(name, "is not listed in dataset.json")
     return collector.done(modality)
+
+
+def _shared_names(collector: CaseCollector, parts: Iterable[tuple[str, Any]]) -> set[str]:
+    """Names of files that several labelled cases have, in folders of their own; these tell the cases apart."""
+    first = {collector.relative(images[0]) for part, entry in parts if part != "test" and (images := _named(entry)[0])}
+    there = set(collector.tree.files)  # an entry that leads out is no case
+    names = Counter(PurePosixPath(name).name for name in first & there)
+    return {name for name, count in names.items() if count > 1}
 
 
 def _listed(index: Mapping[str, Any], section: str) -> list[Any]:

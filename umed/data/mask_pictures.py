@@ -97,6 +97,8 @@ def whole(path: Path, values: NDArray[Any]) -> NDArray[np.int32]:
     with np.errstate(invalid="ignore"):
         rounded = np.rint(values)
         off = ~(np.abs(values - rounded) <= 1e-3)
+    if not off.any() and values.any() and not rounded.any():
+        off = values != 0  # a mask of 0 and 0.0005 is not empty
     if off.any():
         first, finite = float(values[off].flat[0]), values[np.isfinite(values)]
         if not np.isfinite(first) or not finite.size:

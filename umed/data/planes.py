@@ -24,7 +24,7 @@ from PIL import Image
 
 from umed.core.errors import InputError
 from umed.core.types import Volume
-from umed.data import itk, nifti, png
+from umed.data import itk, nifti, png, tiff, tiff_pixels
 from umed.data.nifti_fields import nifti_layout
 from umed.data.side_data import PNG, TIFF
 
@@ -169,9 +169,25 @@ def _tiff(data: bytes) -> Iterator[NDArray[Any]]:
             for one in (page, *(page.pages or ())):
                 _bounded((number + 1, *one.shape))
                 _no_bomb(one, data)
-                pixels = one.asarray()
+                pixels = _page(one, number, data)
                 planar = pixels.ndim == 3 and int(getattr(one, "planarconfig", 1) or 1) == 2
                 yield from (pixels if planar else _split(pixels))
+
+
+def _page(page: Any, number: int, data: bytes) -> NDArray[Any]:
+    """Pixels of a page as stored; LZW, PackBits, fax and predictors need an optional codec in tifffile."""
+    try:
+        found: NDArray[Any] = page.asarray()
+        return found
+    except ValueError:
+        if int(page.compression) in tiff_pixels.LOSSLESS and page.dtype is not None and page.bitspersample >= 8:
+            parts = [data[at : at + size] for at, size in zip(page.dataoffsets, page.databytecounts, strict=True)]
+            return tiff_pixels.unpack(tiff.layout_of(page), parts)
+        if page.is_subifd:
+            raise
+    with Image.open(io.BytesIO(data)) as image:
+        image.seek(number)
+        return np.array(image)
 
 
 def _no_bomb(page: Any, data: bytes) -> None:

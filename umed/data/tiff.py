@@ -111,7 +111,7 @@ def _pixels(path: Path, data: bytes, walk: tiff_tags.TiffWalk) -> tuple[NDArray[
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         _one_page(path, walk, page)
-        layout, extra = _layout(path, file, page)
+        layout, extra = _layout(path, page)
         try:
             stored = page.asarray()
         except ValueError:  # LZW, PackBits and predictor 3 need an optional codec there
@@ -150,7 +150,7 @@ def _reduced(directory: tiff_tags.Directory) -> bool:
     return bool(kind[0] & 1) or old[0] == 2
 
 
-def _layout(path: Path, file: Any, page: Any) -> tuple[TiffLayout, int | None]:
+def _layout(path: Path, page: Any) -> tuple[TiffLayout, int | None]:
     """How the pixels lie in the file, and what the sample beyond grey or colour is, if there is one."""
     photometric, scheme = int(page.photometric), int(page.compression)
     if photometric not in (0, 1, 2):
@@ -171,22 +171,30 @@ def _layout(path: Path, file: Any, page: Any) -> tuple[TiffLayout, int | None]:
     )
     if not fits:
         raise refused(path, "predictor 1, 2, or 3 of floats", f"{predictor} with compression {scheme}", "Use deflate.")
-    height, width = int(page.imagelength), int(page.imagewidth)
+    return layout_of(page), extra[0] if extra else None
+
+
+def layout_of(page: Any) -> TiffLayout:
+    """How the pixels of a page lie in its file.
+
+    Args:
+        page: of tifffile, whose samples are whole bytes.
+    """
+    height, width, samples = int(page.imagelength), int(page.imagewidth), int(page.samplesperpixel)
     tiled = bool(page.is_tiled)
     part = (int(page.tilelength), int(page.tilewidth)) if tiled else (min(int(page.rowsperstrip), height), width)
-    layout = TiffLayout(
-        order=file.byteorder,
-        big=bool(file.is_bigtiff),
+    return TiffLayout(
+        order=page.parent.byteorder,
+        big=bool(page.parent.is_bigtiff),
         shape=(height, width, samples),
-        dtype=dtype.newbyteorder("=").str,
+        dtype=np.dtype(page.dtype).newbyteorder("=").str,
         part=(max(1, part[0]), max(1, part[1])),
         tiled=tiled,
         planar=int(page.planarconfig) == 2 and samples > 1,
-        scheme=scheme,
-        predictor=predictor,
+        scheme=int(page.compression),
+        predictor=int(page.predictor),
         reversed_bits=int(page.fillorder) == 2,
     )
-    return layout, extra[0] if extra else None
 
 
 def _kept(walk: tiff_tags.TiffWalk) -> tuple[tuple[Entry, ...], tuple[str, ...]]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,7 +127,7 @@ def _add(found: Originals, dataset: Dataset, case: Case, released: Path) -> None
         for name in case.images:
             whole = formats.with_companions(dataset.root, name)
             for path in whole[1:] or whole:  # a header alone holds nothing that is protected, and stays as it is
-                if (dataset.root / path).is_file():
+                with suppress(OSError):  # one that may not be read cannot be looked for, which the warning says
                     found.digests[files.sha256(dataset.root / path)] = name.as_posix()
         first = case.images[0].as_posix()
         found.unreadable.append((first, error_line(error).replace(f"{dataset.root}/", "").removeprefix(f"{first}: ")))

@@ -29,6 +29,7 @@ from umed.core.errors import InputError, UmedError
 from umed.core.keyfile import Key, Secret
 from umed.core.reasons import group_reasons
 from umed.core.types import Progress
+from umed.data.dicom_input import OTHER_FILES
 from umed.data.files import check_apart, hashes, only_one
 from umed.execution import check_execution
 from umed.plan.planning import Plan
@@ -182,7 +183,9 @@ def run(
     with open_source(request, progress=progress) as source:
         if not source.sizes:
             why = "; ".join(group_reasons((one.name, one.reason) for one in source.refused)) or "no file was found"
-            raise InputError(f"{request.path}: expected DICOM files, got none that can be released ({why}).")
+            raise InputError(
+                f"{request.path}: expected DICOM files, got none that can be released ({why}). {OTHER_FILES}"
+            )
         try:
             return _run(source, request, store, key, options, progress)
         except OSError as error:
