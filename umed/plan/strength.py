@@ -34,9 +34,12 @@ MOST_TARGET = 16 / 255
 MEASURED = {
     "colour": "Such codes left networks of that kind about 70 % of their DSC in trials, not 0; they were not tried "
     "against plain U-Nets",
-    "other": "On images that are not colour pictures no network was trained against it yet",
+    "other": "On images that are not colour pictures no nnU-Net-like network was trained against it yet",
 }
 """What docs/strength.md has of ``strength: strong``, by kind of image."""
+AT_CORNER = 8
+"""Bound of 255 of ``strength: strong`` where no place is loud enough, so that the codes at the grid's corner stay:
+it held all victims of docs/strength.md that 4/255 held, and the one that 4/255 did not."""
 LEARNT = "umed"
 """The method whose carriers are placed."""
 
@@ -120,11 +123,13 @@ def _strong(scene: Scene | None, kind: str) -> tuple[float, str]:
     if scene is None:
         return most / 255, f"epsilon {most}/255: strong, and no natural spectrum could be measured"
     found, wanted = needed(scene, WANTED[kind]), f"{WANTED[kind]:g} times as loud as nature"
-    if found is None:
-        return most / 255, (
-            f"epsilon {most}/255: strong, and the most there is, though no code is {wanted} there"
-            f"{'' if needed(scene) else '; --strength invisible is seen less and promises no less'}"
+    if needed(scene) is None:
+        return AT_CORNER / 255, (
+            f"epsilon {AT_CORNER}/255: strong; up to {most}/255 no code is {LOUD:g} times as loud as nature there, so "
+            "those at the grid's corner stay, which plain U-Nets take up at this bound"
         )
+    if found is None:
+        return most / 255, f"epsilon {most}/255: strong, and the most there is, though no code is {wanted} there"
     return found, f"epsilon {255 * found:.0f}/255: strong, the smallest bound at which a code is {wanted}"
 
 
