@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import signal
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -105,6 +108,51 @@ def test_a_layout(layout: Layout, ending: str, tmp_path: Path, capsys: Capture) 
     assert run.files == expected
     masks = [name for name in there if any(word in name for word in ("label", "ask", "dseg", "seg", "rois"))]
     assert masks and all((out / name).read_bytes() == there[name] for name in masks)
+
+
+PIPES = (
+    "dataset.json",
+    "images/dataset.json",
+    "dataset_description.json",
+    "derivatives/manual/dataset_description.json",
+    "sub-c1/anat/sub-c1_T1w.json",
+    "imagesTr/c3_0000.nii.gz",
+    "c1/c1_t2.nii.gz",
+    "x.zip",
+    "x.dcm",
+    "LICENSE",
+    "README.md",
+)
+"""Names that are looked into."""
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda one: one.what)
+def test_pipes_are_left_out_and_never_waited_for(layout: Layout, tmp_path: Path, capsys: Capture) -> None:
+    def waited(number: int, frame: FrameType | None) -> None:
+        raise RuntimeError("waited for a pipe")
+
+    root, out = tmp_path / "in", tmp_path / "out"
+    options = layout.plant(root, ".nii.gz")
+    pipes = {name for name in PIPES if not (root / name).exists() and not (root / name).parent.is_file()}
+    for name in pipes:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(root / name)
+    before = signal.signal(signal.SIGALRM, waited)
+    signal.alarm(20)
+    try:
+        assert main(["inspect", str(root), *options]) == 3
+        assert main(["inspect", str(root), "--suggest"]) == 0
+        capsys.readouterr()
+        words = ["--method", "checkerboard", "--carry", *options]
+        assert main(["protect", str(root), str(out), *words, "--json", "--quiet"]) == 3
+        found = json.loads(capsys.readouterr().out)
+        assert main(["verify", str(root), str(out), *options]) == 0
+        assert main(["check-release", str(out), "--original", str(root), *options]) == 0
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert found["counts"]["protected"] == 2
+    assert pipes <= {one["name"] for one in found["accounting"]["left_out"]}
 
 
 def test_the_page_is_what_these_outcomes_say() -> None:

@@ -93,8 +93,9 @@ def ruled(dataset: Dataset, settings: Settings | None) -> Dataset:
 
 def _index(root: Path) -> dict[str, Any]:
     """``dataset.json``, also with the mark that Windows puts in front; empty where it cannot be read."""
+    path = root / "dataset.json"
     try:
-        index = json.loads((root / "dataset.json").read_text(encoding="utf-8-sig"))
+        index = json.loads(path.read_text(encoding="utf-8-sig")) if path.is_file() else {}  # a pipe would be waited for
     except (OSError, ValueError):
         return {}
     return index if isinstance(index, dict) else {}

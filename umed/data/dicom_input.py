@@ -62,7 +62,7 @@ def _packs_dicom(path: Path) -> bool:
                     with packed.open(member) as file:
                         if file.read(132)[128:] == b"DICM":
                             return True
-    except (OSError, RuntimeError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    except (OSError, RuntimeError, ValueError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error):
         return False  # damaged or locked: an archive that nobody looked into
     return False
 

@@ -282,7 +282,7 @@ def _json(root: Path, name: Path) -> dict[str, Any]:
     if root.resolve() not in path.resolve().parents:
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(path.read_text(encoding="utf-8-sig")) if path.is_file() else {}
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -67,6 +67,8 @@ def _is_index(path: Path) -> bool:
     """Whether a file declares the channels or cases of a data set, also where a comma too many breaks it."""
     keys = ("channel_names", "modality", "training")
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return False
         text = path.read_text(encoding="utf-8-sig")
         index = json.loads(text)
     except (OSError, UnicodeDecodeError):
