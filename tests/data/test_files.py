@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +82,11 @@ def test_alone_lets_one_in_at_a_time(tmp_path):
     for thread in threads:
         thread.join()
     assert len(seen) == 4 and seen[0][:3] == seen[1][:3] != seen[2][:3] == seen[3][:3]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no plain file"):
+        files.sha256(tmp_path / "pipe")
+    with pytest.raises(FileNotFoundError):
+        files.sha256(tmp_path / "nothing")

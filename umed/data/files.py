@@ -28,7 +28,13 @@ def sha256(path: Path) -> str:
 
     Args:
         path: the file; read in blocks.
+
+    Raises:
+        OSError: if it is no plain file; a pipe would be waited for without end.
     """
+    if not path.is_file():
+        code = errno.EINVAL if path.exists() else errno.ENOENT
+        raise OSError(code, "is no plain file" if path.exists() else os.strerror(code), str(path))
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
