@@ -197,7 +197,7 @@ def scrub(text: str, words: Matcher | Iterable[str] = ()) -> str:
     Of very long text only the beginning stays.
 
     >>> scrub("made for JOHN D.O.E. on 2024-03-01 at 1.2.840.113619.2.55.3", ["Doe", "John"])
-    'made for on at'
+    'made for . on at'
     """
     matcher = words if isinstance(words, Matcher) else Matcher(words)
     before, cleaned = "", text[:MOST_TEXT]
