@@ -30,7 +30,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
-    if signal.getsignal(_number) is signal.SIG_IGN:  # under nohup, or behind an &; what tests start would ignore it, too
+    if signal.getsignal(_number) is signal.SIG_IGN:  # under nohup; what tests start would ignore it, too
         signal.signal(_number, _usual)
 
 
