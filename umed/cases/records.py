@@ -53,12 +53,14 @@ class Record:
         sources: what was read, as its source tells it: of files the SHA-256 of each by name, of a DICOM series
             fingerprints without names.
         outputs: SHA-256 of each file that was written, by name relative to the output.
+        twins: of each unit that was perturbed: its name, and the digest of what was published and of its twin.
     """
 
     outcome: dict[str, Any]
     run: str
     sources: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
+    twins: list[Any] = field(default_factory=list)
 
     def to_outcome(self) -> Outcome:
         """The outcome as an object."""

@@ -166,6 +166,10 @@ class Secret:
         """A random generator of its own for each purpose and names, such as ``("case", id)``."""
         return np.random.default_rng(np.frombuffer(self.derive(purpose, *names), dtype="<u4"))
 
+    def coin(self, purpose: str, *names: str) -> bool:
+        """An even coin for each purpose and names."""
+        return bool(self.derive(purpose, *names)[0] & 1)
+
     def seed(self, purpose: str, *names: str) -> int:
         """A seed below 2**63, for torch."""
         return int.from_bytes(self.derive(purpose, *names)[:8], "little") >> 1

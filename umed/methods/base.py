@@ -106,6 +106,14 @@ class Method(ABC):
         """
         return ()
 
+    @property
+    def has_twins(self) -> bool:
+        """Whether the code of a case, turned round, is as good a code of the same family.
+
+        An even coin of the secret then says which of the two is published, see :mod:`umed.trace`.
+        """
+        return False
+
     def shared_code(self) -> str:
         """Why the code of a case is not its own and secret, in a sentence for the steward; empty where it is."""
         return ""
@@ -143,7 +151,20 @@ class Method(ABC):
         case_id: str,
         limits: Sequence[Budget] | None = None,
     ) -> list[NDArray[Any]]:
-        """Perturb one case within its budget.
+        """Perturb one case within its budget; the first of :meth:`pair`, which has the arguments."""
+        return self._copies(volumes, regions, plan, case_id, limits, with_twin=False)[0]
+
+    @final
+    def pair(
+        self,
+        volumes: Sequence[Volume],
+        regions: Regions,
+        *,
+        plan: Plan,
+        case_id: str,
+        limits: Sequence[Budget] | None = None,
+    ) -> tuple[list[NDArray[Any]], list[NDArray[Any]] | None]:
+        """Perturb one case within its budget, and say what its twin is.
 
         Args:
             volumes: the case's image files; their channels are stacked.
@@ -153,32 +174,52 @@ class Method(ABC):
             limits: budget of each file, made from the plan when left out.
 
         Returns:
-            New stored values, one array a file, same shapes and dtypes.
+            New stored values, one array a file, same shapes and dtypes; and those with the code turned round, ``None``
+            where the method has no twins. Which is which was tossed by the secret, evenly.
 
         Raises:
             BudgetError: when the bound is below one stored step, or ``psnr_target`` leaves nothing.
             InputError: without a secret.
         """
+        copies = self._copies(volumes, regions, plan, case_id, limits, with_twin=self.has_twins)
+        return copies[0], copies[1] if len(copies) > 1 else None
+
+    def _copies(
+        self,
+        volumes: Sequence[Volume],
+        regions: Regions,
+        plan: Plan,
+        case_id: str,
+        limits: Sequence[Budget] | None,
+        *,
+        with_twin: bool,
+    ) -> list[list[NDArray[Any]]]:
+        """The case with its code, and with its code turned round if asked for."""
         if regions.empty:
-            return [volume.stored.copy() for volume in volumes]
+            return [[volume.stored.copy() for volume in volumes]]
         limits = make_limits(volumes, plan) if limits is None else limits
         box = (slice(None), *regions.box)
         crops = [volume.channels[box] for volume in volumes]
         units = [budget.to_unit(c, v.encoding, limit) for c, v, limit in zip(crops, volumes, limits, strict=True)]
         image = torch.from_numpy(np.ascontiguousarray(np.concatenate(units)))
+        secret = self.require_secret()
         with torch.no_grad():
-            proposed = self.direction(image, regions, self.require_secret().draw("case", case_id))
+            proposed = self.direction(image, regions, secret.draw("case", case_id))
         if proposed.shape != image.shape:
             raise RuntimeError(f"{self.name}: expected direction {tuple(image.shape)}, got {tuple(proposed.shape)}")
         whole = proposed.detach().cpu().numpy().astype(np.float32, copy=False)
-        parts = np.split(whole, np.cumsum([len(crop) for crop in crops])[:-1])
-        scale = np.float32(_scale(volumes, crops, parts, regions, limits, plan))
-        changed = []
-        for volume, crop, part, limit in zip(volumes, crops, parts, limits, strict=True):
-            part = part if scale == 1 else part * scale
-            new = budget.apply(crop, part, regions.support, limit, volume.encoding, regions.labels > 0)
-            changed.append(budget.insert(volume, regions.box, new))
-        return changed
+        turned = np.float32(-1 if self.has_twins and secret.coin("twin", case_id) else 1)
+        copies = []
+        for sign in (turned, -turned) if with_twin else (turned,):
+            parts = np.split(sign * whole, np.cumsum([len(crop) for crop in crops])[:-1])
+            scale = np.float32(_scale(volumes, crops, parts, regions, limits, plan))
+            changed = []
+            for volume, crop, part, limit in zip(volumes, crops, parts, limits, strict=True):
+                part = part if scale == 1 else part * scale
+                new = budget.apply(crop, part, regions.support, limit, volume.encoding, regions.labels > 0)
+                changed.append(budget.insert(volume, regions.box, new))
+            copies.append(changed)
+        return copies
 
 
 def _scale(

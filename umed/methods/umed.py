@@ -56,6 +56,11 @@ class UMed(GeneratorMethod):
             else ""
         )
 
+    @property
+    def has_twins(self) -> bool:
+        """Secret carriers have random phases, and the rest of the direction is odd in them, but for the smoothing."""
+        return not self.smoothing and "auto" not in self.carriers and all(map(is_secret, self.carriers))
+
     def build(self, spatial_dims: int, channels: int, classes: int, epsilon: float) -> UMedPerturber:
         """Untrained contour and texture generators."""
         options = {name: getattr(self, name) for name in self.kept()}

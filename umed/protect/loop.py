@@ -7,13 +7,17 @@ Cases do not depend on each other, so any process that sees both folders may do 
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from umed.cases.opening import open_source
 from umed.cases.records import GENERATORS, Store
@@ -247,7 +251,7 @@ def protect_case(
     kept = source.recall(case, record, store.output) if record is not None and record.run == here else None
     if kept is not None:
         return kept
-    writer = source.writer(case, plan, store.output)
+    writer, twins = source.writer(case, plan, store.output), list[list[str]]()
     try:
         with writer:
             for unit in writer.units():
@@ -255,7 +259,12 @@ def protect_case(
                 changed = None
                 if unit.touched:
                     name = writer.seed(unit)
-                    changed = method(unit.volumes, unit.regions, plan=plan, case_id=name, limits=unit.limits)
+                    changed, twin = method.pair(
+                        unit.volumes, unit.regions, plan=plan, case_id=name, limits=unit.limits
+                    )
+                    if twin is not None:
+                        twins.append([name, *(stored_digest(one, unit.kept) for one in (changed, twin))])
+                        del twin
                 writer.put(unit, changed)
             done = writer.done()
     except Exception as error:  # one bad case never stops the batch
@@ -264,8 +273,24 @@ def protect_case(
             raise UmedError(f"{store.output}: {full(error)}") from error
         if not isinstance(error, UmedError | OSError | MemoryError):
             logger.warning("case %s failed unexpectedly", case, exc_info=True)
-    store.write(case, writer.record(done, here))
+    store.write(case, replace(writer.record(done, here), twins=twins))
     return done
+
+
+def stored_digest(stored: Sequence[NDArray[Any]], kept: slice) -> str:
+    """SHA-256 of stored values, whatever file they lie in: of each array its type, shape and little-endian bytes.
+
+    Args:
+        stored: arrays of a unit's image files.
+        kept: the part along the first axis that counts.
+    """
+    digest = hashlib.sha256()
+    for one in stored:
+        part = np.ascontiguousarray(one[kept])
+        part = part.astype(part.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"{part.dtype.str} {part.shape}\n".encode())
+        digest.update(part.tobytes())
+    return digest.hexdigest()
 
 
 def full(error: OSError) -> str:
