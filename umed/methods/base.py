@@ -108,9 +108,9 @@ class Method(ABC):
 
     @property
     def has_twins(self) -> bool:
-        """Whether the code of a case, turned round, is as good a code of the same family.
+        """Whether another draw is as good a code for a case; an even coin of the secret then says which is published.
 
-        An even coin of the secret then says which of the two is published, see :mod:`umed.trace`.
+        That is what a trace (:mod:`umed.trace`) rests on.
         """
         return False
 
@@ -174,8 +174,8 @@ class Method(ABC):
             limits: budget of each file, made from the plan when left out.
 
         Returns:
-            New stored values, one array a file, same shapes and dtypes; and those with the code turned round, ``None``
-            where the method has no twins. Which is which was tossed by the secret, evenly.
+            New stored values, one array a file, same shapes and dtypes; and those with the other of two codes, ``None``
+            where the method has no twins. Which of the two is published was tossed by the secret, evenly.
 
         Raises:
             BudgetError: when the bound is below one stored step, or ``psnr_target`` leaves nothing.
@@ -194,7 +194,7 @@ class Method(ABC):
         *,
         with_twin: bool,
     ) -> list[list[NDArray[Any]]]:
-        """The case with its code, and with its code turned round if asked for."""
+        """The case with the code that is published, and with the other one if asked for."""
         if regions.empty:
             return [[volume.stored.copy() for volume in volumes]]
         limits = make_limits(volumes, plan) if limits is None else limits
@@ -202,16 +202,15 @@ class Method(ABC):
         crops = [volume.channels[box] for volume in volumes]
         units = [budget.to_unit(c, v.encoding, limit) for c, v, limit in zip(crops, volumes, limits, strict=True)]
         image = torch.from_numpy(np.ascontiguousarray(np.concatenate(units)))
-        secret = self.require_secret()
-        with torch.no_grad():
-            proposed = self.direction(image, regions, secret.draw("case", case_id))
-        if proposed.shape != image.shape:
-            raise RuntimeError(f"{self.name}: expected direction {tuple(image.shape)}, got {tuple(proposed.shape)}")
-        whole = proposed.detach().cpu().numpy().astype(np.float32, copy=False)
-        turned = np.float32(-1 if self.has_twins and secret.coin("twin", case_id) else 1)
-        copies = []
-        for sign in (turned, -turned) if with_twin else (turned,):
-            parts = np.split(sign * whole, np.cumsum([len(crop) for crop in crops])[:-1])
+        secret, copies = self.require_secret(), []
+        heads = self.has_twins and secret.coin("twin", case_id)
+        for other in (heads, not heads) if with_twin else (heads,):
+            with torch.no_grad():
+                proposed = self.direction(image, regions, secret.draw("case", case_id, *(["twin"] if other else [])))
+            if proposed.shape != image.shape:
+                raise RuntimeError(f"{self.name}: expected direction {tuple(image.shape)}, got {tuple(proposed.shape)}")
+            whole = proposed.detach().cpu().numpy().astype(np.float32, copy=False)
+            parts = np.split(whole, np.cumsum([len(crop) for crop in crops])[:-1])
             scale = np.float32(_scale(volumes, crops, parts, regions, limits, plan))
             changed = []
             for volume, crop, part, limit in zip(volumes, crops, parts, limits, strict=True):

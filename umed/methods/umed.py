@@ -58,8 +58,8 @@ class UMed(GeneratorMethod):
 
     @property
     def has_twins(self) -> bool:
-        """Secret carriers have random phases, and the rest of the direction is odd in them, but for the smoothing."""
-        return not self.smoothing and "auto" not in self.carriers and all(map(is_secret, self.carriers))
+        """Secret carriers are drawn from one family, and the generators that shape them see no code of a release."""
+        return "auto" not in self.carriers and all(map(is_secret, self.carriers))
 
     def build(self, spatial_dims: int, channels: int, classes: int, epsilon: float) -> UMedPerturber:
         """Untrained contour and texture generators."""

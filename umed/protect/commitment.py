@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the owner commits to before a release, so that a later trace cannot be made to fit.
+
+For every protected case two codes were drawn from the key, and an even coin of the key said which is published.
+``PRIVATE/trace.json`` says which, by the digests of both copies. Its SHA-256 is published as ``umed/commitment.json``;
+it says nothing about the coins, since a salt goes into it, and a time stamp on it (RFC 3161) proves that they were
+tossed before any network could be asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from umed.cases.records import COMMITMENT, TRACE, Store, write_text
+from umed.core.conversion import parse_json
+from umed.core.errors import InputError
+from umed.core.keyfile import Secret
+from umed.core.types import Outcome
+from umed.core.version import __version__
+
+FORMAT = 1
+ALPHA = 1e-3
+"""Above this corrected p-value nothing is called evidence."""
+TESTS = "umed trace 1: signed ranks of the mean Dice coefficient, published copy against twin, corrected by Holm"
+"""What is tested and how; committed to with the coins."""
+
+
+def write_commitment(store: Store, secret: Secret, outcomes: Iterable[Outcome]) -> bool:
+    """Write both files of a finished run; nothing where no case has a twin.
+
+    Args:
+        store: of the output; its records know the digests.
+        secret: of the release; gives the salt.
+        outcomes: one a case.
+
+    Returns:
+        Whether there is something to commit to.
+    """
+    cases: dict[str, Any] = {}
+    for outcome in outcomes:
+        record = store.read(outcome.id)
+        if record is not None and outcome.status == "protected" and record.twins:
+            cases[outcome.id] = record.twins
+    if not cases:
+        store.path(TRACE).unlink(missing_ok=True)
+        store.public(COMMITMENT).unlink(missing_ok=True)
+        return False
+    content = {
+        "format": FORMAT,
+        "umed_version": __version__,
+        "tests": TESTS,
+        "alpha": ALPHA,
+        "release": secret.release,
+        "salt": secret.derive("trace salt").hex(),
+        "cases": dict(sorted(cases.items())),
+    }
+    text = json.dumps(content, sort_keys=True, indent=1) + "\n"
+    write_text(store.path(TRACE), text)
+    public = {
+        "format": FORMAT,
+        "tests": TESTS,
+        "alpha": ALPHA,
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "about": "The owner's trace.json has this SHA-256. It says which of two copies of each case was published.",
+    }
+    write_text(store.public(COMMITMENT), json.dumps(public, sort_keys=True, indent=1) + "\n")
+    return True
+
+
+def read_trace(private: Path, output: Path | None = None) -> dict[str, Any]:
+    """Read what was committed to.
+
+    Args:
+        private: private folder of the release.
+        output: the release; its commitment is compared where it is there.
+
+    Returns:
+        Content of ``trace.json``, and its SHA-256 as ``"sha256"``.
+
+    Raises:
+        InputError: when there is none, it is damaged, or the commitment is to another one.
+    """
+    path = private / TRACE
+    try:
+        raw = path.read_bytes()
+        content: dict[str, Any] = parse_json(raw.decode())
+        if content["format"] != FORMAT or not content["cases"]:
+            raise ValueError(f"format {content['format']!r}")
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: expected the coins of a release, got nothing. Only runs of umed 0.2 or newer with secret carriers "
+            "have them; check --private."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: expected the coins of a release, got: {error}. Restore it from a copy.") from error
+    digest = hashlib.sha256(raw).hexdigest()
+    public = None if output is None else output / "umed" / COMMITMENT
+    if public is not None and public.is_file():
+        try:
+            said = parse_json(public.read_text(encoding="utf-8"))["sha256"]
+        except (OSError, ValueError, KeyError, TypeError):
+            said = "something else"
+        if said != digest:
+            raise InputError(f"{public}: expected the commitment {digest}, got {said}. The coins were changed since.")
+    return {**content, "sha256": digest}
