@@ -33,7 +33,9 @@ PREVIEW = "preview.html"
 """What ``umed protect --preview`` leaves in a private folder before there is a run; it holds originals."""
 AUDIT, QUARANTINE = "report.json", "quarantine.json"
 FORECAST = "forecast.json"
-KEPT = (PLAN, LEFT_OUT, REPORT, AUDIT, QUARANTINE, FORECAST)
+UNLOCK, UNLOCK_KEY, RECIPIENTS = "unlock", "unlock.key", "recipients.txt"
+"""Folder of unlock files in ``OUTPUT/umed``, and what leads to them in the private folder, see :mod:`umed.unlock`."""
+KEPT = (PLAN, LEFT_OUT, REPORT, AUDIT, QUARANTINE, FORECAST, RECIPIENTS)
 """Files of the private folder whose content the record vouches for, beside the generators."""
 MANIFEST, ABOUT = "manifest.json", "about.html"
 """All that lies in ``OUTPUT/umed``."""
