@@ -110,7 +110,9 @@ def restore_file(payload: Payload, published: Path, folder: Path) -> list[str]:
     return [one.relative_to(folder).as_posix() for one in (target, *beside)]
 
 
-CHANGED = "expected the published file that its unlock file is bound to, got another one; it was changed since. Fetch it again."
+CHANGED = (
+    "expected the published file that its unlock file is bound to, got another one; it was changed. Fetch it again."
+)
 
 
 def not_the_original(path: str) -> VerificationError:

@@ -8,8 +8,8 @@ r"""The plaintext of an unlock file: a line that says what it is, what it says o
     <data> <zeros up to the next size of Padmé>
 
 ``path`` and ``sha256`` are the published file, to which the payload is bound; ``digest`` is what must come out, see
-:mod:`umed.unlock.content`; ``name`` is what it is then called; ``size`` is that of the data unpacked. The sizes of Padmé
-(Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs", PoPETs 2019) give
+:mod:`umed.unlock.content`; ``name`` is what it is then called; ``size`` is that of the data unpacked. The sizes of
+Padmé (Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs", PoPETs 2019) give
 away O(log log n) bits of a size n and cost at most 12 %, mostly far less.
 """
 
