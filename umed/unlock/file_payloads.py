@@ -16,6 +16,7 @@ from umed.unlock.residual import pack_difference, unpack_difference
 _PLAIN, _XZ = b"\0", b"\1"
 _FREE = 64 << 20
 """Bytes that a whole original may always have."""
+STOP = "Do not use this release."
 _BEYOND = 4
 """How many times as large as the published image, unpacked, it may be."""
 
@@ -96,6 +97,10 @@ def restore_file(payload: Payload, published: Path, folder: Path) -> list[str]:
     if _digest(after) != payload.sha256:
         raise InputError(f"{published}: {CHANGED}")
     if payload.kind == WHOLE:
+        if payload.name not in _names(payload):
+            raise InputError(
+                f"{payload.name}: expected the name of the original of {payload.path}, got another. {STOP}"
+            )
         target.write_bytes(_unpacked(payload, after.stored.nbytes + published.stat().st_size))
         if files.sha256(target) != payload.digest:
             raise not_the_original(payload.path)
@@ -132,8 +137,15 @@ def free_place(folder: Path, name: str) -> Path:
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists() or target.is_symlink():
-        raise InputError(f"{name}: expected one original of this name, got two. Do not use this release.")
+        raise InputError(f"{name}: expected one original of this name, got two. {STOP}")
     return target
+
+
+def _names(payload: Payload) -> set[str]:
+    """What the original of a published file may be called: the same, or as the lossy picture that it was."""
+    ending, own = (formats.ending(Path(name)) for name in (payload.path, payload.name))
+    lossy = payload.path[: len(payload.path) - len(ending)] + payload.name[len(payload.name) - len(own) :]
+    return {payload.path, *([lossy] if own in raster.JPEG else [])}
 
 
 def _unpacked(payload: Payload, published: int) -> bytes:
@@ -144,7 +156,7 @@ def _unpacked(payload: Payload, published: int) -> bytes:
     if payload.size > most:
         raise InputError(
             f"{payload.path}: expected an original of at most {most} bytes, got one of {payload.size} by its unlock "
-            "file. Do not use this release."
+            f"file. {STOP}"
         )
     if kind == _PLAIN:
         content = packed

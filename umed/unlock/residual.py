@@ -27,6 +27,7 @@ _PLANE = struct.Struct("<BQ")
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "lp": 0, "pb": 0}]
 """Literals without context: noise has none, and its statistics are learnt sooner."""
 _MOST_STEPS = float(1 << 30)
+_PARTS = (1, 2, 3, 4)
 
 
 def pack_difference(original: NDArray[Any], published: NDArray[Any]) -> bytes:
@@ -91,17 +92,28 @@ def _step_of(original: NDArray[Any], published: NDArray[Any]) -> float:
         moved = moved[np.isfinite(moved) & (moved > 0)]
         if not moved.size:
             return 0.0
-        step = float(np.median(moved[moved < 1.01 * moved.min()]))
-        for seen in (moved, values[np.isfinite(values)]):  # first near, then far: rounding counts less and less
-            if not np.abs(seen / step).max() < _MOST_STEPS:
-                return 0.0
-            for _ in range(3):
-                count = np.rint(seen / step)
-                step = float((count * seen).sum() / max(float((count * count).sum()), 1.0))
-                if not (np.isfinite(step) and step > 0):
-                    return 0.0
-        most = max(np.abs(values[np.isfinite(values)]).max(), np.nanmax(np.abs(published)))
-        return step if most / step < _MOST_STEPS else 0.0
+        seen = values[np.isfinite(values)]
+        least = _refined(float(np.median(moved[moved < 1.01 * moved.min()])), moved)
+        found = [_refined(least / parts, seen) for parts in _PARTS]  # a code may use every second place alone
+        most = max(np.abs(seen).max(), np.abs(published[np.isfinite(published)]).max(initial=0.0))
+    left = {step: _left_over(original, published, step) for step in found if step and most / step < _MOST_STEPS}
+    return min(left, key=lambda step: left[step], default=0.0)
+
+
+def _refined(step: float, seen: NDArray[np.float64]) -> float:
+    """The step whose multiples lie nearest to some values; 0 where there is none."""
+    for _ in range(3):
+        if not (np.isfinite(step) and step > 0 and np.abs(seen / step).max() < _MOST_STEPS):
+            return 0.0
+        count = np.rint(seen / step)
+        step = float((count * seen).sum() / max(float((count * count).sum()), 1.0))
+    return step if np.isfinite(step) and step > 0 else 0.0
+
+
+def _left_over(original: NDArray[Any], published: NDArray[Any], step: float) -> int:
+    """How many values a move along a grid does not bring back."""
+    places = _places(original, step) - _places(published, step)
+    return int(np.count_nonzero(_bits(original) != _bits(_moved(published, places, step))))
 
 
 def _places(values: NDArray[Any], step: float) -> NDArray[np.float64]:

@@ -59,8 +59,10 @@ class Unlocked:
 
     def summary(self) -> str:
         """Two lines for people."""
+        one = len(self.restored) == 1
         return (
-            f"{len(self.restored)} files are the originals again, checked; {len(self.copied)} were never changed\n"
+            f"{len(self.restored)} file{'' if one else 's'} changed for the release, now checked to be the original"
+            f"{'' if one else 's'} again; {len(self.copied)} that the release left as they were\n"
             f"originals: {self.originals} (only you may enter it). They are not protected: keep to what you agreed to."
         )
 
@@ -105,12 +107,14 @@ def unlock(
     release = _keys_in(opened, folder / KEY_FILE)
     index = _payload(folder, INDEX_FILE, release, _MOST_INDEX)
     listed = read_index(index, str(folder / INDEX_FILE))
-    restored, copied = list[str](), list[str]()
+    restored, copied, beside = list[str](), list[str](), set[str]()
     with _whole_or_nothing(target) as place:
         for name, (digest, _) in counted({n: e for n, e in listed.items() if e[1]}.items(), "unlock", progress):
-            restored += _restore(root, folder, name, digest, release, place)
+            written = _restore(root, folder, name, digest, release, place)
+            restored += written
+            beside.update(written[1:])  # data files of a header, which have no unlock file of their own
         for name, (digest, has) in listed.items():
-            if not has and name not in set(restored):
+            if not has and name not in beside:
                 _copy(root, name, digest, place)
                 copied.append(name)
     return Unlocked(target, tuple(sorted(restored)), tuple(sorted(copied)))
