@@ -110,7 +110,7 @@ def test_files_that_are_empty_cut_longer_or_gone(which, release, anne, capsys):
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.data())
+@given(data=st.data())
 def test_a_flipped_byte_in_any_file_of_the_release_gives_nothing(data, made, anne, tmp_path):
     release = tmp_path / f"out{data.draw(st.integers(0, 1 << 62))}"
     shutil.copytree(made / "out", release, dirs_exist_ok=True)

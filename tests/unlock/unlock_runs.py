@@ -28,7 +28,8 @@ def person(folder: Path, name: str) -> Person:
 
 def protect(root: Path, out: Path, *more: str) -> int:
     """Protect with a method that trains nothing."""
-    return main(["protect", str(root), str(out), "--method", "checkerboard", "--quiet", *more])
+    method = () if "--method" in more else ("--method", "checkerboard")
+    return main(["protect", str(root), str(out), *method, "--quiet", *more])
 
 
 def unlock(out: Path, originals: Path, key: Path, *more: str) -> int:
