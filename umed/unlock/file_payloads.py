@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import lzma
+import bz2
 from pathlib import Path
 
 from umed.core.errors import InputError, VerificationError
@@ -13,7 +13,7 @@ from umed.unlock.content import content_digest, without_mark
 from umed.unlock.payload import DIFFERENCE, WHOLE, Payload
 from umed.unlock.residual import pack_difference, unpack_difference
 
-_PLAIN, _XZ = b"\0", b"\1"
+_PLAIN, _PACKED = b"\0", b"\1"
 _FREE = 64 << 20
 """Bytes that a whole original may always have."""
 STOP = "Do not use this release."
@@ -66,9 +66,9 @@ def _difference(before: Volume, after: Volume, path: str, digest: str) -> Payloa
 def _whole(original: Path, published: Path, path: str, digest: str) -> Payload:
     """The original file as it is: a lossy picture, or one with parts that were not published."""
     content = original.read_bytes()
-    packed = lzma.compress(content, preset=6)
-    data = _XZ + packed if len(packed) < len(content) else _PLAIN + content
     ending, own = formats.ending(published), formats.ending(original)
+    packed = content if own in raster.JPEG else bz2.compress(content)
+    data = _PACKED + packed if len(packed) < len(content) else _PLAIN + content
     name = path if ending == own else path[: len(path) - len(ending)] + original.name[len(original.name) - len(own) :]
     return Payload(WHOLE, path, digest, files.sha256(original), name, len(content), data)
 
@@ -160,13 +160,13 @@ def _unpacked(payload: Payload, published: int) -> bytes:
         )
     if kind == _PLAIN:
         content = packed
-    elif kind == _XZ:
+    elif kind == _PACKED:
         try:
-            unpacker = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=256 << 20)
+            unpacker = bz2.BZ2Decompressor()
             content = unpacker.decompress(packed, payload.size + 1)
             if not unpacker.eof or unpacker.unused_data:
                 raise damaged
-        except (lzma.LZMAError, EOFError):
+        except (OSError, ValueError, EOFError):
             raise damaged from None
     else:
         raise damaged

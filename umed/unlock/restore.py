@@ -8,6 +8,7 @@ must be, by its checksum, what went in.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -128,6 +129,9 @@ def _check_target(root: Path, target: Path) -> None:
         raise InputError(f"{target}: expected a new folder for the originals, got a link. Pick another.")
     if target.is_dir() and any(target.iterdir()):
         raise InputError(f"{target}: expected a new or empty folder, got one with files. Pick another.")
+    own = os.access in os.supports_effective_ids
+    if target.is_dir() and not os.access(target, os.W_OK, effective_ids=own):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))  # it would be replaced, not filled
     if not target.absolute().parent.is_dir():
         raise InputError(f"{target}: expected a folder to write into, got none above it. Make it first.")
 
