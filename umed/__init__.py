@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from umed.protect.preview import plan as plan
     from umed.protect.run import protect as protect
     from umed.protect.verify import verify as verify
+    from umed.unlock.restore import unlock as unlock
 
 _PUBLIC = {
     "protect": "umed.protect.run",
     "verify": "umed.protect.verify",
     "check_release": "umed.protect.check_release",
+    "unlock": "umed.unlock.restore",
     "plan": "umed.protect.preview",
     "forecast": "umed.benchmark.forecast",
     "inspect": "umed.protect.preview",
@@ -38,7 +40,18 @@ _MODULES = {
     "bundle": "umed.monai.bundle",  # for `$import umed` and `$umed.bundle.check_overrides()` in a MONAI configuration
 }
 
-__all__ = ["Protect", "Protectd", "__version__", "check_release", "forecast", "inspect", "plan", "protect", "verify"]
+__all__ = [
+    "Protect",
+    "Protectd",
+    "__version__",
+    "check_release",
+    "forecast",
+    "inspect",
+    "plan",
+    "protect",
+    "unlock",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

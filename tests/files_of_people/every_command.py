@@ -19,6 +19,7 @@ from PIL import Image
 from tests import dicom_files
 from tests.benchmark.benchmark_folder import make_cell
 from umed.cli.main import main
+from umed.unlock.age_keys import new_identity, write_identity
 
 WORDS = {
     "protect": "{data} {out} --method checkerboard --quiet",
@@ -32,6 +33,7 @@ WORDS = {
     "propose-masks": "{data} {out} --prompts grid --sam-checkpoint {file} --quiet",
     "sample": "{out} --cases 1 --size 16 16 16",
     "keygen": "{out}",
+    "unlock": "{protected} {out} --key {recipient} --quiet",
     "report": "{cells}",
     "import-generator": "unseg {file} --sam-checkpoint {file} --out {out}",
     "info": "",
@@ -51,6 +53,7 @@ class Places(NamedTuple):
     private: Path
     cells: Path
     file: Path
+    recipient: Path
     out: Path
 
     def words(self, command: str) -> list[str]:
@@ -87,7 +90,9 @@ def places() -> Iterator[Places]:
     """Make them, where every user may look."""
     root = Path(tempfile.mkdtemp(prefix="umed-ends-"))
     root.chmod(0o777)
-    found = Places(root, *(root / name for name in ("in", "dicom", "k.key", "done", "done-private", "cells", "f", "o")))
+    found = Places(
+        root, *(root / name for name in ("in", "dicom", "k.key", "done", "done-private", "cells", "f", "r.key", "o"))
+    )
     try:
         draw = np.random.default_rng(0)
         for number in range(4):
@@ -98,14 +103,17 @@ def places() -> Iterator[Places]:
                 Image.fromarray(array).save(found.data / folder / f"{number}.png")
         dicom_files.write_series(found.dicom, np.zeros((2, 16, 16), np.int16))
         assert call(["keygen", str(found.key)]).code == 0
+        people = root / "people.txt"
+        people.write_text(write_identity(found.recipient, new_identity()))
         words = ["protect", str(found.data), str(found.protected), "--method", "checkerboard", "--quiet"]
+        words += ["--recipients", str(people)]
         assert call(words).code == 0
         for method in ("clean", "umed"):
             cell = make_cell("set", method, "unet", [], 0, (0.8, 0.7), protected=method != "clean")
             cell.write(found.cells / "cells")
         found.file.write_text("text")
         if os.geteuid() == 0:
-            for path in (found.key, *found.private.rglob("*"), found.private, *found.root.glob("*")):
+            for path in (found.key, found.recipient, *found.private.rglob("*"), found.private, *found.root.glob("*")):
                 os.chown(path, NOBODY, NOBODY)
         yield found
     finally:

@@ -151,7 +151,9 @@ def _no_rename(first: object, second: object, **_options: object) -> None:
     raise OSError(errno.ENOTSUP, "Operation not supported", str(first), None, str(second))
 
 
-@pytest.mark.parametrize("command", ["protect", "anonymize", "train-generator", "keygen", "report", "benchmark"])
+@pytest.mark.parametrize(
+    "command", ["protect", "anonymize", "train-generator", "keygen", "unlock", "report", "benchmark"]
+)
 @pytest.mark.parametrize(("function", "act"), [("fsync", _full), ("replace", _no_rename)], ids=["full", "no rename"])
 def test_a_disk_that_is_full_or_cannot_rename(
     command: str, function: str, act: Callable[..., None], there: Places, monkeypatch: pytest.MonkeyPatch

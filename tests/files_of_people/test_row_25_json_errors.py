@@ -51,7 +51,7 @@ def test_usage_that_names_no_command_or_not_enough(words: list[str]) -> None:
 @pytest.mark.parametrize("command", [name for name in KNOW_JSON if name != "info"])
 def test_input_that_is_not_there(command: str, there: Places) -> None:
     nowhere = there.root / "nowhere"
-    moved = there._replace(data=nowhere, dicom=nowhere, cells=nowhere, file=nowhere)
+    moved = there._replace(data=nowhere, dicom=nowhere, cells=nowhere, file=nowhere, protected=nowhere)
     said = call([*moved.words(command), "--json"])
     found = error_of(said)
     assert said.code == found["exit_code"] and said.code in (1, 2)

@@ -33,7 +33,9 @@ PREVIEW = "preview.html"
 """What ``umed protect --preview`` leaves in a private folder before there is a run; it holds originals."""
 AUDIT, QUARANTINE = "report.json", "quarantine.json"
 FORECAST = "forecast.json"
-KEPT = (PLAN, LEFT_OUT, REPORT, AUDIT, QUARANTINE, FORECAST)
+UNLOCK, UNLOCK_KEY, RECIPIENTS = "unlock", "unlock.key", "recipients.txt"
+"""Folder of unlock files in ``OUTPUT/umed``, and what leads to them in the private folder, see :mod:`umed.unlock`."""
+KEPT = (PLAN, LEFT_OUT, REPORT, AUDIT, QUARANTINE, FORECAST, RECIPIENTS)
 """Files of the private folder whose content the record vouches for, beside the generators."""
 MANIFEST, ABOUT = "manifest.json", "about.html"
 """All that lies in ``OUTPUT/umed``."""
@@ -277,6 +279,8 @@ class Store:
     def clear(self) -> None:
         """Delete what umed wrote, and nothing else; the key stays, since a lost one cannot be made again.
 
+        That of the unlock files goes with the release that it opens: who could open that one cannot open the next.
+
         Raises:
             InputError: when a written file was changed since, so that it is no longer ours to delete.
         """
@@ -290,7 +294,7 @@ class Store:
             if name in written and path.is_file() and sha256(path) != written[name]:
                 raise InputError(f"{path}: expected the file that umed wrote, got a changed one. Move it away first.")
         public = [self.public(MANIFEST), self.public(ABOUT)]
-        private = [self.path(name) for name in (TARGETS, RECORD, PREVIEW, *KEPT)]
+        private = [self.path(name) for name in (TARGETS, RECORD, PREVIEW, UNLOCK_KEY, *KEPT)]
         for path in (*(self.output / name for name in names), *public, *private):
             for one in (path, path.with_name(TEMPORARY + path.name)):
                 if one.is_file() or one.is_symlink():

@@ -216,6 +216,16 @@ SHARED: dict[str, dict[str, Any]] = {
         "metavar": "DIR",
         "help": "folder for what must never be published: key, generators, plan, report (default: OUTPUT-private)",
     },
+    "--recipients": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "public keys age1..., one a line: encrypt for them what gives the originals back (docs/sharing.md)",
+    },
+    "--unlock-dir": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "folder for that, outside OUTPUT (default: OUTPUT/umed/unlock, to be published with it)",
+    },
     "--json": {"action": "store_true", "help": "print one JSON object on stdout"},
     "--quiet": {"action": "store_true", "help": "no progress on stderr"},
 }

@@ -25,7 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set; never changed")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="new folder, outside INPUT")
     add_settings(parser)
-    add_shared(parser, "--layout", "--generators", "--masks", "--key-file", "--private")
+    add_shared(parser, "--layout", "--generators", "--masks", "--key-file", "--private", "--recipients", "--unlock-dir")
     add_again(parser)
     first = parser.add_mutually_exclusive_group()
     first.add_argument("--dry-run", action="store_true", help="print plan and actions, write nothing")
@@ -42,6 +42,10 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     if args.layout is not None and (args.probe or args.forecast):
         raise ConfigError("--layout: expected neither --probe nor --forecast, which read known layouts; leave one out.")
+    if args.recipients is not None and (args.dry_run or args.preview):
+        from umed.unlock.age_keys import read_recipients
+
+        read_recipients(args.recipients)  # what is wrong with them is said now
     if args.dry_run:
         return _dry_run(args, settings)
     if args.preview:
@@ -51,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         from umed.protect.run import protect
     names = ("generators", "masks", "key_file", "private", "resume", "overwrite", "workers", "scheduler", "threads")
-    given = {name: getattr(args, name) for name in ("layout", *names)}
+    given = {name: getattr(args, name) for name in ("layout", "recipients", "unlock_dir", *names)}
     forecast = forecast_of(args, None if not args.forecast else _look(args, settings)[1])
     given["forecast"] = None if forecast is None else forecast.to_dict()
     return carry_out(args, protect, args.input, args.output, settings=settings, **given)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 from umed.cases.records import ABOUT, GENERATORS, REPORT, Store, close_private, write_text
 from umed.cases.source import Source
 from umed.core.keyfile import Key, Secret
+from umed.core.types import Progress
 from umed.data import layouts
 from umed.data.files import RECORDS, hashes, sha256
 from umed.protect.manifest import list_files, make_record, write_manifest, write_record
 from umed.protect.result import Released
+from umed.protect.unlocking import UnlockPlan, finish_unlock
 from umed.report.about_page import render_about
 
 if TYPE_CHECKING:
@@ -21,7 +23,16 @@ if TYPE_CHECKING:
     from umed.cases.series_source import SeriesSource
 
 
-def conclude(result: Released, source: Source, store: Store, secret: Secret, method: str, report: bool) -> Released:
+def conclude(
+    result: Released,
+    source: Source,
+    store: Store,
+    secret: Secret,
+    method: str,
+    report: bool,
+    unlock: UnlockPlan,
+    progress: Progress | None = None,
+) -> Released:
     """Write what covers all cases.
 
     Args:
@@ -31,6 +42,8 @@ def conclude(result: Released, source: Source, store: Store, secret: Secret, met
         secret: of the release.
         method: the method with its options, in words.
         report: write ``report.html`` too.
+        unlock: who may have the originals.
+        progress: called with a stage, the steps done and the steps in all.
 
     Returns:
         The result with the paths of what was written.
@@ -49,8 +62,10 @@ def conclude(result: Released, source: Source, store: Store, secret: Secret, met
             record["accounting"] = {"files": len(result.files.files), "public": result.files.public()}
     else:
         result, others = _finish_files(result, cast("FileSource", source), store, record, report)
-    publish(store, secret.key, record | {"files": list_files(source, store, result.outcomes, others)})
-    return result
+    listed = list_files(source, store, result.outcomes, others)
+    more, said = finish_unlock(unlock, source, store, result.outcomes, listed, progress)
+    publish(store, secret.key, record | {"files": {**listed, **more}})
+    return replace(result, unlock=said)
 
 
 def _finish_files(

@@ -20,6 +20,7 @@ from umed.data.files import RECORDS, sha256
 from umed.plan.planning import Plan
 from umed.protect.manifest import PLAIN, PROTECTED, bound_text
 from umed.report.about_page import render_about
+from umed.unlock.unlock_folder import WHAT, is_unlock_file
 
 MANIFEST_FILE, ABOUT_FILE = f"{RECORDS}/{MANIFEST}", f"{RECORDS}/{ABOUT}"
 OLD = (
@@ -206,10 +207,9 @@ def check_told(
         found.append(f"{MANIFEST_FILE}: expected a bound of at most {plan.epsilon:.4g}, got {bound!r}"[:300])
         return found
     for name, entry in manifest["files"].items():
-        if name in output and entry.get("what") != what.get(name, "other"):
-            found.append(
-                f"{name}: expected {what.get(name, 'other')!r} in the manifest, got {entry.get('what')!r}"[:300]
-            )
+        wanted_kind = WHAT if is_unlock_file(name) else what.get(name, "other")
+        if name in output and entry.get("what") != wanted_kind:
+            found.append(f"{name}: expected {wanted_kind!r} in the manifest, got {entry.get('what')!r}"[:300])
     if ABOUT_FILE not in output:
         found.append(f"{ABOUT_FILE}: expected the page that umed writes, got {output.absent(ABOUT_FILE)}")
     else:

@@ -19,12 +19,13 @@ from umed.data.files import RECORDS, TEMPORARY
 from umed.data.layout_bids import IGNORE, IGNORED
 from umed.protect.added_files import take_added
 from umed.protect.release_findings import ReleaseFinding
+from umed.unlock.unlock_folder import WHAT, is_unlock_file
 
 MANIFEST, ABOUT = f"{RECORDS}/manifest.json", f"{RECORDS}/about.html"
 FORMAT = 2
 PUBLIC = {"format", "umed_version", "notice", "layout", "bound", "key", "files", "labels", "accounting", "hmac"}
 """All that a public manifest says; anything else may be what a code depends on."""
-KINDS_OF_FILE = {"protected image", "unprotected image", "label", "proposed label", "carried", "other"}
+KINDS_OF_FILE = {"protected image", "unprotected image", "label", "proposed label", "carried", "unlock", "other"}
 OLD = ("generators", "cases", "work", "report.html", "report.json", "plan.json", "targets.json", "left_out.json")
 """What umed 0.1 kept in ``umed/``."""
 _HIDDEN = re.compile(
@@ -116,9 +117,13 @@ def _look(found: Published, path: Path, name: str, mode: int) -> None:
             found.add("old", shown)
         return
     found.files[name] = path
-    if PurePosixPath(name).parts[0] == RECORDS and name not in (MANIFEST, ABOUT):
+    if PurePosixPath(name).parts[0] == RECORDS and name not in (MANIFEST, ABOUT) and not is_unlock_file(name):
         old = any(name == f"{RECORDS}/{one}" or name.startswith(f"{RECORDS}/{one}/") for one in OLD)
-        kind, what = ("old", "") if old else ("private", f"expected no more than {MANIFEST} and {ABOUT} in {RECORDS}/")
+        kind, what = (
+            ("old", "")
+            if old
+            else ("private", f"expected no more than {MANIFEST}, {ABOUT} and unlock files in {RECORDS}/")
+        )
         found.add(kind, shown, what)
 
 
@@ -162,6 +167,7 @@ def _take(found: Published, content: Any) -> None:
     for name, entry in files.items():
         pure = PurePosixPath(name)
         sound = isinstance(entry, dict) and isinstance(entry.get("sha256"), str) and entry.get("what") in KINDS_OF_FILE
+        sound = sound and (entry["what"] == WHAT) == is_unlock_file(name)
         if not sound or pure.is_absolute() or ".." in pure.parts or name == MANIFEST:
             found.add("manifest", MANIFEST, f"an entry that is none: {printable(name)[:80]}")
         else:

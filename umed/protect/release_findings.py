@@ -78,6 +78,11 @@ KINDS: dict[str, FindingKind] = {
         "image(s) that the manifest calls protected and that are the original but for a few values",
         f"{AGAIN}, or with a larger epsilon; umed verify says which bound holds.",
     ),
+    "unlock": FindingKind(
+        "problem",
+        "unlock file(s) that are damaged or do not belong to this release",
+        f"{AGAIN}, or with --resume; then umed unlock OUTPUT ORIGINALS --key KEY as a recipient.",
+    ),
     "no-image": FindingKind(
         "problem", "release(s) without a single image", "See what umed protect says of each case, then protect again."
     ),

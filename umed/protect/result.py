@@ -11,7 +11,7 @@ from typing import Any
 
 from umed.cases.proposals import is_proposal
 from umed.cases.quarantine_list import next_steps
-from umed.cases.records import KEY, MANIFEST, QUARANTINE, RECORD
+from umed.cases.records import KEY, MANIFEST, QUARANTINE, RECORD, UNLOCK_KEY
 from umed.cases.source import Quarantined
 from umed.core.reasons import group_reasons
 from umed.core.types import Outcome
@@ -54,6 +54,7 @@ class Result:
         shared_code: why the codes are not secret and each case's own, in words; empty where they are.
         forecast: what was forecast for the plan, in words; empty where nothing was.
         files: what became of every file of the input.
+        unlock: what was written for those who may have the originals, in words; empty where nothing was.
     """
 
     output: Path
@@ -68,6 +69,7 @@ class Result:
     shared_code: str = ""
     forecast: str = ""
     files: Accounting = field(default_factory=Accounting)
+    unlock: str = ""
 
     @property
     def manifest(self) -> Path:
@@ -122,6 +124,7 @@ class Result:
             **({} if self.probe is None else {"probe": self.probe}),
             **({"expectation": self.plan.expectation} if self.plan.expectation else {}),
             "forecast": self.forecast or None,
+            **({"unlock": self.unlock} if self.unlock else {}),
         }
 
     def summary(self) -> str:
@@ -142,7 +145,7 @@ class Result:
         lines += [f"every file and what became of it: {self.private / RECORD}"] if self.files.files else []
         lines += _list_of(self)
         lines.append(f"forecast: {self.forecast}" if self.forecast else NO_FORECAST)
-        lines += _folders(self)
+        lines += [*_unlocking(self), *_folders(self)]
         return "\n".join(lines)
 
 
@@ -165,6 +168,7 @@ class Released:
         forecast: what was forecast for the plan, in words; empty where nothing was.
         files: what became of every file of the input.
         warnings: what its owner must look at.
+        unlock: what was written for those who may have the originals, in words; empty where nothing was.
     """
 
     output: Path
@@ -181,6 +185,7 @@ class Released:
     forecast: str = ""
     files: Accounting = field(default_factory=Accounting)
     warnings: tuple[str, ...] = ()
+    unlock: str = ""
 
     @property
     def written(self) -> int:
@@ -211,6 +216,7 @@ class Released:
             "accepted_burned_in": dict(accepted_reasons(self.outcomes)),
             "blanked": blanked_files(self.outcomes),
             "warnings": list(self.warnings),
+            **({"unlock": self.unlock} if self.unlock else {}),
             **({"expectation": self.plan.expectation} if self.plan is not None and self.plan.expectation else {}),
             **({} if self.check is None else {"release_check": self.check.to_dict()}),
         }
@@ -228,7 +234,7 @@ class Released:
         told = {one.name for one in self.files.left_out if not one.case}
         aside = [(one.name, one.reason) for one in self.quarantine if one.name not in told]
         lines += _left_out((), self.files, aside, self.left_out)
-        lines += [*next_steps(self.quarantine), *_list_of(self), *_folders(self)]
+        lines += [*next_steps(self.quarantine), *_list_of(self), *_unlocking(self), *_folders(self)]
         return "\n".join(lines)
 
 
@@ -256,6 +262,11 @@ def _list_of(done: Result | Released) -> list[str]:
     """Where the list of what was put aside is."""
     path = done.private / QUARANTINE
     return [f"what was quarantined, by name: {path}"] if path.is_file() else []
+
+
+def _unlocking(done: Result | Released) -> list[str]:
+    """Where the way back is, for whom it is meant."""
+    return [f"unlock files: {done.unlock}; their key, private: {done.private / UNLOCK_KEY}"] if done.unlock else []
 
 
 def _fit(check: ReleaseCheck | None) -> bool:

@@ -39,6 +39,7 @@ from umed.protect.loop import DISK, full, make_shares, protect_elsewhere, protec
 from umed.protect.release_findings import ReleaseCheck, ReleaseFinding, make_check
 from umed.protect.result import Released, Result
 from umed.protect.start import check_key_place, check_run, find_key, start_run
+from umed.protect.unlocking import UnlockPlan, plan_unlock
 
 if TYPE_CHECKING:
     from umed.methods.base import Method
@@ -60,6 +61,8 @@ def protect(
     report: bool = True,
     check: bool = True,
     forecast: Mapping[str, Any] | None = None,
+    recipients: str | Path | None = None,
+    unlock_dir: str | Path | None = None,
     workers: int = 1,
     scheduler: str | None = None,
     threads: int | None = None,
@@ -86,6 +89,9 @@ def protect(
         check: at the end, do what :func:`umed.check_release` does.
         forecast: what ``umed.forecast(...).to_dict()`` said of this plan; kept in the private folder and shown in the
             report. A resumed run keeps its own if ``None``.
+        recipients: file of public keys of age (``age1...``), one a line: for them, and nobody else, what gives the
+            originals back is written beside the release, see :mod:`umed.unlock`. A resumed run keeps its own.
+        unlock_dir: folder for that, outside ``output``; ``umed/unlock`` in it if ``None``.
         workers: local processes that share the cases, once the method is trained; the bytes are the same.
         scheduler: address of a Dask scheduler whose workers see both folders, instead of local processes.
         threads: of each local process; the cores divided by the workers if ``None``.
@@ -103,7 +109,9 @@ def protect(
     chosen = make_settings(recipe, overrides) if settings is None else settings
     request = Request(Path(input), chosen, masks=given_path(masks), layout=given_path(layout))
     options = RunOptions(
-        generators, resume, overwrite, report, workers, scheduler, threads, key_file, private, check, forecast
+        *(generators, resume, overwrite, report, workers, scheduler, threads, key_file, private, check, forecast),
+        recipients=recipients,
+        unlock_dir=unlock_dir,
     )
     done = run(request, Path(output), options, progress=progress)
     assert done.plan is not None
@@ -114,6 +122,7 @@ def protect(
         shared_code=done.shared_code,
         forecast=done.forecast,
         files=done.files,
+        unlock=done.unlock,
     )
 
 
@@ -133,6 +142,8 @@ class RunOptions:
         private: folder for what must never be published; beside the output if ``None``.
         check: look the output over at the end, see :mod:`umed.protect.check_release`.
         forecast: what was forecast for the plan, to be kept and shown.
+        recipients: file of public keys of those who may have the originals.
+        unlock_dir: folder for what gives them back; in the output if ``None``.
     """
 
     generators: str | Path | None = None
@@ -146,6 +157,8 @@ class RunOptions:
     private: str | Path | None = None
     check: bool = True
     forecast: Mapping[str, Any] | None = None
+    recipients: str | Path | None = None
+    unlock_dir: str | Path | None = None
 
 
 def run(
@@ -179,6 +192,11 @@ def run(
     check_key_place(key_file, output)
     check_run(request.path, None, store, resume=options.resume, overwrite=options.overwrite)
     key = find_key(store, key_file)
+    unlock = plan_unlock(
+        *(store, given_path(options.recipients), given_path(options.unlock_dir), request.path),
+        protects=request.settings is not None,
+        overwrite=options.overwrite,
+    )
     if request.masks is not None:
         check_apart(request.masks, output)
     with open_source(request, progress=progress) as source:
@@ -189,7 +207,7 @@ def run(
                 f"{request.path}: expected DICOM files, got none that can be released ({why}). {OTHER_FILES}{note}"
             )
         try:
-            return _run(source, request, store, key, options, progress)
+            return _run(source, request, store, key, options, unlock, progress)
         except OSError as error:
             if error.errno not in DISK:
                 raise
@@ -197,7 +215,13 @@ def run(
 
 
 def _run(
-    source: Source, request: Request, store: Store, key: Key | None, options: RunOptions, progress: Progress | None
+    source: Source,
+    request: Request,
+    store: Store,
+    key: Key | None,
+    options: RunOptions,
+    unlock: UnlockPlan,
+    progress: Progress | None,
 ) -> Released:
     try:
         plan = None if request.settings is None else source.make_plan(request.settings)
@@ -213,7 +237,7 @@ def _run(
     store.output.mkdir(parents=True, exist_ok=True)
     with only_one(store.path(LOCK), str(store.folder)), only_one(store.output, str(store.output)):
         key = start_run(source, store, plan, key, resume=options.resume, overwrite=options.overwrite)
-        return _work(source, request, store, key, plan, method, options, progress)
+        return _work(source, request, store, key, plan, method, options, unlock, progress)
 
 
 def _work(
@@ -224,6 +248,7 @@ def _work(
     plan: Plan | None,
     method: Method | None,
     options: RunOptions,
+    unlock: UnlockPlan,
     progress: Progress | None,
 ) -> Released:
     """Train, do every case, and write what covers all of them."""
@@ -261,7 +286,8 @@ def _work(
         files=source.account(fates_of(outcomes), aside),
         warnings=tuple(source.warnings),
     )
-    released = conclude(released, source, store, secret, "" if method is None else repr(method), options.report)
+    said = "" if method is None else repr(method)
+    released = conclude(released, source, store, secret, said, options.report, unlock, progress)
     if not options.check:
         return released
     return replace(released, check=look_over(store, source.root, key, progress, layout=request.layout))

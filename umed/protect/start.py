@@ -15,6 +15,7 @@ from umed.core.errors import ConfigError, InputError, error_line
 from umed.core.keyfile import Key
 from umed.data.files import RECORDS, TEMPORARY, check_apart, links
 from umed.plan.planning import Plan, differences
+from umed.unlock.unlock_folder import clear_folder, folder_of
 
 
 def check_run(
@@ -183,6 +184,7 @@ def start_run(
             (output / name).with_name(TEMPORARY + Path(name).name).unlink(missing_ok=True)
         store.path(TEMPORARY + PLAN).unlink(missing_ok=True)
     if overwrite and store.begun:
+        clear_folder(folder_of(output, None))
         store.clear()
     if resume and store.path(PLAN).is_file():
         assert key is not None

@@ -41,7 +41,9 @@ from umed.protect.public_check import (
     check_told,
     wrong_digests,
 )
+from umed.protect.unlock_check import unlock_faults
 from umed.protect.verification import CaseCheck, Verification
+from umed.unlock.unlock_folder import is_unlock_file
 
 RELEASED = ("protected", "unchanged")
 
@@ -262,10 +264,15 @@ def _check_public(
     what = dict.fromkeys(cases.carried, "carried")
     what |= {name: text for one in cases.found.values() for name, text in one.files.items()}
     own = {MANIFEST_FILE} if old else {MANIFEST_FILE, ABOUT_FILE}
+    if not old and evidence.record is None:  # nobody vouches for what is in them, which the notes say
+        listed = {name for name in manifest["files"] if is_unlock_file(name)}
     yield from there.foreign(own | cases.others | listed | what.keys(), cases.targets)
     if old:
         return
     yield from check_manifest(manifest, there, evidence.key, evidence.record)
+    files = {name: entry for name, entry in manifest["files"].items() if name in there}
+    faults = unlock_faults(there.root, files, evidence.private if evidence.record is not None else None)
+    yield from (f"{name}: expected an unlock file of this release, got: {what}" for name, what in faults)
     if evidence.record is None and cases.plan is not None:
         sealed = evidence.key is not None and evidence.key.is_sealed("manifest", manifest)
         yield from check_told(manifest, there, cases.plan, cases.layout, what, cases.labels, sealed=sealed)
@@ -287,6 +294,9 @@ def _notes(evidence: Evidence, cases: CheckedCases, there: OutputFolder, *, old:
     yield from evidence.notes
     if mode := open_to_others(evidence.private):
         yield f"warning: {evidence.private}: expected a folder that only its owner may look into, got {mode}"
+    closed = sum(map(is_unlock_file, there.files))
+    if closed and evidence.record is None:
+        yield f"{closed} unlock files were not opened: without the private record nobody vouches for what is in them."
     if there.aside:
         yield f"{SAID}: {', '.join(sorted(there.aside))}."
     if evidence.key is None and not old:

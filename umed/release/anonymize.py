@@ -34,6 +34,8 @@ def anonymize(
     overwrite: bool = False,
     report: bool = True,
     check: bool = True,
+    recipients: str | Path | None = None,
+    unlock_dir: str | Path | None = None,
     workers: int = 1,
     scheduler: str | None = None,
     threads: int | None = None,
@@ -61,6 +63,8 @@ def anonymize(
         overwrite: first delete what umed wrote to ``output``, and only that.
         report: write ``report.html`` into the private folder.
         check: at the end, do what :func:`umed.check_release` does.
+        recipients: public keys of those who may have the pixels without the perturbation, as in :func:`umed.protect`.
+        unlock_dir: folder for what gives them back; in ``output`` if ``None``.
         workers: local processes that share the series; the bytes are the same.
         scheduler: address of a Dask scheduler whose workers see both folders, instead of local processes.
         threads: of each local process; the cores divided by the workers if ``None``.
@@ -87,5 +91,9 @@ def anonymize(
         syntax=transfer_syntax,
         limits=limits,
     )
-    options = RunOptions(generators, resume, overwrite, report, workers, scheduler, threads, key_file, private, check)
+    options = RunOptions(
+        *(generators, resume, overwrite, report, workers, scheduler, threads, key_file, private, check),
+        recipients=recipients,
+        unlock_dir=unlock_dir,
+    )
     return run(request, Path(output), options, progress=progress)

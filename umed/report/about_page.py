@@ -18,6 +18,7 @@ NAMES = {
     "label": "masks",
     "proposed label": "masks that a network proposed; nobody has corrected them",
     "carried": "DICOM objects that refer to images",
+    "unlock": "files that give the originals back to those for whom the owner has encrypted them",
     "other": "other files",
 }
 """What files are, in words, by what the manifest calls them."""
