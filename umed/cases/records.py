@@ -33,9 +33,11 @@ PREVIEW = "preview.html"
 """What ``umed protect --preview`` leaves in a private folder before there is a run; it holds originals."""
 AUDIT, QUARANTINE = "report.json", "quarantine.json"
 FORECAST = "forecast.json"
+TRACE, COMMITMENT = "trace.json", "commitment.json"
+"""What a trace rests on, and what is published of it, see :mod:`umed.protect.commitment`."""
 UNLOCK, UNLOCK_KEY, RECIPIENTS = "unlock", "unlock.key", "recipients.txt"
 """Folder of unlock files in ``OUTPUT/umed``, and what leads to them in the private folder, see :mod:`umed.unlock`."""
-KEPT = (PLAN, LEFT_OUT, REPORT, AUDIT, QUARANTINE, FORECAST, RECIPIENTS)
+KEPT = (PLAN, LEFT_OUT, REPORT, AUDIT, QUARANTINE, FORECAST, RECIPIENTS, TRACE)
 """Files of the private folder whose content the record vouches for, beside the generators."""
 MANIFEST, ABOUT = "manifest.json", "about.html"
 """All that lies in ``OUTPUT/umed``."""
@@ -55,14 +57,14 @@ class Record:
         sources: what was read, as its source tells it: of files the SHA-256 of each by name, of a DICOM series
             fingerprints without names.
         outputs: SHA-256 of each file that was written, by name relative to the output.
-        twins: of each unit that was perturbed: its name, and the digest of what was published and of its twin.
+        twins: digests of what was published of each unit and of its twin, by the name that its code was drawn for.
     """
 
     outcome: dict[str, Any]
     run: str
     sources: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
-    twins: list[Any] = field(default_factory=list)
+    twins: dict[str, Any] = field(default_factory=dict)
 
     def to_outcome(self) -> Outcome:
         """The outcome as an object."""
@@ -293,7 +295,7 @@ class Store:
             path = self.output / name
             if name in written and path.is_file() and sha256(path) != written[name]:
                 raise InputError(f"{path}: expected the file that umed wrote, got a changed one. Move it away first.")
-        public = [self.public(MANIFEST), self.public(ABOUT)]
+        public = [self.public(name) for name in (MANIFEST, ABOUT, COMMITMENT)]
         private = [self.path(name) for name in (TARGETS, RECORD, PREVIEW, UNLOCK_KEY, *KEPT)]
         for path in (*(self.output / name for name in names), *public, *private):
             for one in (path, path.with_name(TEMPORARY + path.name)):

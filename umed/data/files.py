@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -239,3 +240,24 @@ def check_apart(
         )
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: expected a folder, got a file. {step}.")
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A folder beside the target, which gets its name when all is done, and is gone after any error."""
+    place = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{target.name}-"[:64], dir=target.absolute().parent))
+    try:
+        yield place
+        for path in place.rglob("*"):
+            if path.is_file():
+                with open(path, "rb") as file:
+                    os.fsync(file.fileno())
+        try:
+            os.replace(place, target)  # POSIX: also onto an empty folder
+        except OSError:
+            if not target.is_dir() or any(target.iterdir()):
+                raise
+            target.rmdir()
+            os.replace(place, target)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)

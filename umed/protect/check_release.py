@@ -31,6 +31,7 @@ from umed.data.side_parts import holds_text
 from umed.data.unpacking import Allowance
 from umed.protect import published_files
 from umed.protect.added_files import text_fault
+from umed.protect.commitment import COMMITMENT_FILE, commitment_fault
 from umed.protect.originals import MOST_BYTES, Originals, read_originals, settings_of_run
 from umed.protect.person_marks import marks_of
 from umed.protect.private_content import holds_secret, private_kind
@@ -203,6 +204,8 @@ class _Search:
         if name == ABOUT:
             published_files.check_page(self.found, data)
             self._public(data)
+        if name == COMMITMENT_FILE and (fault := commitment_fault(data)):
+            self.found.add("commitment", shown, fault)
         if is_unlock_file(name):  # opaque, see umed.protect.unlock_check; a key before or behind it is found
             self._piece(name, Piece("", data))
             return

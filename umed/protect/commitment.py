@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from umed.core.errors import InputError
 from umed.core.keyfile import Secret
 from umed.core.types import Outcome
 from umed.core.version import __version__
+from umed.data.files import RECORDS
 
+COMMITMENT_FILE = f"{RECORDS}/{COMMITMENT}"
 FORMAT = 1
 ALPHA = 1e-3
 """Above this corrected p-value nothing is called evidence."""
@@ -60,15 +63,31 @@ def write_commitment(store: Store, secret: Secret, outcomes: Iterable[Outcome]) 
     }
     text = json.dumps(content, sort_keys=True, indent=1) + "\n"
     write_text(store.path(TRACE), text)
+    write_text(store.public(COMMITMENT), commitment_text(hashlib.sha256(text.encode()).hexdigest()))
+    return True
+
+
+def commitment_text(digest: str) -> str:
+    """Content of ``umed/commitment.json`` for the SHA-256 of ``trace.json``."""
     public = {
         "format": FORMAT,
         "tests": TESTS,
         "alpha": ALPHA,
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "sha256": digest,
         "about": "The owner's trace.json has this SHA-256. It says which of two copies of each case was published.",
     }
-    write_text(store.public(COMMITMENT), json.dumps(public, sort_keys=True, indent=1) + "\n")
-    return True
+    return json.dumps(public, sort_keys=True, indent=1) + "\n"
+
+
+def commitment_fault(data: bytes) -> str:
+    """Why a public commitment is not what umed writes, in words; ``""`` where it is.
+
+    >>> commitment_fault(commitment_text("0" * 64).encode()), commitment_fault(b"{}")
+    ('', 'expected the commitment that umed writes, got something else')
+    """
+    match = re.search(rb'"sha256": "([0-9a-f]{64})"', data)
+    same = match is not None and data == commitment_text(match[1].decode()).encode()
+    return "" if same else "expected the commitment that umed writes, got something else"
 
 
 def read_trace(private: Path, output: Path | None = None) -> dict[str, Any]:
@@ -92,13 +111,13 @@ def read_trace(private: Path, output: Path | None = None) -> dict[str, Any]:
             raise ValueError(f"format {content['format']!r}")
     except FileNotFoundError:
         raise InputError(
-            f"{path}: expected the coins of a release, got nothing. Only runs of umed 0.2 or newer with secret carriers "
-            "have them; check --private."
+            f"{path}: expected the coins of a release, got nothing. Only runs of umed 0.2 and newer with secret "
+            "carriers have them; check --private."
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: expected the coins of a release, got: {error}. Restore it from a copy.") from error
     digest = hashlib.sha256(raw).hexdigest()
-    public = None if output is None else output / "umed" / COMMITMENT
+    public = None if output is None else output / COMMITMENT_FILE
     if public is not None and public.is_file():
         try:
             said = parse_json(public.read_text(encoding="utf-8"))["sha256"]

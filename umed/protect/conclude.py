@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from umed.cases.records import ABOUT, GENERATORS, REPORT, Store, close_private, write_text
+from umed.cases.records import ABOUT, COMMITMENT, GENERATORS, REPORT, Store, close_private, write_text
 from umed.cases.source import Source
 from umed.core.keyfile import Key, Secret
 from umed.core.types import Progress
 from umed.data import layouts
 from umed.data.files import RECORDS, hashes, sha256
+from umed.protect.commitment import COMMITMENT_FILE, write_commitment
 from umed.protect.manifest import list_files, make_record, write_manifest, write_record
 from umed.protect.result import Released
 from umed.protect.unlocking import UnlockPlan, finish_unlock
@@ -63,6 +64,7 @@ def conclude(
     else:
         result, others = _finish_files(result, cast("FileSource", source), store, record, report)
     listed = list_files(source, store, result.outcomes, others)
+    listed |= _commitment(store, secret, result)
     more, said = finish_unlock(unlock, source, store, result.outcomes, listed, progress)
     publish(store, secret.key, record | {"files": {**listed, **more}})
     return replace(result, unlock=said)
@@ -84,6 +86,13 @@ def _finish_files(
         path = store.path(REPORT)
         result = replace(result, report=write_report(record, dataset, store.output, path, forecast=store.forecast()))
     return result, others
+
+
+def _commitment(store: Store, secret: Secret, result: Released) -> dict[str, Any]:
+    """What is published of the coins, as the manifest lists it; nothing where no case has a twin."""
+    if not write_commitment(store, secret, result.outcomes):
+        return {}
+    return {COMMITMENT_FILE: {"sha256": sha256(store.public(COMMITMENT)), "what": "other"}}
 
 
 def publish(store: Store, key: Key, record: dict[str, Any]) -> None:

@@ -251,7 +251,7 @@ def protect_case(
     kept = source.recall(case, record, store.output) if record is not None and record.run == here else None
     if kept is not None:
         return kept
-    writer, twins = source.writer(case, plan, store.output), list[list[str]]()
+    writer, twins = source.writer(case, plan, store.output), dict[str, list[str]]()
     try:
         with writer:
             for unit in writer.units():
@@ -259,11 +259,9 @@ def protect_case(
                 changed = None
                 if unit.touched:
                     name = writer.seed(unit)
-                    changed, twin = method.pair(
-                        unit.volumes, unit.regions, plan=plan, case_id=name, limits=unit.limits
-                    )
+                    changed, twin = method.pair(unit.volumes, unit.regions, plan=plan, case_id=name, limits=unit.limits)
                     if twin is not None:
-                        twins.append([name, *(stored_digest(one, unit.kept) for one in (changed, twin))])
+                        twins[name] = [stored_digest(one, unit.kept) for one in (changed, twin)]
                         del twin
                 writer.put(unit, changed)
             done = writer.done()

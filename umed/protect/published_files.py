@@ -18,6 +18,7 @@ from umed.core.reasons import printable
 from umed.data.files import RECORDS, TEMPORARY
 from umed.data.layout_bids import IGNORE, IGNORED
 from umed.protect.added_files import take_added
+from umed.protect.commitment import COMMITMENT_FILE
 from umed.protect.release_findings import ReleaseFinding
 from umed.unlock.unlock_folder import WHAT, is_unlock_file
 
@@ -117,12 +118,13 @@ def _look(found: Published, path: Path, name: str, mode: int) -> None:
             found.add("old", shown)
         return
     found.files[name] = path
-    if PurePosixPath(name).parts[0] == RECORDS and name not in (MANIFEST, ABOUT) and not is_unlock_file(name):
+    known = name in (MANIFEST, ABOUT, COMMITMENT_FILE) or is_unlock_file(name)
+    if PurePosixPath(name).parts[0] == RECORDS and not known:
         old = any(name == f"{RECORDS}/{one}" or name.startswith(f"{RECORDS}/{one}/") for one in OLD)
         kind, what = (
             ("old", "")
             if old
-            else ("private", f"expected no more than {MANIFEST}, {ABOUT} and unlock files in {RECORDS}/")
+            else ("private", f"expected no more than {MANIFEST}, {ABOUT}, {COMMITMENT_FILE} and unlock files in it")
         )
         found.add(kind, shown, what)
 

@@ -83,6 +83,11 @@ KINDS: dict[str, FindingKind] = {
         "unlock file(s) that are damaged or do not belong to this release",
         f"{AGAIN}, or with --resume; then umed unlock OUTPUT ORIGINALS --key KEY as a recipient.",
     ),
+    "commitment": FindingKind(
+        "problem",
+        "commitment(s) to a trace that are not what umed writes",
+        f"{AGAIN}, or with --resume; restore the file from the copy that was time-stamped.",
+    ),
     "no-image": FindingKind(
         "problem", "release(s) without a single image", "See what umed protect says of each case, then protect again."
     ),

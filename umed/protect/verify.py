@@ -30,6 +30,7 @@ from umed.data.dicom_input import is_dicom, require_dicom
 from umed.plan.planning import Plan
 from umed.protect.accounted import compare_files
 from umed.protect.added_files import MOST_ADDED, SAID, take_added, text_fault
+from umed.protect.commitment import COMMITMENT_FILE, commitment_fault
 from umed.protect.manifest import read_manifest
 from umed.protect.named_promise import NAME_IT, Evidence, find_promise, in_words, looser
 from umed.protect.public_check import (
@@ -263,13 +264,15 @@ def _check_public(
     listed = set() if evidence.record is None else set(evidence.record["files"])
     what = dict.fromkeys(cases.carried, "carried")
     what |= {name: text for one in cases.found.values() for name, text in one.files.items()}
-    own = {MANIFEST_FILE} if old else {MANIFEST_FILE, ABOUT_FILE}
+    own = {MANIFEST_FILE} if old else {MANIFEST_FILE, ABOUT_FILE, *({COMMITMENT_FILE} & there.files)}
     if not old and evidence.record is None:  # nobody vouches for what is in them, which the notes say
         listed = {name for name in manifest["files"] if is_unlock_file(name)}
     yield from there.foreign(own | cases.others | listed | what.keys(), cases.targets)
     if old:
         return
     yield from check_manifest(manifest, there, evidence.key, evidence.record)
+    if COMMITMENT_FILE in there and (fault := commitment_fault((there.root / COMMITMENT_FILE).read_bytes())):
+        yield f"{COMMITMENT_FILE}: {fault}"
     files = {name: entry for name, entry in manifest["files"].items() if name in there}
     faults = unlock_faults(there.root, files, evidence.private if evidence.record is not None else None)
     yield from (f"{name}: expected an unlock file of this release, got: {what}" for name, what in faults)

@@ -55,8 +55,8 @@ def read_answer(path: Path, shape: Sequence[int], values: Sequence[int]) -> Answ
     """Read an answer on the grid of its query.
 
     Args:
-        path: mask in any format that umed reads, whose values are those of the data set's masks or the numbers 0 to K - 1
-            of the classes; or NPZ with probabilities ``(K, *spatial)``.
+        path: mask in any format that umed reads, with the values of the data set's masks or the numbers 0 to K - 1 of
+            the classes; or NPZ with probabilities ``(K, *spatial)``.
         shape: spatial shape of the query as it was stored.
         values: of the classes in the data set's masks, without the background.
 
@@ -112,7 +112,7 @@ def _probabilities(path: Path, shape: Sequence[int], classes: int) -> NDArray[np
         found = found[:, 0]
     if found.shape != (classes, *shape):
         raise InputError(
-            f"{path}: expected probabilities {(classes, *shape)}, a class each and the background first, got {found.shape}."
+            f"{path}: expected probabilities {(classes, *shape)}, the background first, got {found.shape}."
         )
     if not np.isfinite(found).all() or found.min() < -1e-3 or found.max() > 1.001:
         raise InputError(f"{path}: expected probabilities from 0 to 1, got {found.min():g} to {found.max():g}.")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+
 @dataclass(frozen=True)
 class TestResult:
     """What one test says.

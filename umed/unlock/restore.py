@@ -11,9 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -109,7 +106,7 @@ def unlock(
     index = _payload(folder, INDEX_FILE, release, _MOST_INDEX)
     listed = read_index(index, str(folder / INDEX_FILE))
     restored, copied, beside = list[str](), list[str](), set[str]()
-    with _whole_or_nothing(target) as place:
+    with files.whole_folder(target) as place:
         for name, (digest, _) in counted({n: e for n, e in listed.items() if e[1]}.items(), "unlock", progress):
             written = _restore(root, folder, name, digest, release, place)
             restored += written
@@ -134,27 +131,6 @@ def _check_target(root: Path, target: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))  # it would be replaced, not filled
     if not target.absolute().parent.is_dir():
         raise InputError(f"{target}: expected a folder to write into, got none above it. Make it first.")
-
-
-@contextmanager
-def _whole_or_nothing(target: Path) -> Iterator[Path]:
-    """A folder beside the target, which gets its name when all is done, and is gone after any error."""
-    place = Path(tempfile.mkdtemp(prefix=f"{files.TEMPORARY}{target.name}-"[:64], dir=target.absolute().parent))
-    try:
-        yield place
-        for path in place.rglob("*"):
-            if path.is_file():
-                with open(path, "rb") as file:
-                    os.fsync(file.fileno())
-        try:
-            os.replace(place, target)  # POSIX: also onto an empty folder
-        except OSError:
-            if not target.is_dir() or any(target.iterdir()):
-                raise
-            target.rmdir()
-            os.replace(place, target)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def _read(folder: Path, name: str, most: int) -> bytes:

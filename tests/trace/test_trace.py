@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trace from the release to the verdict, as its owner goes through it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+import umed
+from umed.cli.main import main
+from umed.core.errors import InputError
+from umed.data import formats
+from umed.protect.commitment import COMMITMENT_FILE, commitment_fault
+from umed.trace.challenge import challenge
+from umed.trace.judge import judge
+
+CASES = 14
+
+
+def make_pictures(root: Path, *, classes: tuple[int, ...] = (255,), colour: bool = True) -> Path:
+    """A data set of small pictures with one blob a class."""
+    rng = np.random.default_rng(3)
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True)
+    for number in range(CASES):
+        shape = (40, 48, 3) if colour else (40, 48)
+        image = rng.integers(60, 190, shape, dtype=np.uint8)
+        mask = np.zeros((40, 48), np.uint8)
+        for place, value in enumerate(classes):
+            mask[8 + 3 * place : 26, 6 + 20 * place : 20 + 20 * place] = value
+        Image.fromarray(image).save(root / "images" / f"case{number:02d}.png")
+        Image.fromarray(mask).save(root / "masks" / f"case{number:02d}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with originals, release and private folder."""
+    root = tmp_path_factory.mktemp("trace")
+    make_pictures(root / "in")
+    done = umed.protect(root / "in", root / "out", training={"iterations": 0}, report=False)
+    assert all(one.status == "protected" for one in done.outcomes)
+    return root
+
+
+def names_and_roles(root: Path, queries: Path) -> dict[str, dict[str, object]]:
+    """What the owner knows of each query."""
+    name = json.loads((queries / "challenge.json").read_text())["challenge"]
+    content = json.loads((root / "out-private" / "challenges" / name / "queries.json").read_text())
+    found: dict[str, dict[str, object]] = content["queries"]
+    return found
+
+
+def answer(
+    root: Path, queries: Path, answers: Path, better: Callable[[dict[str, object]], bool], kind: str = ".png"
+) -> None:
+    """A suspect network that is right where ``better`` says so, and loses a row of the lesion elsewhere."""
+    answers.mkdir()
+    for name, query in names_and_roles(root, queries).items():
+        mask = np.asarray(Image.open(root / "in" / "masks" / f"{query['case']}.png")).copy()
+        if not better(query):
+            mask[8:12] = 0
+        flips = query["flips"]
+        assert isinstance(flips, list)
+        mask = np.flip(mask, tuple(map(int, flips)))
+        if kind == ".npz":
+            share = (mask > 0).astype(np.float32) * 0.9 + 0.05
+            np.savez(answers / f"{name}.npz", probabilities=np.stack([1 - share, share]))
+        else:
+            Image.fromarray(np.ascontiguousarray(mask)).save(answers / f"{name}{kind}")
+
+
+def test_the_release_commits_to_its_coins_and_says_nothing_of_them(release: Path, tmp_path: Path) -> None:
+    public = (release / "out" / COMMITMENT_FILE).read_bytes()
+    assert commitment_fault(public) == ""
+    trace = json.loads((release / "out-private" / "trace.json").read_text())
+    assert len(trace["cases"]) == CASES
+    assert all(a != b for units in trace["cases"].values() for a, b in units.values())
+    for units in trace["cases"].values():
+        for digests in units.values():
+            assert not any(digest.encode() in public for digest in digests)
+    assert umed.verify(release / "in", release / "out").ok
+    shutil.copytree(release / "out", tmp_path / "out")  # away from its private folder
+    assert umed.verify(release / "in", tmp_path / "out", promise={"epsilon": 4 / 255}).ok
+    assert umed.check_release(release / "out", original=release / "in").ok
+
+
+def test_coins_fall_both_ways_and_both_copies_keep_the_promise(release: Path) -> None:
+    """The twin is as far from the original as what was published, and another one."""
+    folder = release / "q-both"
+    challenge(release / "in", folder, private=release / "out-private", flips=1, decoys=0)
+    by_case: dict[str, dict[str, np.ndarray]] = {}
+    for name, query in names_and_roles(release, folder).items():
+        stored = formats.read(folder / "images" / f"{name}.png").stored.astype(int)
+        by_case.setdefault(str(query["case"]), {})[str(query["role"])] = stored
+    published_first = 0
+    for case, copies in by_case.items():
+        original = formats.read(release / "in" / "images" / f"{case}.png").stored.astype(int)
+        out = formats.read(release / "out" / "images" / f"{case}.png").stored.astype(int)
+        assert (copies["published"] == out).all()
+        assert (copies["twin"] != out).any()
+        assert np.abs(copies["twin"] - original).max() <= 4
+        sizes = [np.abs(copy - original).sum() for copy in copies.values()]
+        assert 0.7 < sizes[0] / sizes[1] < 1.4
+        published_first += sizes[0] > sizes[1]
+
+
+def test_queries_do_not_say_what_they_are(release: Path) -> None:
+    folder = release / "q-blind"
+    done = challenge(release / "in", folder, private=release / "out-private", decoys=1)
+    known = names_and_roles(release, folder)
+    assert done.count == len(known) == CASES * 3 * 4
+    assert sorted(path.name for path in folder.iterdir()) == ["challenge.json", "images"]
+    assert {path.stem for path in (folder / "images").iterdir()} == set(known)
+    text = (folder / "challenge.json").read_text()
+    assert not any(word in text for word in ("published", "twin", "case0", "decoy"))
+    times = {path.stat().st_mtime_ns // 10**12 for path in (folder / "images").iterdir()}
+    assert len(times) <= 2
+    mode = (release / "out-private" / "challenges").stat().st_mode & 0o077
+    assert mode == 0
+
+
+@pytest.mark.parametrize("kind", [".png", ".npz", ".tif"])
+def test_a_network_that_knows_the_release_is_evidence_and_an_innocent_one_is_not(release: Path, kind: str) -> None:
+    queries = release / f"q{kind}"
+    challenge(release / "in", queries, private=release / "out-private")
+    answer(release, queries, release / f"guilty{kind}", lambda query: query["role"] == "published", kind)
+    answer(release, queries, release / f"innocent{kind}", lambda query: hash(str(query["case"])) % 2 == 0, kind)
+    given = {"private": release / "out-private", "output": release / "out"}
+    guilty = judge(queries, release / f"guilty{kind}", page=release / f"verdict{kind}", **given).releases[0]
+    assert guilty.result.won == guilty.result.coins == CASES
+    assert guilty.p == pytest.approx(0.5**CASES)
+    assert guilty.is_evidence and guilty.soft == (kind == ".npz")
+    page = (release / f"verdict{kind}" / "trace.html").read_text()
+    assert "evidence that the network was trained on this release" in page and guilty.commitment in page
+    said = json.loads((release / f"verdict{kind}" / "trace.json").read_text())
+    assert said["releases"][0]["evidence"] is True
+    innocent = judge(queries, release / f"innocent{kind}", **given).releases[0]
+    assert innocent.result.coins == 0 and innocent.p == 1 and not innocent.is_evidence
+
+
+def test_whose_copy_it_was(release: Path, tmp_path: Path) -> None:
+    """Two releases of the same data: only the one that the network knows is evidence, after correction."""
+    umed.protect(release / "in", tmp_path / "other", training={"iterations": 0}, report=False)
+    challenge(release / "in", tmp_path / "q1", private=release / "out-private", flips=1)
+    challenge(release / "in", tmp_path / "q2", private=tmp_path / "other-private", flips=1)
+    answer(release, tmp_path / "q1", tmp_path / "a1", lambda query: query["role"] == "published")
+    name = json.loads((tmp_path / "q2" / "challenge.json").read_text())["challenge"]
+    shutil.copytree(tmp_path / "other-private" / "challenges" / name, release / "out-private" / "challenges" / name)
+    answer(release, tmp_path / "q2", tmp_path / "a2", lambda query: True)
+    verdict = judge(
+        tmp_path / "q1",
+        tmp_path / "a1",
+        private=release / "out-private",
+        also=[(tmp_path / "q2", tmp_path / "a2", tmp_path / "other-private")],
+    )
+    mine, theirs = verdict.releases
+    assert mine.p == pytest.approx(2 * 0.5**CASES) and mine.is_evidence
+    assert not theirs.is_evidence
+
+
+def test_missing_answers_leave_a_case_out_and_are_said(release: Path, tmp_path: Path) -> None:
+    challenge(release / "in", tmp_path / "q", private=release / "out-private", flips=2)
+    answer(release, tmp_path / "q", tmp_path / "a", lambda query: query["role"] == "published")
+    first = sorted((tmp_path / "a").iterdir())[0]
+    known = names_and_roles(release, tmp_path / "q")[first.stem]
+    first.unlink()
+    found = judge(tmp_path / "q", tmp_path / "a", private=release / "out-private").releases[0]
+    if known["role"] == "decoy":
+        assert found.cases == CASES
+    else:
+        assert found.cases == CASES - 1
+        assert found.left_out == ((known["case"], "not all of its queries were answered"),)
+
+
+def test_classes_of_any_value(tmp_path: Path) -> None:
+    make_pictures(tmp_path / "in", classes=(3, 7), colour=False)
+    umed.protect(tmp_path / "in", tmp_path / "out", training={"iterations": 0}, report=False)
+    challenge(tmp_path / "in", tmp_path / "q", private=tmp_path / "out-private", flips=1)
+    answer(tmp_path, tmp_path / "q", tmp_path / "a", lambda query: query["role"] == "published")
+    found = judge(tmp_path / "q", tmp_path / "a", private=tmp_path / "out-private").releases[0]
+    assert found.result.won == CASES and found.mean[0] == 1
+
+
+def test_volumes(tmp_path: Path, phantom: Path) -> None:
+    umed.protect(phantom, tmp_path / "out", training={"iterations": 0}, report=False)
+    done = challenge(phantom, tmp_path / "q", private=tmp_path / "out-private", flips=4, cases=2)
+    assert done.cases == 2
+    name = json.loads((tmp_path / "q" / "challenge.json").read_text())["challenge"]
+    known = json.loads((tmp_path / "out-private" / "challenges" / name / "queries.json").read_text())["queries"]
+    (tmp_path / "a").mkdir()
+    for query, what in known.items():
+        image = nib.load(next((tmp_path / "q" / "images").glob(f"{query}.*")))
+        label = nib.load(next((phantom / "labelsTr").glob(f"{what['case']}.*")))
+        mask = np.asanyarray(label.dataobj).copy()
+        if what["role"] != "published":
+            mask[: mask.shape[0] // 2] = 0
+        mask = np.flip(mask, tuple(what["flips"]))
+        nib.save(nib.Nifti1Image(mask.astype(np.uint8), image.affine), tmp_path / "a" / f"{query}.nii.gz")
+    found = judge(tmp_path / "q", tmp_path / "a", private=tmp_path / "out-private").releases[0]
+    assert found.result.won == 2 and not found.is_evidence
+    assert "no verdict is possible" in found.sentence
+
+
+def test_other_originals_are_left_out(release: Path, tmp_path: Path) -> None:
+    shutil.copytree(release / "in", tmp_path / "in")
+    picture = tmp_path / "in" / "images" / "case03.png"
+    Image.fromarray(np.asarray(Image.open(picture)) ^ 1).save(picture)
+    done = challenge(tmp_path / "in", tmp_path / "q", private=release / "out-private", flips=1)
+    assert done.left_out == (("case03", "the original is not the one that was protected"),)
+    assert done.cases == CASES - 1
+
+
+def test_what_was_changed_since_is_refused(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    private = tmp_path / "private"
+    shutil.copytree(release / "out-private", private)
+    trace = json.loads((private / "trace.json").read_text())
+    trace["cases"] = {case: {unit: two[::-1] for unit, two in units.items()} for case, units in trace["cases"].items()}
+    (private / "trace.json").write_text(json.dumps(trace))
+    words = ["trace", "challenge", str(release / "in"), str(tmp_path / "q"), "--private", str(private)]
+    assert main([*words, "--output", str(release / "out"), "--quiet"]) == 1
+    assert "The coins were changed since" in capsys.readouterr().err
+    assert not (tmp_path / "q").exists()
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (lambda q, a: (q / "challenge.json").write_text('{"challenge": "../../x"}'), "expected the id of a challenge"),
+        (lambda q, a: (q / "challenge.json").unlink(), "got nothing"),
+        (lambda q, a: shutil.rmtree(a), "expected a folder with an answer"),
+        (lambda q, a: [path.unlink() for path in a.iterdir()], "got none"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused_in_one_line(
+    release: Path,
+    tmp_path: Path,
+    break_it: Callable[[Path, Path], object],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    challenge(release / "in", tmp_path / "q", private=release / "out-private", flips=1)
+    answer(release, tmp_path / "q", tmp_path / "a", lambda query: True)
+    break_it(tmp_path / "q", tmp_path / "a")
+    words = ["trace", "judge", str(tmp_path / "q"), str(tmp_path / "a"), "--private", str(release / "out-private")]
+    assert main([*words, "--verdict", str(tmp_path / "v"), "--quiet"]) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and said in lines[0]
+    assert not (tmp_path / "v").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (np.zeros((2, 40, 48), np.float32) + 3, "from 0 to 1"),
+        (np.full((2, 40, 48), np.nan, np.float32), "from 0 to 1"),
+        (np.zeros((3, 40, 48), np.float32), "background first"),
+        (np.zeros((2, 4, 4), np.float32), "background first"),
+    ],
+)
+def test_answers_that_are_none_are_named(release: Path, tmp_path: Path, content: np.ndarray, said: str) -> None:
+    challenge(release / "in", tmp_path / "q", private=release / "out-private", flips=1, decoys=0)
+    answer(release, tmp_path / "q", tmp_path / "a", lambda query: True, ".npz")
+    name = sorted(names_and_roles(release, tmp_path / "q"))[0]
+    np.savez(tmp_path / "a" / f"{name}.npz", content)
+    found = judge(tmp_path / "q", tmp_path / "a", private=release / "out-private").releases[0]
+    assert len(found.left_out) == 1 and said in found.left_out[0][1]
+
+
+def test_a_commitment_that_was_edited_is_found(release: Path, tmp_path: Path) -> None:
+    shutil.copytree(release / "out", tmp_path / "out")
+    file = tmp_path / "out" / COMMITMENT_FILE
+    file.write_text(file.read_text().replace('"format": 1', '"format": 1, "note": "J. Doe"'))
+    broken = umed.verify(release / "in", tmp_path / "out", promise={"epsilon": 4 / 255}).problems
+    assert any("expected the commitment that umed writes" in one for one in broken)
+    found = umed.check_release(tmp_path / "out")
+    assert "commitment" in {one.kind for one in found.findings}
+
+
+def test_methods_without_secret_carriers_commit_to_nothing(release: Path, tmp_path: Path) -> None:
+    umed.protect(release / "in", tmp_path / "out", method="checkerboard", report=False)
+    assert not (tmp_path / "out" / COMMITMENT_FILE).exists()
+    with pytest.raises(InputError, match="secret carriers"):
+        challenge(release / "in", tmp_path / "q", private=tmp_path / "out-private")

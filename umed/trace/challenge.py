@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes what a suspect network is to be run on: the published copy of each case, its twin, and decoys."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from umed.cases.file_source import FileSource, open_files
+from umed.cases.records import GENERATORS, KEY, make_private, write_json
+from umed.cases.source import Request, given_path
+from umed.core.config import from_mapping
+from umed.core.errors import ConfigError, InputError, UmedError, error_line
+from umed.core.keyfile import Key, Secret
+from umed.core.progress import counted
+from umed.core.reasons import group_reasons
+from umed.core.types import Progress, Volume
+from umed.data import files, formats
+from umed.data.dicom_input import is_dicom
+from umed.data.mask_values import class_values, present
+from umed.plan.planning import Plan
+from umed.protect.commitment import read_trace
+from umed.protect.loop import stored_digest
+from umed.protect.manifest import read_record
+from umed.trace.queries import DECOY, NOTE, PUBLISHED, TWIN, Challenge, Query, folder_of
+
+if TYPE_CHECKING:
+    from umed.methods.base import Method
+
+FLIPS = 4
+"""Times that each copy is asked about: as it is, and turned round along the axes of a slice."""
+
+
+@dataclass(frozen=True)
+class Challenged:
+    """What was written.
+
+    Args:
+        queries: folder for whoever runs the suspect network.
+        private: file that says which query is what; never to be given away.
+        cases: that are asked about.
+        count: number of queries.
+        left_out: cases that are not asked about, and why.
+    """
+
+    queries: Path
+    private: Path
+    cases: int
+    count: int
+    left_out: tuple[tuple[str, str], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {
+            "queries": str(self.queries),
+            "private": str(self.private),
+            "cases": self.cases,
+            "count": self.count,
+            "left_out": dict(self.left_out),
+        }
+
+    def summary(self) -> str:
+        """A few lines for people."""
+        lines = [f"{self.count} queries about {self.cases} cases: {self.queries}"]
+        lines += [f"left out: {line}" for line in group_reasons(self.left_out, unit="cases")]
+        lines.append("run the suspect network on every image there, and keep each answer under the name of its query")
+        lines.append(
+            "whoever gets these images can average the two copies of a case: have them run by an expert or by yourself"
+        )
+        lines.append(f"then: umed trace judge {self.queries} ANSWERS --private {self.private.parent.parent.parent}")
+        return "\n".join(lines)
+
+
+def challenge(
+    originals: str | Path,
+    queries: str | Path,
+    *,
+    private: str | Path,
+    key_file: str | Path | None = None,
+    layout: str | Path | None = None,
+    output: str | Path | None = None,
+    cases: int | None = None,
+    flips: int = FLIPS,
+    decoys: float = 0.1,
+    progress: Progress | None = None,
+) -> Challenged:
+    """Make the queries of a trace.
+
+    Args:
+        originals: the data set that was protected.
+        queries: new folder for them.
+        private: private folder of the release.
+        key_file: its key; ``release.key`` of the private folder if ``None``.
+        layout: mapping file that the run was given.
+        output: the release; its commitment is compared where it is given.
+        cases: most cases to ask about, drawn at random; all if ``None``.
+        flips: times that each copy is asked about, 1, 2 or 4.
+        decoys: queries that do not count, as a share of the others: other draws of codes that were never published.
+        progress: called with ``"challenge"``, cases done and cases in all.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: when originals, private folder or key do not belong together, or the folder exists.
+        ConfigError: when a number is out of range, or the data set is one of DICOM files.
+    """
+    root, out, folder = Path(originals), Path(queries), Path(private)
+    if flips not in (1, 2, 4):
+        raise ConfigError(f"--flips: expected 1, 2 or 4, got {flips}.")
+    if cases is not None and cases < 1:
+        raise ConfigError(f"--cases: expected at least 1, got {cases}.")
+    if not 0 <= decoys <= 1:
+        raise ConfigError(f"--decoys: expected a share from 0 to 1, got {decoys:g}.")
+    if layout is None and is_dicom(root):
+        raise ConfigError(f"{root}: a trace is made of data sets of files; convert the DICOM series to NIfTI first.")
+    if out.exists():
+        raise InputError(f"{out}: expected a new folder for the queries, got one that is there. Pick another.")
+    key = Key.load(folder / KEY if key_file is None else Path(key_file))
+    record, trace = read_record(folder, key), read_trace(folder, given_path(output))
+    plan = from_mapping(Plan, record["plan"], "plan")
+    method = _method(plan, Secret(key, record["release"]), folder)
+    name = secrets.token_hex(8)
+    with (
+        files.whole_folder(out) as temporary,
+        open_files(Request(root, plan, layout=given_path(layout)), progress=progress) as source,
+    ):
+        assert isinstance(source, FileSource)
+        (temporary / "images").mkdir()
+        make = _Maker(source, plan, method, trace["cases"], temporary, _axes(flips, plan))
+        wanted = sorted(trace["cases"])
+        if cases is not None and cases < len(wanted):
+            wanted = sorted(secrets.SystemRandom().sample(wanted, cases))
+        for case in counted(wanted, "challenge", progress):
+            make.case(case, secrets.randbelow(10**6) < decoys * 10**6)
+        if not make.asked:
+            why = "; ".join(group_reasons(make.left_out, unit="cases"))
+            raise InputError(f"{root}: expected cases of the release, got none that can be asked about ({why}).")
+        said = Challenge(name, record["release"], trace["sha256"], make.values(), make.shuffle(), dict(make.left_out))
+        write_json(temporary / NOTE, {"challenge": name, "queries": len(said.queries)})
+        make_private(folder_of(folder, name))
+        for case, labels in make.labels.items():
+            np.savez_compressed(folder_of(folder, name) / f"{_safe(case)}.npz", labels=labels)
+        path = said.write(folder, key)
+    return Challenged(out, path, make.asked, len(said.queries), tuple(make.left_out))
+
+
+def _safe(case: str) -> str:
+    return case.replace("/", "__")
+
+
+def read_labels_of(private: Path, challenge_id: str, case: str) -> NDArray[np.int16]:
+    """The owner's labels of a case that was asked about, on the grid of its stored values."""
+    with np.load(folder_of(private, challenge_id) / f"{_safe(case)}.npz") as arrays:
+        found: NDArray[np.int16] = arrays["labels"]
+    return found
+
+
+def _axes(flips: int, plan: Plan) -> list[tuple[int, ...]]:
+    """Which axes of a grid are turned round: of volumes those of a slice."""
+    axes = (0, 1) if plan.slice_axis is None else tuple(a for a in range(3) if a != plan.slice_axis)[:2]
+    every = [part for count in range(3) for part in combinations(axes, count)]
+    return {1: every[:1], 2: every[:2], 4: every}[flips]
+
+
+def _method(plan: Plan, secret: Secret, private: Path) -> Method:
+    from umed.methods.base import make_method
+
+    method = make_method(plan, secret)
+    if method.requires_training:
+        method.load(private / GENERATORS)
+        method.to(plan.device)
+    return method
+
+
+class _Maker:
+    """Draws the copies of a case again, and writes them as queries under random names."""
+
+    def __init__(
+        self,
+        source: FileSource,
+        plan: Plan,
+        method: Method,
+        committed: dict[str, Any],
+        folder: Path,
+        flips: Sequence[tuple[int, ...]],
+    ) -> None:
+        self.source, self.plan, self.method, self.committed = source, plan, method, committed
+        self.folder, self.flips = folder, flips
+        self.labels: dict[str, NDArray[np.int16]] = {}
+        self.left_out: list[tuple[str, str]] = []
+        self.queries: dict[str, Query] = {}
+        self.asked = 0
+        self._seen: list[Any] = []
+
+    def case(self, case: str, decoy: bool) -> None:
+        """Write the queries of one case, or say why there are none."""
+        try:
+            copies = self._copies(case, decoy)
+        except UmedError as error:
+            self.left_out.append((case, error_line(error)))
+            return
+        self.asked += 1
+        for role, volumes, changed in copies:
+            for axes in self.flips:
+                name = f"q{secrets.token_hex(6)}"
+                self.queries[name] = Query(case, role, axes)
+                many = len(volumes) > 1
+                for channel, (volume, stored) in enumerate(zip(volumes, changed, strict=True)):
+                    suffix = f"_{channel:04d}" if many else ""
+                    ending = formats.ending(self.source.by_id[case].outputs[channel])
+                    formats.write(volume, turn(stored, axes), self.folder / "images" / f"{name}{suffix}{ending}")
+
+    def _copies(self, case: str, decoy: bool) -> list[tuple[str, tuple[Volume, ...], list[NDArray[Any]]]]:
+        if case not in self.source.by_id:
+            raise InputError("is not in the data set")
+        unit = self.source.open(case, self.plan).unit(0, fitting=True)
+        name = self.source.writer(case, self.plan, self.folder).seed(unit)
+        wanted = self.committed[case].get(name)
+        if wanted is None:
+            raise InputError("the original is not the one that was protected")
+        seen = unit.volumes, unit.regions
+        published, twin = self.method.pair(*seen, plan=self.plan, case_id=name, limits=unit.limits)
+        assert twin is not None
+        if [stored_digest(one, slice(None)) for one in (published, twin)] != wanted:
+            raise InputError(
+                "the copies that were committed to cannot be drawn again here; use the machine and the version of umed "
+                "that made the release"
+            )
+        whole = np.zeros(unit.regions.shape, np.int16)
+        whole[unit.regions.box] = np.maximum(unit.regions.labels, 0)
+        self.labels[case] = whole
+        found = [(PUBLISHED, unit.volumes, published), (TWIN, unit.volumes, twin)]
+        if decoy:
+            drawn = f"{name}/{secrets.token_hex(8)}"
+            other = self.method(*seen, plan=self.plan, case_id=drawn, limits=unit.limits)
+            found.append((DECOY, unit.volumes, other))
+        return found
+
+    def values(self) -> tuple[int, ...]:
+        """Of the classes that occur, without the background."""
+        return class_values([present(one) for one in self.labels.values()])
+
+    def shuffle(self) -> dict[str, Any]:
+        """The queries, in the order of their random names, which says nothing."""
+        return {name: vars(self.queries[name]) for name in sorted(self.queries)}
+
+
+def turn(stored: NDArray[Any], axes: Sequence[int]) -> NDArray[Any]:
+    """Stored values ``(*spatial)`` or ``(*spatial, C)``, turned round along spatial axes."""
+    return np.ascontiguousarray(np.flip(stored, tuple(axes)))

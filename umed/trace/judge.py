@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Says what the answers of a suspect network prove, and what they do not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from umed.cases.records import KEY
+from umed.cases.source import given_path
+from umed.core.errors import InputError, UmedError, error_line
+from umed.core.keyfile import Key
+from umed.core.progress import counted
+from umed.core.reasons import group_reasons
+from umed.core.types import Progress
+from umed.core.version import __version__
+from umed.data import files
+from umed.data.mask_values import rank
+from umed.protect.commitment import ALPHA, TESTS, read_trace
+from umed.trace.answers import Answer, find_answer, read_answer
+from umed.trace.challenge import read_labels_of
+from umed.trace.queries import DECOY, PUBLISHED, TWIN, Challenge, Query, read_challenge
+from umed.trace.statistics import TestResult, coin_test, coins_needed, holm
+
+SMOOTH = 1.0
+"""Voxels that are added above and below, so that an empty answer has a score."""
+
+
+@dataclass(frozen=True)
+class ReleaseVerdict:
+    """What the answers say of one release.
+
+    Args:
+        name: of its private folder.
+        release: id of the release.
+        commitment: SHA-256 that was published before.
+        result: of the test.
+        p: its p-value, corrected for the number of releases that were tried.
+        cases: that were asked about and answered.
+        left_out: cases that did not count, and why.
+        mean: mean score of the published copies, and of the twins.
+        answers: SHA-256 over all answers that were read.
+        soft: whether they were probabilities.
+    """
+
+    name: str
+    release: str
+    commitment: str
+    result: TestResult
+    p: float
+    cases: int
+    left_out: tuple[tuple[str, str], ...]
+    mean: tuple[float, float]
+    answers: str
+    soft: bool
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether the corrected p-value is at most alpha."""
+        return self.p <= ALPHA
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words."""
+        told = (
+            f"of {self.result.coins} cases the network prefers the published copy in {self.result.won} "
+            f"({self.result.coins / 2:g} expected by chance)"
+        )
+        if self.is_evidence:
+            return f"evidence that the network was trained on this release: {told}, p = {self.p:.2g}"
+        if self.result.least > ALPHA:
+            return f"no verdict is possible: {told}; at least {coins_needed(ALPHA)} cases that differ are needed"
+        return f"no evidence: {told}, p = {self.p:.2g}, above {ALPHA:g}. That does not prove that it was not used"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a trace.
+
+    Args:
+        releases: one verdict for each private folder that was given.
+        page: the page for people, ``None`` where none was asked for.
+    """
+
+    releases: tuple[ReleaseVerdict, ...]
+    page: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``--json`` and ``trace.json``."""
+        return {
+            "umed_version": __version__,
+            "tests": TESTS,
+            "alpha": ALPHA,
+            "null_hypothesis": NULL,
+            "assumed": list(ASSUMED),
+            "releases": [
+                {
+                    **asdict(one),
+                    "left_out": dict(one.left_out),
+                    "evidence": one.is_evidence,
+                    "sentence": one.sentence,
+                    "p_uncorrected": one.result.p,
+                }
+                for one in self.releases
+            ],
+            **({} if self.page is None else {"page": str(self.page)}),
+        }
+
+    def summary(self) -> str:
+        """A few lines for people."""
+        lines: list[str] = []
+        for one in self.releases:
+            lines.append(f"{one.name}: {one.sentence}")
+            lines += [f"  left out: {line}" for line in group_reasons(one.left_out, unit="cases")]
+        if self.page is not None:
+            lines.append(f"verdict: {self.page} (it names cases: keep it as private as the folder)")
+        return "\n".join(lines)
+
+
+NULL = "The network, and whoever made it, never saw this release."
+ASSUMED = (
+    "The coins were tossed by the secret key before the release, which the commitment proves from its time stamp on.",
+    "Nobody told the network's maker which copy of a case was published but by publishing it.",
+    "The answers are those of the network to the queries, without knowledge of which query is which.",
+)
+
+
+def judge(
+    queries: str | Path,
+    answers: str | Path,
+    *,
+    private: str | Path,
+    key_file: str | Path | None = None,
+    also: Sequence[Sequence[str | Path]] = (),
+    page: str | Path | None = None,
+    output: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Verdict:
+    """Judge the answers to a challenge.
+
+    Args:
+        queries: folder that was asked.
+        answers: folder with an answer to each query, called like it: a mask, or probabilities in an NPZ.
+        private: private folder of the release that the queries were made of.
+        key_file: its key; ``release.key`` of the private folder if ``None``.
+        also: queries, answers and private folder of each further release that is asked about, such as the copies that
+            others got; the p-values are then corrected for their number (Holm 1979).
+        page: folder for ``trace.html`` and ``trace.json``; none is written if ``None``.
+        output: the release; its commitment is compared where it is given.
+        progress: called with ``"judge"``, cases done and cases in all.
+
+    Returns:
+        The verdict.
+
+    Raises:
+        InputError: when queries, answers and private folder do not belong together.
+    """
+    found = []
+    for asked, told, folder in [(queries, answers, private), *also]:
+        place = Path(folder)
+        if not Path(told).is_dir():
+            raise InputError(f"{told}: expected a folder with an answer to each query, got none. Check the path.")
+        first = place == Path(private)
+        key = Key.load(place / KEY if key_file is None or not first else Path(key_file))
+        release = given_path(output) if first else None
+        found.append(_judge_release(Path(asked), Path(told), place, key, release, progress))
+    corrected = holm([one.result.p for one in found])
+    verdict = Verdict(tuple(replace(one, p=p) for one, p in zip(found, corrected, strict=True)))
+    if page is None:
+        return verdict
+    from umed.report.template import render
+
+    target = Path(page)
+    with files.whole_folder(target) as place:
+        content = verdict.to_dict()
+        (place / "trace.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        html = render("trace.html.j2", package="umed.trace", verdict=verdict, null=NULL, assumed=ASSUMED, tests=TESTS,
+                      alpha=ALPHA, version=__version__, needed=coins_needed(ALPHA))  # fmt: skip
+        (place / "trace.html").write_text(html, encoding="utf-8")
+    return Verdict(verdict.releases, target / "trace.html")
+
+
+def _judge_release(
+    queries: Path, answers: Path, private: Path, key: Key, output: Path | None, progress: Progress | None
+) -> ReleaseVerdict:
+    challenge = read_challenge(queries, private, key)
+    committed = read_trace(private, output)
+    if committed["sha256"] != challenge.commitment:
+        raise InputError(
+            f"{private}: expected the coins that the challenge was made with, got others. The release was made again "
+            "since; use the private folder of that time."
+        )
+    scores, left_out, read, soft = _scores(challenge, answers, private, progress)
+    pairs = [(one[PUBLISHED], one[TWIN]) for one in scores.values()]
+    result = coin_test([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    mean = (float(np.mean([p[0] for p in pairs])), float(np.mean([p[1] for p in pairs]))) if pairs else (0.0, 0.0)
+    return ReleaseVerdict(
+        private.name, challenge.release, challenge.commitment, result, result.p, len(pairs), tuple(left_out), mean,
+        read, soft,
+    )  # fmt: skip
+
+
+def _scores(
+    challenge: Challenge, answers: Path, private: Path, progress: Progress | None
+) -> tuple[dict[str, dict[str, float]], list[tuple[str, str]], str, bool]:
+    """Mean score of each copy of each case; cases without all answers do not count, which no coin decides."""
+    by_case: dict[str, list[tuple[str, Query]]] = {}
+    for name in challenge.queries:
+        query = challenge.query(name)
+        if query.role != DECOY:
+            by_case.setdefault(query.case, []).append((name, query))
+    scores: dict[str, dict[str, float]] = {}
+    left_out, digest, soft = list[tuple[str, str]](), hashlib.sha256(), set[bool]()
+    if not any(find_answer(answers, name) for name in challenge.queries):
+        raise InputError(
+            f"{answers}: expected an answer to each of {len(challenge.queries)} queries, called like "
+            f"{min(challenge.queries)}.nii.gz, .png or .npz, got none."
+        )
+    for case, queries in counted(sorted(by_case.items()), "judge", progress):
+        labels = rank(read_labels_of(private, challenge.id, case), challenge.values)
+        each: dict[str, list[float]] = {PUBLISHED: [], TWIN: []}
+        kinds = set[bool]()
+        try:
+            for name, query in queries:
+                path = find_answer(answers, name)
+                if path is None:
+                    raise InputError("not all of its queries were answered")
+                answer = read_answer(path, labels.shape, challenge.values)
+                digest.update(f"{name} {files.sha256(path)}\n".encode())
+                each[query.role].append(score(answer, np.flip(labels, tuple(query.flips))))
+                kinds.add(answer.soft)
+            if len(kinds) > 1:
+                raise InputError("some of its answers are masks, others probabilities")
+        except UmedError as error:
+            left_out.append((case, error_line(error).replace(f"{answers}/", "")))
+            continue
+        soft |= kinds
+        scores[case] = {role: float(np.mean(values)) for role, values in each.items()}
+    return scores, left_out, digest.hexdigest(), soft == {True}
+
+
+def score(answer: Answer, labels: NDArray[Any]) -> float:
+    """Mean Dice coefficient over the classes of a case, of shares instead of masks where the answer has them.
+
+    Args:
+        answer: on the grid of the labels.
+        labels: class of each voxel ``(*spatial)``, 0 to K - 1.
+
+    Returns:
+        In [0, 1], ``(2 sum(s t) + 1) / (sum(s) + sum(t) + 1)`` for each class that the case has.
+    """
+    found = []
+    for number in range(1, len(answer.shares)):
+        truth = labels == number
+        if truth.any():
+            share = answer.shares[number]
+            both, sizes = float(share[truth].sum(dtype=np.float64)), float(share.sum(dtype=np.float64))
+            found.append((2 * both + SMOOTH) / (sizes + float(truth.sum()) + SMOOTH))
+    return float(np.mean(found)) if found else 0.0
