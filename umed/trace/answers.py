@@ -73,12 +73,10 @@ def read_answer(path: Path, shape: Sequence[int], values: Sequence[int]) -> Answ
             f"{path}: expected a mask of {tuple(shape)}, as its query has, got {stored.shape[1:]} in "
             f"{stored.shape[0]} channels. Write the answers on the grid of the queries."
         )
-    mask, numbers = stored[0], [0, *range(1, len(values) + 1)]
+    mask, own, numbers = stored[0], [0, *values], list(range(len(values) + 1))
     seen = set(np.unique(mask).tolist())
-    own = [0, *values]
-    if len(values) == 1 and len(seen) <= 2 and 0 in seen:
-        numbers = [0, *(seen - {0})] or own  # one class: any second value means it
-        numbers = numbers if len(numbers) == 2 else own
+    if len(values) == 1 and 0 in seen and len(seen) == 2:
+        numbers = sorted(seen)  # one class: any other value than 0 means it
     elif seen <= set(own):
         numbers = own
     elif not seen <= set(numbers):

@@ -24,12 +24,11 @@ from umed.core.reasons import group_reasons
 from umed.core.types import Progress, Volume
 from umed.data import files, formats
 from umed.data.dicom_input import is_dicom
-from umed.data.mask_values import class_values, present
 from umed.plan.planning import Plan
 from umed.protect.commitment import read_trace
 from umed.protect.loop import stored_digest
 from umed.protect.manifest import read_record
-from umed.trace.queries import DECOY, NOTE, PUBLISHED, TWIN, Challenge, Query, folder_of
+from umed.trace.queries import CHALLENGES, DECOY, NOTE, PUBLISHED, TWIN, Challenge, Query, folder_of
 
 if TYPE_CHECKING:
     from umed.methods.base import Method
@@ -143,8 +142,16 @@ def challenge(
         if not make.asked:
             why = "; ".join(group_reasons(make.left_out, unit="cases"))
             raise InputError(f"{root}: expected cases of the release, got none that can be asked about ({why}).")
-        said = Challenge(name, record["release"], trace["sha256"], make.values(), make.shuffle(), dict(make.left_out))
+        said = Challenge(
+            name,
+            record["release"],
+            trace["sha256"],
+            plan.class_values or tuple(range(1, plan.classes)),
+            make.shuffle(),
+            dict(make.left_out),
+        )
         write_json(temporary / NOTE, {"challenge": name, "queries": len(said.queries)})
+        make_private(folder / CHALLENGES)
         make_private(folder_of(folder, name))
         for case, labels in make.labels.items():
             np.savez_compressed(folder_of(folder, name) / f"{_safe(case)}.npz", labels=labels)
@@ -157,7 +164,7 @@ def _safe(case: str) -> str:
 
 
 def read_labels_of(private: Path, challenge_id: str, case: str) -> NDArray[np.int16]:
-    """The owner's labels of a case that was asked about, on the grid of its stored values."""
+    """Class of each voxel of a case that was asked about, 0 to K - 1, ``(*spatial)`` int16."""
     with np.load(folder_of(private, challenge_id) / f"{_safe(case)}.npz") as arrays:
         found: NDArray[np.int16] = arrays["labels"]
     return found
@@ -243,10 +250,6 @@ class _Maker:
             other = self.method(*seen, plan=self.plan, case_id=drawn, limits=unit.limits)
             found.append((DECOY, unit.volumes, other))
         return found
-
-    def values(self) -> tuple[int, ...]:
-        """Of the classes that occur, without the background."""
-        return class_values([present(one) for one in self.labels.values()])
 
     def shuffle(self) -> dict[str, Any]:
         """The queries, in the order of their random names, which says nothing."""

@@ -22,7 +22,6 @@ from umed.core.reasons import group_reasons
 from umed.core.types import Progress
 from umed.core.version import __version__
 from umed.data import files
-from umed.data.mask_values import rank
 from umed.protect.commitment import ALPHA, TESTS, read_trace
 from umed.trace.answers import Answer, find_answer, read_answer
 from umed.trace.challenge import read_labels_of
@@ -182,7 +181,7 @@ def judge(
         content = verdict.to_dict()
         (place / "trace.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         html = render("trace.html.j2", package="umed.trace", verdict=verdict, null=NULL, assumed=ASSUMED, tests=TESTS,
-                      alpha=ALPHA, version=__version__, needed=coins_needed(ALPHA))  # fmt: skip
+                      warnings=[], alpha=ALPHA, version=__version__, needed=coins_needed(ALPHA))  # fmt: skip
         (place / "trace.html").write_text(html, encoding="utf-8")
     return Verdict(verdict.releases, target / "trace.html")
 
@@ -224,7 +223,7 @@ def _scores(
             f"{min(challenge.queries)}.nii.gz, .png or .npz, got none."
         )
     for case, queries in counted(sorted(by_case.items()), "judge", progress):
-        labels = rank(read_labels_of(private, challenge.id, case), challenge.values)
+        labels = read_labels_of(private, challenge.id, case)
         each: dict[str, list[float]] = {PUBLISHED: [], TWIN: []}
         kinds = set[bool]()
         try:
