@@ -279,7 +279,6 @@ def test_grant_needs_the_private_folder_its_key_and_a_sound_release(out, people,
     fails("index.age: expected a file for unlock.key, got one for other keys")
     (private / "unlock.key").write_bytes(key)
     record = (private / "release.json").read_text()
-    (private / "release.json").write_text()
     (private / "release.json").write_text(record.replace('"epsilon": 0.0', '"epsilon": 0.1', 1))
     fails("edited since")
     (private / "release.json").write_text(record)
