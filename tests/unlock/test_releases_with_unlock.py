@@ -143,6 +143,9 @@ def test_a_secret_key_in_the_release_fails_the_check(where, which, out, people, 
 
 def test_a_resumed_run_makes_the_same_plaintexts_and_keeps_what_stands(out, source, people):
     before, plain = sealed(out), plaintexts(out)
+    shutil.move(out / "umed" / "unlock", out.parent / "lost")
+    assert protect(source, out, "--resume", "--unlock-dir", str(out.parent / "x")) == 2  # that run had them inside
+    shutil.move(out.parent / "lost", out / "umed" / "unlock")
     payload_path(out, "images/a.png").unlink()
     assert protect(source, out, "--resume") == 0  # its recipients are kept
     after = sealed(out)
@@ -279,7 +282,6 @@ def test_grant_needs_the_private_folder_its_key_and_a_sound_release(out, people,
     fails("index.age: expected a file for unlock.key, got one for other keys")
     (private / "unlock.key").write_bytes(key)
     record = (private / "release.json").read_text()
-    (private / "release.json").write_text()
     (private / "release.json").write_text(record.replace('"epsilon": 0.0', '"epsilon": 0.1', 1))
     fails("edited since")
     (private / "release.json").write_text(record)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from umed.core.errors import InputError
+from umed.unlock import residual
 from umed.unlock.residual import pack_difference, unpack_difference
 
 TYPES = ("u1", "i1", "<u2", ">u2", "<i2", ">i2", "<i4", ">u4", "<i8", "<f4", ">f4", "<f8", ">f8")
@@ -82,3 +83,16 @@ def test_a_plane_that_would_unpack_to_more_is_refused_before_it_does():
     small, zeros, ones = np.zeros(10, "u1"), np.zeros(50_000_000, "u1"), np.ones(50_000_000, "u1")
     with pytest.raises(InputError, match="not of 10 values"):
         unpack_difference(pack_difference(ones, zeros), small)
+
+
+@pytest.mark.parametrize("dtype", ["<i2", ">f4"])
+def test_a_volume_of_many_chunks_comes_back_bit_for_bit(dtype, monkeypatch):
+    monkeypatch.setattr(residual, "_CHUNK", 64)
+    draw = np.random.default_rng(0)
+    published = (draw.integers(0, 500, (20, 11, 9)) * 0.75).astype(dtype)
+    original = published.copy()
+    original[15:] = (original[15:] + draw.integers(-2, 3, original[15:].shape) * 0.75).astype(dtype)
+    packed = pack_difference(original, published)
+    assert unpack_difference(packed, published).tobytes() == original.tobytes()
+    monkeypatch.undo()
+    assert pack_difference(original, published) == packed

@@ -116,7 +116,7 @@ def grant(
         decode_payload(opened, str(index))  # another key would lock everybody out
         before = recipients_of(store, None)
         everybody = list(dict.fromkeys([*before, *new]))
-        keep_recipients(store, everybody)
+        keep_recipients(store, everybody, inside=inside)
         file = seal_key(folder, identity, everybody)
         if inside:
             record["files"][f"{UNLOCK_FOLDER}/{KEY_FILE}"]["sha256"] = sha256(file)

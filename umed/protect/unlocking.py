@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from umed.cases.records import RECIPIENTS, UNLOCK_KEY, Store
+from umed.cases.records import RECIPIENTS, Store
 from umed.cases.source import Source
 from umed.core.errors import ConfigError
 from umed.core.types import Outcome, Progress
 from umed.data.files import sha256
 from umed.unlock.age_keys import read_recipients
-from umed.unlock.unlock_folder import UNLOCK_FOLDER, WHAT, check_folder_place, folder_of, recipients_of
+from umed.unlock.unlock_folder import UNLOCK_FOLDER, WHAT, check_folder_place, folder_of, kept_inside, recipients_of
 from umed.unlock.write_unlock import write_unlock
 
 
@@ -63,7 +63,7 @@ def plan_unlock(
         found = recipients_of(store, recipients)
     if found:
         check_folder_place(given, store.output, store.folder, source)
-    if earlier and store.path(UNLOCK_KEY).is_file() and inside != folder_of(store.output, None).is_dir():
+    if earlier and inside != kept_inside(store):
         where = "--unlock-dir DIR, where that run wrote them" if inside else f"none, since they lie in {UNLOCK_FOLDER}"
         raise ConfigError(f"--unlock-dir: expected {where}, got another folder for the unlock files. Give the same.")
     return UnlockPlan(tuple(found), folder, inside)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import bz2
 import struct
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ _PLANE = struct.Struct("<Q")
 """Bytes of a packed plane; none of one that is zero everywhere."""
 _MOST_STEPS = float(1 << 30)
 _PARTS = (1, 2, 3, 4)
+_CHUNK = 1 << 21
+"""Values that are worked on at once, so that a large volume needs little more memory than it has bytes."""
 
 
 def pack_difference(original: NDArray[Any], published: NDArray[Any]) -> bytes:
@@ -38,11 +41,20 @@ def pack_difference(original: NDArray[Any], published: NDArray[Any]) -> bytes:
         What :func:`unpack_difference` reads.
     """
     step = _step_of(original, published)
+    old, new = _flat(original), _flat(published)
+    parts = [slice(start, start + _CHUNK) for start in range(0, old.size, _CHUNK)]
     if step == 0:
-        return _STEP.pack(0.0) + _planes(_bits(original) - _bits(published))
-    places = _places(original, step) - _places(published, step)
-    moved = _bits(original) - _bits(_moved(published, places, step))
-    return _STEP.pack(step) + _planes(places.astype(np.int32).view(np.uint32)) + _planes(moved)
+        return _STEP.pack(0.0) + _planes((_bits(old[one]) - _bits(new[one]) for one in parts), old.dtype.itemsize)
+
+    def places() -> Iterator[NDArray[Any]]:
+        for one in parts:
+            yield (_places(old[one], step) - _places(new[one], step)).astype(np.int32).view(np.uint32)
+
+    def rest() -> Iterator[NDArray[Any]]:
+        for one, moved in zip(parts, places(), strict=True):
+            yield _bits(old[one]) - _bits(_moved(new[one], moved.view(np.int32), step))
+
+    return _STEP.pack(step) + _planes(places(), 4) + _planes(rest(), old.dtype.itemsize)
 
 
 def unpack_difference(packed: bytes, published: NDArray[Any]) -> NDArray[Any]:
@@ -61,17 +73,20 @@ def unpack_difference(packed: bytes, published: NDArray[Any]) -> NDArray[Any]:
     if len(packed) < _STEP.size:
         raise _damaged("too few bytes")
     (step,) = _STEP.unpack_from(packed)
-    place, start = _STEP.size, published
-    if step != 0:
-        if published.dtype.kind != "f" or not (np.isfinite(step) and step > 0):
-            raise _damaged("a grid that is none")
-        places, place = _unplanes(packed, place, published.size, 4)
-        start = _moved(published, places.view(np.int32).astype(np.float64).reshape(published.shape), step)
-    difference, place = _unplanes(packed, place, published.size, published.dtype.itemsize)
+    new, place, width = _flat(published), _STEP.size, published.dtype.itemsize
+    if step != 0 and not (published.dtype.kind == "f" and np.isfinite(step) and step > 0):
+        raise _damaged("a grid that is none")
+    moves, place = _unplanes(packed, place, new.size, 4 if step else 0)
+    rest, place = _unplanes(packed, place, new.size, width)
     if place != len(packed):
         raise _damaged("bytes behind the planes")
-    native = (_bits(start) + difference).view(published.dtype.newbyteorder("=")).reshape(published.shape)
-    return _ordered(native, published.dtype)
+    found = np.empty(new.size, new.dtype)
+    for start in range(0, new.size, _CHUNK):
+        one = slice(start, start + _CHUNK)
+        before = _moved(new[one], _unfolded(moves, one).view(np.int32), step) if step else new[one]
+        bits = _bits(before) + _unfolded(rest, one)
+        found[one].view(f"u{width}")[:] = bits if new.dtype.isnative else bits.byteswap()
+    return found.reshape(published.shape)
 
 
 def _step_of(original: NDArray[Any], published: NDArray[Any]) -> float:
@@ -81,8 +96,9 @@ def _step_of(original: NDArray[Any], published: NDArray[Any]) -> float:
     """
     if original.dtype.kind != "f":
         return 0.0
-    other = (_bits(original) != _bits(published)).reshape(original.shape)
-    old, new = original[other], published[other]  # all that counts
+    old, new = _flat(original), _flat(published)
+    other = _bits(old) != _bits(new)
+    old, new = old[other], new[other]  # all that counts
     with np.errstate(all="ignore"):
         values = old.astype(np.float64)
         moved = np.abs(values - new.astype(np.float64))
@@ -113,8 +129,8 @@ def _refined(step: float, seen: NDArray[np.float64]) -> float:
 
 
 def _left_over(original: NDArray[Any], published: NDArray[Any], step: float) -> int:
-    """How many values a move along a grid does not bring back."""
-    places = _places(original, step) - _places(published, step)
+    """How many values, ``(n,)``, a move along a grid does not bring back."""
+    places = (_places(original, step) - _places(published, step)).astype(np.int32)
     return int(np.count_nonzero(_bits(original) != _bits(_moved(published, places, step))))
 
 
@@ -125,53 +141,81 @@ def _places(values: NDArray[Any], step: float) -> NDArray[np.float64]:
     return np.where(np.isfinite(found), found, 0.0)
 
 
-def _moved(published: NDArray[Any], places: NDArray[np.float64], step: float) -> NDArray[Any]:
-    """Published values moved along the grid; where nothing moves, the very bits stay."""
+def _moved(published: NDArray[Any], places: NDArray[np.int32], step: float) -> NDArray[Any]:
+    """Published values, ``(n,)``, moved along the grid; where nothing moves, the very bits stay. In native order."""
     with np.errstate(all="ignore"):
-        found = ((_places(published, step) + places) * step).astype(published.dtype)
-    bits = np.where(places.reshape(-1) == 0, _bits(published), _bits(found))
-    native = bits.view(published.dtype.newbyteorder("=")).reshape(published.shape)
-    return _ordered(native, published.dtype)
+        found = ((_places(published, step) + places) * step).astype(published.dtype.newbyteorder("="))
+    bits = np.where(places == 0, _bits(published), _bits(found))
+    return bits.view(published.dtype.newbyteorder("="))
 
 
-def _ordered(native: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The same values in the byte order of a dtype, bit for bit: a conversion might change a signalling NaN."""
-    found: NDArray[Any] = native if dtype.isnative else native.byteswap().view(dtype)
-    return found
+def _flat(values: NDArray[Any]) -> NDArray[Any]:
+    """All values in the order of the axes, ``(n,)``."""
+    return np.ascontiguousarray(values).reshape(-1)
 
 
 def _bits(values: NDArray[Any]) -> NDArray[Any]:
-    """Bit patterns as unsigned numbers of this machine, in the order of the array's axes."""
-    native = np.ascontiguousarray(values)
-    if not native.dtype.isnative:
-        native = native.byteswap().view(native.dtype.newbyteorder("="))
-    flat: NDArray[Any] = native.reshape(-1).view(f"u{native.dtype.itemsize}")
-    return flat
+    """Bit patterns of values, ``(n,)``, as unsigned numbers of this machine."""
+    native = values if values.dtype.isnative else values.byteswap().view(values.dtype.newbyteorder("="))
+    found: NDArray[Any] = native.view(f"u{native.dtype.itemsize}")
+    return found
 
 
-def _planes(difference: NDArray[Any]) -> bytes:
-    """Unsigned differences modulo 2**n, folded, as packed byte planes."""
-    signed = difference.view(f"i{difference.itemsize}").reshape(-1)
-    sign = (signed >> signed.dtype.type(8 * signed.itemsize - 1)).view(difference.dtype)
-    folded = (difference.reshape(-1) << difference.dtype.type(1)) ^ sign
-    rows = folded.astype(folded.dtype.newbyteorder("<")).view(np.uint8).reshape(-1, folded.itemsize)
-    return b"".join(_pack(np.ascontiguousarray(rows[:, place])) for place in range(folded.itemsize))
+def _planes(differences: Iterable[NDArray[Any]], width: int) -> bytes:
+    """Unsigned differences modulo 2**n, chunk by chunk, folded, as packed byte planes."""
+    planes = [_Plane() for _ in range(width)]
+    for difference in differences:
+        signed = difference.view(f"i{width}")
+        folded = (difference << difference.dtype.type(1)) ^ (signed >> signed.dtype.type(8 * width - 1)).view(
+            difference.dtype
+        )
+        rows = folded.astype(folded.dtype.newbyteorder("<"), copy=False).view(np.uint8).reshape(-1, width)
+        for number, plane in enumerate(planes):
+            plane.add(np.ascontiguousarray(rows[:, number]))
+    return b"".join(plane.packed() for plane in planes)
 
 
-def _unplanes(packed: bytes, place: int, size: int, width: int) -> tuple[NDArray[Any], int]:
-    """The differences, ``(size,)``, and where their planes end."""
-    rows = np.empty((size, width), np.uint8)
-    for number in range(width):
+class _Plane:
+    """A byte plane that is being packed; zeros at its beginning wait until something else comes."""
+
+    def __init__(self) -> None:
+        self.packer: Any = None
+        self.zeros = 0
+        self.parts: list[bytes] = []
+
+    def add(self, values: NDArray[np.uint8]) -> None:
+        """Go on with these bytes, ``(n,)``."""
+        if self.packer is None and not values.any():
+            self.zeros += values.size
+            return
+        if self.packer is None:
+            self.packer = bz2.BZ2Compressor()
+            self.parts.append(self.packer.compress(bytes(self.zeros)))
+        self.parts.append(self.packer.compress(values.data))
+
+    def packed(self) -> bytes:
+        """Its size and bytes; none where all are zero."""
+        data = b"" if self.packer is None else b"".join([*self.parts, self.packer.flush()])
+        return _PLANE.pack(len(data)) + data
+
+
+def _unplanes(packed: bytes, place: int, size: int, width: int) -> tuple[list[NDArray[np.uint8]], int]:
+    """Byte planes, each ``(size,)``, and where they end."""
+    planes = []
+    for _ in range(width):
         plane, place = _unpack(packed, place, size)
-        rows[:, number] = np.frombuffer(plane, np.uint8)
-    folded = rows.reshape(-1).view(f"<u{width}").astype(f"=u{width}")
+        planes.append(np.frombuffer(plane, np.uint8))
+    return planes, place
+
+
+def _unfolded(planes: list[NDArray[np.uint8]], part: slice) -> NDArray[Any]:
+    """Unsigned differences of a part, ``(n,)``."""
+    width = len(planes)
+    rows = np.stack([plane[part] for plane in planes], axis=-1)
+    folded = rows.reshape(-1).view(f"<u{width}").astype(f"=u{width}", copy=False)
     one = folded.dtype.type(1)
-    return (folded >> one) ^ (~(folded & one) + one), place
-
-
-def _pack(plane: NDArray[np.uint8]) -> bytes:
-    data = bz2.compress(plane.tobytes()) if plane.any() else b""
-    return _PLANE.pack(len(data)) + data
+    found: NDArray[Any] = (folded >> one) ^ (~(folded & one) + one)
+    return found
 
 
 def _unpack(packed: bytes, place: int, size: int) -> tuple[bytes, int]:

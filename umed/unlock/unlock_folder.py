@@ -24,13 +24,22 @@ from pathlib import Path
 from umed.cases.records import RECIPIENTS, UNLOCK, UNLOCK_KEY, Store, write_text
 from umed.core.errors import InputError
 from umed.data.files import RECORDS, TEMPORARY, atomic, check_apart
-from umed.unlock.age_keys import decrypt, encrypt, new_identity, public_of, read_identities, read_recipients
+from umed.unlock.age_keys import (
+    decrypt,
+    encrypt,
+    new_identity,
+    public_of,
+    read_identities,
+    read_recipients,
+    write_identity,
+)
 
 KEY_FILE, INDEX_FILE = "key.age", "index.age"
 UNLOCK_FOLDER = f"{RECORDS}/{UNLOCK}"
 """Below the output, unless the steward names another place."""
 WHAT = "unlock"
 """What the manifest calls these files."""
+_ELSEWHERE = "# The unlock files lie in a folder of their own (--unlock-dir).\n"
 _OURS = re.compile(r"(?:key|index|[0-9a-f]{64})\.age")
 
 
@@ -96,11 +105,17 @@ def recipients_of(store: Store, given: Path | None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def keep_recipients(store: Store, recipients: Iterable[str]) -> None:
-    """Write them into the private folder."""
+def keep_recipients(store: Store, recipients: Iterable[str], *, inside: bool) -> None:
+    """Write them into the private folder, and whether the unlock files lie in the output, for a resumed run."""
     head = "# Who can unlock this release: public keys of age. umed unlock grant adds to them.\n"
-    write_text(store.path(RECIPIENTS), head + "".join(f"{one}\n" for one in recipients))
+    place = "" if inside else _ELSEWHERE
+    write_text(store.path(RECIPIENTS), head + place + "".join(f"{one}\n" for one in recipients))
     store.path(RECIPIENTS).chmod(0o600)
+
+
+def kept_inside(store: Store) -> bool:
+    """Whether an earlier run with recipients had its unlock files in the output."""
+    return _ELSEWHERE not in store.path(RECIPIENTS).read_text(encoding="utf-8", errors="replace")
 
 
 def release_identity(store: Store) -> str:
@@ -112,8 +127,6 @@ def release_identity(store: Store) -> str:
     path = store.path(UNLOCK_KEY)
     if path.is_file():
         return read_identities(path)[0]
-    from umed.unlock.age_keys import write_identity
-
     identity = new_identity()
     write_identity(path, identity)
     return identity

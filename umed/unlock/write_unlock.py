@@ -22,6 +22,7 @@ from umed.unlock.payload import Payload, index_payload
 from umed.unlock.unlock_folder import (
     INDEX_FILE,
     KEY_FILE,
+    folder_of,
     keep_recipients,
     put_sealed,
     release_identity,
@@ -62,8 +63,8 @@ def write_unlock(
         InputError: when an original or a published file is not the one of the run, or cannot be brought back.
     """
     identity = release_identity(store)
-    folder.mkdir(parents=True, exist_ok=True)  # first: that it is there says where an earlier run had its files
-    keep_recipients(store, recipients)
+    keep_recipients(store, recipients, inside=folder == folder_of(store.output, None))
+    folder.mkdir(parents=True, exist_ok=True)
     has = set[str]()
     released = [one for one in outcomes if one.status in ("protected", "unchanged")]
     for outcome in counted(released, "unlock", progress):
