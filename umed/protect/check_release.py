@@ -106,12 +106,10 @@ def check_release(
     for kind, name, mark in marks_of(found.files, found.texts):
         found.add(kind, printable(name), printable(mark)[:_QUOTED])
     settings = settings_of_run(kept, secret)
-    originals = (
-        None
-        if original is None
-        else read_originals(Path(original), root, progress, settings, layout=given_path(layout))
-    )
-    if originals is None:
+    originals = None
+    if original is not None:
+        originals = read_originals(Path(original), root, progress, settings, layout=given_path(layout))
+    else:
         found.add("not-compared", str(root))
     search = _Search(found, originals, secret, files.hashes(kept) if kept is not None else {}, frozenset(accept))
     for name, path in counted(found.files.items(), "check", progress):
@@ -189,8 +187,7 @@ class _Search:
         try:
             if path.stat().st_size > MOST_BYTES:
                 self._digest(name, files.sha256(path))
-                self.found.add("not-looked-into", shown, f"{path.stat().st_size} bytes")
-                return
+                return self.found.add("not-looked-into", shown, f"{path.stat().st_size} bytes")
             data = path.read_bytes()
         except OSError as error:
             self.found.add("damaged", shown, f"cannot be read ({error.strerror})")
@@ -201,11 +198,7 @@ class _Search:
         if not data:
             self.found.add("damaged", shown, "empty")
             return
-        if name == ABOUT:
-            published_files.check_page(self.found, data)
-            self._public(data)
-        if name == COMMITMENT_FILE and (fault := commitment_fault(data)):
-            self.found.add("commitment", shown, fault)
+        self._own(name, data)
         if is_unlock_file(name):  # opaque, see umed.protect.unlock_check; a key before or behind it is found
             self._piece(name, Piece("", data))
             return
@@ -222,12 +215,16 @@ class _Search:
         except Exception as error:  # a file that surprises the check must not hide behind it
             self.found.add("damaged", shown, f"cannot be looked into ({type(error).__name__})")
 
-    def _public(self, page: bytes) -> None:
-        """What the public is told is what umed tells, and no more."""
+    def _own(self, name: str, data: bytes) -> None:
+        """What the public is told by umed's own files is what umed tells, and no more."""
+        if name == COMMITMENT_FILE and (fault := commitment_fault(data)):
+            self.found.add("commitment", name, fault)
+        if name == ABOUT:
+            published_files.check_page(self.found, data)
         manifest = self.found.manifest
-        if manifest and len(self.found.listed) == len(manifest["files"]):
+        if name == ABOUT and manifest and len(self.found.listed) == len(manifest["files"]):
             sealed = self.key is not None and self.key.is_sealed("manifest", manifest)
-            fault = page_fault(manifest, page, sealed=sealed)
+            fault = page_fault(manifest, data, sealed=sealed)
             if fault:
                 self.found.add("page", ABOUT, fault)
 

@@ -64,8 +64,8 @@ def conclude(
     else:
         result, others = _finish_files(result, cast("FileSource", source), store, record, report)
     listed = list_files(source, store, result.outcomes, others)
-    listed |= _commitment(store, secret, result)
     more, said = finish_unlock(unlock, source, store, result.outcomes, listed, progress)
+    more |= _commitment(store, secret, result)
     publish(store, secret.key, record | {"files": {**listed, **more}})
     return replace(result, unlock=said)
 

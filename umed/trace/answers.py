@@ -23,7 +23,7 @@ MOST_BYTES = 1 << 33
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class SuspectAnswer:
     """One answer.
 
     Args:
@@ -51,7 +51,7 @@ def find_answer(folder: Path, query: str) -> Path | None:
     return next(iter(soft or hard), None)
 
 
-def read_answer(path: Path, shape: Sequence[int], values: Sequence[int]) -> Answer:
+def read_answer(path: Path, shape: Sequence[int], values: Sequence[int]) -> SuspectAnswer:
     """Read an answer on the grid of its query.
 
     Args:
@@ -64,7 +64,7 @@ def read_answer(path: Path, shape: Sequence[int], values: Sequence[int]) -> Answ
         InputError: when it cannot be read, has another shape, or values that are no class.
     """
     if path.suffix.lower() == NPZ:
-        return Answer(_probabilities(path, shape, len(values) + 1), soft=True)
+        return SuspectAnswer(_probabilities(path, shape, len(values) + 1), soft=True)
     stored = formats.read(path).channels
     if stored.shape[0] > 1 and (stored == stored[:1]).all():  # a grey mask that was saved in colour
         stored = stored[:1]
@@ -82,7 +82,7 @@ def read_answer(path: Path, shape: Sequence[int], values: Sequence[int]) -> Answ
     elif not seen <= set(numbers):
         strange = sorted(seen - set(own))[:3]
         raise InputError(f"{path}: expected the classes {own} of the masks, or 0 to {len(values)}, got {strange}.")
-    return Answer(np.stack([(mask == number).astype(np.float32) for number in numbers]), soft=False)
+    return SuspectAnswer(np.stack([(mask == number).astype(np.float32) for number in numbers]), soft=False)
 
 
 def _probabilities(path: Path, shape: Sequence[int], classes: int) -> NDArray[np.float32]:

@@ -23,10 +23,10 @@ from umed.core.types import Progress
 from umed.core.version import __version__
 from umed.data import files
 from umed.protect.commitment import ALPHA, TESTS, read_trace
-from umed.trace.answers import Answer, find_answer, read_answer
+from umed.trace.answers import SuspectAnswer, find_answer, read_answer
 from umed.trace.challenge import read_labels_of
+from umed.trace.coin_test import TestResult, coin_test, coins_needed, holm
 from umed.trace.queries import DECOY, PUBLISHED, TWIN, Challenge, Query, read_challenge
-from umed.trace.statistics import TestResult, coin_test, coins_needed, holm
 
 SMOOTH = 1.0
 """Voxels that are added above and below, so that an empty answer has a score."""
@@ -245,7 +245,7 @@ def _scores(
     return scores, left_out, digest.hexdigest(), soft == {True}
 
 
-def score(answer: Answer, labels: NDArray[Any]) -> float:
+def score(answer: SuspectAnswer, labels: NDArray[Any]) -> float:
     """Mean Dice coefficient over the classes of a case, of shares instead of masks where the answer has them.
 
     Args:

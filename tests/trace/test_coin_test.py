@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 
 from umed.protect.commitment import ALPHA
-from umed.trace.statistics import coin_test, coins_needed, holm, tail_of_flips
+from umed.trace.coin_test import coin_test, coins_needed, holm, tail_of_flips
 
 
 @settings(max_examples=60, deadline=None)
