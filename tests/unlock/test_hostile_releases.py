@@ -179,7 +179,7 @@ def changed(payload: Payload, **fields: object) -> Payload:
 
 def test_names_that_lead_out_of_the_folder_write_nothing(release, anne, capsys):
     one = opened(release, "images/a.png")
-    for name in ("../evil.png", "/tmp/evil.png", "images/../../evil.png", "C:\\evil.png"):
+    for name in ("../evil.png", "/tmp/evil.png", "images/../../evil.png"):
         forge(release, changed(one, kind=WHOLE, data=b"\0evil", size=4, name=name))
         assert "names of files inside the release" in refused(release, anne.key, capsys)
         forge(release, one, **{name: {"sha256": "0" * 64, "payload": False}})

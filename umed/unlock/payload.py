@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
@@ -28,6 +29,7 @@ MAGIC_LINE = b"umed unlock 1\n"
 DIFFERENCE, WHOLE, PIXELS, INDEX = "difference", "whole", "pixels", "index"
 """What the data are: a difference of stored values, packed files as they were, one of DICOM pixels, the list of all."""
 _KINDS = (DIFFERENCE, WHOLE, PIXELS, INDEX)
+WINDOWS = os.name == "nt"
 _LEAST = 1024
 _MOST_HEADER = 1 << 16
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -109,7 +111,7 @@ def decode_payload(plain: bytes, where: str) -> Payload:
 
 
 def check_name(name: str, where: str) -> PurePosixPath:
-    """Make sure that a name is that of a file below a folder, on every system.
+    """Make sure that a name is that of a file below a folder.
 
     Args:
         name: relative, with ``/``.
@@ -121,7 +123,8 @@ def check_name(name: str, where: str) -> PurePosixPath:
     path = PurePosixPath(name)
     parts = name.split("/")
     odd = not name or path.is_absolute() or any(part in ("", ".", "..") for part in parts)
-    if odd or "\\" in name or re.match(r"[A-Za-z]:", name) or any(ord(one) < 32 for one in name):
+    odd |= WINDOWS and ("\\" in name or ":" in name)  # elsewhere these are letters like others
+    if odd or any(ord(one) < 32 for one in name):
         raise InputError(
             f"{where}: expected names of files inside the release, got {name[:60]!r}. Do not use this release."
         )

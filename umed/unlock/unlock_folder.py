@@ -47,7 +47,7 @@ def unlock_name(path: str) -> str:
     """Name of the unlock file of a published file.
 
     >>> unlock_name("imagesTr/a.nii.gz")[-12:]
-    '64af2b55.age'
+    '6a2bd8df.age'
     """
     return f"{hashlib.sha256(path.encode('utf-8', 'surrogateescape')).hexdigest()}.age"
 
