@@ -61,6 +61,7 @@ _MAILS = re.compile(r"[\w.+@-]+")
 MOST_TEXT = 1 << 16
 """Characters of one value that are looked at; what is beyond goes."""
 _ROUNDS = 8
+_MOST_KNOWN = 1024  # texts of which is remembered what became of them
 _MOST_DIGITS = 32
 
 
@@ -200,6 +201,15 @@ def scrub(text: str, words: Matcher | Iterable[str] = ()) -> str:
     'made for . on at'
     """
     matcher = words if isinstance(words, Matcher) else Matcher(words)
+    found = matcher.scrubbed.get(text)
+    if found is None:
+        found = _scrubbed(text, matcher)
+        if len(text) <= _LONGEST and len(matcher.scrubbed) < _MOST_KNOWN:
+            matcher.scrubbed[text] = found
+    return found
+
+
+def _scrubbed(text: str, matcher: Matcher) -> str:
     before, cleaned = "", text[:MOST_TEXT]
     for _ in range(_ROUNDS):
         before = cleaned
