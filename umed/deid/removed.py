@@ -89,7 +89,7 @@ class Removed:
             elif keyword in _OF_PATIENTS and 2 <= len(normal(text)) < LONG_WORD:
                 if normal(text).isdigit() or not values.is_ordinary(text):
                     self.words.add(("short", text))
-            elif len(text) >= LONG_WORD and not values.is_technique(keyword):
+            elif len(text) >= LONG_WORD and keyword != "CodeMeaning" and not values.is_technique(keyword):
                 kind = _kind(keyword, text)
                 if kind == "id" or not values.is_ordinary(text):
                     self.words.add((kind, text))
@@ -183,6 +183,13 @@ class Removed:
         forms |= {one for one in misread if len(normal(one)) >= ANYWHERE}
         words = {one for name in self.names for one in name_initials(name) if values.may_name(one)}
         words |= {one for name in self.names for one in name_beginnings(name) if _is_telling(one)}
+        words |= {
+            one
+            for kind, text in self.words
+            if kind == "place"
+            for one in _WORD.findall(text)
+            if LONG_WORD <= len(one) < ANYWHERE and _is_telling(one) and (not one.isdigit() or len(one) > LONG_WORD)
+        }
         stems = {one for name in self.names for one in name_stems(name)} - makers()
         short = {normal(text) for kind, text in self.words if kind == "short"}
         words |= {hint + one for one in short if one.isdigit() for hint in _HINTS}
