@@ -39,3 +39,22 @@ def test_it_goes(planted: str) -> None:
 )  # fmt: skip
 def test_technique_stays(harmless: str) -> None:
     assert left(harmless) == harmless
+
+
+@pytest.mark.parametrize(
+    ("attributes", "text"),
+    [
+        ({"InstitutionName": "Center for Body Imaging"}, "Q-Body"),
+        ({"InstitutionName": "Siemens Healthineers Demo"}, "Siemens syngo"),
+        ({"PatientAddress": "Head Street 3"}, "HEAD FIRST"),
+        ({"PatientName": "Phantom^Water", "PatientID": "CT-0001"}, "CT WATER 2.5 mm"),
+        ({"PatientName": "Standard^Lung"}, "STANDARD LUNG"),
+        ({"StationName": "SKYRA-40123"}, "MAGNETOM Skyra fit"),
+        ({"AccessionNumber": "12.0"}, "12.0 SP3"),
+        ({"PatientID": "2.5"}, "2.5 mm"),
+    ],
+)
+def test_ordinary_words_of_places_and_people_take_no_technique_away(attributes: dict[str, str], text: str) -> None:
+    ds = picture(**attributes)
+    loose(ds, 0x00181020, "LO", text)
+    assert cleaned(ds).SoftwareVersions == text

@@ -188,7 +188,7 @@ class Removed:
             for kind, text in self.words
             if kind == "place"
             for one in _WORD.findall(text)
-            if LONG_WORD <= len(one) < ANYWHERE and _is_telling(one) and (not one.isdigit() or len(one) > LONG_WORD)
+            if LONG_WORD + one.isdigit() <= len(one) < ANYWHERE and not values.is_ordinary(one) and _is_telling(one)
         }
         stems = {one for name in self.names for one in name_stems(name)} - makers()
         short = {normal(text) for kind, text in self.words if kind == "short"}
