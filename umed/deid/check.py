@@ -23,6 +23,7 @@ from umed.dicom.read import reader
 __all__ = ["Examined", "Finding", "Unsearched", "check", "collect", "examine"]
 
 _NAMED = 20
+_ENCODINGS = "Unicode, the character sets of DICOM, base64, hexadecimal digits and the escapes of web pages and mails"
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def examine(
     if original is None:
         look.unsearched["the values of the originals: none were given (--original INPUT)"] = []
     look.unsearched["what the originals do not name as such: a name in a description only, a misspelling"] = []
+    look.unsearched[f"values in other encodings than {_ENCODINGS}"] = []
     _extended(look, output, ".")
     # Hidden files too: nothing in an output is without meaning.
     paths = sorted(_everything(output, look))

@@ -25,7 +25,6 @@ from umed.deid.elements import (
     BINARY_NUMBERS,
     CHARACTER_SET,
     are_numbers,
-    binary_numbers,
     check_character_set,
     dummy_code,
     element,
@@ -35,12 +34,26 @@ from umed.deid.elements import (
 )
 from umed.deid.finish import clean_meta, record
 from umed.deid.keys import DeidKey
+from umed.deid.matcher import Matcher
+from umed.deid.number_values import scrub_numbers
 from umed.deid.picture_flags import names_somebody
-from umed.deid.policy import BINARY_VRS, NUMBER_VRS, PATIENT_ID, PATIENT_NAME, Act, Decision, Policy, place
+from umed.deid.policy import (
+    BINARY_VRS,
+    NUMBER_VRS,
+    PATIENT_ID,
+    PATIENT_NAME,
+    SHORT_CODES,
+    UNITS,
+    Act,
+    Decision,
+    Policy,
+    place,
+)
 from umed.deid.private import safe_tags
 from umed.deid.profile import Profile
 from umed.deid.refusals import Quarantine, refuse, refuse_syntax
 from umed.deid.removed import Patients, Removed
+from umed.deid.said_days import OLD, without_ages
 from umed.deid.spellings import day_of
 from umed.deid.stored_vr import settle_vr
 from umed.deid.text_dates import is_date_number, without_dates, without_long_numbers
@@ -48,16 +61,8 @@ from umed.deid.text_dates import is_date_number, without_dates, without_long_num
 __all__ = ["Deidentifier", "Quarantine", "refuse"]
 
 MAX_DEPTH = 64
-LONG_DIGITS = 8  # a number that repeats an identifier of so many digits says nothing about how pixels are understood
-# Codes of one or two letters, which a patient called Al or Pr must not change: orientation, laterality, view.
-SHORT_CODES = frozenset((0x00200020, 0x00200060, 0x00200062, 0x00185100, 0x00185101))
 CODING_SCHEME_UID = 0x0008010C
 SOP_CLASS = 0x00080016
-# Where pixels and contours lie: with another number they would lie elsewhere, so such a file is not released at all.
-PLACES = frozenset((0x00180050, 0x00180088, 0x00200032, 0x00200037, 0x30060050))
-MISPLACED = (
-    "a coordinate repeats an identifier of the patient; put aside. Correct it in the original, or leave the file out."
-)
 
 # Public code systems (SNOMED, LOINC, UCUM, ICD, HL7 tables ...): an OID of a system, not of an instance.
 CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,3})\Z", re.ASCII)
@@ -70,6 +75,7 @@ class _Walk:
     patient_key: str
     patient_id: str
     column: int
+    matcher: Matcher
     done: Counter[tuple[int, str]] = field(default_factory=Counter)
     text: list[tuple[Dataset, int]] = field(default_factory=list)
     numbers: list[tuple[Dataset, int]] = field(default_factory=list)
@@ -145,7 +151,7 @@ class Deidentifier:
         removed.collect(dataset, self._policy, place(sop_class))
         if known is not None:
             removed = known.joined([removed]) if removed else known
-        walk = _Walk(patient_key, text_of(dataset, PATIENT_ID), place(sop_class))
+        walk = _Walk(patient_key, text_of(dataset, PATIENT_ID), place(sop_class), removed.matchers[0])
         self._level(dataset, walk, walk.column, 0, False)
         self._scrub(walk, removed)
         pseudonym = self.key.pseudonym(patient_key)
@@ -266,7 +272,9 @@ class Deidentifier:
         if vr == "CS":
             new = clean_code_strings(old, decision.most if decision else 0, self._keeps_ages)
         else:
-            new = [without_dates(one) for one in old]
+            # Before text is cut: of an identifier that holds a date a part would be left, which nobody would find.
+            whole = old if tag in UNITS else values.scrub_all(old, walk.matcher)
+            new = [without_dates(without_ages(one, OLD if self._keeps_ages else 0)) for one in whole]
             new = [without_long_numbers(one) for one in new] if trusted else new
         if new != old:
             filled = [one or (values.DUMMY_TEXT if before else "") for one, before in zip(new, old, strict=False)]
@@ -320,7 +328,8 @@ class Deidentifier:
         days = self.key.shift(walk.patient_key)
         moved = act == "C" and self._moves_dates
         if vr in values.TEXT_VRS or (vr == "CS" and act == "C"):
-            new = [values.keep_terms(one[: values.MOST_TEXT], self._keeps_ages) for one in old]
+            whole = values.scrub_all([one[: values.MOST_TEXT] for one in old], walk.matcher)
+            new = [values.keep_terms(one, self._keeps_ages) for one in whole]
             new = (
                 clean_code_strings([one.upper() for one in new], decision.most, self._keeps_ages) if vr == "CS" else new
             )
@@ -352,7 +361,7 @@ class Deidentifier:
     def _scrub(self, walk: _Walk, removed: Removed) -> None:
         """Take removed values out of the text that stays, and identifiers out of numbers (SeriesNumber may be one)."""
         if removed.numbers:
-            self._scrub_numbers(walk, removed.numbers)
+            scrub_numbers(walk.numbers, walk.binaries, removed.numbers, self._policy, walk.count)
         for dataset, tag in walk.dates:  # a kept calibration date may be that of the study, which is not kept
             if tag in dataset and any(day_of(one) in removed.days for one in strings(dataset, tag)):
                 vr = str(dataset[tag].VR)
@@ -367,7 +376,8 @@ class Deidentifier:
                 if removed.full:
                     new = [values.keep_terms(one) for one in old]
                 else:
-                    few = self._policy[int(tag)].essential or tag in SHORT_CODES
+                    few = tag in SHORT_CODES or tag in UNITS
+                    few = few or (self._policy[int(tag)].essential and dataset[tag].VR == "CS")
                     new = values.scrub_all(old, long if few else every)
                 if new == old:
                     continue
@@ -378,23 +388,3 @@ class Deidentifier:
             except Exception:  # undecodable text
                 del dataset[tag]
                 walk.count(tag, "X")
-
-    def _scrub_numbers(self, walk: _Walk, secret: frozenset[int]) -> None:
-        """Replace numbers that are an identifier without its zeros or prefix, or a date, by 0."""
-        long = frozenset(one for one in secret if one >= 10 ** (LONG_DIGITS - 1))
-        for dataset, tag in walk.numbers:
-            old = strings(dataset, tag)
-            found = long if self._policy[int(tag)].essential else secret
-            new = ["0" if values.whole_number(one) in found else one for one in old]
-            if new != old:
-                if tag in PLACES:
-                    raise Quarantine(MISPLACED)
-                dataset[tag] = element(tag, str(dataset[tag].VR), new if len(new) > 1 else new[0])
-                walk.count(tag, "D")
-        for dataset, tag, vr in walk.binaries:
-            found = long if self._policy[int(tag)].essential else secret
-            numbers = binary_numbers(dataset, tag, vr)
-            kept = [0 if abs(one) in found else one for one in numbers]
-            if kept != numbers:
-                dataset[tag] = element(tag, vr, kept if len(kept) > 1 else kept[0])
-                walk.count(tag, "D")

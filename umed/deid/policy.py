@@ -29,6 +29,12 @@ ESSENTIAL = frozenset(
     (0x00080005, 0x00080060, 0x00185100, 0x00541000, 0x00541001, 0x00541102, 0x00620001, 0x00620008, 0x00620010,
      0x30060042, 0x300600A4, 0x30040002, 0x30040004, 0x3004000A)
 )  # fmt: skip
+# Codes of one or two letters, which a patient called Al or Pr must not change: orientation, laterality, view.
+SHORT_CODES = frozenset((0x00200020, 0x00200060, 0x00200062, 0x00185100, 0x00185101))
+UNITS = frozenset((0x00281054, 0x00283004))
+"""RescaleType and ModalityLUTType, text that says HU whatever the patient is called."""
+# Where pixels and contours lie: with another number they would lie elsewhere, so such a file is not released at all.
+PLACES = frozenset((0x00180050, 0x00180088, 0x00200032, 0x00200037, 0x30060050))
 PATIENT_NAME, PATIENT_ID = 0x00100010, 0x00100020
 
 
