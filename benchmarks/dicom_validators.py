@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What dciodvfy and dcmtk complain about in outputs, and did not in the originals.
+
+    apt-get install dicom3tools dcmtk
+    python benchmarks/dicom_validators.py ZOO --series SERIES [--own] [--list]
+
+``ZOO`` holds single files, each run on its own; ``SERIES`` holds folders, each run as a whole; ``--own`` adds pydicom's
+own test files. Every output of ``umed anonymize`` is put beside its original: complaints of dciodvfy (errors and
+warnings), of dcmdump and of dcmtk's renderer, without values and numbers. Those that are new are printed, by kind. The
+exit code is 1 when there is a new one that :data:`INHERENT` does not explain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections import Counter, defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from tables import markdown
+
+from umed import __version__
+from umed.core.errors import UmedError
+from umed.deid.keys import DeidKey
+from umed.deid.table import edition
+from umed.release.anonymize import anonymize
+
+PROGRAMS = ("dciodvfy", "dcmdump", "dcmj2pnm")
+QUIET: dict[str, Any] = {"accept_burned_in": True, "report": False, "check": False}
+TASKS: dict[str, dict[str, Any]] = {
+    "basic": {},
+    "clean_descriptors": {"profile": "clean_descriptors"},
+    "longitudinal": {"profile": "longitudinal"},
+    "with --protect": {"protect": True, "method": "checkerboard"},
+}
+INHERENT: dict[str, str] = {}
+"""Parts of complaints that are new by their nature, and why."""
+
+
+def complaints(path: Path) -> Counter[str]:
+    """What all programs say of a file, each line without values, numbers and names of files."""
+    found: Counter[str] = Counter()
+    for program, options in (("dciodvfy", ["-new"]), ("dcmdump", []), ("dcmj2pnm", ["-o", "+Fa"])):
+        done = subprocess.run([program, *options, path], capture_output=True, text=True, errors="replace")
+        if program == "dcmj2pnm" and "PixelData" not in _read(path):
+            continue
+        if done.returncode < 0:
+            found[f"{program}: killed by signal {-done.returncode}"] += 1
+        lines = done.stderr.splitlines()
+        found.update(f"{program}: {_kind(line)}" for line in lines if re.match(r"Error|Warning|[EWF]:", line))
+    return found
+
+
+def _kind(line: str) -> str:
+    line = re.sub(r"\[\d+\]", "", line)  # items of a sequence
+    line = re.sub(r"= ?<[^>]*>|'[^']*'|\"[^\"]*\"", "= #", line)
+    line = re.sub(r"/\S*/\S*", lambda found: found[0] if found[0].startswith("</") or "(" in found[0] else "#", line)
+    return re.sub(r"(?<![(,\dA-Fa-f])\b(?:0x)?\d[\d.]*\b(?![,)])", "#", line).strip()
+
+
+def _read(path: Path) -> pydicom.Dataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return pydicom.dcmread(path, force=True)
+        except Exception:  # noqa: BLE001 - files of the zoos are broken in every way
+            return pydicom.Dataset()
+
+
+def compare(source: Path, scratch: Path, single: bool) -> dict[str, dict[str, Any]]:
+    """For each task: files written, and complaints of outputs that their originals did not have."""
+    key = scratch / "project.key"
+    DeidKey.create(key)
+    secret = DeidKey.load(key)
+    paths = [path for path in sorted(source.rglob("*")) if path.is_file()]
+    names = {} if single else {secret.uid(str(_read(path).get("SOPInstanceUID", ""))): path for path in paths}
+    before: dict[Path, Counter[str]] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    for task, options in TASKS.items():
+        row: dict[str, Any] = {"files": 0, "new": defaultdict(list)}
+        rows[task] = row
+        if options.get("protect") and single:
+            continue
+        masks = {"masks": source} if options.get("protect") and any(source.rglob("*.nii.gz")) else {}
+        out = scratch / f"out-{len(rows)}"
+        with contextlib.suppress(UmedError):
+            anonymize(source, out, key_file=key, **QUIET, **options, **masks)
+        for path in sorted(out.rglob("*.dcm")):
+            original = paths[0] if single else names.get(path.stem)
+            if original is None:  # its UID is in the file meta only
+                continue
+            if original not in before:
+                before[original] = complaints(original)
+            row["files"] += 1
+            for kind in complaints(path) - before[original]:
+                row["new"][kind].append(original.name)
+        shutil.rmtree(out, ignore_errors=True)
+    return rows
+
+
+def _one(task: tuple[Path, bool]) -> dict[str, dict[str, Any]]:
+    path, single = task
+    with tempfile.TemporaryDirectory(prefix="umed-validators-") as folder:
+        scratch = Path(folder)
+        source = path
+        if single:
+            source = scratch / "in"
+            source.mkdir()
+            shutil.copyfile(path, source / path.name)
+        return compare(source, scratch, single)
+
+
+def run(tasks: list[tuple[Path, bool]], workers: int, everything: bool) -> int:
+    """Print the tables; 1 when something is new without an explanation."""
+    new: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    files: Counter[str] = Counter()
+    with ProcessPoolExecutor(workers) as pool:
+        for rows in pool.map(_one, tasks):
+            for task, row in rows.items():
+                files[task] += row["files"]
+                for kind, names in row["new"].items():
+                    new[kind][task] += names
+    why = {kind: next((text for part, text in INHERENT.items() if part in kind), "") for kind in new}
+    counts = {task: sum(len(new[kind][task]) for kind in new if not why[kind]) for task in TASKS}
+    print(markdown(["", *TASKS], [["files compared", *(str(files[task]) for task in TASKS)],
+                                  ["new complaints", *(str(counts[task]) for task in TASKS)]]))  # fmt: skip
+    print()
+    header = ["new complaint, in so many files", *TASKS, "why"]
+    lines = [[kind.replace("|", "/"), *(str(len(new[kind][task]) or "") for task in TASKS), why[kind]]
+             for kind in sorted(new)]  # fmt: skip
+    print(markdown(header, lines) if lines else "No new complaint.")
+    print(f"\numed {__version__}; {edition()}")
+    if everything:
+        for kind in sorted(new):
+            print(f"{kind}\n    {' '.join(sorted({name for names in new[kind].values() for name in names}))}")
+    return 1 if any(counts.values()) else 0
+
+
+def main() -> int:
+    """Run them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("zoo", type=Path, nargs="*", help="folders of files; each file is run on its own")
+    parser.add_argument("--series", type=Path, help="folder of folders; each is run as a whole")
+    parser.add_argument("--own", action="store_true", help="pydicom's own test files, too")
+    parser.add_argument("--list", action="store_true", help="name the files of each complaint")
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
+        parser.error(f"{', '.join(missing)}: not installed (apt-get install dicom3tools dcmtk)")
+    folders = list(args.zoo)
+    if args.own:
+        data = Path(pydicom.__file__).parent / "data"
+        folders += [data / "test_files", data / "charset_files"]
+    tasks = [(path, True) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    if args.series is not None:
+        tasks += [(path, False) for path in sorted(args.series.iterdir()) if path.is_dir()]
+    return run(tasks, args.workers, args.list)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
