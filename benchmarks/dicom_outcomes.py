@@ -76,7 +76,7 @@ def _one(path: Path, key: Path, scratch: Path) -> dict[str, Any]:
     with contextlib.suppress(UmedError):
         found = scan(source).series
         row["kind"] = found[0].kind if found else row["kind"]
-        _draw_masks(source, scratch / "masks")
+        draw_masks(source, scratch / "masks")
     for task, options in TASKS.items():
         if options.get("protect") and row["kind"] != "image":
             row[task] = "", ""
@@ -155,7 +155,7 @@ def _describe(path: Path) -> dict[str, str]:
     return {"syntax": "not a readable DICOM file"}
 
 
-def _draw_masks(source: Path, target: Path) -> None:
+def draw_masks(source: Path, target: Path) -> None:
     """A rectangle in the middle of every slice, as pictures named by series, slice and frame."""
     for series in scan(source).series:
         if series.kind != "image":

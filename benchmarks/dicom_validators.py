@@ -5,9 +5,10 @@
     python benchmarks/dicom_validators.py ZOO --series SERIES [--own] [--list]
 
 ``ZOO`` holds single files, each run on its own; ``SERIES`` holds folders, each run as a whole; ``--own`` adds pydicom's
-own test files. Every output of ``umed anonymize`` is put beside its original: complaints of dciodvfy (errors and
-warnings), of dcmdump and of dcmtk's renderer, without values and numbers. Those that are new are printed, by kind. The
-exit code is 1 when there is a new one that :data:`INHERENT` does not explain.
+own test files. With ``--protect`` every image of the zoo gets a rectangle as its mask. Every output of ``umed anonymize`` is put beside its original: complaints of dciodvfy (errors and
+warnings), of dcmdump and of dcmtk's renderer, without values and numbers. Those that are new are printed, by kind. What
+a program could not read in the original is no measure for it: such files are compared by the other programs alone ("in
+part only"). The exit code is 1 when there is a new complaint that :data:`INHERENT` does not explain.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+from dicom_outcomes import draw_masks
 from tables import markdown
 
 from umed import __version__
@@ -42,8 +44,18 @@ TASKS: dict[str, dict[str, Any]] = {
     "longitudinal": {"profile": "longitudinal"},
     "with --protect": {"protect": True, "method": "checkerboard"},
 }
-INHERENT: dict[str, str] = {}
-"""Parts of complaints that are new by their nature, and why."""
+INHERENT: dict[str, str] = {
+    r"Study(Date|Time|ID)\(.*needed to build DICOMDIR": "Table E.1-1 has Z: they are empty, as type 2 allows",
+    "Retired Person Name form": "pseudonyms and REMOVED are names of one part, without a caret",
+    r"Derivation(CodeSequence|Description)\(.*not present in standard": "says that pixels changed; a Standard Extended"
+    " SOP Class where the IOD keeps it in functional groups",
+    "dciodvfy: killed by signal 6": "an assertion of dciodvfy on uncompressed pixels of 32 bits, in originals too",
+}
+"""Patterns of complaints that are new by their nature, and why."""
+# Where a program gave up on the original, nobody knows what it would have said of the rest.
+GAVE_UP = re.compile(
+    r"dciodvfy: .*(read failed|Information Object Not found|Tags out of order|killed by)|dcmdump: [EF]:|dcmj2pnm: [EF]:"
+)
 
 
 def complaints(path: Path) -> Counter[str]:
@@ -64,7 +76,7 @@ def _kind(line: str) -> str:
     line = re.sub(r"\[\d+\]", "", line)  # items of a sequence
     line = re.sub(r"= ?<[^>]*>|'[^']*'|\"[^\"]*\"", "= #", line)
     line = re.sub(r"/\S*/\S*", lambda found: found[0] if found[0].startswith("</") or "(" in found[0] else "#", line)
-    return re.sub(r"(?<![(,\dA-Fa-f])\b(?:0x)?\d[\d.]*\b(?![,)])", "#", line).strip()
+    return re.sub(r"(?<![(,\dA-Fa-f])(?<!Type )\b(?:0x)?\d[\d.]*\b(?![,)])", "#", line).strip()
 
 
 def _read(path: Path) -> pydicom.Dataset:
@@ -86,11 +98,17 @@ def compare(source: Path, scratch: Path, single: bool) -> dict[str, dict[str, An
     before: dict[Path, Counter[str]] = {}
     rows: dict[str, dict[str, Any]] = {}
     for task, options in TASKS.items():
-        row: dict[str, Any] = {"files": 0, "new": defaultdict(list)}
+        row: dict[str, Any] = {"files": 0, "lost": 0, "new": defaultdict(list)}
         rows[task] = row
+        masks: dict[str, Any] = {}
         if options.get("protect") and single:
-            continue
-        masks = {"masks": source} if options.get("protect") and any(source.rglob("*.nii.gz")) else {}
+            masks = {"masks": scratch / "masks"}
+            with contextlib.suppress(UmedError):
+                draw_masks(source, scratch / "masks")
+            if not (scratch / "masks").is_dir():
+                continue
+        elif options.get("protect") and any(source.rglob("*.nii.gz")):
+            masks = {"masks": source}
         out = scratch / f"out-{len(rows)}"
         with contextlib.suppress(UmedError):
             anonymize(source, out, key_file=key, **QUIET, **options, **masks)
@@ -101,8 +119,11 @@ def compare(source: Path, scratch: Path, single: bool) -> dict[str, dict[str, An
             if original not in before:
                 before[original] = complaints(original)
             row["files"] += 1
+            lost = {said.split(":")[0] for said in before[original] if GAVE_UP.match(said)}
+            row["lost"] += bool(lost)
             for kind in complaints(path) - before[original]:
-                row["new"][kind].append(original.name)
+                if kind.split(":")[0] not in lost:
+                    row["new"][kind].append(original.name)
         shutil.rmtree(out, ignore_errors=True)
     return rows
 
@@ -123,15 +144,18 @@ def run(tasks: list[tuple[Path, bool]], workers: int, everything: bool) -> int:
     """Print the tables; 1 when something is new without an explanation."""
     new: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     files: Counter[str] = Counter()
+    lost: Counter[str] = Counter()
     with ProcessPoolExecutor(workers) as pool:
         for rows in pool.map(_one, tasks):
             for task, row in rows.items():
                 files[task] += row["files"]
+                lost[task] += row["lost"]
                 for kind, names in row["new"].items():
                     new[kind][task] += names
-    why = {kind: next((text for part, text in INHERENT.items() if part in kind), "") for kind in new}
+    why = {kind: next((text for part, text in INHERENT.items() if re.search(part, kind)), "") for kind in new}
     counts = {task: sum(len(new[kind][task]) for kind in new if not why[kind]) for task in TASKS}
     print(markdown(["", *TASKS], [["files compared", *(str(files[task]) for task in TASKS)],
+                                  ["in part only", *(str(lost[task]) for task in TASKS)],
                                   ["new complaints", *(str(counts[task]) for task in TASKS)]]))  # fmt: skip
     print()
     header = ["new complaint, in so many files", *TASKS, "why"]
