@@ -5,10 +5,11 @@
     python benchmarks/dicom_validators.py ZOO --series SERIES [--own] [--list]
 
 ``ZOO`` holds single files, each run on its own; ``SERIES`` holds folders, each run as a whole; ``--own`` adds pydicom's
-own test files. With ``--protect`` every image of the zoo gets a rectangle as its mask. Every output of ``umed anonymize`` is put beside its original: complaints of dciodvfy (errors and
-warnings), of dcmdump and of dcmtk's renderer, without values and numbers. Those that are new are printed, by kind. What
-a program could not read in the original is no measure for it: such files are compared by the other programs alone ("in
-part only"). The exit code is 1 when there is a new complaint that :data:`INHERENT` does not explain.
+own test files. With --protect every image of the zoo gets a rectangle as its mask. Every output of ``umed anonymize``
+is put beside its original: complaints of dciodvfy (errors and warnings), of dcmdump and of dcmtk's renderer, without
+values and numbers. Those that are new are printed, by kind. What a program could not read in the original is no measure
+for it: such files are compared by the other programs alone ("in part only"). The exit code is 1 when there is a new
+complaint that :data:`INHERENT` does not explain.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "basic": {},
     "clean_descriptors": {"profile": "clean_descriptors"},
     "longitudinal": {"profile": "longitudinal"},
+    "research": {"profile": "research"},
     "with --protect": {"protect": True, "method": "checkerboard"},
 }
 INHERENT: dict[str, str] = {
