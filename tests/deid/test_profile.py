@@ -42,8 +42,9 @@ def test_the_safe_list_counts_only_with_its_option(tmp_path) -> None:
     [
         ("optoins: []", "Did you mean 'options'"),
         ("options: [retain_long_modified_date]", "Did you mean 'retain_long_modified_dates'"),
-        ("options: [clean_graphics]", "is not offered"),
-        ("options: [retain_uids]", "is not offered"),
+        ("options: [retain_uids, retain_long_modified_dates]", "that gives the shift"),
+        ("profile: clean_pixel_data\noptions: [retain_uids]", "needs a new UID"),
+        ("options: [retain_uid]", "Did you mean 'retain_uids'"),
         ("options: retain_safe_private", "expected a list"),
         ("options: [retain_long_full_dates, retain_long_modified_dates]", "got both"),
         ("profile: basics", "Did you mean 'basic'"),

@@ -33,6 +33,7 @@ from umed.deid.elements import (
     text_of,
 )
 from umed.deid.finish import clean_meta, record
+from umed.deid.graphics import ANNOTATIONS, keep_marks
 from umed.deid.keys import DeidKey
 from umed.deid.picture_flags import names_somebody
 from umed.deid.policy import (
@@ -203,6 +204,8 @@ class Deidentifier:
         if vr == "SQ" and act in ("sequence", "U", "C", "K"):
             if tag == MODALITY_LUTS:
                 check_modality_luts(dataset[tag].value)
+            if tag == ANNOTATIONS and act == "C" and not keep_marks(dataset):
+                return walk.count(tag, "X")
             for item in dataset[tag].value:
                 self._level(item, walk, 2, depth + 1, cleaning or act == "C")
             if act != "sequence":
