@@ -56,6 +56,10 @@ def test_the_safe_list_counts_only_with_its_option(tmp_path) -> None:
         ("burned_in: [{modality: US}]", "must have rectangles"),
         ("burned_in: [{modality: US, rectangles: [[0, 0, 5, 5]]}]", "must name rows and columns"),
         ("burned_in: [{rows: 5, columns: 5, rectangles: [[0, 0, 5]]}]", "top, left, height, width"),
+        ("burned_in: [{rows: 5, columns: 6, rectangles: [[0, 0, 6, 5]]}]", "within 5 rows and 6 columns"),
+        ("burned_in: [{rows: 5, columns: 6, rectangles: [[0, 0, 5, 6], [9, 9, 1, 1]]}]", "got \\[9, 9, 1, 1\\]"),
+        ("burned_in: [{rows: 5, columns: 6, rectangles: [[0, -1, 5, 6]]}]", "top, left, height, width"),
+        ("burned_in: [{rows: 5, columns: 6, rectangles: [[0, 0, 0, 6]]}]", "top, left, height, width"),
         ("burned_in: [{row: 5}]", "Did you mean 'rows'"),
     ],
 )

@@ -232,6 +232,12 @@ def _rule(where: str, rule: Any) -> BurnedRule:
         ) from None
     if made.rectangles and not (made.rows and made.columns):
         raise ConfigError(f"{where}: burned_in: a rule with rectangles must name rows and columns, since sizes differ.")
+    outside = [box for box in made.rectangles if box[0] + box[2] > made.rows or box[1] + box[3] > made.columns]
+    if outside:  # text that it was meant to cover would go out
+        raise ConfigError(
+            f"{where}: burned_in: expected rectangles [top, left, height, width] within {made.rows} rows and "
+            f"{made.columns} columns, got {list(outside[0])}. Correct the rectangle, or rows and columns."
+        )
     if not made.rectangles and not made.outside_ultrasound_regions:
         raise ConfigError(f"{where}: burned_in: a rule must have rectangles or outside_ultrasound_regions: true.")
     return made
