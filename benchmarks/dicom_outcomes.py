@@ -207,7 +207,7 @@ def _by_reason(rows: list[dict[str, Any]]) -> str:
 def _general(reason: str, name: str) -> str:
     """A reason without names and paths, so that equal ones meet."""
     if "expected DICOM files, got none that can be released (" in reason:
-        reason = reason.split(" (", 1)[1].rsplit(")", 1)[0]
+        reason = reason.split(" (", 1)[1].split("). If pictures", 1)[0].removesuffix(").")
     if "with a mask that fits, got none (" in reason:
         reason = reason.split("got none (", 1)[1].rsplit("). Give", 1)[0]
     words = reason.replace(f"{name}: ", "").split(": ", 1)
