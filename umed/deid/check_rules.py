@@ -139,7 +139,7 @@ def rules(name: str, dataset: Dataset, elements: list[CheckedElement], options: 
         elif vr == "UI":
             for uid in filled:
                 bare = uid.strip(values.BLANKS)
-                known = is_standard_uid(bare) or bare.startswith("2.25.")
+                known = is_standard_uid(bare) or bare.startswith("2.25.") or "retain_uids" in options
                 if not known and not (tag == CODING_SCHEME_UID and CODE_SYSTEM.match(bare)):
                     yield Finding(name, tag_name(tag), "UID that is not keyed", hint(bare))
         elif vr == "PN":

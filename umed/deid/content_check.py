@@ -377,7 +377,9 @@ class ContentCheck:
 
 def is_kept(kind: Kind, tags: set[int], options: set[str]) -> bool:
     """Whether the options that a file states allow the value of all attributes that it came from."""
-    return kind != "uid" and bool(tags) and all(kept_by(tag, options - DATE_OPTIONS) for tag in tags)
+    if kind == "uid":
+        return "retain_uids" in options
+    return bool(tags) and all(kept_by(tag, options - DATE_OPTIONS) for tag in tags)
 
 
 def is_ramp(word: str) -> bool:

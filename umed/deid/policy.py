@@ -49,6 +49,7 @@ class Decision:
         listed: whether Table E.1-1 lists it.
         essential: whether it says how pixels are to be understood.
         most: how many values it may have; 0 for any number.
+        required: whether some object must have a value in it, so that cleaning must leave one.
     """
 
     acts: tuple[Act, Act, Act]
@@ -57,6 +58,7 @@ class Decision:
     listed: bool
     essential: bool
     most: int = 0
+    required: bool = False
 
     @cached_property
     def vr(self) -> str:
@@ -98,7 +100,8 @@ def _decide(tag: int, profile: Profile) -> Decision:
     # originals (and encrypted originals); curves and overlays may hold drawn text (Table E.1-1, 50xx and 60xx).
     barred = tag & 0xFFFF == 0 or group <= 0x0004 or group == 0x0400 or group & 0xFF00 in (0x5000, 0x6000)
     if row is not None and not barred and tag not in profile.remove:
-        return Decision(_listed(row, profile), vrs, keyword, True, essential, most)
+        required = "D" in row.basic or "1" in row.types
+        return Decision(_listed(row, profile), vrs, keyword, True, essential, most, required)
     act = "X" if barred or tag in profile.remove else _unlisted(tag, vrs, profile)
     return Decision((act, act, act), vrs, keyword, row is not None, essential, most)
 
