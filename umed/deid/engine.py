@@ -351,8 +351,7 @@ class Deidentifier:
 
     def _scrub(self, walk: _Walk, removed: Removed) -> None:
         """Take removed values out of the text that stays, and identifiers out of numbers (SeriesNumber may be one)."""
-        if removed.numbers:
-            self._scrub_numbers(walk, removed.numbers)
+        self._scrub_numbers(walk, removed)
         for dataset, tag in walk.dates:  # a kept calibration date may be that of the study, which is not kept
             if tag in dataset and any(day_of(one) in removed.days for one in strings(dataset, tag)):
                 vr = str(dataset[tag].VR)
@@ -379,22 +378,23 @@ class Deidentifier:
                 del dataset[tag]
                 walk.count(tag, "X")
 
-    def _scrub_numbers(self, walk: _Walk, secret: frozenset[int]) -> None:
+    def _scrub_numbers(self, walk: _Walk, removed: Removed) -> None:
         """Replace numbers that are an identifier without its zeros or prefix, or a date, by 0."""
-        long = frozenset(one for one in secret if one >= 10 ** (LONG_DIGITS - 1))
+        secret, least = removed.numbers, 10 ** (LONG_DIGITS - 1)
         for dataset, tag in walk.numbers:
             old = strings(dataset, tag)
-            found = long if self._policy[int(tag)].essential else secret
-            new = ["0" if values.whole_number(one) in found else one for one in old]
+            small = least if self._policy[int(tag)].essential else 0
+            new = ["0" if (size := values.whole_number(one)) in secret and size >= small else one for one in old]
             if new != old:
                 if tag in PLACES:
                     raise Quarantine(MISPLACED)
                 dataset[tag] = element(tag, str(dataset[tag].VR), new if len(new) > 1 else new[0])
                 walk.count(tag, "D")
         for dataset, tag, vr in walk.binaries:
-            found = long if self._policy[int(tag)].essential else secret
+            given = removed.floats if vr in ("FL", "FD") else secret
+            small = least if self._policy[int(tag)].essential else 0
             numbers = binary_numbers(dataset, tag, vr)
-            kept = [0 if abs(one) in found else one for one in numbers]
+            kept = [0 if abs(one) in given and abs(one) >= small else one for one in numbers]
             if kept != numbers:
                 dataset[tag] = element(tag, vr, kept if len(kept) > 1 else kept[0])
                 walk.count(tag, "D")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property
@@ -23,6 +24,7 @@ from umed.deid.spellings import (
     letters,
     name_initials,
     name_spellings,
+    numbers_in_prose,
     numeric_spellings,
 )
 
@@ -39,6 +41,7 @@ _SEEN = 20_000
 _SECRET_DIGITS, _DATE_DIGITS = 5, 6
 _DIGITS = 4  # of an identifier
 _DEPTH = 64
+_MOST_FLOAT = 10**32
 _KEPT = frozenset(("binary", "number", "code", "text", "U"))  # unless stored with a VR that the attribute cannot have
 _REMEMBERED = frozenset(("PN", "DA", "DT", "AE", "UR")) | values.TEXT_VRS
 _OUT_OF_PLACE = frozenset(("PN", "DA", "DT", "AE", "UR", "SQ"))
@@ -69,7 +72,8 @@ class Removed:
     def add(self, keyword: str, vr: str, texts: Iterable[str]) -> None:
         """Remember the values of an attribute.
 
-        Text about the technique, by its keyword, counts for nothing, since its words are everywhere.
+        Of text about the technique, by its keyword, and of prose only long numbers count, since its words are
+        everywhere.
         """
         for one in texts:
             text = one.strip(values.BLANKS)[:_LONGEST]
@@ -81,13 +85,18 @@ class Removed:
                 self.days |= {day_of(text)} - {""}
             elif vr == "PN":
                 self.names |= {text} - {""}
-            elif len(text) >= LONG_WORD and not values.is_technique(keyword):
-                kind = _kind(keyword, text)
-                if kind == "id" or not values.is_ordinary(text):
+            elif len(text) >= LONG_WORD:
+                kind = "prose" if values.is_technique(keyword) else _kind(keyword, text)
+                if kind == "id" or (kind != "prose" and not values.is_ordinary(text)):
                     self.words.add((kind, text))
+                if kind != "id":
+                    self._prose(one[: values.MOST_TEXT])
             size += len(self.names) + len(self.words)
-            self.size += size * len(text)
+            self.size += size * min(len(text), _LONGEST if size == 1 else _WHOLE)
             self.__dict__.pop("matchers", None)
+
+    def _prose(self, text: str) -> None:
+        self.words |= {("prose", number) for number in numbers_in_prose(text)}
 
     def collect(self, dataset: Dataset, policy: Policy, column: int) -> None:
         """Remember what a policy takes out of a data set, at every depth; the data set stays as it is."""
@@ -161,6 +170,8 @@ class Removed:
                 yield from id_variants(text)
                 yield from digit_runs(text)
                 yield from (one for one in _LETTERS.findall(text) if len(one) >= 4 and not values.is_ordinary(one))
+            elif kind == "prose":
+                yield from (text.lstrip("0"), *digit_runs(text))
 
     @cached_property
     def matchers(self) -> tuple[Matcher, Matcher]:
@@ -178,8 +189,17 @@ class Removed:
         found = {form for kind, text in self.words if kind == "id" for form in id_variants(text)}
         found |= {form for name in self.names if any(map(str.isdigit, name)) for form in id_variants(name)}
         numbers = {int(form) for form in found if form.isdigit() and len(form.lstrip("0")) >= _SECRET_DIGITS}
+        prose = (text for kind, text in self.words if kind == "prose")  # a round one may well be a setting
+        numbers |= {int(text) for text in prose if len(text.strip("0")) >= _DIGITS}
         dates = {form for day in self.days for form in numeric_spellings(day) if form.isdigit()}
         return frozenset(numbers | {int(form) for form in dates if len(form) >= _DATE_DIGITS})
+
+    @cached_property
+    def floats(self) -> frozenset[float]:
+        """The same as binary numbers of 32 and of 64 bits hold them."""
+        held = [one for one in self.numbers if one < _MOST_FLOAT]
+        single = struct.unpack(f"{len(held)}f", struct.pack(f"{len(held)}f", *held))
+        return frozenset((*map(float, held), *single))
 
 
 class Patients:
@@ -218,7 +238,7 @@ class Patients:
             found = stores[0].joined(stores[1:])
         if found is not None and (self._last is None or self._last[1] is not found):
             if self._last is not None:  # one automaton at a time
-                for name in ("matchers", "numbers"):
+                for name in ("matchers", "numbers", "floats"):
                     self._last[1].__dict__.pop(name, None)
             self._last = every, found
         return found

@@ -108,7 +108,7 @@ def _body(dataset: Dataset, encodings: Any = None) -> list[bytes]:
         if element == 0 and group > 6:  # retired group lengths
             continue
         stored = elements[tag]
-        if number == _PIXELS and len(stored.value) % 2:
+        if number == _PIXELS and len(stored.value or b"") % 2:
             stored = dataset[tag]  # pydicom pads what it has looked at
         if isinstance(stored, RawDataElement):
             head = _head(stored, group, element)

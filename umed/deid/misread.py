@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Text that a file states to be in another character set than it is: what its bytes say in those it may be in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from umed.deid.matcher import Matcher
+
+_SINGLE = ("latin-1", *(f"iso8859_{part}" for part in (2, 3, 4, 5, 6, 7, 8, 9, 11, 15)))
+_MULTIPLE = ("utf-8", "gb18030", "euc_kr", "euc_jp", "shift_jis")
+_UNREADABLE = "\ufffd"
+
+
+def other_readings(text: str) -> Iterator[str]:
+    """What the bytes of a text say in character sets of several bytes, where it was read in one of single bytes.
+
+    >>> "欧阳" in list(other_readings("Å·Ñô")), list(other_readings("CT"))
+    (True, [])
+    """
+    if text.isascii():
+        return
+    seen: set[bytes] = set()
+    for single in _SINGLE:
+        try:
+            raw = text.encode(single)
+        except UnicodeEncodeError:
+            continue
+        if raw in seen:
+            continue
+        seen.add(raw)
+        for several in _MULTIPLE:
+            try:
+                yield raw.decode(several)
+            except UnicodeDecodeError:
+                continue
+
+
+def hides(text: str, matcher: Matcher) -> bool:
+    """Whether a text cannot be read, or is a removed value in another character set than its file states."""
+    return _UNREADABLE in text or any(matcher.has(one) for one in other_readings(text))
