@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -79,19 +80,19 @@ def _readings(value: bytes) -> Iterator[str]:
         yield value.decode(codec, "ignore")
 
 
-def survivors(path: Path, *, words: Iterable[str] = (), numbers: Iterable[str] = ()) -> set[tuple[str, str]]:
+def survivors(file: Path | bytes, *, words: Iterable[str] = (), numbers: Iterable[str] = ()) -> set[tuple[str, str]]:
     """What is left in a written file, as (where, what).
 
     Args:
-        path: a DICOM file.
+        file: a DICOM file, or its bytes.
         words: names and the like; of six letters and more within anything, shorter ones as a whole word.
         numbers: digits without leading zeros; of six and more within any run of digits and separators.
     """
-    data = path.read_bytes()
+    data = file if isinstance(file, bytes) else file.read_bytes()
     found = set()
     forms = {(plain(word, two), word) for word in words for two in (False, True)}
     digits = {number.lstrip("0") for number in numbers}
-    for name, text in texts(pydicom.dcmread(path)):
+    for name, text in texts(pydicom.dcmread(io.BytesIO(data))):
         parts = {plain(part, two) for two in (False, True) for part in _words(text)}
         whole = {plain(text, two) for two in (False, True)}
         joined = "".join(one if one.isdigit() else "" if not one.isalpha() else " " for one in plain_digits(text))

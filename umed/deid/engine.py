@@ -18,14 +18,14 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
 from umed.deid import values
-from umed.deid.binary_values import MODALITY_LUTS, check_modality_luts, settle_binary
+from umed.deid.binary_values import MODALITY_LUTS, PIXELS, check_modality_luts, settle_binary
+from umed.deid.clean_numbers import clean_binaries, clean_numbers
 from umed.deid.code_strings import clean_code_strings
 from umed.deid.codes import settle_code
 from umed.deid.elements import (
     BINARY_NUMBERS,
     CHARACTER_SET,
     are_numbers,
-    binary_numbers,
     check_character_set,
     dummy_code,
     element,
@@ -48,17 +48,10 @@ from umed.deid.text_dates import is_date_number, without_dates, without_long_num
 __all__ = ["Deidentifier", "Quarantine", "refuse"]
 
 MAX_DEPTH = 64
-LONG_DIGITS = 8  # a number that repeats an identifier of so many digits says nothing about how pixels are understood
 # Codes of one or two letters, which a patient called Al or Pr must not change: orientation, laterality, view.
 SHORT_CODES = frozenset((0x00200020, 0x00200060, 0x00200062, 0x00185100, 0x00185101))
 CODING_SCHEME_UID = 0x0008010C
 SOP_CLASS = 0x00080016
-# Where pixels and contours lie: with another number they would lie elsewhere, so such a file is not released at all.
-PLACES = frozenset((0x00180050, 0x00180088, 0x00200032, 0x00200037, 0x30060050))
-MISPLACED = (
-    "a coordinate repeats an identifier of the patient; put aside. Correct it in the original, or leave the file out."
-)
-
 # Public code systems (SNOMED, LOINC, UCUM, ICD, HL7 tables ...): an OID of a system, not of an instance.
 CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,3})\Z", re.ASCII)
 
@@ -241,9 +234,8 @@ class Deidentifier:
             return self._take(dataset, tag, "X", "", decision, walk)
         if verdict == "replaced":
             walk.count(tag, "D")
-        vr = stored.VR if stored.VR in BINARY_NUMBERS else decision.vr
-        if vr in BINARY_NUMBERS and not (decision.essential and vr in ("SS", "US")):  # too small to be long
-            walk.binaries.append((dataset, tag, vr))
+        if tag not in PIXELS:
+            walk.binaries.append((dataset, tag, stored.VR if stored.VR in BINARY_NUMBERS else decision.vr))
 
     def _number(self, dataset: Dataset, tag: int, vr: str, decision: Decision, walk: _Walk) -> None:
         """A number that stays: no more of them than DICOM allows, and no date."""
@@ -351,7 +343,8 @@ class Deidentifier:
 
     def _scrub(self, walk: _Walk, removed: Removed) -> None:
         """Take removed values out of the text that stays, and identifiers out of numbers (SeriesNumber may be one)."""
-        self._scrub_numbers(walk, removed)
+        clean_numbers(walk.numbers, removed, self._policy, walk.count)
+        clean_binaries(walk.binaries, removed, self._policy, walk.count)
         for dataset, tag in walk.dates:  # a kept calibration date may be that of the study, which is not kept
             if tag in dataset and any(day_of(one) in removed.days for one in strings(dataset, tag)):
                 vr = str(dataset[tag].VR)
@@ -377,24 +370,3 @@ class Deidentifier:
             except Exception:  # undecodable text
                 del dataset[tag]
                 walk.count(tag, "X")
-
-    def _scrub_numbers(self, walk: _Walk, removed: Removed) -> None:
-        """Replace numbers that are an identifier without its zeros or prefix, or a date, by 0."""
-        secret, least = removed.numbers, 10 ** (LONG_DIGITS - 1)
-        for dataset, tag in walk.numbers:
-            old = strings(dataset, tag)
-            small = least if self._policy[int(tag)].essential else 0
-            new = ["0" if (size := values.whole_number(one)) in secret and size >= small else one for one in old]
-            if new != old:
-                if tag in PLACES:
-                    raise Quarantine(MISPLACED)
-                dataset[tag] = element(tag, str(dataset[tag].VR), new if len(new) > 1 else new[0])
-                walk.count(tag, "D")
-        for dataset, tag, vr in walk.binaries:
-            given = removed.floats if vr in ("FL", "FD") else secret
-            small = least if self._policy[int(tag)].essential else 0
-            numbers = binary_numbers(dataset, tag, vr)
-            kept = [0 if abs(one) in given and abs(one) >= small else one for one in numbers]
-            if kept != numbers:
-                dataset[tag] = element(tag, vr, kept if len(kept) > 1 else kept[0])
-                walk.count(tag, "D")

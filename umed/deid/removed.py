@@ -20,6 +20,7 @@ from umed.deid.policy import Act, Policy
 from umed.deid.spellings import (
     day_of,
     digit_runs,
+    enough,
     id_variants,
     letters,
     name_initials,
@@ -180,7 +181,7 @@ class Removed:
         misread = {one.encode().decode("latin-1") for one in forms if not one.isascii()}  # UTF-8 as something else
         forms |= {one for one in misread if len(normal(one)) >= ANYWHERE}
         words = {one for name in self.names for one in name_initials(name) if values.may_name(one)}
-        long = {one for one in forms if letters(normal(one)) >= LONG_WORD}
+        long = {one for one in forms if letters(form := normal(one)) >= min(LONG_WORD, enough(form))}
         return Matcher(forms, self.days, words), Matcher(long, self.days)
 
     @cached_property
