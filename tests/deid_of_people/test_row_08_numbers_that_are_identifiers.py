@@ -109,3 +109,39 @@ def test_other_numbers_stay(tmp_path) -> None:
     }
     found = pydicom.dcmread(proven(tmp_path, picture(PatientID="PAT-00483726", **kept)))
     assert {keyword: float(found[keyword].value) for keyword in kept} == {k: float(v) for k, v in kept.items()}
+
+
+@pytest.mark.parametrize("written", ["99483726011", "4837.2601", "48372601.0", "19410503101500", "194105031015"])
+def test_within_a_longer_number_and_with_a_point(tmp_path, written: str) -> None:
+    ds = picture(PatientID="48372601", PatientBirthDate="19410503")
+    for tag, vr in ((0x00180060, "DS"), (0x00200013, "IS"), (0x00280031, "DS"), (0x00189096, "FD")):
+        stored(ds, tag, vr, np.float64(written).tobytes() if vr == "FD" else written.encode())
+    found = pydicom.dcmread(proven(tmp_path, ds, "basic"))
+    kept = {0x00280031, 0x00189096} if written == "4837.2601" else set()  # a fraction says where a pixel lies
+    for tag in (0x00180060, 0x00200013, 0x00280031, 0x00189096):
+        assert (float(np.ravel(found[tag].value)[0]) == 0) != (tag in kept)
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "raw"),
+    [
+        (0x00189442, "SS", b"x7\xc1\xf5\xbb\xc67 "),
+        (0x300A02E6, "FL", b"_\x1b$)A\xc1\xf5\xbb\xc6_      "),
+        (0x300A02E6, "FL", b"Quastenberg "),
+        (0x00189442, "SS", b"Quastenberg "),
+        (0x00189442, "SS", b"A 48372601  "),
+        (0x00189442, "SS", "Quastenberg ".encode("utf-16-le")),
+    ],
+)
+def test_bytes_of_numbers_that_say_something(tmp_path, tag: int, vr: str, raw: bytes) -> None:
+    ds = picture(SpecificCharacterSet="ISO_IR 192", PatientName="Quastenberg^O=刘黄", PatientID="48372601")
+    ds.ReferencedSeriesSequence = [item(SeriesNumber=1)]
+    stored(ds.ReferencedSeriesSequence[0], tag, vr, raw)
+    assert tag not in pydicom.dcmread(proven(tmp_path, ds)).ReferencedSeriesSequence[0]
+
+
+def test_bytes_of_other_numbers_stay(tmp_path) -> None:
+    ds = picture(PatientName="Quastenberg^O", PatientID="48372601")
+    numbers = np.random.default_rng(0).normal(0, 100, 300).astype("<f4").tobytes()
+    stored(ds, 0x300A02E6, "FL", numbers)
+    assert np.asarray(pydicom.dcmread(proven(tmp_path, ds))[0x300A02E6].value, "<f4").tobytes() == numbers

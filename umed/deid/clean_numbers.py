@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from umed.deid import values
 from umed.deid.elements import BINARY_NUMBERS, binary_numbers, element, strings
 from umed.deid.matcher import Matcher
+from umed.deid.misread import SEVERAL
 from umed.deid.policy import Policy
 from umed.deid.refusals import Quarantine
 from umed.deid.removed import Removed
@@ -47,7 +48,8 @@ def clean_numbers(numbers: Iterable[tuple[Dataset, int]], removed: Removed, poli
     for dataset, tag in numbers:
         small = _LONG if policy[int(tag)].essential else 0
         old = strings(dataset, tag)
-        new = ["0" if _tells(values.whole_number(one), removed.numbers, small) else one for one in old]
+        apart = tag not in PLACES and not small
+        new = ["0" if _tells(one, removed.numbers, small, apart) else one for one in old]
         if new != old:
             if tag in PLACES:
                 raise Quarantine(MISPLACED)
@@ -56,7 +58,11 @@ def clean_numbers(numbers: Iterable[tuple[Dataset, int]], removed: Removed, poli
 
 
 def clean_binaries(
-    binaries: Iterable[tuple[Dataset, int, str]], removed: Removed, policy: Policy, count: Count
+    binaries: Iterable[tuple[Dataset, int, str]],
+    removed: Removed,
+    policy: Policy,
+    count: Count,
+    stated: str | Iterable[str] = (),
 ) -> None:
     """The same for binary numbers, and those whose bytes say something that was removed go.
 
@@ -65,11 +71,13 @@ def clean_binaries(
         removed: what was removed of the patient.
         policy: as for :func:`clean_numbers`.
         count: is told of each change.
+        stated: Python's names for the character sets of the file, which items do not always know.
     """
     _, long = removed.matchers
+    stated = (stated,) if isinstance(stated, str) else tuple(stated)
     for dataset, tag, vr in binaries:
         raw = dataset.get_item(tag).value
-        if isinstance(raw, bytes) and _LEAST_BYTES <= len(raw) <= _MOST_BYTES and _says(dataset, raw, long):
+        if isinstance(raw, bytes) and _LEAST_BYTES <= len(raw) <= _MOST_BYTES and _says(dataset, raw, long, stated):
             del dataset[tag]
             count(tag, "X")
             continue
@@ -87,8 +95,13 @@ def clean_binaries(
             count(tag, "D")
 
 
-def _tells(number: int, secret: frozenset[int], small: int) -> bool:
-    return (number in secret and number >= small) or _holds(number, secret)
+def _tells(text: str, secret: frozenset[int], small: int, apart: bool) -> bool:
+    """Whether a DS or IS value is an identifier or a date, or has one in it; ``apart`` also with a point within it."""
+    number = values.whole_number(text)
+    if (number in secret and number >= small) or _holds(number, secret):
+        return True
+    digits = text.strip(values.BLANKS).lstrip("+-").replace(".", "", 1)
+    return apart and "." in text and digits.isdigit() and len(digits) >= LONG_DIGITS and int(digits) in secret
 
 
 def _holds(number: float, secret: frozenset[int]) -> bool:
@@ -99,17 +112,20 @@ def _holds(number: float, secret: frozenset[int]) -> bool:
     return any(str(one) in digits for one in secret if one >= _WITHIN)
 
 
-def _says(dataset: Dataset, raw: bytes, matcher: Matcher) -> bool:
+def _says(dataset: Dataset, raw: bytes, matcher: Matcher, stated: Iterable[str]) -> bool:
     """Whether bytes are a text that has something in it which must not stay, in a character set that they may be in."""
     if not raw.strip(b"\0") or not (runs := _RUN.findall(raw)):
         return False
     text = b"\n\n".join(runs)
-    found = {text.decode("latin-1")}
+    plain = text.decode("latin-1")
+    if values.scrub(plain, matcher) != plain:
+        return True
+    found = set()
     if not text.isascii():
         sets = dataset.original_character_set
-        for name in ("utf-8", *([sets] if isinstance(sets, str) else sets)):
+        for name in (*SEVERAL, *stated, *([sets] if isinstance(sets, str) else sets)):
             with suppress(LookupError):
                 found.add(text.decode(name, "ignore"))
     if raw.count(0) * 3 > len(raw):
         found.add(raw.decode("utf-16-le", "ignore"))
-    return any(values.scrub(one, matcher) != one for one in found)
+    return any(map(matcher.has, found))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableSequence
 from dataclasses import dataclass, field
 
 from pydicom.dataelem import DataElement, RawDataElement
@@ -140,7 +140,7 @@ class Deidentifier:
             removed = known.joined([removed]) if removed else known
         walk = _Walk(patient_key, text_of(dataset, PATIENT_ID), place(sop_class))
         self._level(dataset, walk, walk.column, 0, False)
-        self._scrub(walk, removed)
+        self._scrub(walk, removed, dataset.original_character_set)
         pseudonym = self.key.pseudonym(patient_key)
         dataset[PATIENT_NAME] = element(PATIENT_NAME, "PN", pseudonym)
         dataset[PATIENT_ID] = element(PATIENT_ID, "LO", pseudonym)
@@ -341,10 +341,10 @@ class Deidentifier:
             walk.text.append((dataset, tag))  # an imaging term may be the patient's name, too
         return walk.count(tag, act)
 
-    def _scrub(self, walk: _Walk, removed: Removed) -> None:
+    def _scrub(self, walk: _Walk, removed: Removed, sets: str | MutableSequence[str]) -> None:
         """Take removed values out of the text that stays, and identifiers out of numbers (SeriesNumber may be one)."""
         clean_numbers(walk.numbers, removed, self._policy, walk.count)
-        clean_binaries(walk.binaries, removed, self._policy, walk.count)
+        clean_binaries(walk.binaries, removed, self._policy, walk.count, sets)
         for dataset, tag in walk.dates:  # a kept calibration date may be that of the study, which is not kept
             if tag in dataset and any(day_of(one) in removed.days for one in strings(dataset, tag)):
                 vr = str(dataset[tag].VR)

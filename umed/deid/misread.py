@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from umed.deid.matcher import Matcher
 
 _SINGLE = ("latin-1", *(f"iso8859_{part}" for part in (2, 3, 4, 5, 6, 7, 8, 9, 11, 15)))
-_MULTIPLE = ("utf-8", "gb18030", "euc_kr", "euc_jp", "shift_jis")
+SEVERAL = ("utf-8", "gb18030", "euc_kr", "euc_jp", "shift_jis")
+"""Character sets of several bytes a letter, as Python calls them."""
 _UNREADABLE = "\ufffd"
 
 
@@ -29,7 +30,7 @@ def other_readings(text: str) -> Iterator[str]:
         if raw in seen:
             continue
         seen.add(raw)
-        for several in _MULTIPLE:
+        for several in SEVERAL:
             try:
                 yield raw.decode(several)
             except UnicodeDecodeError:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Callable, Mapping
@@ -72,4 +73,4 @@ def _fit(numbers: list[Any], vr: str) -> bool:
         struct.pack(f"={len(numbers)}{BINARY_NUMBERS[vr]}", *numbers)
     except (struct.error, OverflowError):
         return False
-    return True
+    return all(map(math.isfinite, numbers))
