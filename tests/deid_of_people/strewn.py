@@ -27,6 +27,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
+from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
@@ -177,6 +178,8 @@ def case(number: int, profile: str) -> tuple[Patient, bytes, bytes]:
             made.SpecificCharacterSet = patient.sets
         else:
             del made.SpecificCharacterSet
+    if draw.random() < 0.05:  # some programs state another set than they write
+        ds.SpecificCharacterSet = other.SpecificCharacterSet = draw.choice(("ISO_IR 100", "ISO_IR 192", "ISO_IR 144"))
     for tag, vr, raw in identified(patient, draw):
         if draw.random() < 0.75 or tag == 0x00100020:
             put(ds, tag, vr, raw)
@@ -220,7 +223,8 @@ def _bytes(ds: Dataset, implicit: bool) -> bytes:
             vr, items = "SQ", [_bytes(item, implicit) for item in stored.value]
             value = b"".join(struct.pack("<HHI", 0xFFFE, 0xE000, len(item)) + item for item in items)
         else:
-            vr, value = stored.VR, str(stored.value).encode()
+            listed = stored.value if isinstance(stored.value, MultiValue) else [stored.value]
+            vr, value = stored.VR, "\\".join(map(str, listed)).encode()
             value += (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
         head = struct.pack("<HH", tag.group, tag.element)
         if implicit:

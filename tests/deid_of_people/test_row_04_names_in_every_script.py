@@ -130,3 +130,18 @@ def test_text_in_another_character_set_than_is_stated(tmp_path, stated: str, cod
     code, files = anonymized(tmp_path, second)
     assert code == 0 and len(files) == 2
     assert [survivors(path, words=name.split("^")) for path in files] == [set(), set()]
+
+
+@pytest.mark.parametrize("stated", ["ISO_IR 100", "ISO_IR 144"])
+@pytest.mark.parametrize(
+    ("codec", "name"), [("gb18030", "王^小明"), ("euc_kr", "남궁^석훈"), ("shift_jis", "北園^春信")]
+)
+def test_a_name_in_another_character_set_than_is_stated(tmp_path, stated: str, codec: str, name: str) -> None:
+    first, second = picture(SpecificCharacterSet=stated), picture(SpecificCharacterSet="ISO_IR 192")
+    stored(first, 0x00081070, "PN", name.encode(codec))
+    second.SOPInstanceUID += ".2"
+    second.ManufacturerModelName = name.replace("^", "")
+    save(first, tmp_path / "in" / "first.dcm")
+    code, files = anonymized(tmp_path, second)
+    assert code == 0 and len(files) == 2
+    assert [survivors(path, words=[name.replace("^", "")]) for path in files] == [set(), set()]

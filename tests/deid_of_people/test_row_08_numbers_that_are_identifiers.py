@@ -127,6 +127,7 @@ def test_within_a_longer_number_and_with_a_point(tmp_path, written: str) -> None
     [
         (0x00189442, "SS", b"x7\xc1\xf5\xbb\xc67 "),
         (0x300A02E6, "FL", b"_\x1b$)A\xc1\xf5\xbb\xc6_      "),
+        (0x300A02E6, "FL", b"\x1b$BNS2+\x1b(B      "),
         (0x300A02E6, "FL", b"Quastenberg "),
         (0x00189442, "SS", b"Quastenberg "),
         (0x00189442, "SS", b"A 48372601  "),
@@ -134,7 +135,7 @@ def test_within_a_longer_number_and_with_a_point(tmp_path, written: str) -> None
     ],
 )
 def test_bytes_of_numbers_that_say_something(tmp_path, tag: int, vr: str, raw: bytes) -> None:
-    ds = picture(SpecificCharacterSet="ISO_IR 192", PatientName="Quastenberg^O=刘黄", PatientID="48372601")
+    ds = picture(SpecificCharacterSet="ISO_IR 192", PatientName="Quastenberg^O=刘黄=林黄", PatientID="48372601")
     ds.ReferencedSeriesSequence = [item(SeriesNumber=1)]
     stored(ds.ReferencedSeriesSequence[0], tag, vr, raw)
     assert tag not in pydicom.dcmread(proven(tmp_path, ds)).ReferencedSeriesSequence[0]

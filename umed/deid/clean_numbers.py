@@ -121,9 +121,9 @@ def _says(dataset: Dataset, raw: bytes, matcher: Matcher, stated: Iterable[str])
     if values.scrub(plain, matcher) != plain:
         return True
     found = set()
-    if not text.isascii():
+    if not text.isascii() or b"\x1b" in text:
         sets = dataset.original_character_set
-        for name in (*SEVERAL, *stated, *([sets] if isinstance(sets, str) else sets)):
+        for name in (*SEVERAL, "iso2022_jp_2", *stated, *([sets] if isinstance(sets, str) else sets)):
             with suppress(LookupError):
                 found.add(text.decode(name, "ignore"))
     if raw.count(0) * 3 > len(raw):

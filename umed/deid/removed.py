@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from umed.deid import values
 from umed.deid.elements import strings
 from umed.deid.matcher import ANYWHERE, Matcher
+from umed.deid.misread import other_names
 from umed.deid.normal_form import normal
 from umed.deid.policy import Act, Policy
 from umed.deid.spellings import (
@@ -143,6 +144,8 @@ class Removed:
         if isinstance(raw, bytes) and not raw.isascii() and vr not in ("DA", "DT"):
             with suppress(UnicodeDecodeError):  # where SpecificCharacterSet is wrong, in this file or in another
                 self.add(keyword, vr, raw.decode("utf-8").split("\\"))
+            if vr == "PN":
+                self.add(keyword, vr, other_names(raw))
 
     def joined(self, others: Iterable[Removed]) -> Removed:
         """With what others hold."""
