@@ -252,4 +252,5 @@ def _facts(scan: Scan, cases: list[CaseFacts], chosen: list[Series]) -> Facts:
         raster=all(case.unit == "px" for case in cases) and all(case.dtype == "uint8" for case in cases),
         hounsfield=False,  # Modality says it; mixed folders take percentiles
         foreground=float(np.median(inside)) if inside else None,
+        colour=max(counts) > 1,  # several samples of a pixel are red, green and blue (PS3.3 C.7.6.3.1.2)
     )

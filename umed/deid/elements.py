@@ -17,8 +17,11 @@ from umed.deid import values
 from umed.deid.policy import BINARY_VRS, NUMBER_VRS
 
 CHARACTER_SET = 0x00080005
+charset.python_encoding.setdefault("ISO_IR 203", "iso8859_15")  # Latin-9 (PS3.3 C.12.1.1.2), which pydicom 3.0 lacks
+charset.python_encoding.setdefault("ISO 2022 IR 203", "iso8859_15")
 # A number as DS and IS write it, and nothing that only looks like one, such as a UID (PS3.5 6.2).
 NUMBER = re.compile(rb" {0,16}(?:[-+]?(?:\d{1,32}(?:\.\d{0,32})?|\.\d{1,32})(?:[eE][-+]?\d{1,8})?)?[ \0]{0,16}\Z")
+_ESCAPE = re.compile(r"\x1b[$(),\-./]{1,2}[0-~]")  # of ISO 2022; pydicom leaves some of them in the text
 INTEGERS = {"SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 BINARY_NUMBERS = {**INTEGERS, "FD": "d", "FL": "f"}
 """VRs of binary numbers, and how :mod:`struct` calls them."""
@@ -53,8 +56,8 @@ def strings(dataset: Dataset, tag: int) -> list[str]:
     if value is None or isinstance(value, Sequence):
         return []
     if isinstance(value, str) or not hasattr(value, "__iter__") or hasattr(value, "family_name"):
-        return [str(value)]
-    return [str(one) for one in value]
+        return [_ESCAPE.sub("", str(value))]
+    return [_ESCAPE.sub("", str(one)) for one in value]
 
 
 def text_of(dataset: Dataset, tag: int) -> str:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableSequence
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
 from umed.deid import values
-from umed.deid.binary_values import MODALITY_LUTS, check_modality_luts, settle_binary
+from umed.deid.binary_values import MODALITY_LUTS, PIXELS, check_modality_luts, settle_binary
+from umed.deid.clean_numbers import clean_binaries, clean_numbers
 from umed.deid.code_strings import clean_code_strings
 from umed.deid.codes import settle_code
 from umed.deid.elements import (
@@ -34,7 +35,6 @@ from umed.deid.elements import (
 from umed.deid.finish import clean_meta, record
 from umed.deid.graphics import ANNOTATIONS, keep_marks
 from umed.deid.keys import DeidKey
-from umed.deid.number_values import scrub_numbers
 from umed.deid.picture_flags import names_somebody
 from umed.deid.policy import (
     BINARY_VRS,
@@ -134,7 +134,7 @@ class Deidentifier:
             removed = known.joined([removed]) if removed else known
         walk = Walk(patient_key, text_of(dataset, PATIENT_ID), place(sop_class), removed.matchers[0])
         self._level(dataset, walk, walk.column, 0, False)
-        self._scrub(walk, removed)
+        self._scrub(walk, removed, dataset.original_character_set)
         pseudonym = self.key.pseudonym(patient_key)
         dataset[PATIENT_NAME] = element(PATIENT_NAME, "PN", pseudonym)
         dataset[PATIENT_ID] = element(PATIENT_ID, "LO", pseudonym)
@@ -230,9 +230,8 @@ class Deidentifier:
             return self._take(dataset, tag, "X", "", decision, walk)
         if verdict == "replaced":
             walk.count(tag, "D")
-        vr = stored.VR if stored.VR in BINARY_NUMBERS else decision.vr
-        if vr in BINARY_NUMBERS and not (decision.essential and vr in ("SS", "US")):  # too small to be long
-            walk.binaries.append((dataset, tag, vr))
+        if tag not in PIXELS:
+            walk.binaries.append((dataset, tag, stored.VR if stored.VR in BINARY_NUMBERS else decision.vr))
 
     def _number(self, dataset: Dataset, tag: int, vr: str, decision: Decision, walk: Walk) -> None:
         """A number that stays: no more of them than DICOM allows, and no date."""
@@ -345,10 +344,10 @@ class Deidentifier:
             walk.text.append((dataset, tag))  # an imaging term may be the patient's name, too
         return walk.count(tag, act)
 
-    def _scrub(self, walk: Walk, removed: Removed) -> None:
+    def _scrub(self, walk: Walk, removed: Removed, sets: str | MutableSequence[str]) -> None:
         """Take removed values out of the text that stays, and identifiers out of numbers (SeriesNumber may be one)."""
-        if removed.numbers:
-            scrub_numbers(walk.numbers, walk.binaries, removed.numbers, self._policy, walk.count)
+        clean_numbers(walk.numbers, removed, self._policy, walk.count)
+        clean_binaries(walk.binaries, removed, self._policy, walk.count, sets)
         for dataset, tag in walk.dates:  # a kept calibration date may be that of the study, which is not kept
             if tag in dataset and any(day_of(one) in removed.days for one in strings(dataset, tag)):
                 vr = str(dataset[tag].VR)

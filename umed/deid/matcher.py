@@ -12,12 +12,11 @@ import ahocorasick
 
 from umed.deid.named_days import NamedDays
 from umed.deid.normal_form import Located, located, normal
-from umed.deid.spellings import is_dense, is_unspaced, letters, numeric_spellings
+from umed.deid.spellings import enough, letters, numeric_spellings
 from umed.deid.text_tokens import vocabulary
 
 ANYWHERE = 6
 """A value of so many letters or digits is found within words and numbers, too; of ideographs two are enough."""
-_DENSE = 2
 _LEAST = 4
 _NUMBER = re.compile(r"\d+")
 _MOST_MARKS = 64
@@ -70,7 +69,7 @@ class Matcher:
                 continue
             size = max(letters(form), sum(map(str.isalnum, value)))
             anywhere = long and len(form) >= _LEAST and size >= ANYWHERE
-            anywhere = anywhere or (is_dense(form) and size >= _DENSE) or (is_unspaced(form) and size >= _LEAST)
+            anywhere = anywhere or (enough(form) < ANYWHERE and size >= enough(form))
             rule = _Rule(len(form), anywhere, False, 0, size <= 2)
             if form not in found or not found[form].anywhere:
                 found[form] = rule

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property
@@ -15,16 +16,19 @@ from umed.deid import values
 from umed.deid.codes import SCHEME, TAGS, is_public
 from umed.deid.elements import strings
 from umed.deid.matcher import ANYWHERE, Matcher
+from umed.deid.misread import other_names
 from umed.deid.normal_form import normal
 from umed.deid.policy import Act, Policy
 from umed.deid.remains import encoded_forms, id_parts, makers, name_beginnings, name_remains, name_stems
 from umed.deid.spellings import (
     day_of,
     digit_runs,
+    enough,
     id_variants,
     letters,
     name_initials,
     name_spellings,
+    numbers_in_prose,
     numeric_spellings,
 )
 
@@ -41,6 +45,7 @@ _SEEN = 20_000
 _SECRET_DIGITS, _DATE_DIGITS = 5, 6
 _DIGITS = 4  # of an identifier
 _DEPTH = 64
+_MOST_FLOAT = 10**32
 _KEPT = frozenset(("binary", "number", "code", "text", "U"))  # unless stored with a VR that the attribute cannot have
 _REMEMBERED = frozenset(("PN", "DA", "DT", "AE", "UR")) | values.TEXT_VRS
 _OUT_OF_PLACE = frozenset(("PN", "DA", "DT", "AE", "UR", "SQ"))
@@ -74,7 +79,8 @@ class Removed:
     def add(self, keyword: str, vr: str, texts: Iterable[str]) -> None:
         """Remember the values of an attribute.
 
-        Text about the technique, by its keyword, counts for nothing, since its words are everywhere.
+        Of text about the technique, by its keyword, and of prose only long numbers count, since its words are
+        everywhere.
         """
         for one in texts:
             text = one.strip(values.BLANKS)[:_LONGEST]
@@ -89,13 +95,19 @@ class Removed:
             elif keyword in _OF_PATIENTS and 2 <= len(normal(text)) < LONG_WORD:
                 if normal(text).isdigit() or not values.is_ordinary(text):
                     self.words.add(("short", text))
-            elif len(text) >= LONG_WORD and keyword != "CodeMeaning" and not values.is_technique(keyword):
-                kind = _kind(keyword, text)
-                if kind == "id" or not values.is_ordinary(text):
+            elif len(text) >= LONG_WORD:
+                prose = keyword == "CodeMeaning" or values.is_technique(keyword)
+                kind = "prose" if prose else _kind(keyword, text)
+                if kind == "id" or (kind != "prose" and not values.is_ordinary(text)):
                     self.words.add((kind, text))
+                if kind != "id":
+                    self._prose(one[: values.MOST_TEXT])
             size += len(self.names) + len(self.words)
-            self.size += size * len(text)
+            self.size += size * min(len(text), _LONGEST if size == 1 else _WHOLE)
             self.__dict__.pop("matchers", None)
+
+    def _prose(self, text: str) -> None:
+        self.words |= {("prose", number) for number in numbers_in_prose(text)}
 
     def collect(self, dataset: Dataset, policy: Policy, column: int) -> None:
         """Remember what a policy takes out of a data set, at every depth; the data set stays as it is."""
@@ -142,6 +154,8 @@ class Removed:
         if isinstance(raw, bytes) and not raw.isascii() and vr not in ("DA", "DT"):
             with suppress(UnicodeDecodeError):  # where SpecificCharacterSet is wrong, in this file or in another
                 self.add(keyword, vr, raw.decode("utf-8").split("\\"))
+            if vr == "PN":
+                self.add(keyword, vr, other_names(raw))
 
     def joined(self, others: Iterable[Removed]) -> Removed:
         """With what others hold."""
@@ -174,6 +188,8 @@ class Removed:
                 yield from id_parts(text)
                 yield from encoded_forms(text)
                 yield from (one for one in _LETTERS.findall(text) if len(one) >= 4 and not values.is_ordinary(one))
+            elif kind == "prose":
+                yield from (text.lstrip("0"), *digit_runs(text))
 
     @cached_property
     def matchers(self) -> tuple[Matcher, Matcher]:
@@ -195,7 +211,7 @@ class Removed:
         words |= {hint + one for one in short if one.isdigit() for hint in _HINTS}
         words |= {one for one in short if not one.isdigit()}
         whole = {one for one in short if len(one) == _LEAST_WHOLE}
-        long = {one for one in forms if letters(normal(one)) >= LONG_WORD}
+        long = {one for one in forms if letters(form := normal(one)) >= min(LONG_WORD, enough(form))}
         return Matcher(forms, self.days, words, stems, whole), Matcher(long, self.days)
 
     @cached_property
@@ -204,8 +220,17 @@ class Removed:
         found = {form for kind, text in self.words if kind == "id" for form in id_variants(text)}
         found |= {form for name in self.names if any(map(str.isdigit, name)) for form in id_variants(name)}
         numbers = {int(form) for form in found if form.isdigit() and len(form.lstrip("0")) >= _SECRET_DIGITS}
+        prose = (text for kind, text in self.words if kind == "prose")  # a round one may well be a setting
+        numbers |= {int(text) for text in prose if len(text.strip("0")) >= _DIGITS}
         dates = {form for day in self.days for form in numeric_spellings(day) if form.isdigit()}
         return frozenset(numbers | {int(form) for form in dates if len(form) >= _DATE_DIGITS})
+
+    @cached_property
+    def floats(self) -> frozenset[float]:
+        """The same as binary numbers of 32 and of 64 bits hold them."""
+        held = [one for one in self.numbers if one < _MOST_FLOAT]
+        single = struct.unpack(f"{len(held)}f", struct.pack(f"{len(held)}f", *held))
+        return frozenset((*map(float, held), *single))
 
 
 class Patients:
@@ -244,7 +269,7 @@ class Patients:
             found = stores[0].joined(stores[1:])
         if found is not None and (self._last is None or self._last[1] is not found):
             if self._last is not None:  # one automaton at a time
-                for name in ("matchers", "numbers"):
+                for name in ("matchers", "numbers", "floats"):
                     self._last[1].__dict__.pop(name, None)
             self._last = every, found
         return found

@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 
 from umed.core.shipped import shipped_text
 from umed.deid.normal_form import normal
+from umed.deid.text_tokens import plain
 
 RUN = 6
 """Digits of an identifier that name it wherever they stand."""
@@ -19,7 +20,10 @@ _DATE = re.compile(r"\s{0,9}(\d{4})[-./]?(\d\d)[-./]?(\d\d)", re.ASCII)
 _PARTS = re.compile(r"[\s,;\\^=\-‐-―./'’_·・]+")
 _DIGITS = re.compile(r"\d+", re.ASCII)
 _CJK = re.compile("[\u3400-\u9fff\uf900-\ufaff\uac00-\ud7a3\u1100-\u1112\U00020000-\U0003ffff]")
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
+# Scripts that set no blanks between words, so that a name of a few letters stands within others.
+_KANA = re.compile("[\u30a1-\u30fa]")
+_OTHERS = re.compile("[\u0e01-\u0e2e\u0e81-\u0eae\u1000-\u102a\u1780-\u17b3]")  # Thai, Lao, Burmese, Khmer
+_IN_PROSE = re.compile(r"(?<![\d.,])\d(?:[-/ ]?\d){5,31}(?![.,]?\d)", re.ASCII)
 # Parts of many names, and words of many languages: alone they name nobody.
 _PARTICLES = frozenset("al af am av bin da das de del della den der di do dos dr du el ibn il ii iii iv jr la las le "
     "les los md mr mrs ms phd prof san sr st te ten ter van vom von zu zum zur".split())  # fmt: skip
@@ -27,6 +31,7 @@ _OF_MONTHS = ("de", "of")
 _MOST_GROUPS = _MOST_WORDS = 8
 _HONORIFICS = "先生 女士 小姐 太太 老师 医生 様 さま さん 殿 氏 君 씨 님".split()  # Mr, Mrs, Dr behind a family name
 _ARTICLE = "ال"
+_MOST_IN_PROSE = 64
 
 
 def id_variants(text: str) -> frozenset[str]:
@@ -56,6 +61,23 @@ def digit_runs(text: str) -> frozenset[str]:
     digits = "".join(_DIGITS.findall(normal(text))).lstrip("0")
     runs = (digits[start : start + RUN] for start in range(len(digits) - RUN + 1))
     return frozenset(run for run in runs if len(set(run)) > _FEW)
+
+
+def numbers_in_prose(text: str) -> frozenset[str]:
+    """Digits of the numbers in free text that may be somebody's: six and more, three of them different.
+
+    Nothing is a number here that has a decimal point, and of a hostile text only the first are taken.
+
+    >>> sorted(numbers_in_prose("MRN 0048-3726 of T1 2.5 mm, 512 x 512, 0.1234567, 1000000"))
+    ['00483726']
+    """
+    found: set[str] = set()
+    for match in _IN_PROSE.finditer(plain(text)):
+        digits = "".join(_DIGITS.findall(match[0]))
+        found.update([digits] if len(set(digits)) > _FEW else [])
+        if len(found) == _MOST_IN_PROSE:
+            break
+    return frozenset(found)
 
 
 def day_of(text: str) -> str:
@@ -190,15 +212,13 @@ def is_dense(form: str) -> bool:
     return _CJK.search(form) is not None
 
 
-def is_unspaced(form: str) -> bool:
-    """Whether a form is in a script that sets no blanks between words: Thai, Lao, Myanmar and Khmer.
+def enough(form: str) -> int:
+    """Letters from which a form in its script is a name within other words, too.
 
-    >>> is_unspaced("สมชาย"), is_unspaced("doe")
-    (True, False)
+    >>> enough("山田"), enough("ヤマタ"), enough("doe")
+    (2, 3, 6)
     """
-    return any(
-        "\u0e00" <= one <= "\u0eff" or "\u1000" <= one <= "\u109f" or "\u1780" <= one <= "\u17ff" for one in form
-    )
+    return 2 if is_dense(form) else 3 if _KANA.search(form) else 4 if _OTHERS.search(form) else RUN
 
 
 def letters(form: str) -> int:

@@ -69,13 +69,17 @@ def without_long_numbers(text: str) -> str:
 
 
 def is_date_number(text: str) -> bool:
-    """Whether a DS or IS value is a date of eight digits.
+    """Whether a DS or IS value is a date of eight digits, or one with a time behind it.
 
     >>> is_date_number("20230615"), is_date_number(" 20230615.0"), is_date_number("20231")
     (True, True, False)
+    >>> is_date_number("20230615101500"), is_date_number("20230615999900")
+    (True, False)
     """
     whole = text.strip("\0 +-").partition(".")[0]
-    return len(whole) == 8 and whole.isdigit() and _eight(whole, _YEARS)
+    if len(whole) not in (8, 12, 14) or not whole.isdigit() or not _eight(whole[:8], _YEARS):
+        return False
+    return len(whole) == 8 or (int(whole[8:10]) < 24 and int(whole[10:12]) < 60)
 
 
 @cache

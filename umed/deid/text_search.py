@@ -12,7 +12,7 @@ import ahocorasick
 from umed.deid import values
 from umed.deid.dates_in_text import BARRIER, dates_in
 from umed.deid.normal_form import Located, located, normal
-from umed.deid.spellings import is_dense, letters
+from umed.deid.spellings import enough, is_dense, letters
 
 ANYWHERE = 6
 """A value of so many letters is found within words, too; of ideographs two are enough."""
@@ -152,14 +152,14 @@ def _word(text: str, start: int, stop: int, form: str, needle: Needle, before: s
     stretch = text[start:stop]
     joined = len(re.findall(r"[^\W_]+", stretch))
     touched = (_touches(before, form[0]), _touches(after, form[-1]))
-    long = letters(form) >= ANYWHERE or is_dense(form)
+    long = letters(form) >= enough(form) or is_dense(form)
     if joined > needle.parts and not long and not all(len(one) == 1 for one in re.findall(r"[^\W_]+", stretch)):
         return None  # "am Ustertor" is no Muster
     if not any(touched):
         return "sure"
     if not long or (joined > 1 and all(touched)):
         return None
-    if is_dense(form):
+    if enough(form) < ANYWHERE:
         return "sure"
     while start and text[start - 1].isalpha() and text[start - 1] != BARRIER:
         start -= 1

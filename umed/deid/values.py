@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from umed.deid.kept_text import keep_terms as keep_terms
 from umed.deid.matcher import Matcher
+from umed.deid.misread import hides
 from umed.deid.text_tokens import vocabulary as vocabulary
 
 DUMMY_TEXT = "REMOVED"
@@ -236,10 +237,13 @@ def _scrubbed(text: str, matcher: Matcher) -> str:
 def scrub_all(texts: list[str], matcher: Matcher) -> list[str]:
     """Values of one attribute, scrubbed one by one, and then together for numbers that their separator cuts in two.
 
+    Of a value in another character set than its file states nothing stays where a removed one is in it.
+
     >>> scrub_all(["PAT 123", "456 x"], Matcher(["123456"]))
     ['PAT', 'x']
     """
     new = [scrub(one, matcher) for one in texts]
+    new = ["" if hides(one, matcher) else one for one in new]
     if len(new) < 2 or sum(map(len, new)) > MOST_TEXT:
         return new
     joined = "\\".join(one.replace("\\", " ") for one in new)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from typing import Any
 
@@ -16,12 +17,15 @@ from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
+from umed.core.errors import InputError
+
 _LONG = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_32)
 _UNDEFINED = 0xFFFFFFFF
 _PIXELS = 0x7FE00010
 _META = {0x00020000 + number for number in (0x00, 0x01, 0x02, 0x03, 0x10, 0x12, 0x13)}
 _META_LENGTH = 0x00020000
 _SHORT_TEXT = frozenset(("AE", "AS", "CS", "DA", "LO", "SH", "UI"))
+_TAG = re.compile(r"\([0-9A-Fa-f]{4},[0-9A-Fa-f]{4}\)")
 _PREAMBLE = b"\0" * 128  # a preamble may hold a whole TIFF, with names in it
 
 
@@ -30,14 +34,24 @@ def chunks(dataset: FileDataset) -> list[bytes]:
 
     The bytes are those of pydicom's ``save_as(enforce_file_format=True)``. Explicit VR Little Endian, by far the most
     common, goes two to five times as fast here, since values that nobody has looked at need not go through pydicom's
-    writers. Whatever pydicom raises on values that cannot be written comes out.
+    writers.
+
+    Raises:
+        InputError: when a value is none that its VR can hold.
     """
     dataset.preamble = _PREAMBLE
-    if not _is_plain(dataset):
-        buffer = io.BytesIO()
-        dataset.save_as(buffer, enforce_file_format=True)
-        return [buffer.getvalue()]
-    return [_PREAMBLE + b"DICM", _meta(dataset), *_body(dataset)]
+    try:
+        if not _is_plain(dataset):
+            buffer = io.BytesIO()
+            dataset.save_as(buffer, enforce_file_format=True)
+            return [buffer.getvalue()]
+        return [_PREAMBLE + b"DICM", _meta(dataset), *_body(dataset)]
+    except Exception as error:  # pydicom raises nearly everything, and no disk is at work here
+        where = _TAG.search(str(error))
+        raise InputError(
+            f"{where[0] if where else 'an attribute'}: expected a value that its VR can hold, got another. "
+            "Repair the file, or leave it out."
+        ) from error
 
 
 def _is_plain(dataset: FileDataset) -> bool:
@@ -108,7 +122,7 @@ def _body(dataset: Dataset, encodings: Any = None) -> list[bytes]:
         if element == 0 and group > 6:  # retired group lengths
             continue
         stored = elements[tag]
-        if number == _PIXELS and len(stored.value) % 2:
+        if number == _PIXELS and len(stored.value or b"") % 2:
             stored = dataset[tag]  # pydicom pads what it has looked at
         if isinstance(stored, RawDataElement):
             head = _head(stored, group, element)
@@ -122,7 +136,10 @@ def _body(dataset: Dataset, encodings: Any = None) -> list[bytes]:
                 continue
         buffer = DicomBytesIO()
         buffer.is_little_endian, buffer.is_implicit_VR = True, False
-        write_data_element(buffer, stored, encodings)
+        try:
+            write_data_element(buffer, stored, encodings)
+        except Exception as error:
+            raise ValueError(f"({group:04X},{element:04X})") from error
         found.append(buffer.getvalue())
     return found
 
