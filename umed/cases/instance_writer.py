@@ -26,10 +26,10 @@ from umed.data.files import atomic
 from umed.deid import burned
 from umed.deid.identity import Identity
 from umed.deid.profile import Rectangle
+from umed.dicom.held import has, held, tag_of, value_at_rest
 from umed.dicom.objects import Instance, Limits
 from umed.dicom.pixels import pixel_data, writing
 from umed.dicom.read import headers, reader
-from umed.dicom.read.geometry import tag_of
 
 CATEGORIES: Mapping[str, str] = {
     "no-dicom": "no DICOM file",
@@ -116,7 +116,7 @@ def write_instance(
     with _refusing("file"), limited(limits.seconds):
         dataset = reader.read(instance.path, limits, pixels=True)
         headers.fill(dataset, instance)
-    has_pixels = any(tag_of(keyword) in dataset for keyword in PIXEL_KEYWORDS)
+    has_pixels = any(has(dataset, tag_of(keyword)) for keyword in PIXEL_KEYWORDS)
     with _refusing("burned-in"), limited(limits.seconds):
         rectangles = identity.rectangles(dataset) if has_pixels else ()
         accepted = identity.accepted(dataset) if has_pixels else ""
@@ -196,12 +196,12 @@ def dark(dataset: Dataset, values: NDArray[Any]) -> int:
 
 def _as_they_are(dataset: FileDataset, syntax: str) -> bool:
     """Whether the bytes of the pixels can be kept: nothing is packed, and no bit can hide anything."""
-    if "PixelData" not in dataset:
+    if not has(dataset, tag_of("PixelData")):
         return True  # float pixels have no encapsulated form
     native = dataset.file_meta.TransferSyntaxUID in PLAIN
-    if dataset.get("BitsAllocated") == 1:  # a segmentation: no syntax packs its bits, and without it the mask is lost
+    if value_at_rest(dataset, "BitsAllocated") == 1:  # a segmentation: no syntax packs its bits, and without it the mask is lost
         return native or dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
-    return native and syntax == "explicit-le" and dataset.get("BitsStored") == dataset.get("BitsAllocated")
+    return native and syntax == "explicit-le" and value_at_rest(dataset, "BitsStored") == value_at_rest(dataset, "BitsAllocated")
 
 
 def trim(dataset: Dataset) -> None:
@@ -213,14 +213,14 @@ def trim(dataset: Dataset) -> None:
     Raises:
         InputError: when there are fewer bytes than pixels.
     """
-    keyword = next(name for name in PIXEL_KEYWORDS if tag_of(name) in dataset)
+    keyword = next(name for name in PIXEL_KEYWORDS if has(dataset, tag_of(name)))
     bits = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(keyword, headers.integer(dataset, "BitsAllocated"))
     samples = headers.integer(dataset, "SamplesPerPixel", 1)
     photometric = headers.text(dataset, "PhotometricInterpretation")
     pixel = {"YBR_FULL_422": 2.0, "YBR_PARTIAL_422": 2.0, "YBR_PARTIAL_420": 1.5}.get(photometric, samples)
     sides = headers.integer(dataset, "Rows") * headers.integer(dataset, "Columns")
     length = math.ceil(max(1, headers.integer(dataset, "NumberOfFrames", 1)) * sides * pixel * bits / 8)
-    there = len(dataset.get_item(tag_of(keyword)).value or b"")  # bytes that nobody has looked at are not copied
+    there = len(getattr(held(dataset, tag_of(keyword)), "value", None) or b"")  # bytes that nobody has looked at are not copied
     if there < length:
         raise InputError(f"expected {length} bytes of pixels, got {there}; the file is cut short")
     if there > length + length % 2:

@@ -15,6 +15,7 @@ from pydicom.sequence import Sequence
 
 from umed.deid import values
 from umed.deid.policy import BINARY_VRS, NUMBER_VRS
+from umed.dicom.held import has, held
 
 CHARACTER_SET = 0x00080005
 # A number as DS and IS write it, and nothing that only looks like one, such as a UID (PS3.5 6.2).
@@ -38,7 +39,7 @@ def dummy_code() -> Dataset:
 
 def strings(dataset: Dataset, tag: int) -> list[str]:
     """Values of an attribute as text, decoded; a value that was left in the file counts as none."""
-    stored: Any = dataset.get_item(tag)
+    stored: Any = held(dataset, tag)
     if isinstance(stored, RawDataElement):
         raw = stored.value
         if not raw:
@@ -60,7 +61,7 @@ def strings(dataset: Dataset, tag: int) -> list[str]:
 def text_of(dataset: Dataset, tag: int) -> str:
     """Value of an attribute as one text, empty when it is absent or cannot be decoded."""
     try:
-        return "\\".join(strings(dataset, tag)).strip(values.BLANKS) if tag in dataset else ""
+        return "\\".join(strings(dataset, tag)).strip(values.BLANKS) if has(dataset, tag) else ""
     except Exception:  # undecodable: as good as absent
         return ""
 
@@ -85,7 +86,7 @@ def are_numbers(value: bytes | str) -> bool:
 
 def binary_numbers(dataset: Dataset, tag: int, vr: str) -> list[int | float]:
     """Values of an attribute of a binary VR; empty where they are no whole numbers of bytes."""
-    stored: Any = dataset.get_item(tag)
+    stored: Any = held(dataset, tag)
     value: Any = stored.value
     if isinstance(value, bytes):
         kind = BINARY_NUMBERS[vr]

@@ -143,8 +143,8 @@ class Deidentifier:
         known = self._patients.known(patient_key, study)
         removed = Removed(known)
         removed.collect(dataset, self._policy, place(sop_class))
-        if known is not None:
-            removed = known.joined([removed]) if removed else known
+        if known is not None:  # most files say nothing that was not remembered
+            removed = known if known.holds(removed) else known.joined([removed])
         walk = _Walk(patient_key, text_of(dataset, PATIENT_ID), place(sop_class))
         self._level(dataset, walk, walk.column, 0, False)
         self._scrub(walk, removed)

@@ -96,7 +96,7 @@ class Removed:
     def _level(self, dataset: Dataset, policy: Policy, column: int, depth: int, cleaning: bool) -> None:
         if depth > _DEPTH:
             return
-        for tag in list(dataset.keys()):
+        for tag, stored in list(dataset.items()):
             number = int(tag)
             if number >> 16 & 1:
                 continue
@@ -104,7 +104,6 @@ class Removed:
             act: Act = decision.acts[column]
             if cleaning and act == "text":
                 act = "C"
-            stored = dataset.get_item(tag)
             vr = stored.VR
             if act in _KEPT and vr not in _OUT_OF_PLACE:
                 continue
@@ -133,6 +132,11 @@ class Removed:
         if isinstance(raw, bytes) and not raw.isascii() and vr not in ("DA", "DT"):
             with suppress(UnicodeDecodeError):  # where SpecificCharacterSet is wrong, in this file or in another
                 self.add(keyword, vr, raw.decode("utf-8").split("\\"))
+
+    def holds(self, other: Removed) -> bool:
+        """Whether it has all that another one has."""
+        known = other.names <= self.names and other.words <= self.words and other.days <= self.days
+        return known and (self.full or not other.full)
 
     def joined(self, others: Iterable[Removed]) -> Removed:
         """With what others hold."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.tag import BaseTag, Tag
 
+from umed.dicom.held import has, tag_of, value_of
 from umed.dicom.objects import Geometry
 
 SAME_POSITION = 1e-3
@@ -54,7 +53,7 @@ def planes(dataset: Dataset, frames: int) -> tuple[SlicePlane, ...] | None:
     ``None`` where the header does not place all of them in the patient (a picture, a mosaic of slices, tiles of a
     slide, multi-frame images without functional groups).
     """
-    if frames == 1 and "PerFrameFunctionalGroupsSequence" not in dataset:
+    if frames == 1 and not has(dataset, tag_of("PerFrameFunctionalGroupsSequence")):
         single = _plane(dataset, dataset, dataset, _time(dataset))
         return None if single is None else (single,)
     groups = dataset.get("PerFrameFunctionalGroupsSequence") or []
@@ -77,7 +76,7 @@ def planes(dataset: Dataset, frames: int) -> tuple[SlicePlane, ...] | None:
 def group_item(group: Dataset, shared: Dataset, keyword: str) -> Dataset:
     """First item of a functional group, the frame's own before the shared one; an empty one where there is none."""
     for place in (group, shared):
-        items = place.get(keyword)
+        items = value_of(place, keyword)
         if items:
             return items[0]  # type: ignore[no-any-return]
     return Dataset()
@@ -86,18 +85,12 @@ def group_item(group: Dataset, shared: Dataset, keyword: str) -> Dataset:
 _NUMBERS = frozenset(("DS", "IS"))
 
 
-@cache
-def tag_of(keyword: str) -> BaseTag:
-    """Tag of a keyword of the standard."""
-    return Tag(keyword)
-
-
 def unread(dataset: Dataset, keyword: str, vrs: Collection[str]) -> list[str] | None:
     """Stripped values of an attribute that nobody has looked at yet, straight from its bytes: ten times as fast.
 
     ``vrs`` are those that may be taken as plain ASCII. ``None`` where pydicom has to look at it, or there is none.
     """
-    stored: Any = dataset.get_item(tag_of(keyword), keep_deferred=True)  # or None, whatever pydicom's types say
+    stored: Any = dataset._dict.get(tag_of(keyword))
     if not isinstance(stored, RawDataElement) or stored.VR not in vrs:
         return None
     value = stored.value
@@ -109,7 +102,7 @@ def unread(dataset: Dataset, keyword: str, vrs: Collection[str]) -> list[str] | 
 
 def _short(dataset: Dataset, keyword: str) -> int | None:
     """One unsigned 16-bit number that nobody has looked at yet."""
-    stored: Any = dataset.get_item(tag_of(keyword), keep_deferred=True)  # or None, whatever pydicom's types say
+    stored: Any = dataset._dict.get(tag_of(keyword))
     if not isinstance(stored, RawDataElement) or stored.VR != "US" or type(stored.value) is not bytes:
         return None
     order: Literal["little", "big"] = "little" if stored.is_little_endian else "big"
@@ -122,7 +115,7 @@ def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | N
     if value is None:
         value = _short(dataset, keyword)
     if value is None:
-        value = dataset.get(keyword) if tag_of(keyword) in dataset else None
+        value = value_of(dataset, keyword)
     if value is None or isinstance(value, (str, bytes)):
         return None
     try:
