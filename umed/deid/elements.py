@@ -20,6 +20,7 @@ from umed.dicom.held import has, held
 CHARACTER_SET = 0x00080005
 # A number as DS and IS write it, and nothing that only looks like one, such as a UID (PS3.5 6.2).
 NUMBER = re.compile(rb" {0,16}(?:[-+]?(?:\d{1,32}(?:\.\d{0,32})?|\.\d{1,32})(?:[eE][-+]?\d{1,8})?)?[ \0]{0,16}\Z")
+_AS_THEY_ARE = frozenset(("AE", "AS", "CS", "DA", "DT", "LO", "SH", "TM"))
 INTEGERS = {"SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 BINARY_NUMBERS = {**INTEGERS, "FD": "d", "FL": "f"}
 """VRs of binary numbers, and how :mod:`struct` calls them."""
@@ -27,7 +28,9 @@ BINARY_NUMBERS = {**INTEGERS, "FD": "d", "FL": "f"}
 
 def element(tag: int, vr: str, value: Any) -> DataElement:
     """A data element as it is, without pydicom's warnings."""
-    return DataElement(tag, vr, value, validation_mode=IGNORE)
+    # what pydicom would take as it is need not go through its conversions
+    plain = type(value) is str and vr in _AS_THEY_ARE and "\\" not in value
+    return DataElement(tag, vr, value, validation_mode=IGNORE, already_converted=plain)
 
 
 def dummy_code() -> Dataset:

@@ -36,7 +36,7 @@ from umed.deid.elements import (
 from umed.deid.finish import clean_meta, record
 from umed.deid.keys import DeidKey
 from umed.deid.picture_flags import names_somebody
-from umed.deid.policy import BINARY_VRS, NUMBER_VRS, PATIENT_ID, PATIENT_NAME, Act, Decision, Policy, place
+from umed.deid.policy import BINARY_VRS, NUMBER_VRS, PATIENT_ID, PATIENT_NAME, WHO, Act, Decision, Policy, place
 from umed.deid.private import safe_tags
 from umed.deid.profile import Profile
 from umed.deid.refusals import Quarantine, refuse, refuse_syntax
@@ -285,7 +285,7 @@ class Deidentifier:
     def _take(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: _Walk) -> None:
         """Remove, empty, or replace by a dummy."""
         vr = vr if not decision.vrs or vr in decision.vrs else decision.vr
-        if tag in (PATIENT_NAME, PATIENT_ID) and act != "X":
+        if tag in WHO and act != "X":
             own = text_of(dataset, PATIENT_ID)
             other = own and walk.patient_id and own != walk.patient_id
             name = self.key.pseudonym(own if other else walk.patient_key)

@@ -31,6 +31,7 @@ class Renamed:
 
     def __init__(self, key: DeidKey) -> None:
         self.key = key
+        self._last: tuple[Instance, Path] | None = None
 
     def settings(self) -> dict[str, object]:
         """Fingerprint of the key, as ``umed keygen`` prints it."""
@@ -42,8 +43,11 @@ class Renamed:
 
     def target(self, instance: Instance) -> Path:
         """``PATIENT/STUDY/SERIES/INSTANCE.dcm``, all of them new names."""
-        parts = [self.key.uid(uid) for uid in (instance.study_uid, instance.series_uid, instance.sop_uid)]
-        return Path(self.key.pseudonym(instance.patient_key), parts[0], parts[1], f"{parts[2]}.dcm")
+        if self._last is None or self._last[0] is not instance:  # asked several times for each file
+            parts = [self.key.uid(uid) for uid in (instance.study_uid, instance.series_uid, instance.sop_uid)]
+            place = Path(self.key.pseudonym(instance.patient_key), parts[0], parts[1], f"{parts[2]}.dcm")
+            self._last = instance, place
+        return self._last[1]
 
     def token(self, text: str) -> str:
         """Keyed fingerprint."""

@@ -30,6 +30,7 @@ ESSENTIAL = frozenset(
      0x30060042, 0x300600A4, 0x30040002, 0x30040004, 0x3004000A)
 )  # fmt: skip
 PATIENT_NAME, PATIENT_ID = 0x00100010, 0x00100020
+WHO = frozenset((PATIENT_NAME, PATIENT_ID))
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,20 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
+
+
+# Text that pydicom would write as it stands: one blank of padding at most, none elsewhere around a value.
+_TEXT = re.compile(rb"(?:[!-[\]-~]+(?: +[!-[\]-~]+)*\\)*[!-[\]-~]+(?: +[!-[\]-~]+)* ?\Z")
+_UID = re.compile(rb"[0-9.]+\0?\Z")
+_LONGEST = 1024
+_TEXTS = frozenset(("CS", "LO", "SH"))
 
 
 @cache
@@ -45,3 +53,18 @@ def value_at_rest(dataset: Dataset, keyword: str) -> Any:
     if type(stored) is RawDataElement and stored.VR == "US" and type(stored.value) is bytes and len(stored.value) == 2:
         return int.from_bytes(stored.value, "little" if stored.is_little_endian else "big")
     return value_of(dataset, keyword)
+
+
+def texts_at_rest(dataset: Dataset, keyword: str) -> list[str] | None:
+    """Values of a text or UID whose bytes are plain and padded as pydicom would write them, which stay as they are.
+
+    ``None`` for all others, and where there is no such attribute.
+    """
+    stored: Any = dataset._dict.get(tag_of(keyword))
+    if type(stored) is not RawDataElement or type(stored.value) is not bytes or len(stored.value) % 2:
+        return None
+    raw = stored.value
+    form = _UID if stored.VR == "UI" else _TEXT if stored.VR in _TEXTS else None
+    if form is None or len(raw) > _LONGEST or form.match(raw) is None:
+        return None
+    return raw.decode("ascii").rstrip("\0 ").split("\\")

@@ -237,8 +237,10 @@ def _scale(dataset: Dataset) -> tuple[float, float] | None:
     """Slope and intercept of a data set or of an item of a functional group."""
     if not has(dataset, tag_of("RescaleSlope")) and not has(dataset, tag_of("RescaleIntercept")):
         return None
-    slope = geometry.numbers(dataset, "RescaleSlope", 1) if value_of(dataset, "RescaleSlope") is not None else (1.0,)
-    inter = geometry.numbers(dataset, "RescaleIntercept", 1) if value_of(dataset, "RescaleIntercept") is not None else (0.0,)
+    slope, inter = (
+        geometry.numbers(dataset, keyword, 1) or ((missing,) if value_of(dataset, keyword) is None else None)
+        for keyword, missing in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+    )
     return (np.nan if slope is None else slope[0], np.nan if inter is None else inter[0])
 
 

@@ -25,6 +25,7 @@ from pydicom.uid import UID
 
 from umed.core.errors import InputError, UmedError
 from umed.core.time_limit import limited
+from umed.dicom.held import texts_at_rest, value_of
 from umed.dicom.members import FileRef, open_file
 from umed.dicom.objects import LIMITS, Limits
 from umed.dicom.read import archives, stream
@@ -235,10 +236,11 @@ def _inflate(file: BinaryIO, start: int, most: int) -> tuple[BinaryIO, int]:
 def _complete(dataset: FileDataset, syntax: str) -> None:
     """Fill what the meta header and the data set can tell each other."""
     meta = dataset.file_meta
-    meta.TransferSyntaxUID = UID(syntax)
+    if value_of(meta, "TransferSyntaxUID") != syntax:
+        meta.TransferSyntaxUID = UID(syntax)
     for keyword, source in (
         ("SOPClassUID", "MediaStorageSOPClassUID"),
         ("SOPInstanceUID", "MediaStorageSOPInstanceUID"),
     ):
-        if not dataset.get(keyword) and meta.get(source):
+        if texts_at_rest(dataset, keyword) is None and not dataset.get(keyword) and meta.get(source):
             setattr(dataset, keyword, UID(str(meta.get(source))))
