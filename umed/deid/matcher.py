@@ -70,6 +70,7 @@ class Matcher:
         for form, rule in found.items():
             self._automaton.add_word(form, rule)
         self._automaton.make_automaton()
+        self.scrubbed: dict[tuple[str, ...], list[str]] = {}  # see values.scrub_all
 
     def __bool__(self) -> bool:
         return self._count > 0

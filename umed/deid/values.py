@@ -61,6 +61,7 @@ _MAILS = re.compile(r"[\w.+@-]+")
 MOST_TEXT = 1 << 16
 """Characters of one value that are looked at; what is beyond goes."""
 _ROUNDS = 8
+_REMEMBERED, _SHORT = 4096, 256  # answers of one matcher: most texts are the same in all files of a series
 _MOST_DIGITS = 32
 
 
@@ -215,6 +216,16 @@ def scrub_all(texts: list[str], matcher: Matcher) -> list[str]:
     >>> scrub_all(["PAT 123", "456 x"], Matcher(["123456"]))
     ['PAT', 'x']
     """
+    asked = tuple(texts)
+    done = matcher.scrubbed.get(asked)
+    if done is None:
+        done = _scrub_all(texts, matcher)
+        if len(matcher.scrubbed) < _REMEMBERED and sum(map(len, texts)) <= _SHORT:
+            matcher.scrubbed[asked] = done
+    return list(done)
+
+
+def _scrub_all(texts: list[str], matcher: Matcher) -> list[str]:
     new = [scrub(one, matcher) for one in texts]
     if len(new) < 2 or sum(map(len, new)) > MOST_TEXT:
         return new

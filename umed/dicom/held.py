@@ -11,7 +11,6 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
-
 # Text that pydicom would write as it stands: one blank of padding at most, none elsewhere around a value.
 _TEXT = re.compile(rb"(?:[!-[\]-~]+(?: +[!-[\]-~]+)*\\)*[!-[\]-~]+(?: +[!-[\]-~]+)* ?\Z")
 _UID = re.compile(rb"[0-9.]+\0?\Z")
@@ -48,7 +47,7 @@ def value_of(dataset: Dataset, keyword: str, default: Any = None) -> Any:
 
 
 def value_at_rest(dataset: Dataset, keyword: str) -> Any:
-    """As :func:`value_of`, but one unsigned 16-bit number stays bytes in the data set, which can be written as they are."""
+    """As :func:`value_of`, but one unsigned 16-bit number stays bytes in the data set, to be written as they are."""
     stored: Any = dataset._dict.get(tag_of(keyword))
     if type(stored) is RawDataElement and stored.VR == "US" and type(stored.value) is bytes and len(stored.value) == 2:
         return int.from_bytes(stored.value, "little" if stored.is_little_endian else "big")
