@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pydicom.dataelem import DataElement, RawDataElement
@@ -18,10 +18,16 @@ _LONGEST = 1024
 _TEXTS = frozenset(("CS", "LO", "SH"))
 
 
+@lru_cache(maxsize=1 << 14)
+def number_tag(number: int) -> BaseTag:
+    """Tag of a number, the same object for all data sets: dictionaries find that without comparing."""
+    return BaseTag(number)
+
+
 @cache
 def tag_of(keyword: str) -> BaseTag:
     """Tag of a keyword of the standard."""
-    return Tag(keyword)
+    return number_tag(int(Tag(keyword)))
 
 
 def held(dataset: Dataset, tag: int) -> DataElement | RawDataElement | None:
