@@ -84,3 +84,11 @@ def text(ds: Dataset) -> str:
         ):
             found.append(str(element.value))
     return "\n".join(found)
+
+
+def proven(folder: Path, ds: FileDataset, profile: str = "basic", *words: str) -> Path:
+    """The one file that ``umed anonymize`` writes, after ``--check`` has found nothing in it."""
+    code, files = anonymized(folder, ds, profile, *words)
+    assert code == 0 and len(files) == 1
+    assert main(["anonymize", "--check", str(folder / "out"), "--original", str(folder / "in")]) == 0
+    return files[0]

@@ -22,7 +22,7 @@ SIGNATURES = (0xFFFAFFFA, 0x4FFE0001)
 """Digital Signatures Sequence and MAC Parameters Sequence."""
 ICON = 0x00880200
 PIXEL_DATA = 0x7FE00010
-_PIXEL_GROUP, _META_VERSION = 0x7FE0, 0x00020001
+_PIXEL_GROUP, _DELIMITERS, _META_VERSION = 0x7FE0, 0xFFFE, 0x00020001
 _BINARY = ("OB", "OW", "OF", "OD", "OL", "OV", "UN")
 _LOOKUP = (
     *range(0x00281201, 0x00281205), *range(0x00281221, 0x00281224), 0x00282000, 0x00283006,
@@ -81,6 +81,9 @@ def _walk(part: Dataset, nested: bool) -> Iterator[FoundElement]:
         if tag == _META_VERSION or (tag == PIXEL_DATA and not nested):
             continue
         raw = part.get_item(tag).value  # as it was read: of private numbers, too
+        if tag >> 16 == _DELIMITERS:
+            yield FoundElement(part, tag, raw or b"", nested)
+            continue
         element = part[tag]
         if element.VR == "SQ":
             for item in element.value or ():
@@ -102,7 +105,8 @@ def remove_copies(dataset: FileDataset) -> Counter[tuple[str, str]]:
 
     That is trailing padding, digital signatures, icons and other pixel data in items, every binary, unknown or private
     element with at least as many bytes as a frame, and those that hold a compressed frame as it is. Palettes and lookup
-    tables stay, unless they hold a frame. Of an overlay as large all attributes go.
+    tables stay, unless they hold a frame. Of an overlay as large all attributes go. So do items and delimiters outside
+    of any sequence, which nobody can read or write (PS3.5 7.5).
 
     Args:
         dataset: image with its old pixels, changed in place; its own pixel data are left alone.
@@ -115,7 +119,8 @@ def remove_copies(dataset: FileDataset) -> Counter[tuple[str, str]]:
     for found in list(binary_elements(dataset)):
         holds = any(piece in found.value for piece in pieces)
         lookup = found.tag in _LOOKUP and len(found.value) <= _MOST_LOOKUP
-        if not holds and (lookup or not 0 < least <= len(found.value)):
+        stray = found.tag >> 16 == _DELIMITERS
+        if not holds and not stray and (lookup or not 0 < least <= len(found.value)):
             continue
         group = found.tag >> 16
         overlay = 0x6000 <= group < 0x6100 and group % 2 == 0

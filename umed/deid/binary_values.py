@@ -45,6 +45,7 @@ _LEAST_ENTRIES = 16
 _STEEPEST = 0.25  # of the range of a lookup table from one entry to the next
 _COLOUR_BITS = 0xF8  # 32 steps a channel
 _LETTERS = 4
+_PROSE = 16  # bytes of several fractions that are all printable are text
 
 
 def settle_binary(dataset: Dataset, tag: int, stored: DataElement | RawDataElement, decision: Decision) -> Verdict:
@@ -216,6 +217,8 @@ def _is_readable(value: bytes, kind: str) -> bool:
     if kind[0] != "f" or not text.isprintable():
         return text.isprintable()
     # fractions may be printable, even of letters and digits alone: 38.4 is "333333C@"
+    if len(text) >= _PROSE and len(set(text)) > _LETTERS + 2:
+        return True
     return sum(one.isalnum() or one in " ^" for one in text) > 0.8 * len(text) and len(set(text)) > _LETTERS
 
 

@@ -28,9 +28,11 @@ class Renamed:
     """
 
     secret = True
+    keeps_uids = False
 
     def __init__(self, key: DeidKey) -> None:
         self.key = key
+        self._folder: tuple[tuple[str, ...], Path] = (), Path()
 
     def settings(self) -> dict[str, object]:
         """Fingerprint of the key, as ``umed keygen`` prints it."""
@@ -42,8 +44,11 @@ class Renamed:
 
     def target(self, instance: Instance) -> Path:
         """``PATIENT/STUDY/SERIES/INSTANCE.dcm``, all of them new names."""
-        parts = [self.key.uid(uid) for uid in (instance.study_uid, instance.series_uid, instance.sop_uid)]
-        return Path(self.key.pseudonym(instance.patient_key), parts[0], parts[1], f"{parts[2]}.dcm")
+        whose = instance.patient_key, instance.study_uid, instance.series_uid
+        if whose != self._folder[0]:  # the same for all files of a series
+            study, series = self.key.uid(instance.study_uid), self.key.uid(instance.series_uid)
+            self._folder = whose, Path(self.key.pseudonym(instance.patient_key), study, series)
+        return self._folder[1] / f"{self.key.uid(instance.sop_uid)}.dcm"
 
     def token(self, text: str) -> str:
         """Keyed fingerprint."""
@@ -52,6 +57,8 @@ class Renamed:
 
 class Anonymous(Renamed):
     """De-identified by PS3.15 Annex E: every UID and name is keyed, files are named by their new UIDs.
+
+    With the option ``retain_uids`` UIDs stay, and names of files with them.
 
     Args:
         key: secret of the project.
@@ -67,9 +74,10 @@ class Anonymous(Renamed):
         accept_burned_in: bool = False,
         text_reader: TextReader | None = None,
     ) -> None:
-        super().__init__(key)
+        self.keeps_uids = "retain_uids" in profile.options
+        super().__init__(key.keeping_uids() if self.keeps_uids else key)
         self.profile, self.accept_burned_in, self.text_reader = profile, accept_burned_in, text_reader
-        self._deidentify = Deidentifier(key, profile)
+        self._deidentify = Deidentifier(self.key, profile)
 
     def remember(self, dataset: FileDataset, instance: Instance) -> None:
         """Collect what must not stand in any file of the patient; called with every header before the first file."""
@@ -106,6 +114,7 @@ class Derived:
     """
 
     secret = False
+    keeps_uids = False
     text_reader: TextReader | None = None
 
     def __init__(self, changed: Collection[str]) -> None:

@@ -16,7 +16,7 @@ from umed.deid.elements import strings
 from umed.deid.engine import CODE_SYSTEM
 from umed.deid.keys import is_standard_uid
 from umed.deid.normal_form import normal
-from umed.deid.spellings import day_of, id_variants, is_dense, letters, name_spellings
+from umed.deid.spellings import day_of, id_variants, is_dense, letters, name_spellings, numbers_in_prose
 from umed.deid.table import rows
 from umed.deid.text_search import Needle
 
@@ -158,6 +158,8 @@ class Needles:
         # "044 255 11 11" and "123" are short numbers to the list of imaging terms
         if not _is_telling(text) and not (_IDENTIFIER.search(keyword) and any(map(str.isdigit, text))):
             return
+        if _ABOUT_TECHNIQUE.search(keyword) or len(text) > _LONGEST_WHOLE:
+            self.add("text", tag, numbers_in_prose(text), spelled=True)
         if _ABOUT_TECHNIQUE.search(keyword):
             return
         if len(text) <= _LONGEST_WHOLE:

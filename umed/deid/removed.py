@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property
@@ -12,17 +13,22 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from umed.deid import values
+from umed.deid.codes import SCHEME, TAGS, is_public
 from umed.deid.elements import strings
 from umed.deid.matcher import ANYWHERE, Matcher
+from umed.deid.misread import other_names
 from umed.deid.normal_form import normal
 from umed.deid.policy import Act, Policy
+from umed.deid.remains import encoded_forms, id_parts, makers, name_beginnings, name_remains, name_stems
 from umed.deid.spellings import (
     day_of,
     digit_runs,
+    enough,
     id_variants,
     letters,
     name_initials,
     name_spellings,
+    numbers_in_prose,
     numeric_spellings,
 )
 
@@ -39,11 +45,15 @@ _SEEN = 20_000
 _SECRET_DIGITS, _DATE_DIGITS = 5, 6
 _DIGITS = 4  # of an identifier
 _DEPTH = 64
+_MOST_FLOAT = 10**32
 _KEPT = frozenset(("binary", "number", "code", "text", "U"))  # unless stored with a VR that the attribute cannot have
 _REMEMBERED = frozenset(("PN", "DA", "DT", "AE", "UR")) | values.TEXT_VRS
 _OUT_OF_PLACE = frozenset(("PN", "DA", "DT", "AE", "UR", "SQ"))
 _WORD = re.compile(r"[^\W_]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
+_HINTS = "patient patientid patientno pat patid patno id no nr pid mrn case fall subject subj".split()
+_LEAST_WHOLE = 3  # digits of an identifier that is a text of its own; fewer are everywhere
+_OF_PATIENTS = frozenset(("PatientID", "OtherPatientIDs"))
 _IDENTIFIERS = re.compile(r"IDs?\Z|IDs?[A-Z]|Number|Phone|Identifier|Serial|Barcode")
 
 
@@ -69,7 +79,8 @@ class Removed:
     def add(self, keyword: str, vr: str, texts: Iterable[str]) -> None:
         """Remember the values of an attribute.
 
-        Text about the technique, by its keyword, counts for nothing, since its words are everywhere.
+        Of text about the technique, by its keyword, and of prose only long numbers count, since its words are
+        everywhere.
         """
         for one in texts:
             text = one.strip(values.BLANKS)[:_LONGEST]
@@ -81,13 +92,22 @@ class Removed:
                 self.days |= {day_of(text)} - {""}
             elif vr == "PN":
                 self.names |= {text} - {""}
-            elif len(text) >= LONG_WORD and not values.is_technique(keyword):
-                kind = _kind(keyword, text)
-                if kind == "id" or not values.is_ordinary(text):
+            elif keyword in _OF_PATIENTS and 2 <= len(normal(text)) < LONG_WORD:
+                if normal(text).isdigit() or not values.is_ordinary(text):
+                    self.words.add(("short", text))
+            elif len(text) >= LONG_WORD:
+                prose = keyword == "CodeMeaning" or values.is_technique(keyword)
+                kind = "prose" if prose else _kind(keyword, text)
+                if kind == "id" or (kind != "prose" and not values.is_ordinary(text)):
                     self.words.add((kind, text))
+                if kind != "id":
+                    self._prose(one[: values.MOST_TEXT])
             size += len(self.names) + len(self.words)
-            self.size += size * len(text)
+            self.size += size * min(len(text), _LONGEST if size == 1 else _WHOLE)
             self.__dict__.pop("matchers", None)
+
+    def _prose(self, text: str) -> None:
+        self.words |= {("prose", number) for number in numbers_in_prose(text)}
 
     def collect(self, dataset: Dataset, policy: Policy, column: int) -> None:
         """Remember what a policy takes out of a data set, at every depth; the data set stays as it is."""
@@ -96,15 +116,15 @@ class Removed:
     def _level(self, dataset: Dataset, policy: Policy, column: int, depth: int, cleaning: bool) -> None:
         if depth > _DEPTH:
             return
-        for tag in list(dataset.keys()):
+        public = depth and SCHEME in dataset and is_public(dataset)
+        for tag, stored in list(dataset.items()):
             number = int(tag)
-            if number >> 16 & 1:
+            if number >> 16 & 1 or (public and number in TAGS):
                 continue
             decision = policy[number]
             act: Act = decision.acts[column]
             if cleaning and act == "text":
                 act = "C"
-            stored = dataset.get_item(tag)
             vr = stored.VR
             if act in _KEPT and vr not in _OUT_OF_PLACE:
                 continue
@@ -133,6 +153,13 @@ class Removed:
         if isinstance(raw, bytes) and not raw.isascii() and vr not in ("DA", "DT"):
             with suppress(UnicodeDecodeError):  # where SpecificCharacterSet is wrong, in this file or in another
                 self.add(keyword, vr, raw.decode("utf-8").split("\\"))
+            if vr == "PN":
+                self.add(keyword, vr, other_names(raw))
+
+    def holds(self, other: Removed) -> bool:
+        """Whether it has all that another one has."""
+        known = other.names <= self.names and other.words <= self.words and other.days <= self.days
+        return known and (self.full or not other.full)
 
     def joined(self, others: Iterable[Removed]) -> Removed:
         """With what others hold."""
@@ -150,17 +177,23 @@ class Removed:
         """Everything to be looked for but dates: names and their orders, identifiers with and without prefix."""
         for name in self.names:
             yield from (one for one in name_spellings(name) if values.may_name(one))
+            yield from (one for one in name_remains(name) if _is_telling(one))
+            yield from encoded_forms(name)
             if any(map(str.isdigit, name)):
                 yield from id_variants(name)
         for kind, text in self.words:
-            if len(text) <= _WHOLE:
+            if len(text) <= _WHOLE and kind != "short":
                 yield text
             if kind == "place":
                 yield from (one for one in _WORD.findall(text) if len(one) >= ANYWHERE and not values.is_ordinary(one))
             elif kind == "id":
                 yield from id_variants(text)
                 yield from digit_runs(text)
+                yield from id_parts(text)
+                yield from encoded_forms(text)
                 yield from (one for one in _LETTERS.findall(text) if len(one) >= 4 and not values.is_ordinary(one))
+            elif kind == "prose":
+                yield from (text.lstrip("0"), *digit_runs(text))
 
     @cached_property
     def matchers(self) -> tuple[Matcher, Matcher]:
@@ -169,8 +202,21 @@ class Removed:
         misread = {one.encode().decode("latin-1") for one in forms if not one.isascii()}  # UTF-8 as something else
         forms |= {one for one in misread if len(normal(one)) >= ANYWHERE}
         words = {one for name in self.names for one in name_initials(name) if values.may_name(one)}
-        long = {one for one in forms if letters(normal(one)) >= LONG_WORD}
-        return Matcher(forms, self.days, words), Matcher(long, self.days)
+        words |= {one for name in self.names for one in name_beginnings(name) if _is_telling(one)}
+        words |= {
+            one
+            for kind, text in self.words
+            if kind == "place"
+            for one in _WORD.findall(text)
+            if LONG_WORD + one.isdigit() <= len(one) < ANYWHERE and not values.is_ordinary(one) and _is_telling(one)
+        }
+        stems = {one for name in self.names for one in name_stems(name)} - makers()
+        short = {normal(text) for kind, text in self.words if kind == "short"}
+        words |= {hint + one for one in short if one.isdigit() for hint in _HINTS}
+        words |= {one for one in short if not one.isdigit()}
+        whole = {one for one in short if len(one) == _LEAST_WHOLE}
+        long = {one for one in forms if letters(form := normal(one)) >= min(LONG_WORD, enough(form))}
+        return Matcher(forms, self.days, words, stems, whole), Matcher(long, self.days)
 
     @cached_property
     def numbers(self) -> frozenset[int]:
@@ -178,8 +224,17 @@ class Removed:
         found = {form for kind, text in self.words if kind == "id" for form in id_variants(text)}
         found |= {form for name in self.names if any(map(str.isdigit, name)) for form in id_variants(name)}
         numbers = {int(form) for form in found if form.isdigit() and len(form.lstrip("0")) >= _SECRET_DIGITS}
+        prose = (text for kind, text in self.words if kind == "prose")  # a round one may well be a setting
+        numbers |= {int(text) for text in prose if len(text.strip("0")) >= _DIGITS}
         dates = {form for day in self.days for form in numeric_spellings(day) if form.isdigit()}
         return frozenset(numbers | {int(form) for form in dates if len(form) >= _DATE_DIGITS})
+
+    @cached_property
+    def floats(self) -> frozenset[float]:
+        """The same as binary numbers of 32 and of 64 bits hold them."""
+        held = [one for one in self.numbers if one < _MOST_FLOAT]
+        single = struct.unpack(f"{len(held)}f", struct.pack(f"{len(held)}f", *held))
+        return frozenset((*map(float, held), *single))
 
 
 class Patients:
@@ -218,7 +273,7 @@ class Patients:
             found = stores[0].joined(stores[1:])
         if found is not None and (self._last is None or self._last[1] is not found):
             if self._last is not None:  # one automaton at a time
-                for name in ("matchers", "numbers"):
+                for name in ("matchers", "numbers", "floats"):
                     self._last[1].__dict__.pop(name, None)
             self._last = every, found
         return found
@@ -228,6 +283,13 @@ def _kind(keyword: str, text: str) -> str:
     if values.is_place(keyword):
         return "place"
     digits = sum(map(str.isdigit, text))
+    if keyword in _OF_PATIENTS:  # often a name
+        return "id"
     if digits >= _DIGITS and (_IDENTIFIERS.search(keyword) or 2 * digits >= sum(map(str.isalnum, text))):
         return "id"
     return "text"
+
+
+def _is_telling(form: str) -> bool:
+    """Whether a part of a name is neither an imaging term nor the name of a maker."""
+    return values.may_name(form) and normal(form) not in makers()

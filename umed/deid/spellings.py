@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 
 from umed.core.shipped import shipped_text
 from umed.deid.normal_form import normal
+from umed.deid.text_tokens import plain
 
 RUN = 6
 """Digits of an identifier that name it wherever they stand."""
@@ -19,11 +20,18 @@ _DATE = re.compile(r"\s{0,9}(\d{4})[-./]?(\d\d)[-./]?(\d\d)", re.ASCII)
 _PARTS = re.compile(r"[\s,;\\^=\-‐-―./'’_·・]+")
 _DIGITS = re.compile(r"\d+", re.ASCII)
 _CJK = re.compile("[\u3400-\u9fff\uf900-\ufaff\uac00-\ud7a3\u1100-\u1112\U00020000-\U0003ffff]")
+# Scripts that set no blanks between words, so that a name of a few letters stands within others.
+_KANA = re.compile("[\u30a1-\u30fa]")
+_OTHERS = re.compile("[\u0e01-\u0e2e\u0e81-\u0eae\u1000-\u102a\u1780-\u17b3]")  # Thai, Lao, Burmese, Khmer
+_IN_PROSE = re.compile(r"(?<![\d.,])\d(?:[-/ ]?\d){5,31}(?![.,]?\d)", re.ASCII)
 # Parts of many names, and words of many languages: alone they name nobody.
 _PARTICLES = frozenset("al af am av bin da das de del della den der di do dos dr du el ibn il ii iii iv jr la las le "
     "les los md mr mrs ms phd prof san sr st te ten ter van vom von zu zum zur".split())  # fmt: skip
 _OF_MONTHS = ("de", "of")
 _MOST_GROUPS = _MOST_WORDS = 8
+_HONORIFICS = "先生 女士 小姐 太太 老师 医生 様 さま さん 殿 氏 君 씨 님".split()  # Mr, Mrs, Dr behind a family name
+_ARTICLE = "ال"
+_MOST_IN_PROSE = 64
 
 
 def id_variants(text: str) -> frozenset[str]:
@@ -53,6 +61,23 @@ def digit_runs(text: str) -> frozenset[str]:
     digits = "".join(_DIGITS.findall(normal(text))).lstrip("0")
     runs = (digits[start : start + RUN] for start in range(len(digits) - RUN + 1))
     return frozenset(run for run in runs if len(set(run)) > _FEW)
+
+
+def numbers_in_prose(text: str) -> frozenset[str]:
+    """Digits of the numbers in free text that may be somebody's: six and more, three of them different.
+
+    Nothing is a number here that has a decimal point, and of a hostile text only the first are taken.
+
+    >>> sorted(numbers_in_prose("MRN 0048-3726 of T1 2.5 mm, 512 x 512, 0.1234567, 1000000"))
+    ['00483726']
+    """
+    found: set[str] = set()
+    for match in _IN_PROSE.finditer(plain(text)):
+        digits = "".join(_DIGITS.findall(match[0]))
+        found.update([digits] if len(set(digits)) > _FEW else [])
+        if len(found) == _MOST_IN_PROSE:
+            break
+    return frozenset(found)
 
 
 def day_of(text: str) -> str:
@@ -133,6 +158,9 @@ def name_spellings(name: str) -> frozenset[str]:
         found.update(word for word in words if word.casefold() not in _PARTICLES)
         found.update("".join(component) for component in components if len(component) > 1)
         found.update([" ".join(words)] if len(words) > 1 else [])
+        found.update(word.removeprefix(_ARTICLE) for word in words if len(word) > 4)
+        if words and _CJK.search(words[0]):
+            found.update(words[0] + title for title in _HONORIFICS)
         for family, given in _pairs(components, words):
             for count in range(len(given)):
                 first = " ".join(given[: count + 1])
@@ -169,7 +197,9 @@ def _pairs(components: list[list[str]], words: list[str]) -> list[tuple[str, lis
     if len(words) < 2:
         return []
     if len(components) > 1:
-        return [("".join(components[0]), [word for one in components[1:3] for word in one][:_MOST_WORDS])]
+        given = [word for one in components[1:3] for word in one][:_MOST_WORDS]
+        main = [word for word in components[0] if word.casefold() not in _PARTICLES]
+        return [(family, given) for family in dict.fromkeys(["".join(components[0]), *main])]  # von der Heide, Heide
     return [(words[0], words[1:]), (words[-1], words[:-1])]
 
 
@@ -180,6 +210,15 @@ def is_dense(form: str) -> bool:
     (True, False)
     """
     return _CJK.search(form) is not None
+
+
+def enough(form: str) -> int:
+    """Letters from which a form in its script is a name within other words, too.
+
+    >>> enough("山田"), enough("ヤマタ"), enough("doe")
+    (2, 3, 6)
+    """
+    return 2 if is_dense(form) else 3 if _KANA.search(form) else 4 if _OTHERS.search(form) else RUN
 
 
 def letters(form: str) -> int:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +13,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
 from umed.deid import values
-from umed.deid.elements import element, is_number, strings
+from umed.deid.elements import BINARY_NUMBERS, element, is_number, strings
 from umed.deid.policy import BINARY_VRS, NUMBER_VRS, Decision
 
 _TEXTS = values.TEXT_VRS | {"CS", "PN", "AE", "UI", "DA", "DT", "TM", "AS", "UR"} | NUMBER_VRS
@@ -59,5 +61,16 @@ def settle_vr(dataset: Dataset, tag: int, stored: DataElement | RawDataElement, 
         return False
     number = float if wanted in ("FD", "FL") else int
     new: list[Any] = [number(one) for one in found] if wanted in BINARY_VRS else list(found)
+    if wanted in BINARY_VRS and not _fit(new, wanted):
+        return False
     dataset[tag] = element(tag, wanted, new if len(new) > 1 else new[0] if new else None)
     return True
+
+
+def _fit(numbers: list[Any], vr: str) -> bool:
+    """Whether a binary VR can hold numbers."""
+    try:
+        struct.pack(f"={len(numbers)}{BINARY_NUMBERS[vr]}", *numbers)
+    except (struct.error, OverflowError):
+        return False
+    return all(map(math.isfinite, numbers))
