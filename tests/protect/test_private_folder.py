@@ -39,9 +39,13 @@ def test_only_its_owner_may_read_it_and_the_output_holds_none_of_it(phantom: Pat
     assert result.private == private and result.report == private / "report.html"
     for path in [private, *private.rglob("*")]:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
-    names = {"release.key", "release.json", "plan.json", "targets.json", "left_out.json", "report.html"}
+    names = {"release.key", "release.json", "plan.json", "targets.json", "left_out.json", "report.html", "trace.json"}
     assert {path.name for path in private.iterdir()} == names | {"cases", "generators", "lock"}
-    assert {path.name for path in (tmp_path / "out" / "umed").iterdir()} == {"manifest.json", "about.html"}
+    assert {path.name for path in (tmp_path / "out" / "umed").iterdir()} == {
+        "manifest.json",
+        "about.html",
+        "commitment.json",
+    }
     said = result.summary()
     assert (
         f"publish: {tmp_path / 'out'} (umed check-release: nothing" in said

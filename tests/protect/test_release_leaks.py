@@ -103,6 +103,8 @@ def quoted(private: Path, output: Path) -> list[str]:
     }
     public |= {Key.load(private / "release.key").digest(), str(4 / 255)}  # in the manifest by intent
     public |= {"protected image", "unprotected image"}
+    commitment = (output / "umed" / "commitment.json").read_bytes() if (private / "trace.json").is_file() else b""
+    public |= set(json.loads(commitment or "{}").values()) - {None}  # a hash and the name of the test, likewise
     found = []
     for secret, data in files(private).items():
         pieces = secrets_of(private / secret, data, public)
@@ -167,7 +169,8 @@ def test_nothing_private_and_no_original_is_in_the_output(
     assert shown_again(source, output) == []
     check = check_release(output, original=source, private=private)
     assert check.problems == () and check.warnings == (), check.summary()
-    assert {name for name in files(output) if name.startswith("umed/")} == {"umed/manifest.json", "umed/about.html"}
+    own = {"umed/manifest.json", "umed/about.html", "umed/commitment.json"}
+    assert {name for name in files(output) if name.startswith("umed/")} == own
 
     # the searches can fail
     original = next(path for path in (source / "imagesTr", source / "images") if path.is_dir())

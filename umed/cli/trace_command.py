@@ -9,54 +9,58 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+from umed.cli.output import carry_out
 from umed.cli.parsing import add_shared, number
+from umed.core.errors import ConfigError
+
+_CHALLENGE = {"layout": None, "cases": None, "flips": 4, "decoys": 0.1}
+_JUDGE: dict[str, Any] = {"also": [], "verdict": None}
+"""Options of one step only, and what they are where they are not given."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    steps = parser.add_subparsers(dest="step", metavar="STEP", required=True, parser_class=type(parser))
-    ask = steps.add_parser("challenge", help="write the queries that the suspect network is to be run on")
-    ask.add_argument("originals", type=Path, metavar="ORIGINALS", help="data set that was protected")
-    ask.add_argument("queries", type=Path, metavar="QUERIES", help="new folder for the queries")
-    _private(ask, "of the release")
-    ask.add_argument("--output", type=Path, metavar="DIR", help="the release, whose commitment is then compared")
+    parser.usage = (
+        "umed trace challenge ORIGINALS QUERIES --private DIR [--output DIR] [--cases N] [--flips N] [--decoys SHARE]\n"
+        "       umed trace judge QUERIES ANSWERS --private DIR [--output DIR] [--verdict DIR] [--also ...]"
+    )
+    steps = "challenge writes the queries that the suspect network is to be run on; judge says what its answers prove"
+    parser.add_argument("step", choices=("challenge", "judge"), help=steps)
+    parser.add_argument("source", type=Path, metavar="ORIGINALS|QUERIES", help="what was protected; or what was asked")
+    target = "new folder for the queries; or masks, or probabilities as NPZ, named as the queries"
+    parser.add_argument("target", type=Path, metavar="QUERIES|ANSWERS", help=target)
+    parser.add_argument("--private", type=Path, required=True, metavar="DIR", help="private folder of the release")
+    parser.add_argument("--key-file", type=Path, metavar="KEY", help="its key (default: release.key of that folder)")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="the release, whose commitment is then compared")
+    ask = parser.add_argument_group("challenge")
     add_shared(ask, "--layout")
     ask.add_argument("--cases", type=int, metavar="N", help="most cases to ask about, drawn at random (default: all)")
     flips = "times that each copy is asked about, turned round: 1, 2 or 4 (default); more tell more"
     ask.add_argument("--flips", type=int, default=4, metavar="N", help=flips)
     decoys = "queries that do not count, as a share of the cases (default: 0.1)"
     ask.add_argument("--decoys", type=number, default=0.1, metavar="SHARE", help=decoys)
-    add_shared(ask, "--json", "--quiet")
-    say = steps.add_parser("judge", help="say what the answers of the suspect network prove")
-    say.add_argument("queries", type=Path, metavar="QUERIES", help="folder that umed trace challenge wrote")
-    say.add_argument("answers", type=Path, metavar="ANSWERS", help="masks, or probabilities as NPZ, named as queries")
-    _private(say, "that the queries were made with")
-    say.add_argument("--output", type=Path, metavar="DIR", help="the release, whose commitment is then compared")
+    say = parser.add_argument_group("judge")
     more = "a further release that is asked about, such as a copy that somebody else got; p-values are then corrected"
     names = ("QUERIES", "ANSWERS", "PRIVATE")
     say.add_argument("--also", type=Path, nargs=3, action="append", default=[], metavar=names, help=more)
     say.add_argument("--verdict", type=Path, metavar="DIR", help="new folder for trace.html and trace.json")
-    add_shared(say, "--json", "--quiet")
-
-
-def _private(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("--private", type=Path, required=True, metavar="DIR", help=f"private folder {what}")
-    parser.add_argument("--key-file", type=Path, metavar="KEY", help="its key (default: release.key of that folder)")
+    add_shared(parser, "--json", "--quiet")
 
 
 def run(args: argparse.Namespace) -> int:
     """Challenge or judge."""
-    from umed.cli.output import carry_out
-
+    others = _JUDGE if args.step == "challenge" else _CHALLENGE
+    wrong = [f"--{name}" for name, usual in others.items() if getattr(args, name) != usual]
+    if wrong:
+        raise ConfigError(f"{wrong[0]}: is not an option of umed trace {args.step}. Leave it out.")
+    given: dict[str, Any] = {name: getattr(args, name) for name in ("private", "key_file", "output")}
     if args.step == "challenge":
         from umed.trace.challenge import challenge
 
-        names = ("private", "key_file", "layout", "output", "cases", "flips", "decoys")
-        given = {name: getattr(args, name) for name in names}
-        return carry_out(args, challenge, args.originals, args.queries, **given)
+        given |= {name: getattr(args, name) for name in _CHALLENGE}
+        return carry_out(args, challenge, args.source, args.target, **given)
     from umed.trace.judge import judge
 
-    given = {"private": args.private, "key_file": args.key_file, "output": args.output}
-    given |= {"also": args.also, "page": args.verdict}
-    return carry_out(args, judge, args.queries, args.answers, **given)
+    return carry_out(args, judge, args.source, args.target, also=args.also, page=args.verdict, **given)
