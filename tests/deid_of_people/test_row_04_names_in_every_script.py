@@ -154,3 +154,11 @@ def test_escapes_are_no_part_of_a_value_that_has_no_character_set(tmp_path, vr: 
     stored(ds, tags[vr], vr, "卌倞".encode("iso2022_jp_2"))
     path = proven(tmp_path, ds, EVERYTHING)
     assert b"\x1b$(D" not in path.read_bytes() and survivors(path, words=["卌倞"]) == set()
+
+
+@pytest.mark.parametrize("vr", ["AS", "CS", "DA", "AE"])
+def test_text_that_is_stored_with_a_vr_of_no_character_set(tmp_path, vr: str) -> None:
+    ds = picture(SpecificCharacterSet=["", "ISO 2022 IR 159"], PatientName="Kita^Haru=卌倞")
+    stored(ds, 0x00081090, vr, "卌倞".encode("iso2022_jp_2") + b"/2")
+    path = proven(tmp_path, ds)
+    assert survivors(path, words=["卌倞"]) == set() and b"\x1b$(D" not in path.read_bytes()

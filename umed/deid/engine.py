@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, MutableSequence
-from dataclasses import dataclass, field
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -19,7 +18,6 @@ from pydicom.sequence import Sequence
 
 from umed.deid import values
 from umed.deid.binary_values import MODALITY_LUTS, PIXELS, check_modality_luts, settle_binary
-from umed.deid.clean_numbers import clean_binaries, clean_numbers
 from umed.deid.code_strings import clean_code_strings
 from umed.deid.codes import settle_code
 from umed.deid.elements import (
@@ -34,44 +32,40 @@ from umed.deid.elements import (
     text_of,
 )
 from umed.deid.finish import clean_meta, record
+from umed.deid.graphics import ANNOTATIONS, keep_marks
 from umed.deid.keys import DeidKey
+from umed.deid.number_values import clean_binaries, clean_numbers
 from umed.deid.picture_flags import names_somebody
-from umed.deid.policy import BINARY_VRS, NUMBER_VRS, PATIENT_ID, PATIENT_NAME, Act, Decision, Policy, place
+from umed.deid.policy import (
+    BINARY_VRS,
+    NUMBER_VRS,
+    PATIENT_ID,
+    PATIENT_NAME,
+    SHORT_CODES,
+    UNITS,
+    Act,
+    Decision,
+    Policy,
+    place,
+)
 from umed.deid.private import safe_tags
 from umed.deid.profile import Profile
 from umed.deid.refusals import Quarantine, refuse, refuse_syntax
 from umed.deid.removed import Patients, Removed
+from umed.deid.said_days import OLD, without_ages
 from umed.deid.spellings import day_of
 from umed.deid.stored_vr import settle_vr
 from umed.deid.text_dates import is_date_number, without_dates, without_long_numbers
+from umed.deid.walk import Walk
 
 __all__ = ["Deidentifier", "Quarantine", "refuse"]
 
 MAX_DEPTH = 64
-# Codes of one or two letters, which a patient called Al or Pr must not change: orientation, laterality, view.
-SHORT_CODES = frozenset((0x00200020, 0x00200060, 0x00200062, 0x00185100, 0x00185101))
 CODING_SCHEME_UID = 0x0008010C
 SOP_CLASS = 0x00080016
+
 # Public code systems (SNOMED, LOINC, UCUM, ICD, HL7 tables ...): an OID of a system, not of an instance.
 CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,3})\Z", re.ASCII)
-
-
-@dataclass
-class _Walk:
-    """State of the pass over one file."""
-
-    patient_key: str
-    patient_id: str
-    column: int
-    done: Counter[tuple[int, str]] = field(default_factory=Counter)
-    text: list[tuple[Dataset, int]] = field(default_factory=list)
-    numbers: list[tuple[Dataset, int]] = field(default_factory=list)
-    binaries: list[tuple[Dataset, int, str]] = field(default_factory=list)
-    dates: list[tuple[Dataset, int]] = field(default_factory=list)
-
-    def count(self, tag: int, letter: str) -> None:
-        """Count one action."""
-        self.done[tag, letter] += 1
 
 
 class Deidentifier:
@@ -138,7 +132,7 @@ class Deidentifier:
         removed.collect(dataset, self._policy, place(sop_class))
         if known is not None:
             removed = known.joined([removed]) if removed else known
-        walk = _Walk(patient_key, text_of(dataset, PATIENT_ID), place(sop_class))
+        walk = Walk(patient_key, text_of(dataset, PATIENT_ID), place(sop_class), removed.matchers[0])
         self._level(dataset, walk, walk.column, 0, False)
         self._scrub(walk, removed, dataset.original_character_set)
         pseudonym = self.key.pseudonym(patient_key)
@@ -148,7 +142,7 @@ class Deidentifier:
         clean_meta(dataset, meta)
         return Counter({(f"({t >> 16:04X},{t & 0xFFFF:04X})", letter): n for (t, letter), n in walk.done.items()})
 
-    def _level(self, dataset: Dataset, walk: _Walk, column: int, depth: int, cleaning: bool) -> None:
+    def _level(self, dataset: Dataset, walk: Walk, column: int, depth: int, cleaning: bool) -> None:
         """One data set or item; ``cleaning`` says that it lies in a sequence whose text is to be cleaned."""
         if depth > MAX_DEPTH:
             raise Quarantine(f"sequences nested deeper than {MAX_DEPTH}; put aside. Check where the file comes from.")
@@ -185,7 +179,7 @@ class Deidentifier:
         stored: DataElement | RawDataElement,
         act: Act,
         decision: Decision,
-        walk: _Walk,
+        walk: Walk,
         depth: int,
         cleaning: bool,
     ) -> None:
@@ -207,6 +201,8 @@ class Deidentifier:
         if vr == "SQ" and act in ("sequence", "U", "C", "K"):
             if tag == MODALITY_LUTS:
                 check_modality_luts(dataset[tag].value)
+            if tag == ANNOTATIONS and act == "C" and not keep_marks(dataset):
+                return walk.count(tag, "X")
             for item in dataset[tag].value:
                 self._level(item, walk, 2, depth + 1, cleaning or act == "C")
             if act != "sequence":
@@ -227,7 +223,7 @@ class Deidentifier:
             self._take(dataset, tag, "X", vr, decision, walk)
 
     def _binary(
-        self, dataset: Dataset, tag: int, stored: DataElement | RawDataElement, decision: Decision, walk: _Walk
+        self, dataset: Dataset, tag: int, stored: DataElement | RawDataElement, decision: Decision, walk: Walk
     ) -> None:
         verdict = settle_binary(dataset, tag, stored, decision)
         if verdict == "removed":
@@ -237,7 +233,7 @@ class Deidentifier:
         if tag not in PIXELS:
             walk.binaries.append((dataset, tag, stored.VR if stored.VR in BINARY_NUMBERS else decision.vr))
 
-    def _number(self, dataset: Dataset, tag: int, vr: str, decision: Decision, walk: _Walk) -> None:
+    def _number(self, dataset: Dataset, tag: int, vr: str, decision: Decision, walk: Walk) -> None:
         """A number that stays: no more of them than DICOM allows, and no date."""
         if vr not in NUMBER_VRS:
             return self._binary(dataset, tag, dataset.get_item(tag), decision, walk)
@@ -251,14 +247,16 @@ class Deidentifier:
         walk.numbers.append((dataset, tag))
 
     def _word(
-        self, dataset: Dataset, tag: int, vr: str, decision: Decision | None, walk: _Walk, *, trusted: bool
+        self, dataset: Dataset, tag: int, vr: str, decision: Decision | None, walk: Walk, *, trusted: bool
     ) -> None:
         """Text and codes that stay, without dates, and without long numbers where none is meant to be there."""
         old = [one[: values.MOST_TEXT] for one in strings(dataset, tag)]
         if vr == "CS":
             new = clean_code_strings(old, decision.most if decision else 0, self._keeps_ages)
         else:
-            new = [without_dates(one) for one in old]
+            # Before text is cut: of an identifier that holds a date a part would be left, which nobody would find.
+            whole = old if tag in UNITS else values.scrub_all(old, walk.matcher)
+            new = [without_dates(without_ages(one, OLD if self._keeps_ages else 0)) for one in whole]
             new = [without_long_numbers(one) for one in new] if trusted else new
         if new != old:
             filled = [one or (values.DUMMY_TEXT if before else "") for one, before in zip(new, old, strict=False)]
@@ -266,15 +264,20 @@ class Deidentifier:
             walk.count(tag, "C")
         walk.text.append((dataset, tag))
 
-    def _private(self, dataset: Dataset, tag: int, safe: Mapping[int, str], walk: _Walk) -> None:
+    def _private(self, dataset: Dataset, tag: int, safe: Mapping[int, str], walk: Walk) -> None:
         if tag in safe:
-            if safe[tag] in ("CS", "SH"):
-                self._word(dataset, tag, safe[tag], None, walk, trusted=True)
+            vr = safe[tag]
+            if vr in ("CS", "SH"):
+                self._word(dataset, tag, vr, None, walk, trusted=True)
+            elif vr in NUMBER_VRS:
+                self._number(dataset, tag, vr, self._policy[int(tag)], walk)
+            elif vr in BINARY_NUMBERS:
+                walk.binaries.append((dataset, tag, vr))
             return
         del dataset[tag]
         walk.count(tag, "X")
 
-    def _take(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: _Walk) -> None:
+    def _take(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: Walk) -> None:
         """Remove, empty, or replace by a dummy."""
         vr = vr if not decision.vrs or vr in decision.vrs else decision.vr
         if tag in (PATIENT_NAME, PATIENT_ID) and act != "X":
@@ -291,7 +294,7 @@ class Deidentifier:
             del dataset[tag]
         walk.count(tag, act)
 
-    def _map(self, dataset: Dataset, tag: int, walk: _Walk) -> None:
+    def _map(self, dataset: Dataset, tag: int, walk: Walk) -> None:
         old = strings(dataset, tag)
         if tag == CODING_SCHEME_UID and all(CODE_SYSTEM.match(uid.strip(values.BLANKS)) for uid in old):
             return
@@ -300,7 +303,7 @@ class Deidentifier:
             dataset[tag] = element(tag, "UI", new if len(new) > 1 else "".join(new))
             walk.count(tag, "U")
 
-    def _clean(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: _Walk) -> None:
+    def _clean(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: Walk) -> None:
         """Keep what an option keeps, as far as it is what it should be."""
         if vr in BINARY_VRS and act == "K" and decision.vrs <= BINARY_VRS:
             self._binary(dataset, tag, dataset.get_item(tag), decision, walk)
@@ -312,11 +315,11 @@ class Deidentifier:
         days = self.key.shift(walk.patient_key)
         moved = act == "C" and self._moves_dates
         if vr in values.TEXT_VRS or (vr == "CS" and act == "C"):
-            new = [values.keep_terms(one[: values.MOST_TEXT], self._keeps_ages) for one in old]
-            new = (
-                clean_code_strings([one.upper() for one in new], decision.most, self._keeps_ages) if vr == "CS" else new
-            )
-            if act == "C" and not decision.listed and not any(new) and any(old):
+            whole = values.scrub_all([one[: values.MOST_TEXT] for one in old], walk.matcher)
+            new = [values.keep_terms(one, self._keeps_ages) for one in whole]
+            if vr == "CS":
+                new = clean_code_strings([one.upper() for one in new], decision.most, self._keeps_ages)
+            if act == "C" and (decision.required or not decision.listed) and not any(new) and any(old):
                 new = [values.DUMMY_TEXT]  # the object may need one, and this is valid either way
         elif vr == "DA":
             new = [values.move_date(one, days if moved else 0) for one in old]
@@ -341,7 +344,7 @@ class Deidentifier:
             walk.text.append((dataset, tag))  # an imaging term may be the patient's name, too
         return walk.count(tag, act)
 
-    def _scrub(self, walk: _Walk, removed: Removed, sets: str | MutableSequence[str]) -> None:
+    def _scrub(self, walk: Walk, removed: Removed, sets: str | MutableSequence[str]) -> None:
         """Take removed values out of the text that stays, and identifiers out of numbers (SeriesNumber may be one)."""
         clean_numbers(walk.numbers, removed, self._policy, walk.count)
         clean_binaries(walk.binaries, removed, self._policy, walk.count, sets)
@@ -359,7 +362,8 @@ class Deidentifier:
                 if removed.full:
                     new = [values.keep_terms(one) for one in old]
                 else:
-                    few = self._policy[int(tag)].essential or tag in SHORT_CODES
+                    few = tag in SHORT_CODES or tag in UNITS
+                    few = few or (self._policy[int(tag)].essential and dataset[tag].VR == "CS")
                     new = values.scrub_all(old, long if few else every)
                 if new == old:
                     continue

@@ -13,11 +13,13 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from umed.deid import values
+from umed.deid.codes import SCHEME, TAGS, is_public
 from umed.deid.elements import strings
 from umed.deid.matcher import ANYWHERE, Matcher
 from umed.deid.misread import other_names
 from umed.deid.normal_form import normal
 from umed.deid.policy import Act, Policy
+from umed.deid.remains import encoded_forms, id_parts, makers, name_beginnings, name_remains, name_stems
 from umed.deid.spellings import (
     day_of,
     digit_runs,
@@ -49,6 +51,9 @@ _REMEMBERED = frozenset(("PN", "DA", "DT", "AE", "UR")) | values.TEXT_VRS
 _OUT_OF_PLACE = frozenset(("PN", "DA", "DT", "AE", "UR", "SQ"))
 _WORD = re.compile(r"[^\W_]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
+_HINTS = "patient patientid patientno pat patid patno id no nr pid mrn case fall subject subj".split()
+_LEAST_WHOLE = 3  # digits of an identifier that is a text of its own; fewer are everywhere
+_OF_PATIENTS = frozenset(("PatientID", "OtherPatientIDs"))
 _IDENTIFIERS = re.compile(r"IDs?\Z|IDs?[A-Z]|Number|Phone|Identifier|Serial|Barcode")
 
 
@@ -87,7 +92,10 @@ class Removed:
                 self.days |= {day_of(text)} - {""}
             elif vr == "PN":
                 self.names |= {text} - {""}
-            elif len(text) >= LONG_WORD:
+            elif keyword in _OF_PATIENTS and 2 <= len(normal(text)) < LONG_WORD:
+                if normal(text).isdigit() or not values.is_ordinary(text):
+                    self.words.add(("short", text))
+            elif len(text) >= LONG_WORD and keyword != "CodeMeaning":
                 kind = "prose" if values.is_technique(keyword) else _kind(keyword, text)
                 if kind == "id" or (kind != "prose" and not values.is_ordinary(text)):
                     self.words.add((kind, text))
@@ -107,9 +115,10 @@ class Removed:
     def _level(self, dataset: Dataset, policy: Policy, column: int, depth: int, cleaning: bool) -> None:
         if depth > _DEPTH:
             return
+        public = depth and SCHEME in dataset and is_public(dataset)
         for tag in list(dataset.keys()):
             number = int(tag)
-            if number >> 16 & 1:
+            if number >> 16 & 1 or (public and number in TAGS):
                 continue
             decision = policy[number]
             act: Act = decision.acts[column]
@@ -163,16 +172,20 @@ class Removed:
         """Everything to be looked for but dates: names and their orders, identifiers with and without prefix."""
         for name in self.names:
             yield from (one for one in name_spellings(name) if values.may_name(one))
+            yield from (one for one in name_remains(name) if _is_telling(one))
+            yield from encoded_forms(name)
             if any(map(str.isdigit, name)):
                 yield from id_variants(name)
         for kind, text in self.words:
-            if len(text) <= _WHOLE:
+            if len(text) <= _WHOLE and kind != "short":
                 yield text
             if kind == "place":
                 yield from (one for one in _WORD.findall(text) if len(one) >= ANYWHERE and not values.is_ordinary(one))
             elif kind == "id":
                 yield from id_variants(text)
                 yield from digit_runs(text)
+                yield from id_parts(text)
+                yield from encoded_forms(text)
                 yield from (one for one in _LETTERS.findall(text) if len(one) >= 4 and not values.is_ordinary(one))
             elif kind == "prose":
                 yield from (text.lstrip("0"), *digit_runs(text))
@@ -184,8 +197,21 @@ class Removed:
         misread = {one.encode().decode("latin-1") for one in forms if not one.isascii()}  # UTF-8 as something else
         forms |= {one for one in misread if len(normal(one)) >= ANYWHERE}
         words = {one for name in self.names for one in name_initials(name) if values.may_name(one)}
+        words |= {one for name in self.names for one in name_beginnings(name) if _is_telling(one)}
+        words |= {
+            one
+            for kind, text in self.words
+            if kind == "place"
+            for one in _WORD.findall(text)
+            if LONG_WORD + one.isdigit() <= len(one) < ANYWHERE and not values.is_ordinary(one) and _is_telling(one)
+        }
+        stems = {one for name in self.names for one in name_stems(name)} - makers()
+        short = {normal(text) for kind, text in self.words if kind == "short"}
+        words |= {hint + one for one in short if one.isdigit() for hint in _HINTS}
+        words |= {one for one in short if not one.isdigit()}
+        whole = {one for one in short if len(one) == _LEAST_WHOLE}
         long = {one for one in forms if letters(form := normal(one)) >= min(LONG_WORD, enough(form))}
-        return Matcher(forms, self.days, words), Matcher(long, self.days)
+        return Matcher(forms, self.days, words, stems, whole), Matcher(long, self.days)
 
     @cached_property
     def numbers(self) -> frozenset[int]:
@@ -252,6 +278,13 @@ def _kind(keyword: str, text: str) -> str:
     if values.is_place(keyword):
         return "place"
     digits = sum(map(str.isdigit, text))
+    if keyword in _OF_PATIENTS:  # often a name
+        return "id"
     if digits >= _DIGITS and (_IDENTIFIERS.search(keyword) or 2 * digits >= sum(map(str.isalnum, text))):
         return "id"
     return "text"
+
+
+def _is_telling(form: str) -> bool:
+    """Whether a part of a name is neither an imaging term nor the name of a maker."""
+    return values.may_name(form) and normal(form) not in makers()

@@ -30,6 +30,8 @@ _PARTICLES = frozenset("al af am av bin da das de del della den der di do dos dr
 _OF_MONTHS = ("de", "of")
 _MOST_GROUPS = _MOST_WORDS = 8
 _MOST_IN_PROSE = 64
+_HONORIFICS = "先生 女士 小姐 太太 老师 医生 様 さま さん 殿 氏 君 씨 님".split()  # Mr, Mrs, Dr behind a family name
+_ARTICLE = "ال"
 
 
 def id_variants(text: str) -> frozenset[str]:
@@ -156,6 +158,9 @@ def name_spellings(name: str) -> frozenset[str]:
         found.update(word for word in words if word.casefold() not in _PARTICLES)
         found.update("".join(component) for component in components if len(component) > 1)
         found.update([" ".join(words)] if len(words) > 1 else [])
+        found.update(word.removeprefix(_ARTICLE) for word in words if len(word) > 4)
+        if words and _CJK.search(words[0]):
+            found.update(words[0] + title for title in _HONORIFICS)
         for family, given in _pairs(components, words):
             for count in range(len(given)):
                 first = " ".join(given[: count + 1])
@@ -192,7 +197,9 @@ def _pairs(components: list[list[str]], words: list[str]) -> list[tuple[str, lis
     if len(words) < 2:
         return []
     if len(components) > 1:
-        return [("".join(components[0]), [word for one in components[1:3] for word in one][:_MOST_WORDS])]
+        given = [word for one in components[1:3] for word in one][:_MOST_WORDS]
+        main = [word for word in components[0] if word.casefold() not in _PARTICLES]
+        return [(family, given) for family in dict.fromkeys(["".join(components[0]), *main])]  # von der Heide, Heide
     return [(words[0], words[1:]), (words[-1], words[:-1])]
 
 

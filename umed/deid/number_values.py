@@ -13,13 +13,11 @@ from umed.deid import values
 from umed.deid.elements import BINARY_NUMBERS, binary_numbers, element, strings
 from umed.deid.matcher import Matcher
 from umed.deid.misread import SEVERAL
-from umed.deid.policy import Policy
+from umed.deid.policy import PLACES, Policy
 from umed.deid.refusals import Quarantine
 from umed.deid.removed import Removed
 
 LONG_DIGITS = 8  # a number that repeats an identifier of so many digits says nothing about how pixels are understood
-# Where pixels and contours lie: with another number they would lie elsewhere, so such a file is not released at all.
-PLACES = frozenset((0x00180050, 0x00180088, 0x00200032, 0x00200037, 0x30060050))
 MISPLACED = (
     "a coordinate repeats an identifier of the patient; put aside. Correct it in the original, or leave the file out."
 )
