@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the DICOM step costs beside reading and writing alone, on files that this script makes.
 
-    python benchmarks/dicom.py speed --slices 200
+    python benchmarks/dicom.py speed --case ct12 --slices 300 --profile longitudinal
     python benchmarks/dicom.py memory --slices 2000
 
 Ratios are printed with their limits; the exit code stays 0. What becomes of odd real files: dicom_outcomes.py.
@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import nibabel as nib
 import numpy as np
@@ -88,6 +89,61 @@ def header(number: int, values: np.ndarray) -> FileDataset:
     return ds
 
 
+def make_twelve_bits(folder: Path, slices: int, side: int) -> Path:
+    """The same with 12 of 16 bits, as most scanners store CT."""
+    for path in make_series(folder, slices, side).iterdir():
+        ds = pydicom.dcmread(path)
+        ds.BitsStored, ds.HighBit, ds.PixelRepresentation, ds.RescaleIntercept = 12, 11, 0, -1024
+        ds.PixelData = (ds.pixel_array.astype("<i4") + 1024).clip(0, 4095).astype("<u2").tobytes()
+        ds.save_as(path)
+    return folder
+
+
+def make_enhanced(folder: Path, frames: int, side: int) -> Path:
+    """One enhanced CT of many frames: seven items of sequences a frame."""
+    folder.mkdir(parents=True)
+    ds = header(0, np.zeros((side, side), np.int16))
+    ds.SOPClassUID, ds.NumberOfFrames = f"{CT}.1", frames
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope"):
+        delattr(ds, keyword)
+    measures, direction = item(PixelSpacing=list(SPACING[1:])), item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
+    ds.SharedFunctionalGroupsSequence = [item(PixelMeasuresSequence=[measures], PlaneOrientationSequence=[direction])]
+    ds.PerFrameFunctionalGroupsSequence = [
+        item(
+            FrameContentSequence=[
+                item(FrameAcquisitionDateTime="20240229101500", StackID="1", InStackPositionNumber=number + 1)
+            ],
+            PlanePositionSequence=[item(ImagePositionPatient=[-200, -200, number * SPACING[0]])],
+            FrameVOILUTSequence=[item(WindowCenter=40, WindowWidth=400)],
+            CTImageFrameTypeSequence=[item(FrameType=["ORIGINAL", "PRIMARY", "AXIAL", "NONE"])],
+            ReferencedImageSequence=[
+                item(
+                    ReferencedSOPClassUID=CT,
+                    ReferencedSOPInstanceUID=f"{ROOT}.5.{number}",
+                    PurposeOfReferenceCodeSequence=[
+                        item(CodeValue="121311", CodingSchemeDesignator="DCM", CodeMeaning="Localizer")
+                    ],
+                )
+            ],
+        )
+        for number in range(frames)
+    ]
+    ds.PixelData = bytes(2 * frames * side * side)
+    ds.save_as(folder / "enhanced.dcm", enforce_file_format=True)
+    return folder
+
+
+def item(**values: object) -> Dataset:
+    """An item of a sequence."""
+    found = Dataset()
+    for keyword, value in values.items():
+        setattr(found, keyword, value)
+    return found
+
+
+CASES = {"ct": make_series, "ct12": make_twelve_bits, "enhanced": make_enhanced}
+
+
 def make_mask(folder: Path, slices: int, side: int) -> Path:
     """A NIfTI label over three quarters of the slices, on the grid of the series."""
     folder.mkdir(parents=True)
@@ -100,24 +156,26 @@ def make_mask(folder: Path, slices: int, side: int) -> Path:
     return folder
 
 
-def copy_with_pydicom(source: Path, target: Path) -> None:
-    """Read every file whole and write it again."""
+def copy_with_pydicom(source: Path, target: Path, every: bool = False) -> None:
+    """Read every file whole and write it again; ``every``: look at each element, which parses sequences."""
     target.mkdir()
-    for path in sorted(source.iterdir()):
-        pydicom.dcmread(path).save_as(target / path.name)
+    for number, path in enumerate(sorted(source.rglob("*"))):
+        if path.is_file():
+            ds = pydicom.dcmread(path)
+            for element in ds.iterall() if every else ():
+                _ = element.value
+            ds.save_as(target / f"{number:06d}.dcm")
 
 
-def timed(work: Callable[[Path], object], scratch: Path, times: int) -> tuple[float, float]:
-    """Shortest process time and wall time of several runs, in seconds."""
-    found = []
-    for number in range(times):
-        target = scratch / f"target{number}"
-        cpu, wall = time.process_time(), time.perf_counter()
-        work(target)
-        found.append((time.process_time() - cpu, time.perf_counter() - wall))
-        shutil.rmtree(target)
-        shutil.rmtree(f"{target}-private", ignore_errors=True)
-    return min(cpu for cpu, _ in found), min(wall for _, wall in found)
+def timed(work: Callable[[Path], object], scratch: Path) -> tuple[float, float]:
+    """Process time and wall time of one run, in seconds."""
+    target = scratch / "target"
+    cpu, wall = time.process_time(), time.perf_counter()
+    work(target)
+    found = time.process_time() - cpu, time.perf_counter() - wall
+    shutil.rmtree(target)
+    shutil.rmtree(f"{target}-private", ignore_errors=True)
+    return found
 
 
 def train_a_little(scratch: Path, key: Path) -> Path:
@@ -128,33 +186,41 @@ def train_a_little(scratch: Path, key: Path) -> Path:
     return out / "umed" / "generators"
 
 
-def measure_speed(scratch: Path, slices: int, side: int, times: int, umed: bool) -> list[list[str]]:
-    """Anonymize alone and with protection, beside pydicom reading and writing the same files."""
-    source, masks = make_series(scratch / "in", slices, side), make_mask(scratch / "masks", slices, side)
+def measure_speed(scratch: Path, args: argparse.Namespace) -> list[list[str]]:
+    """Anonymize alone, with the check of the release, and with protection, beside pydicom on the same files.
+
+    The runs take turns, so that a machine that slows down slows all of them; ratios are medians over the turns.
+    """
     key = scratch / "project.key"
     Key.create(key)
-    generators = train_a_little(scratch, key) if umed else None
+    options = {"key_file": key, "profile": args.profile, "report": False}
+    source = args.input or CASES[args.case](scratch / "in", args.slices, args.side)
     tasks: dict[str, Callable[[Path], object]] = {
         "pydicom read + write": lambda target: copy_with_pydicom(source, target),
-        "anonymize": lambda target: anonymize(source, target, key_file=key, report=False),
+        "pydicom read, every element, + write": lambda target: copy_with_pydicom(source, target, every=True),
+        "anonymize": lambda target: anonymize(source, target, check=False, **options),
+        "anonymize, then check the release": lambda target: anonymize(source, target, **options),
     }
-    for name, options in {
-        "checkerboard": {"method": "checkerboard"},
-        **({"umed, trained generators": {"generators": generators}} if generators is not None else {}),
-    }.items():
-        tasks[f"anonymize + protect ({name})"] = lambda target, options=options: anonymize(  # type: ignore[misc]
-            source, target, key_file=key, protect=True, masks=masks, report=False, **options
-        )
-    anonymize(source, scratch / "warm", key_file=key, report=False)
-    rows, base = [], (1.0, 1.0)
-    for name, work in tasks.items():
-        heavy = "umed" in name
-        cpu, wall = timed(work, scratch, 1 if heavy else times)
-        if not rows:
-            base = cpu, wall
-        limit = f"{LIMIT_SPEED}" if name == "anonymize" else "-"
-        what = f"{name}, {slices} x {side} x {side}"
-        rows.append([what, f"{cpu:.2f} s", f"{wall:.2f} s", f"{cpu / base[0]:.2f}", f"{wall / base[1]:.2f}", limit])
+    if args.protect or args.umed:
+        masks = make_mask(scratch / "masks", args.slices, args.side)
+        ways: dict[str, dict[str, object]] = {"checkerboard": {"method": "checkerboard"}}
+        if args.umed:
+            ways["umed, trained generators"] = {"generators": train_a_little(scratch, key)}
+        for name, way in ways.items():
+            tasks[f"anonymize + protect ({name})"] = lambda target, way=way: anonymize(  # type: ignore[misc]
+                source, target, protect=True, masks=masks, check=False, **options, **way
+            )
+    anonymize(source, scratch / "warm", check=False, **options)
+    turns = [{name: timed(work, scratch) for name, work in tasks.items()} for _ in range(args.times)]
+    base, limited = next(iter(tasks)), "anonymize"
+    rows = []
+    for name in tasks:
+        cpu, wall = (min(turn[name][which] for turn in turns) for which in (0, 1))
+        ratios = sorted(turn[name][0] / turn[base][0] for turn in turns)
+        walls = sorted(turn[name][1] / turn[base][1] for turn in turns)
+        ratio = f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        limit = f"{LIMIT_SPEED}" if name == limited and args.case != "enhanced" else "-"
+        rows.append([name, f"{cpu:.2f} s", f"{wall:.2f} s", ratio, f"{median(walls):.2f}", limit])
     return rows
 
 
@@ -206,7 +272,11 @@ def main() -> None:
     parser.add_argument("what", choices=("speed", "memory"))
     parser.add_argument("--slices", type=int, default=200)
     parser.add_argument("--side", type=int, default=512)
-    parser.add_argument("--times", type=int, default=3, help="runs of each, the shortest counts")
+    parser.add_argument("--times", type=int, default=3, help="turns: runs of each")
+    parser.add_argument("--case", choices=tuple(CASES), default="ct", help="files that are made")
+    parser.add_argument("--input", type=Path, help="a folder of files instead")
+    parser.add_argument("--profile", default="basic")
+    parser.add_argument("--protect", action="store_true", help="time the checkerboard, too; not for enhanced files")
     parser.add_argument("--umed", action="store_true", help="time the umed method, too")
     parser.add_argument("--scratch", type=Path, help="where the files are made; they are deleted")
     parser.add_argument("--json", action="store_true")
@@ -214,7 +284,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="umed-dicom-", dir=args.scratch) as folder:
         if args.what == "speed":
             header = ["what", "process time", "wall", "ratio", "ratio of wall", "limit"]
-            rows = measure_speed(Path(folder), args.slices, args.side, args.times, args.umed)
+            rows = measure_speed(Path(folder), args)
         else:
             header = ["what", "measured", "parts", "ratio", "wall", "limit"]
             rows = measure_memory(Path(folder), args.slices, args.side)

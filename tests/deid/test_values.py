@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from umed.deid import values
 from umed.deid.kept_text import bounds
+from umed.deid.matcher import Matcher
+from umed.deid.removed import Removed
 
 UNITS = {*bounds("units"), *bounds("terms")}
 DATES = st.dates(datetime.date(1900, 1, 1), datetime.date(2099, 12, 31))
@@ -87,3 +89,28 @@ def test_identifiers_count_and_technique_does_not(keyword: str) -> None:
     assert values.identifying(keyword, "LO", ["Zauberberg"]) == {"Zauberberg"}
     assert values.identifying(keyword, "LO", ["CT Abdomen", "ABC"]) == set()
     assert values.identifying("ProtocolName", "LO", ["Zauberberg"]) == set()
+
+
+def test_answers_are_remembered_within_bounds():
+    matcher = Matcher(["Doe"])
+    assert values.scrub_all(["seen by Doe"], matcher) == ["seen by"] == matcher.answers[("seen by Doe",)]
+    values.scrub_all(["seen by Doe"], matcher).append("more")
+    assert values.scrub_all(["seen by Doe"], matcher) == ["seen by"]
+    values.scrub_all(["Doe" * 200], matcher)
+    for number in range(5000):
+        values.scrub_all([f"x{number}"], matcher)
+    assert len(matcher.answers) <= 4096 and all(len(text) <= 256 for text, *_ in matcher.answers)
+    assert values.scrub_all(["x4999", "Doe"], matcher) == ["x4999", ""]
+
+
+def test_what_is_known_holds_what_adds_nothing():
+    known, other = Removed(), Removed()
+    known.add("PatientName", "PN", ["Doe^Jane"])
+    known.add("StudyDate", "DA", ["20240229"])
+    other.add("PatientName", "PN", ["Doe^Jane"])
+    assert known.holds(other) and known.holds(Removed())
+    other.add("StudyDate", "DA", ["20240301"])
+    assert not known.holds(other)
+    full = Removed()
+    full.full = True
+    assert not known.holds(full) and full.holds(Removed())

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.sequence import Sequence
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from umed.cases.pixel_copies import remove_copies
@@ -24,12 +25,14 @@ from umed.core.time_limit import limited
 from umed.core.version import __version__
 from umed.data.files import atomic
 from umed.deid import burned
+from umed.deid.elements import element
+from umed.deid.finish import code
 from umed.deid.identity import Identity
 from umed.deid.profile import Rectangle
+from umed.dicom.held import has, held, tag_of, value_at_rest, value_of
 from umed.dicom.objects import Instance, Limits
 from umed.dicom.pixels import pixel_data, writing
 from umed.dicom.read import headers, reader
-from umed.dicom.read.geometry import tag_of
 
 CATEGORIES: Mapping[str, str] = {
     "no-dicom": "no DICOM file",
@@ -116,13 +119,15 @@ def write_instance(
     with _refusing("file"), limited(limits.seconds):
         dataset = reader.read(instance.path, limits, pixels=True)
         headers.fill(dataset, instance)
-    has_pixels = any(tag_of(keyword) in dataset for keyword in PIXEL_KEYWORDS)
+    has_pixels = any(has(dataset, tag_of(keyword)) for keyword in PIXEL_KEYWORDS)
     with _refusing("burned-in"), limited(limits.seconds):
         rectangles = identity.rectangles(dataset) if has_pixels else ()
         accepted = identity.accepted(dataset) if has_pixels else ""
     with _refusing("pixels"):
-        with limited(limits.seconds):  # also from slices that did not change: one may hold a copy of its neighbour
-            removed = remove_copies(dataset) if values is not None else Counter[tuple[str, str]]()
+        removed = Counter[tuple[str, str]]()
+        if values is not None:  # also from slices that did not change: one may hold a copy of its neighbour
+            with limited(limits.seconds):
+                removed = remove_copies(dataset)
         if has_pixels:
             values = _pixels(dataset, values, rectangles, syntax, limits)
         else:
@@ -176,7 +181,7 @@ def _pixels(
     limits: Limits,
 ) -> NDArray[Any] | None:
     """Set the pixel data; gives the values that the written file must hold, ``None`` where its bytes were kept."""
-    if values is None and not rectangles and _as_they_are(dataset, syntax):
+    if values is None and not rectangles and _as_they_are(dataset, syntax, limits):
         trim(dataset)
         _plain_syntax(dataset, syntax)
         return None
@@ -194,14 +199,19 @@ def dark(dataset: Dataset, values: NDArray[Any]) -> int:
     return int(values.max() if inverted else values.min())
 
 
-def _as_they_are(dataset: FileDataset, syntax: str) -> bool:
+def _as_they_are(dataset: FileDataset, syntax: str, limits: Limits) -> bool:
     """Whether the bytes of the pixels can be kept: nothing is packed, and no bit can hide anything."""
-    if "PixelData" not in dataset:
+    if not has(dataset, tag_of("PixelData")):
         return True  # float pixels have no encapsulated form
     native = dataset.file_meta.TransferSyntaxUID in PLAIN
-    if dataset.get("BitsAllocated") == 1:  # a segmentation: no syntax packs its bits, and without it the mask is lost
+    if (
+        value_at_rest(dataset, "BitsAllocated") == 1
+    ):  # a segmentation: no syntax packs its bits, and without it the mask is lost
         return native or dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
-    return native and syntax == "explicit-le" and dataset.get("BitsStored") == dataset.get("BitsAllocated")
+    if not native or syntax != "explicit-le":
+        return False
+    full = value_at_rest(dataset, "BitsStored") == value_at_rest(dataset, "BitsAllocated")
+    return full or pixel_data.is_sound(dataset, limits)
 
 
 def trim(dataset: Dataset) -> None:
@@ -213,14 +223,16 @@ def trim(dataset: Dataset) -> None:
     Raises:
         InputError: when there are fewer bytes than pixels.
     """
-    keyword = next(name for name in PIXEL_KEYWORDS if tag_of(name) in dataset)
+    keyword = next(name for name in PIXEL_KEYWORDS if has(dataset, tag_of(name)))
     bits = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(keyword, headers.integer(dataset, "BitsAllocated"))
     samples = headers.integer(dataset, "SamplesPerPixel", 1)
     photometric = headers.text(dataset, "PhotometricInterpretation")
     pixel = {"YBR_FULL_422": 2.0, "YBR_PARTIAL_422": 2.0, "YBR_PARTIAL_420": 1.5}.get(photometric, samples)
     sides = headers.integer(dataset, "Rows") * headers.integer(dataset, "Columns")
     length = math.ceil(max(1, headers.integer(dataset, "NumberOfFrames", 1)) * sides * pixel * bits / 8)
-    there = len(dataset.get_item(tag_of(keyword)).value or b"")  # bytes that nobody has looked at are not copied
+    there = len(
+        getattr(held(dataset, tag_of(keyword)), "value", None) or b""
+    )  # bytes that nobody has looked at are not copied
     if there < length:
         raise InputError(f"expected {length} bytes of pixels, got {there}; the file is cut short")
     if there > length + length % 2:
@@ -245,29 +257,26 @@ def mark_derived(dataset: Dataset) -> None:
     dataset.ImageType = ["DERIVED", *[str(value) for value in kind[1:]]]
     for groups in (dataset.get("SharedFunctionalGroupsSequence"), dataset.get("PerFrameFunctionalGroupsSequence")):
         for group in groups or ():
-            for element in group:
-                if element.VR == "SQ" and element.value and "FrameType" in element.value[0]:
-                    frame = element.value[0]
+            for part in group:
+                if part.VR == "SQ" and part.value and "FrameType" in part.value[0]:
+                    frame = part.value[0]
                     frame.FrameType = ["DERIVED", *[str(value) for value in frame.FrameType[1:]]]
     before = str(dataset.get("DerivationDescription") or "")
     dataset.DerivationDescription = f"{before}; {DESCRIPTION}"[-1024:] if before else DESCRIPTION
     codes = list(dataset.get("DerivationCodeSequence") or ())
-    dataset.DerivationCodeSequence = [*codes, _code("derived")]
+    dataset.DerivationCodeSequence = [*codes, code(*CODES["derived"])]
     _equipment(dataset, "protect")
 
 
 def _equipment(dataset: Dataset, purpose: str) -> None:
     item = Dataset()
-    item.PurposeOfReferenceCodeSequence = [_code(purpose)]
-    item.Manufacturer = "umed"
-    item.ManufacturerModelName = "umed"
-    item.SoftwareVersions = __version__
-    earlier = list(dataset.get("ContributingEquipmentSequence") or ())
-    dataset.ContributingEquipmentSequence = [*earlier, item]
+    _put(item, "Manufacturer", "LO", "umed")
+    _put(item, "ManufacturerModelName", "LO", "umed")
+    _put(item, "SoftwareVersions", "LO", __version__)
+    _put(item, "PurposeOfReferenceCodeSequence", "SQ", Sequence([code(*CODES[purpose])]))
+    earlier = list(value_of(dataset, "ContributingEquipmentSequence") or ())
+    _put(dataset, "ContributingEquipmentSequence", "SQ", Sequence([*earlier, item]))
 
 
-def _code(name: str) -> Dataset:
-    value, meaning = CODES[name]
-    code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "DCM", meaning
-    return code
+def _put(dataset: Dataset, keyword: str, vr: str, value: Any) -> None:
+    dataset[tag_of(keyword)] = element(tag_of(keyword), vr, value)

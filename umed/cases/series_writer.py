@@ -224,8 +224,13 @@ class SeriesWriter:
         return Record(asdict(done.outcome), run, sources, done.outcome.measures.get("sha256", {}))
 
     def _discard(self) -> None:
+        there: dict[Path, bool] = {}
         for instance in self.series.instances:
-            (self.output / self.identity.target(instance)).unlink(missing_ok=True)
+            path = self.output / self.identity.target(instance)
+            if path.parent not in there:
+                there[path.parent] = path.parent.exists()
+            if there[path.parent]:
+                path.unlink(missing_ok=True)
 
 
 def fingerprints(series: Series, identity: Names) -> list[str]:

@@ -19,6 +19,7 @@ from umed.deid import burned
 from umed.deid.identity import Identity
 from umed.deid.profile import Rectangle
 from umed.deid.text_reader import TextReader
+from umed.dicom.held import has, tag_of
 from umed.dicom.objects import Instance, Limits, Series
 from umed.dicom.pixels import pixel_data
 from umed.dicom.read import geometry, headers, reader
@@ -103,7 +104,7 @@ def _look(
     """Look at frames of a file; InputError where its pixels cannot be read, Refused where there is text."""
     with reader.guard(instance.path):
         dataset = reader.read(instance.path, limits, pixels=True)
-        if not any(geometry.tag_of(keyword) in dataset for keyword in PIXEL_KEYWORDS):
+        if not any(has(dataset, tag_of(keyword)) for keyword in PIXEL_KEYWORDS):
             return 0
         values = _pixels(dataset, identity.rectangles(dataset), limits)
         window = _window(dataset) if values.ndim == 3 else None

@@ -61,7 +61,8 @@ def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
         A temporary name in the same folder with the same ending. On success it is flushed to disk and renamed, on any
         error removed. The name is fixed, so that a killed run leaves at most one, which the next run writes over.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():  # mkdir alone says so by an exception, which takes longer
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(TEMPORARY + path.name)
     temporary.unlink(missing_ok=True)  # of a killed run, or a link that somebody has laid
     try:

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from umed.deid.engine import Quarantine
 from umed.deid.picture_flags import BURNED, FACES, flag, values_of
 from umed.deid.profile import BurnedRule, Profile, Rectangle
+from umed.dicom.held import has, tag_of, value_at_rest, value_of
 from umed.dicom.read.headers import SEG
 
 # Modalities whose pictures are seldom without text or a face, whatever the file says: ultrasound, endoscopes,
@@ -129,7 +130,7 @@ def accepted(picture: Dataset, profile: Profile) -> str:
         picture: a data set as it was read.
         profile: its ``burned_in`` rules.
     """
-    if "Rows" not in picture:
+    if not has(picture, tag_of("Rows")):
         return ""
     return ("" if _cover(picture, profile)[0] else doubt(picture)) or faces(picture)
 
@@ -147,7 +148,7 @@ def check(picture: Dataset, profile: Profile, accept: bool = False) -> tuple[Rec
     Raises:
         Quarantine: when there is doubt, no rule covers the picture, and ``accept`` is off.
     """
-    if "Rows" not in picture:
+    if not has(picture, tag_of("Rows")):
         return ()
     covered, found = _cover(picture, profile)
     reason = doubt(picture)
@@ -240,7 +241,7 @@ def _words(text: str) -> str:
 
 
 def _number(picture: Dataset, keyword: str, missing: int) -> int:
-    value = picture.get(keyword)
+    value = value_at_rest(picture, keyword)
     return value if isinstance(value, int) else missing
 
 
@@ -257,7 +258,7 @@ def _fits(rule: BurnedRule, picture: Dataset) -> bool:
 
 
 def _size(picture: Dataset) -> tuple[int, int]:
-    return int(picture.get("Rows", 0) or 0), int(picture.get("Columns", 0) or 0)
+    return int(value_of(picture, "Rows") or 0), int(value_of(picture, "Columns") or 0)
 
 
 def _text(picture: Dataset, keyword: str) -> str:

@@ -14,6 +14,7 @@ from umed.deid.elements import element, text_of
 from umed.deid.kept_text import keep_terms
 from umed.deid.text_dates import without_dates
 from umed.deid.values import DUMMY_TEXT, TEXT_VRS
+from umed.dicom.held import has
 
 VALUE, SCHEME, VERSION, MEANING, LONG_VALUE, URN = (
     0x00080100, 0x00080102, 0x00080103, 0x00080104, 0x00080119, 0x00080120,
@@ -123,7 +124,7 @@ def settle_code(item: Dataset) -> frozenset[int]:
     Returns:
         Tags of the code in it, which need no more cleaning; empty when there is no code in it.
     """
-    present = [tag for tag in TAGS if tag in item]
+    present = [tag for tag in TAGS if has(item, tag)]
     if not present:
         return frozenset()
     for tag in present:

@@ -15,6 +15,7 @@ from pydicom.sequence import Sequence
 
 from umed.deid import values
 from umed.deid.policy import BINARY_VRS, NUMBER_VRS
+from umed.dicom.held import has, held
 
 CHARACTER_SET = 0x00080005
 charset.python_encoding.setdefault("ISO_IR 203", "iso8859_15")  # Latin-9 (PS3.3 C.12.1.1.2), which pydicom 3.0 lacks
@@ -22,6 +23,7 @@ charset.python_encoding.setdefault("ISO 2022 IR 203", "iso8859_15")
 # A number as DS and IS write it, and nothing that only looks like one, such as a UID (PS3.5 6.2).
 NUMBER = re.compile(rb" {0,16}(?:[-+]?(?:\d{1,32}(?:\.\d{0,32})?|\.\d{1,32})(?:[eE][-+]?\d{1,8})?)?[ \0]{0,16}\Z")
 _ESCAPE = re.compile(r"\x1b[$(),\-./]{1,2}[0-~]")  # of ISO 2022; pydicom leaves some of them in the text
+_AS_THEY_ARE = frozenset(("AE", "AS", "CS", "DA", "DT", "LO", "SH", "TM"))
 INTEGERS = {"SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 BINARY_NUMBERS = {**INTEGERS, "FD": "d", "FL": "f"}
 """VRs of binary numbers, and how :mod:`struct` calls them."""
@@ -29,7 +31,9 @@ BINARY_NUMBERS = {**INTEGERS, "FD": "d", "FL": "f"}
 
 def element(tag: int, vr: str, value: Any) -> DataElement:
     """A data element as it is, without pydicom's warnings."""
-    return DataElement(tag, vr, value, validation_mode=IGNORE)
+    # what pydicom would take as it is need not go through its conversions
+    plain = type(value) is str and vr in _AS_THEY_ARE and "\\" not in value
+    return DataElement(tag, vr, value, validation_mode=IGNORE, already_converted=plain)
 
 
 def dummy_code() -> Dataset:
@@ -41,7 +45,7 @@ def dummy_code() -> Dataset:
 
 def strings(dataset: Dataset, tag: int) -> list[str]:
     """Values of an attribute as text, decoded; a value that was left in the file counts as none."""
-    stored: Any = dataset.get_item(tag)
+    stored: Any = held(dataset, tag)
     if isinstance(stored, RawDataElement):
         raw = stored.value
         if not raw:
@@ -65,7 +69,7 @@ def strings(dataset: Dataset, tag: int) -> list[str]:
 def text_of(dataset: Dataset, tag: int) -> str:
     """Value of an attribute as one text, empty when it is absent or cannot be decoded."""
     try:
-        return "\\".join(strings(dataset, tag)).strip(values.BLANKS) if tag in dataset else ""
+        return "\\".join(strings(dataset, tag)).strip(values.BLANKS) if has(dataset, tag) else ""
     except Exception:  # undecodable: as good as absent
         return ""
 
@@ -90,7 +94,7 @@ def are_numbers(value: bytes | str) -> bool:
 
 def binary_numbers(dataset: Dataset, tag: int, vr: str) -> list[int | float]:
     """Values of an attribute of a binary VR; empty where they are no whole numbers of bytes."""
-    stored: Any = dataset.get_item(tag)
+    stored: Any = held(dataset, tag)
     value: Any = stored.value
     if isinstance(value, bytes):
         kind = BINARY_NUMBERS[vr]

@@ -43,6 +43,7 @@ from umed.deid.policy import (
     PATIENT_NAME,
     SHORT_CODES,
     UNITS,
+    WHO,
     Act,
     Decision,
     Policy,
@@ -130,8 +131,8 @@ class Deidentifier:
         known = self._patients.known(patient_key, study)
         removed = Removed(known)
         removed.collect(dataset, self._policy, place(sop_class))
-        if known is not None:
-            removed = known.joined([removed]) if removed else known
+        if known is not None:  # most files say nothing that was not remembered
+            removed = known if known.holds(removed) else known.joined([removed])
         walk = Walk(patient_key, text_of(dataset, PATIENT_ID), place(sop_class), removed.matchers[0])
         self._level(dataset, walk, walk.column, 0, False)
         self._scrub(walk, removed, dataset.original_character_set)
@@ -280,7 +281,7 @@ class Deidentifier:
     def _take(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: Walk) -> None:
         """Remove, empty, or replace by a dummy."""
         vr = vr if not decision.vrs or vr in decision.vrs else decision.vr
-        if tag in (PATIENT_NAME, PATIENT_ID) and act != "X":
+        if tag in WHO and act != "X":
             own = text_of(dataset, PATIENT_ID)
             other = own and walk.patient_id and own != walk.patient_id
             name = self.key.pseudonym(own if other else walk.patient_key)

@@ -14,6 +14,7 @@ from umed.deid.elements import element
 from umed.deid.keys import is_standard_uid
 from umed.deid.profile import Profile
 from umed.deid.table import MEANINGS, OPTIONS
+from umed.dicom.held import value_of
 
 IMPLEMENTATION_CLASS_UID = "2.25.190237814421879934127580436115243798637"
 IMPLEMENTATION_VERSION = "UMED"
@@ -51,12 +52,12 @@ def record(dataset: Dataset, profile: Profile, *, blanked: bool, shown: bool = F
 
 def clean_meta(dataset: Dataset, meta: FileMetaDataset) -> None:
     """Empty preamble; of group 0002 only version, class, instance and transfer syntax, and who wrote the file."""
-    sop_class = str(dataset.get("SOPClassUID", "") or "")
-    syntax = str(meta.get("TransferSyntaxUID", "") or "").strip("\0 ")
+    sop_class = str(value_of(dataset, "SOPClassUID") or "")
+    syntax = str(value_of(meta, "TransferSyntaxUID") or "").strip("\0 ")
     fresh = FileMetaDataset()
     _set(fresh, 0x00020001, "OB", b"\0\1")
     _set(fresh, 0x00020002, "UI", UID(sop_class if is_standard_uid(sop_class) else ""))
-    _set(fresh, 0x00020003, "UI", UID(str(dataset.get("SOPInstanceUID", "") or "")))
+    _set(fresh, 0x00020003, "UI", UID(str(value_of(dataset, "SOPInstanceUID") or "")))
     if is_standard_uid(syntax):
         _set(fresh, 0x00020010, "UI", UID(syntax))
     _set(fresh, 0x00020012, "UI", UID(IMPLEMENTATION_CLASS_UID))
@@ -77,9 +78,9 @@ def _settle_encoding(dataset: Dataset, syntax: str) -> None:
     """
     if not syntax or syntax == ImplicitVRLittleEndian:
         return
-    for tag in list(dataset.keys()):
-        stored: Any = dataset.get_item(tag)
-        if isinstance(stored, RawDataElement) and stored.VR is None:
+    stored: Any
+    for tag, stored in list(dataset.items()):
+        if isinstance(stored, RawDataElement) and (stored.VR is None or stored.value is None):
             stored = dataset[tag]
         if stored.VR == "SQ" and not isinstance(stored, RawDataElement):
             for item in stored.value or ():

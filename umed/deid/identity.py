@@ -32,6 +32,7 @@ class Renamed:
 
     def __init__(self, key: DeidKey) -> None:
         self.key = key
+        self._folder: tuple[tuple[str, ...], Path] = (), Path()
 
     def settings(self) -> dict[str, object]:
         """Fingerprint of the key, as ``umed keygen`` prints it."""
@@ -43,8 +44,11 @@ class Renamed:
 
     def target(self, instance: Instance) -> Path:
         """``PATIENT/STUDY/SERIES/INSTANCE.dcm``, all of them new names."""
-        parts = [self.key.uid(uid) for uid in (instance.study_uid, instance.series_uid, instance.sop_uid)]
-        return Path(self.key.pseudonym(instance.patient_key), parts[0], parts[1], f"{parts[2]}.dcm")
+        whose = instance.patient_key, instance.study_uid, instance.series_uid
+        if whose != self._folder[0]:  # the same for all files of a series
+            study, series = self.key.uid(instance.study_uid), self.key.uid(instance.series_uid)
+            self._folder = whose, Path(self.key.pseudonym(instance.patient_key), study, series)
+        return self._folder[1] / f"{self.key.uid(instance.sop_uid)}.dcm"
 
     def token(self, text: str) -> str:
         """Keyed fingerprint."""

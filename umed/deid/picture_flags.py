@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydicom.dataset import Dataset
 
+from umed.dicom.held import texts_at_rest, value_of
+
 Flag = Literal["", "NO", "YES", "odd"]
 """Absent or empty, the two values that the standard knows, and whatever else stands there."""
 BURNED, FACES = "BurnedInAnnotation", "RecognizableVisualFeatures"
@@ -14,7 +16,10 @@ BURNED, FACES = "BurnedInAnnotation", "RecognizableVisualFeatures"
 
 def values_of(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     """Every value of an attribute as text without its padding; bytes of an unknown VR are read as ASCII."""
-    value = dataset.get(keyword)
+    plain = texts_at_rest(dataset, keyword)
+    if plain is not None:
+        return tuple(plain)
+    value = value_of(dataset, keyword)
     if value is None:
         return ()
     if isinstance(value, bytes):

@@ -36,6 +36,7 @@ UNITS = frozenset((0x00281054, 0x00283004))
 # Where pixels and contours lie: with another number they would lie elsewhere, so such a file is not released at all.
 PLACES = frozenset((0x00180050, 0x00180088, 0x00200032, 0x00200037, 0x30060050))
 PATIENT_NAME, PATIENT_ID = 0x00100010, 0x00100020
+WHO = frozenset((PATIENT_NAME, PATIENT_ID))
 
 
 @dataclass(frozen=True)

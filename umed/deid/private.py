@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from pydicom.dataset import Dataset
 
 from umed.deid.elements import are_numbers
+from umed.dicom.held import held
 
 _CREATOR_LIMIT = 64
 _CODE = re.compile(rb"[A-Z0-9_ \\\0]{0,128}\Z")
@@ -40,14 +42,14 @@ def safe_tags(dataset: Dataset, listed: Mapping[tuple[str, int, int], str]) -> d
 def _creator(dataset: Dataset, tag: int) -> str:
     if tag not in dataset:
         return ""
-    value = dataset.get_item(tag).value
+    value: Any = getattr(held(dataset, tag), "value", None)
     if isinstance(value, bytes):
         value = value[: _CREATOR_LIMIT + 1].decode("latin-1")
     return value.strip("\0 ") if isinstance(value, str) else ""
 
 
 def _fits(dataset: Dataset, tag: int, vr: str) -> bool:
-    element = dataset.get_item(tag)
+    element: Any = held(dataset, tag)
     if element.VR not in (None, "UN", vr):
         return False
     value = element.value

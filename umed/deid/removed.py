@@ -116,7 +116,7 @@ class Removed:
         if depth > _DEPTH:
             return
         public = depth and SCHEME in dataset and is_public(dataset)
-        for tag in list(dataset.keys()):
+        for tag, stored in list(dataset.items()):
             number = int(tag)
             if number >> 16 & 1 or (public and number in TAGS):
                 continue
@@ -124,7 +124,6 @@ class Removed:
             act: Act = decision.acts[column]
             if cleaning and act == "text":
                 act = "C"
-            stored = dataset.get_item(tag)
             vr = stored.VR
             if act in _KEPT and vr not in _OUT_OF_PLACE:
                 continue
@@ -155,6 +154,11 @@ class Removed:
                 self.add(keyword, vr, raw.decode("utf-8").split("\\"))
             if vr == "PN":
                 self.add(keyword, vr, other_names(raw))
+
+    def holds(self, other: Removed) -> bool:
+        """Whether it has all that another one has."""
+        known = other.names <= self.names and other.words <= self.words and other.days <= self.days
+        return known and (self.full or not other.full)
 
     def joined(self, others: Iterable[Removed]) -> Removed:
         """With what others hold."""

@@ -228,3 +228,36 @@ def test_pixel_data_of_the_wrong_syntax_is_refused():
     ds.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1")
     with pytest.raises(InputError, match="says they are not"):
         pixel_data.decode(ds)
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("uint8", 8), ("uint16", 12), ("int16", 12), ("int16", 16), ("uint8", 5)])
+def test_sound_pixels_are_what_encode_writes(dtype, bits):
+    ds = written(image(values_for(dtype, bits)[0, :32], bits=bits))
+    assert pixel_data.is_sound(ds)
+    before = ds.get_item("PixelData").value
+    pixel_data.encode(ds, pixel_data.decode(ds))
+    assert ds.PixelData == before and ds["PixelData"].VR == ("OB" if bits <= 8 else "OW")
+
+
+def test_what_is_not_sound_is_decoded():
+    def changed(change, values=None):
+        values = values_for("int16", 12)[0, :32] if values is None else values
+        ds = image(values, bits=12)
+        change(ds)
+        return written(ds)
+
+    assert pixel_data.is_sound(changed(lambda ds: None))
+    high = values_for("int16", 12)[0, :32] & 0x0FFF  # negative values whose sign was not extended
+    assert not pixel_data.is_sound(changed(lambda ds: None, high))
+    for keyword, value in {
+        "PixelData": bytes(2 * 32 * 35 + 2),
+        "PhotometricInterpretation": "PALETTE COLOR",
+        "HighBit": 15,
+        "ExtendedOffsetTable": bytes(8),
+        "Rows": 31,
+    }.items():
+        assert not pixel_data.is_sound(changed(lambda ds, k=keyword, v=value: setattr(ds, k, v))), keyword
+    assert not pixel_data.is_sound(changed(lambda ds: delattr(ds, "PixelData")))
+    assert not pixel_data.is_sound(changed(lambda ds: None), pixel_data.Limits(pixels_bytes=100))
+    touched = changed(lambda ds: None)
+    assert touched.PixelData and not pixel_data.is_sound(touched)

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from umed.core.errors import InputError
+from umed.dicom.held import has, held, tag_of
 from umed.dicom.objects import LIMITS, Limits
 from umed.dicom.pixels import codecs
 from umed.dicom.pixels.codecs import brief
@@ -68,6 +70,43 @@ def decode(dataset: Dataset, limits: Limits = LIMITS) -> NDArray[Any]:
             raise InputError(f"expected pixels of {dtype}, got {values.dtype} from the decoder")
         values = values.astype(values.dtype.newbyteorder("="), copy=False).view(dtype)
         return _low_bits(dataset, values, native)
+
+
+def is_sound(dataset: FileDataset, limits: Limits = LIMITS) -> bool:
+    """Whether :func:`encode` would write the very bytes that a file has: grey, native, nothing in unused bits.
+
+    Nobody has to decode, write and compare those. False wherever something is unusual, also where it is wrong.
+
+    Args:
+        dataset: from :func:`umed.dicom.read.reader.read` with pixels, as explicit VR, little-endian.
+        limits: bounds.
+    """
+    stored: Any = held(dataset, 0x7FE00010)
+    if (
+        type(stored) is not RawDataElement
+        or type(stored.value) is not bytes
+        or dataset.original_encoding != (False, True)
+    ):
+        return False
+    try:
+        with reader.guard("image"):
+            shape, dtype = expected(dataset)
+            bits, plain = integer(dataset, "BitsStored"), text(dataset, "PhotometricInterpretation")
+    except InputError:
+        return False
+    size = dtype.itemsize * int(np.prod(shape, dtype=object))
+    fits = stored.length == len(stored.value) == size <= limits.pixels_bytes and size % 2 == 0
+    usual = (
+        len(shape) == 3
+        and plain in ("MONOCHROME1", "MONOCHROME2")
+        and stored.VR == ("OB" if dtype.itemsize == 1 else "OW")
+    )
+    offsets = has(dataset, tag_of("ExtendedOffsetTable")) or has(dataset, tag_of("ExtendedOffsetTableLengths"))
+    if not (fits and usual) or offsets:
+        return False
+    values = np.frombuffer(stored.value, dtype.newbyteorder("<"))
+    lowest, highest = (-(1 << bits - 1), (1 << bits - 1) - 1) if dtype.kind == "i" else (0, (1 << bits) - 1)
+    return lowest <= int(values.min()) and int(values.max()) <= highest
 
 
 def expected(dataset: Dataset) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -18,6 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from umed.core.errors import InputError
+from umed.dicom.held import value_of
 
 _LONG = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_32)
 _UNDEFINED = 0xFFFFFFFF
@@ -26,6 +27,7 @@ _META = {0x00020000 + number for number in (0x00, 0x01, 0x02, 0x03, 0x10, 0x12, 
 _META_LENGTH = 0x00020000
 _SHORT_TEXT = frozenset(("AE", "AS", "CS", "DA", "LO", "SH", "UI"))
 _TAG = re.compile(r"\([0-9A-Fa-f]{4},[0-9A-Fa-f]{4}\)")
+_LARGE = 1 << 16
 _PREAMBLE = b"\0" * 128  # a preamble may hold a whole TIFF, with names in it
 
 
@@ -45,13 +47,24 @@ def chunks(dataset: FileDataset) -> list[bytes]:
             buffer = io.BytesIO()
             dataset.save_as(buffer, enforce_file_format=True)
             return [buffer.getvalue()]
-        return [_PREAMBLE + b"DICM", _meta(dataset), *_body(dataset)]
+        return _joined([_PREAMBLE + b"DICM", _meta(dataset), *_body(dataset)])
     except Exception as error:  # pydicom raises nearly everything, and no disk is at work here
         where = _TAG.search(str(error))
         raise InputError(
             f"{where[0] if where else 'an attribute'}: expected a value that its VR can hold, got another. "
             "Repair the file, or leave it out."
         ) from error
+
+
+def _joined(pieces: list[bytes]) -> list[bytes]:
+    """Few pieces of many: small ones are put together, large ones are not copied."""
+    found: list[bytes] = []
+    start = 0
+    for place, piece in enumerate(pieces):
+        if len(piece) >= _LARGE:
+            found += (b"".join(pieces[start:place]), piece)
+            start = place + 1
+    return [*found, b"".join(pieces[start:])]
 
 
 def _is_plain(dataset: FileDataset) -> bool:
@@ -70,12 +83,13 @@ def _meta(dataset: FileDataset) -> bytes:
         ("MediaStorageSOPClassUID", "SOPClassUID"),
         ("MediaStorageSOPInstanceUID", "SOPInstanceUID"),
     ):
-        value = dataset.get(theirs)
-        if value and value != meta.get(ours):
+        value = value_of(dataset, theirs)
+        if value and value != value_of(meta, ours):
             setattr(meta, ours, value)
-    if {*meta.keys(), _META_LENGTH} == _META:
+    if {*map(int, meta.keys()), _META_LENGTH} == _META:
         try:
-            parts = [b"".join(_text(element) or _version(element) for element in meta if element.tag != _META_LENGTH)]
+            elements = [meta[tag] for tag in sorted(meta.keys(), key=int) if int(tag) != _META_LENGTH]
+            parts = [b"".join(_text(element) or _version(element) for element in elements)]
             head = struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(parts[0]))
             return head + parts[0]
         except (TypeError, ValueError):  # not as usual: pydicom says why
@@ -109,11 +123,12 @@ def _text(element: DataElement) -> bytes | None:
     raw += (b"\0" if vr == "UI" else b" ") * (len(raw) % 2)
     if len(raw) > 0xFFFF:
         return None
-    return struct.pack("<HH2sH", element.tag.group, element.tag.element, vr.encode("ascii"), len(raw)) + raw
+    tag = int(element.tag)
+    return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode("ascii"), len(raw)) + raw
 
 
 def _body(dataset: Dataset, encodings: Any = None) -> list[bytes]:
-    encodings = dataset.get("SpecificCharacterSet", "iso8859") if encodings is None else encodings
+    encodings = value_of(dataset, "SpecificCharacterSet", "iso8859") if encodings is None else encodings
     found: list[bytes] = []
     elements: dict[BaseTag, Any] = dict(dataset.items())  # nobody looks at a value here
     for tag in sorted(elements, key=int):
@@ -124,7 +139,7 @@ def _body(dataset: Dataset, encodings: Any = None) -> list[bytes]:
         stored = elements[tag]
         if number == _PIXELS and len(stored.value or b"") % 2:
             stored = dataset[tag]  # pydicom pads what it has looked at
-        if isinstance(stored, RawDataElement):
+        if type(stored) is RawDataElement:
             head = _head(stored, group, element)
             if head is not None:
                 found += (head, stored.value or b"")

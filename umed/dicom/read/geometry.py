@@ -5,15 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
+from math import isfinite
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.tag import BaseTag, Tag
 
+from umed.dicom.held import has, tag_of, value_of
 from umed.dicom.objects import Geometry
 
 SAME_POSITION = 1e-3
@@ -54,7 +54,7 @@ def planes(dataset: Dataset, frames: int) -> tuple[SlicePlane, ...] | None:
     ``None`` where the header does not place all of them in the patient (a picture, a mosaic of slices, tiles of a
     slide, multi-frame images without functional groups).
     """
-    if frames == 1 and "PerFrameFunctionalGroupsSequence" not in dataset:
+    if frames == 1 and not has(dataset, tag_of("PerFrameFunctionalGroupsSequence")):
         single = _plane(dataset, dataset, dataset, _time(dataset))
         return None if single is None else (single,)
     groups = dataset.get("PerFrameFunctionalGroupsSequence") or []
@@ -77,7 +77,7 @@ def planes(dataset: Dataset, frames: int) -> tuple[SlicePlane, ...] | None:
 def group_item(group: Dataset, shared: Dataset, keyword: str) -> Dataset:
     """First item of a functional group, the frame's own before the shared one; an empty one where there is none."""
     for place in (group, shared):
-        items = place.get(keyword)
+        items = value_of(place, keyword)
         if items:
             return items[0]  # type: ignore[no-any-return]
     return Dataset()
@@ -86,18 +86,12 @@ def group_item(group: Dataset, shared: Dataset, keyword: str) -> Dataset:
 _NUMBERS = frozenset(("DS", "IS"))
 
 
-@cache
-def tag_of(keyword: str) -> BaseTag:
-    """Tag of a keyword of the standard."""
-    return Tag(keyword)
-
-
 def unread(dataset: Dataset, keyword: str, vrs: Collection[str]) -> list[str] | None:
     """Stripped values of an attribute that nobody has looked at yet, straight from its bytes: ten times as fast.
 
     ``vrs`` are those that may be taken as plain ASCII. ``None`` where pydicom has to look at it, or there is none.
     """
-    stored: Any = dataset.get_item(tag_of(keyword), keep_deferred=True)  # or None, whatever pydicom's types say
+    stored: Any = dataset._dict.get(tag_of(keyword))
     if not isinstance(stored, RawDataElement) or stored.VR not in vrs:
         return None
     value = stored.value
@@ -109,7 +103,7 @@ def unread(dataset: Dataset, keyword: str, vrs: Collection[str]) -> list[str] | 
 
 def _short(dataset: Dataset, keyword: str) -> int | None:
     """One unsigned 16-bit number that nobody has looked at yet."""
-    stored: Any = dataset.get_item(tag_of(keyword), keep_deferred=True)  # or None, whatever pydicom's types say
+    stored: Any = dataset._dict.get(tag_of(keyword))
     if not isinstance(stored, RawDataElement) or stored.VR != "US" or type(stored.value) is not bytes:
         return None
     order: Literal["little", "big"] = "little" if stored.is_little_endian else "big"
@@ -122,14 +116,14 @@ def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | N
     if value is None:
         value = _short(dataset, keyword)
     if value is None:
-        value = dataset.get(keyword) if tag_of(keyword) in dataset else None
+        value = value_of(dataset, keyword)
     if value is None or isinstance(value, (str, bytes)):
         return None
     try:
         listed = tuple(float(item) for item in (value if hasattr(value, "__len__") else (value,)))
     except (TypeError, ValueError):
         return None
-    return listed if len(listed) == count and np.isfinite(listed).all() else None
+    return listed if len(listed) == count and all(map(isfinite, listed)) else None
 
 
 def _plane(place: Dataset, direction: Dataset, measures: Dataset, time: tuple[float, ...]) -> SlicePlane | None:
@@ -139,7 +133,7 @@ def _plane(place: Dataset, direction: Dataset, measures: Dataset, time: tuple[fl
         return None
     orientation = np.array(cosines, np.float64).reshape(2, 3)
     lengths = np.linalg.norm(orientation, axis=1)
-    if not np.allclose(lengths, 1, atol=0.05) or abs(float(orientation[0] @ orientation[1])) > 0.05:
+    if not _close(lengths, np.ones(2), atol=0.05) or abs(float(orientation[0] @ orientation[1])) > 0.05:
         return None  # no rotation: an image cannot be placed with it
     spacing = numbers(measures, "PixelSpacing", 2)
     if spacing is None or min(spacing) <= 0:
@@ -162,10 +156,14 @@ def _time(dataset: Dataset) -> tuple[float, ...]:
 
 def parallel(first: SlicePlane, second: SlicePlane) -> bool:
     """Whether two planes have the same orientation and pixel spacing, so that they can be slices of one volume."""
-    return bool(
-        np.allclose(first.orientation, second.orientation, atol=SAME_DIRECTION)
-        and np.allclose(first.spacing, second.spacing, rtol=1e-3, atol=1e-6)
+    return _close(first.orientation, second.orientation, atol=SAME_DIRECTION) and _close(
+        np.array(first.spacing), np.array(second.spacing), rtol=1e-3, atol=1e-6
     )
+
+
+def _close(one: NDArray[np.float64], other: NDArray[np.float64], rtol: float = 1e-5, atol: float = 1e-8) -> bool:
+    """What ``numpy.allclose`` says of a few finite numbers, in a fifth of its time."""
+    return bool((np.abs(one - other) <= atol + rtol * np.abs(other)).all())
 
 
 def order(slices: Sequence[SlicePlane]) -> list[list[int]]:
@@ -180,7 +178,7 @@ def order(slices: Sequence[SlicePlane]) -> list[list[int]]:
     passes: list[list[int]] = []
     places: list[list[int]] = []
     for index in by_place:
-        if places and np.allclose(slices[places[-1][0]].position, slices[index].position, rtol=0, atol=SAME_POSITION):
+        if places and _close(slices[places[-1][0]].position, slices[index].position, 0, SAME_POSITION):
             places[-1].append(index)
         else:
             places.append([index])

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID
 
 from umed.core.types import Encoding
+from umed.dicom.held import has, held, tag_of, value_of
 from umed.dicom.members import FileRef
 from umed.dicom.objects import Instance, Kind
 from umed.dicom.one_patient import Person
@@ -93,9 +94,7 @@ def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     plain = geometry.unread(dataset, keyword, _PLAIN)
     if plain is not None:
         return tuple(plain)
-    if geometry.tag_of(keyword) not in dataset:
-        return ()
-    value = dataset.get(keyword)
+    value = value_of(dataset, keyword)
     if value is None or value == "":
         return ()
     several = not isinstance(value, (str, bytes)) and hasattr(value, "__iter__") and not hasattr(value, "components")
@@ -146,7 +145,7 @@ def _kind(dataset: Dataset, sop_class: str, pictured: bool, syntax: str) -> tupl
         if sop_class == start or (start.endswith(".") and sop_class.startswith(start)):
             return "refused", reason
     for keyword, reason in _CONTENT:
-        if keyword in dataset:
+        if has(dataset, tag_of(keyword)):
             return "refused", reason
     if not text(dataset, "SOPInstanceUID"):
         return "refused", "has no SOPInstanceUID, so that nothing can refer to it"
@@ -211,11 +210,11 @@ def _unprotectable(dataset: Dataset) -> str:
         return f"it is lossy JPEG of {stored} bits, which no free codec decodes"
     if _mosaic(dataset):
         return "it is a mosaic of slices"
-    if "TotalPixelMatrixRows" in dataset:
+    if has(dataset, tag_of("TotalPixelMatrixRows")):
         return "it is tiles of a slide"
-    if text(dataset, "Modality") == "RTDOSE" or "DoseGridScaling" in dataset:
+    if text(dataset, "Modality") == "RTDOSE" or has(dataset, tag_of("DoseGridScaling")):
         return "it is a dose, not a picture"
-    if dataset.get("ModalityLUTSequence"):
+    if value_of(dataset, "ModalityLUTSequence"):
         return "its values go through a modality lookup table"
     return ""
 
@@ -236,18 +235,20 @@ def turns_to_rgb(photometric: str, syntax: str) -> bool:
 
 def _scale(dataset: Dataset) -> tuple[float, float] | None:
     """Slope and intercept of a data set or of an item of a functional group."""
-    if "RescaleSlope" not in dataset and "RescaleIntercept" not in dataset:
+    if not has(dataset, tag_of("RescaleSlope")) and not has(dataset, tag_of("RescaleIntercept")):
         return None
-    slope = geometry.numbers(dataset, "RescaleSlope", 1) if dataset.get("RescaleSlope") is not None else (1.0,)
-    inter = geometry.numbers(dataset, "RescaleIntercept", 1) if dataset.get("RescaleIntercept") is not None else (0.0,)
+    slope, inter = (
+        geometry.numbers(dataset, keyword, 1) or ((missing,) if value_of(dataset, keyword) is None else None)
+        for keyword, missing in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+    )
     return (np.nan if slope is None else slope[0], np.nan if inter is None else inter[0])
 
 
 def _frame_scales(dataset: Dataset) -> Iterator[tuple[float, float]]:
     """Slopes and intercepts of the functional groups (PS3.3 C.7.6.16.2.9)."""
     for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        for group in dataset.get(keyword) or []:
-            for item in group.get("PixelValueTransformationSequence") or []:
+        for group in value_of(dataset, keyword) or []:
+            for item in value_of(group, "PixelValueTransformationSequence") or []:
                 scale = _scale(item)
                 if scale is not None:
                     yield scale
@@ -256,7 +257,8 @@ def _frame_scales(dataset: Dataset) -> Iterator[tuple[float, float]]:
 def _references(dataset: Dataset) -> Iterator[str]:
     """ReferencedSOPInstanceUID values at any depth, in file order; converts no other value, contours are long."""
     for tag in sorted(dataset.keys()):
-        vr: Any = dataset.get_item(tag).VR
+        stored: Any = held(dataset, tag)
+        vr = stored.VR
         if vr is None:
             vr = dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
         if tag == 0x00081155:

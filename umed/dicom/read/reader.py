@@ -25,14 +25,18 @@ from pydicom.uid import UID
 
 from umed.core.errors import InputError, UmedError
 from umed.core.time_limit import limited
+from umed.dicom.held import texts_at_rest, value_of
 from umed.dicom.members import FileRef, open_file
 from umed.dicom.objects import LIMITS, Limits
 from umed.dicom.read import archives, stream
 from umed.dicom.read.archives import printable
+from umed.dicom.read.plain import split as plain_split
 
 _INFLATE_FREE = 256 << 20
 _INFLATE_RATIO = 64
 """A deflated data set may grow to this many times its size, or to the free amount; zlib alone allows 1030 times."""
+_WHOLE, _SMALL = 4 << 20, 64 << 10
+"""Bytes of files that are read at once: all of them, or only their header."""
 _QUIET = threading.RLock()
 
 
@@ -182,6 +186,9 @@ def _read(file: BinaryIO, size: int, limits: Limits, pixels: bool) -> FileDatase
     most = limits.header_bytes + limits.pixels_bytes
     if size > most:
         raise InputError(f"expected a file of at most {most} bytes, got {size}")
+    if size <= (_WHOLE if pixels else _SMALL):  # thousands of small reads are faster in memory
+        file.seek(0)
+        file = io.BytesIO(file.read(size))
     try:
         layout = stream.survey(file, size, limits)
     except RecursionError as error:
@@ -191,16 +198,19 @@ def _read(file: BinaryIO, size: int, limits: Limits, pixels: bool) -> FileDatase
         source, size = _inflate(file, layout.start, min(most, max(_INFLATE_FREE, _INFLATE_RATIO * size)))
         inner = stream.survey_set(source, size, layout.start, limits)
         layout = replace(layout, pixels=inner.pixels)
-    if layout.bare or not pixels:
+    end = size if pixels or layout.pixels is None else layout.pixels
+    data = b""
+    if layout.bare or not pixels or size <= _WHOLE:
         source.seek(0)
-        end = size if pixels or layout.pixels is None else layout.pixels
-        preamble = b"\0" * stream.PREAMBLE + b"DICM" if layout.bare else b""
-        source = io.BytesIO(preamble + source.read(end))
+        data = (b"\0" * stream.PREAMBLE + b"DICM" if layout.bare else b"") + source.read(end)
+        source = io.BytesIO(data)
+    plain = data and layout.syntax == stream.EXPLICIT and not (layout.bare or layout.guessed)
     source.seek(0)
     with _QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            dataset = pydicom.dcmread(source, force=True)
+            split = plain_split(data, layout.start, end) if plain else None
+            dataset = pydicom.dcmread(source, force=True) if split is None else split
             _complete(dataset, layout.syntax)
         except Exception as error:
             raise InputError(f"expected a sound DICOM file, got {_brief(error)}") from error
@@ -235,10 +245,11 @@ def _inflate(file: BinaryIO, start: int, most: int) -> tuple[BinaryIO, int]:
 def _complete(dataset: FileDataset, syntax: str) -> None:
     """Fill what the meta header and the data set can tell each other."""
     meta = dataset.file_meta
-    meta.TransferSyntaxUID = UID(syntax)
+    if value_of(meta, "TransferSyntaxUID") != syntax:
+        meta.TransferSyntaxUID = UID(syntax)
     for keyword, source in (
         ("SOPClassUID", "MediaStorageSOPClassUID"),
         ("SOPInstanceUID", "MediaStorageSOPInstanceUID"),
     ):
-        if not dataset.get(keyword) and meta.get(source):
+        if texts_at_rest(dataset, keyword) is None and not dataset.get(keyword) and meta.get(source):
             setattr(dataset, keyword, UID(str(meta.get(source))))

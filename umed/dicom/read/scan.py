@@ -14,6 +14,7 @@ from umed.core.errors import InputError
 from umed.core.progress import counted
 from umed.core.time_limit import limited
 from umed.core.types import Progress
+from umed.dicom.held import value_of
 from umed.dicom.members import FileRef, digest_of
 from umed.dicom.objects import LIMITS, Instance, Limits, Scan, Series
 from umed.dicom.read import geometry, headers, reader
@@ -75,7 +76,7 @@ def _picture_spacing(dataset: FileDataset) -> tuple[float, float]:
         value = geometry.numbers(dataset, keyword, 2)
         if value is not None and min(value) > 0:
             return value[0], value[1]
-    regions = dataset.get("SequenceOfUltrasoundRegions") or []
+    regions = value_of(dataset, "SequenceOfUltrasoundRegions") or []
     if (
         len(regions) == 1
         and regions[0].get("PhysicalUnitsXDirection") == regions[0].get("PhysicalUnitsYDirection") == 3
