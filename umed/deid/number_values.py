@@ -26,6 +26,7 @@ _WITHIN = 10**6  # an identifier or date of seven digits and more counts within 
 _SHORT = ("SS", "US")  # too small for a long number
 _LEAST_BYTES, _MOST_BYTES = 6, 1 << 16
 _RUN = re.compile(rb"[\t\n\r\x1b\x20-\x7e\x80-\xff]{4,}")
+_UID = re.compile(rb"\d{1,40}(?:\.\d{1,40}){5}")
 Count = Callable[[int, str], None]
 
 
@@ -115,10 +116,9 @@ def _says(dataset: Dataset, raw: bytes, matcher: Matcher, stated: Iterable[str])
     if not raw.strip(b"\0") or not (runs := _RUN.findall(raw)):
         return False
     text = b"\n\n".join(runs)
-    plain = text.decode("latin-1")
-    if values.scrub(plain, matcher) != plain:
+    if _UID.search(text):
         return True
-    found = set()
+    found = {text.decode("latin-1")}
     if not text.isascii() or b"\x1b" in text:
         sets = dataset.original_character_set
         for name in (*SEVERAL, "iso2022_jp_2", *stated, *([sets] if isinstance(sets, str) else sets)):
