@@ -124,7 +124,7 @@ def _says(dataset: Dataset, raw: bytes, matcher: Matcher, stated: Iterable[str])
     plain = text.decode("latin-1")
     if matcher.has(plain) or _TELLING.search(plain):
         return True
-    found = set()
+    found = {text.decode("latin-1")}
     if not text.isascii() or b"\x1b" in text:
         sets = dataset.original_character_set
         for name in (*SEVERAL, "iso2022_jp_2", *stated, *([sets] if isinstance(sets, str) else sets)):
