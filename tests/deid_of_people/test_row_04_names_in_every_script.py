@@ -145,3 +145,20 @@ def test_a_name_in_another_character_set_than_is_stated(tmp_path, stated: str, c
     code, files = anonymized(tmp_path, second)
     assert code == 0 and len(files) == 2
     assert [survivors(path, words=[name.replace("^", "")]) for path in files] == [set(), set()]
+
+
+@pytest.mark.parametrize("vr", ["CS", "AE", "DA", "TM", "AS", "UI"])
+def test_escapes_are_no_part_of_a_value_that_has_no_character_set(tmp_path, vr: str) -> None:
+    ds = picture(SpecificCharacterSet=["", "ISO 2022 IR 159"], PatientName="Kita^Haru=卌倞")
+    tags = {"CS": 0x00181403, "AE": 0x00080054, "DA": 0x00080021, "TM": 0x00080032, "AS": 0x00101010, "UI": 0x00081155}
+    stored(ds, tags[vr], vr, "卌倞".encode("iso2022_jp_2"))
+    path = proven(tmp_path, ds, EVERYTHING)
+    assert b"\x1b$(D" not in path.read_bytes() and survivors(path, words=["卌倞"]) == set()
+
+
+@pytest.mark.parametrize("vr", ["AS", "CS", "DA", "AE"])
+def test_text_that_is_stored_with_a_vr_of_no_character_set(tmp_path, vr: str) -> None:
+    ds = picture(SpecificCharacterSet=["", "ISO 2022 IR 159"], PatientName="Kita^Haru=卌倞")
+    stored(ds, 0x00081090, vr, "卌倞".encode("iso2022_jp_2") + b"/2")
+    path = proven(tmp_path, ds)
+    assert survivors(path, words=["卌倞"]) == set() and b"\x1b$(D" not in path.read_bytes()

@@ -13,8 +13,7 @@ from pydicom._dicom_dict import DicomDictionary
 
 from tests.deid_of_people.own_search import dates, survivors
 from tests.deid_of_people.text_release import EVERYTHING, anonymized, item, loose, picture, proven, stored
-from umed.deid.clean_numbers import PLACES
-from umed.deid.policy import Policy
+from umed.deid.policy import PLACES, Policy
 from umed.deid.profile import load_profile
 
 POLICY = Policy(load_profile(EVERYTHING))

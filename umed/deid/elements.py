@@ -54,14 +54,16 @@ def strings(dataset: Dataset, tag: int) -> list[str]:
             text = raw.decode("ascii")
             whole = stored.VR in ("LT", "ST", "UR", "UT")
             return [one.rstrip("\0 ") for one in ([text] if whole else text.split("\\"))]
-    value: Any = dataset[tag].value
+    found = dataset[tag]
+    value: Any = found.value
     if isinstance(value, bytes):
         return [value.decode("latin-1")]
     if value is None or isinstance(value, Sequence):
         return []
-    if isinstance(value, str) or not hasattr(value, "__iter__") or hasattr(value, "family_name"):
-        return [_ESCAPE.sub("", str(value))]
-    return [_ESCAPE.sub("", str(one)) for one in value]
+    single = isinstance(value, str) or not hasattr(value, "__iter__") or hasattr(value, "family_name")
+    texts = [str(value)] if single else [str(one) for one in value]
+    in_sets = found.VR == "PN" or found.VR in values.TEXT_VRS  # an escape in a code string is no part of a code
+    return [_ESCAPE.sub("", one) for one in texts] if in_sets else texts
 
 
 def text_of(dataset: Dataset, tag: int) -> str:

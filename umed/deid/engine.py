@@ -18,7 +18,6 @@ from pydicom.sequence import Sequence
 
 from umed.deid import values
 from umed.deid.binary_values import MODALITY_LUTS, PIXELS, check_modality_luts, settle_binary
-from umed.deid.clean_numbers import clean_binaries, clean_numbers
 from umed.deid.code_strings import clean_code_strings
 from umed.deid.codes import settle_code
 from umed.deid.elements import (
@@ -35,6 +34,7 @@ from umed.deid.elements import (
 from umed.deid.finish import clean_meta, record
 from umed.deid.graphics import ANNOTATIONS, keep_marks
 from umed.deid.keys import DeidKey
+from umed.deid.number_values import clean_binaries, clean_numbers
 from umed.deid.picture_flags import names_somebody
 from umed.deid.policy import (
     BINARY_VRS,

@@ -95,9 +95,8 @@ class Removed:
             elif keyword in _OF_PATIENTS and 2 <= len(normal(text)) < LONG_WORD:
                 if normal(text).isdigit() or not values.is_ordinary(text):
                     self.words.add(("short", text))
-            elif len(text) >= LONG_WORD:
-                prose = keyword == "CodeMeaning" or values.is_technique(keyword)
-                kind = "prose" if prose else _kind(keyword, text)
+            elif len(text) >= LONG_WORD and keyword != "CodeMeaning":
+                kind = "prose" if values.is_technique(keyword) else _kind(keyword, text)
                 if kind == "id" or (kind != "prose" and not values.is_ordinary(text)):
                     self.words.add((kind, text))
                 if kind != "id":

@@ -29,9 +29,9 @@ _PARTICLES = frozenset("al af am av bin da das de del della den der di do dos dr
     "les los md mr mrs ms phd prof san sr st te ten ter van vom von zu zum zur".split())  # fmt: skip
 _OF_MONTHS = ("de", "of")
 _MOST_GROUPS = _MOST_WORDS = 8
+_MOST_IN_PROSE = 64
 _HONORIFICS = "先生 女士 小姐 太太 老师 医生 様 さま さん 殿 氏 君 씨 님".split()  # Mr, Mrs, Dr behind a family name
 _ARTICLE = "ال"
-_MOST_IN_PROSE = 64
 
 
 def id_variants(text: str) -> frozenset[str]:

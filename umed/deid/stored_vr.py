@@ -52,6 +52,8 @@ def settle_vr(dataset: Dataset, tag: int, stored: DataElement | RawDataElement, 
         return False
     if vr in BINARY_VRS:
         dataset[tag]  # pydicom reads the numbers
+    elif isinstance(stored, RawDataElement) and (wanted == "PN" or wanted in values.TEXT_VRS):
+        dataset[tag] = stored._replace(VR=wanted)  # in the character set of the file, which the VR that it had has not
     found = [one.strip(values.BLANKS) for one in strings(dataset, tag)]
     if vr not in _TEXTS | BINARY_VRS or not all(not one or grammar(one) for one in found):
         return False
