@@ -17,6 +17,7 @@ import sys
 import tempfile
 import warnings
 from collections import Counter, defaultdict
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,15 +47,17 @@ ACCEPTED = "PatientIdentityRemoved is not YES"
 """What the check rightly says about a picture that claims burned-in text and was released by --accept-burned-in."""
 
 
-def outcomes(zoo: Path, series: Path | None) -> int:
+def outcomes(zoo: Path, series: Path | None, workers: int = 1) -> int:
     """Print what becomes of every file of a folder, each on its own, and of every folder of another one."""
     with tempfile.TemporaryDirectory(prefix="umed-zoo-") as scratch:
         key = Path(scratch) / "project.key"
         Key.create(key)
         single = [path for path in sorted(zoo.iterdir()) if path.is_file()]
-        rows = [_one(path, key, Path(scratch) / f"{number}") for number, path in enumerate(single)]
         folders = sorted(path for path in series.iterdir() if path.is_dir()) if series is not None else []
-        sets = [_folder(path, key, Path(scratch) / f"s{number}") for number, path in enumerate(folders)]
+        with ProcessPoolExecutor(workers) as pool:
+            doing = [pool.submit(_one, path, key, Path(scratch) / f"{n}") for n, path in enumerate(single)]
+            more = [pool.submit(_folder, path, key, Path(scratch) / f"s{n}") for n, path in enumerate(folders)]
+            rows, sets = [done.result() for done in doing], [done.result() for done in more]
     bad = [f"{row['name']}: {problem}" for row in [*rows, *sets] for problem in row["problems"]]
     print(_by_syntax(rows))
     print(_by_reason(rows))
@@ -76,7 +79,7 @@ def _one(path: Path, key: Path, scratch: Path) -> dict[str, Any]:
     with contextlib.suppress(UmedError):
         found = scan(source).series
         row["kind"] = found[0].kind if found else row["kind"]
-        _draw_masks(source, scratch / "masks")
+        draw_masks(source, scratch / "masks")
     for task, options in TASKS.items():
         if options.get("protect") and row["kind"] != "image":
             row[task] = "", ""
@@ -155,7 +158,7 @@ def _describe(path: Path) -> dict[str, str]:
     return {"syntax": "not a readable DICOM file"}
 
 
-def _draw_masks(source: Path, target: Path) -> None:
+def draw_masks(source: Path, target: Path) -> None:
     """A rectangle in the middle of every slice, as pictures named by series, slice and frame."""
     for series in scan(source).series:
         if series.kind != "image":
@@ -204,7 +207,7 @@ def _by_reason(rows: list[dict[str, Any]]) -> str:
 def _general(reason: str, name: str) -> str:
     """A reason without names and paths, so that equal ones meet."""
     if "expected DICOM files, got none that can be released (" in reason:
-        reason = reason.split(" (", 1)[1].rsplit(")", 1)[0]
+        reason = reason.split(" (", 1)[1].split("). If pictures", 1)[0].removesuffix(").")
     if "with a mask that fits, got none (" in reason:
         reason = reason.split("got none (", 1)[1].rsplit("). Give", 1)[0]
     words = reason.replace(f"{name}: ", "").split(": ", 1)
@@ -229,8 +232,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("zoo", type=Path, help="folder of files; each is run on its own")
     parser.add_argument("--series", type=Path, help="folder of folders; each is run as a whole")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the files")
     args = parser.parse_args()
-    return outcomes(args.zoo, args.series)
+    return outcomes(args.zoo, args.series, args.workers)
 
 
 if __name__ == "__main__":

@@ -140,6 +140,15 @@ def test_files_that_a_page_names_exist(path: Path) -> None:
     assert [name for name in sorted(named - written - gone) if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_tests_that_a_page_names_exist(path: Path) -> None:
+    named = re.findall(r"`(tests/[\w./-]+\.py)::(\w+)`", path.read_text(encoding="utf-8"))
+    gone = [
+        f"{file}::{name}" for file, name in named if f"def {name}(" not in (ROOT / file).read_text(encoding="utf-8")
+    ]
+    assert gone == [] and (len(named) >= 10 or path.name != "dicom.md")
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -324,3 +324,30 @@ def test_items_in_implicit_vr_within_an_explicit_file_are_written() -> None:
     BASIC(ds, "x")
     ds, _ = reread(ds)
     assert ds.CTDIPhantomTypeCodeSequence[0].CodeValue == "113691"
+
+
+def test_cleaning_leaves_a_value_where_an_object_must_have_one() -> None:
+    structures = "1.2.840.10008.5.1.4.1.1.481.3"
+    ds = dataset(SOPClassUID=structures, StructureSetLabel="Erika", StudyDescription="Erika", ProtocolName="")
+    Deidentifier(KEY, load_profile("clean_descriptors"))(ds, "x")
+    ds, _ = reread(ds)
+    assert ds.StructureSetLabel == "REMOVED"  # type 1 in PS3.3 C.8.8.5
+    assert ds.StudyDescription == ds.ProtocolName == ""  # type 3, and one that said nothing before
+
+
+def test_safe_private_numbers_do_not_repeat_an_identifier() -> None:
+    ds = dataset(PatientID="AB-0048213", PatientBirthDate="19640812")
+    philips = ds.private_block(0x2001, "Philips Imaging DD 001", create=True)
+    philips.add_new(0x08, "IS", ["48213", "2"])
+    philips.add_new(0x84, "DS", "19640812")
+    philips.add_new(0x55, "UL", 48213)
+    philips.add_new(0x03, "FL", 1000.0)
+    philips.add_new(0xC1, "LO", "anything")
+    ds.private_block(0x2005, "Philips MR Imaging DD 001", create=True).add_new(0x0E, "FL", 0.5)
+    ds, _ = reread(ds)
+    Deidentifier(KEY, load_profile("safe_private"))(ds, "x")
+    ds, raw = reread(ds)
+    kept = ds.private_block(0x2001, "Philips Imaging DD 001")
+    assert list(kept[0x08].value) == [0, 2] and kept[0x84].value == 0 and kept[0x55].value == 0
+    assert kept[0x03].value == 1000 and ds.private_block(0x2005, "Philips MR Imaging DD 001")[0x0E].value == 0.5
+    assert 0xC1 not in kept and b"48213" not in raw and b"19640812" not in raw

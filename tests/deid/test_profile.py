@@ -42,8 +42,9 @@ def test_the_safe_list_counts_only_with_its_option(tmp_path) -> None:
     [
         ("optoins: []", "Did you mean 'options'"),
         ("options: [retain_long_modified_date]", "Did you mean 'retain_long_modified_dates'"),
-        ("options: [clean_graphics]", "is not offered"),
-        ("options: [retain_uids]", "is not offered"),
+        ("options: [retain_uids, retain_long_modified_dates]", "that gives the shift"),
+        ("profile: clean_pixel_data\noptions: [retain_uids]", "needs a new UID"),
+        ("options: [retain_uid]", "Did you mean 'retain_uids'"),
         ("options: retain_safe_private", "expected a list"),
         ("options: [retain_long_full_dates, retain_long_modified_dates]", "got both"),
         ("profile: basics", "Did you mean 'basic'"),
@@ -55,6 +56,10 @@ def test_the_safe_list_counts_only_with_its_option(tmp_path) -> None:
         ("burned_in: [{modality: US}]", "must have rectangles"),
         ("burned_in: [{modality: US, rectangles: [[0, 0, 5, 5]]}]", "must name rows and columns"),
         ("burned_in: [{rows: 5, columns: 5, rectangles: [[0, 0, 5]]}]", "top, left, height, width"),
+        ("burned_in: [{rows: 5, columns: 6, rectangles: [[0, 0, 6, 5]]}]", "within 5 rows and 6 columns"),
+        ("burned_in: [{rows: 5, columns: 6, rectangles: [[0, 0, 5, 6], [9, 9, 1, 1]]}]", "got \\[9, 9, 1, 1\\]"),
+        ("burned_in: [{rows: 5, columns: 6, rectangles: [[0, -1, 5, 6]]}]", "top, left, height, width"),
+        ("burned_in: [{rows: 5, columns: 6, rectangles: [[0, 0, 0, 6]]}]", "top, left, height, width"),
         ("burned_in: [{row: 5}]", "Did you mean 'rows'"),
     ],
 )

@@ -29,9 +29,11 @@ ReferencedFrameNumber MaximumFractionalValue EchoTime RepetitionTime KVP Diffusi
 GridFrameOffsetVector
 """.split()
 LONG = re.compile(r"'\d{6,}'")  # a code of digits alone in ImageType may be somebody's number, and goes
-# Set by the engine; palettes lose their low bits, colour profiles become that of sRGB.
+# Set by the engine; palettes lose their low bits, colour profiles become that of sRGB; explanations are text.
 NOT_THESE = {
     0x00280303,
+    0x00281055,
+    0x00283003,
     0x00280301,
     0x00282000,
     0x00282002,

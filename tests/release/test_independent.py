@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other people's software reads what was written: dcmtk file by file, an Orthanc server a whole study."""
+"""Other people's software reads what was written: dcmtk and dciodvfy file by file, an Orthanc server a whole study."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from collections import Counter
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.misc import is_dicom
 
-from tests.dicom_files import write_series
+from tests.dicom_files import dataset, save, write_series
 from tests.release_files import hospital, make_key, released, volume
 from umed.deid.keys import DeidKey
 from umed.release.anonymize import anonymize
@@ -39,7 +40,7 @@ def tool(name):
     """A program of Debian's dcmtk or orthanc."""
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if path is None:
-        pytest.skip(f"{name} is not installed (apt-get install dcmtk orthanc)")
+        pytest.skip(f"{name} is not installed (apt-get install dcmtk dicom3tools orthanc)")
     return path
 
 
@@ -80,6 +81,35 @@ def test_dcmdump_reads_real_series_without_new_complaints(shared_data, tmp_path,
     options = {"report": False} if name.startswith("dicom2nifti") else OPTIONS
     anonymize(source, output, key_file=key, **options)
     assert compare(source, output, key) >= 3
+
+
+def errors_of(path):
+    """What dciodvfy calls an error, without values and item numbers."""
+    told = subprocess.run([tool("dciodvfy"), "-new", path], capture_output=True, text=True, errors="replace")
+    lines = [line for line in told.stderr.splitlines() if line.startswith("Error")]
+    return Counter(re.sub(r"\[\d+\]|= ?<[^>]*>", "", line) for line in lines)
+
+
+@pytest.mark.parametrize("profile", ["basic", "clean_descriptors", "research"])
+def test_dciodvfy_finds_no_new_error(tmp_path, profile):
+    """All files of the zoos: benchmarks/dicom_validators.py."""
+    tool("dciodvfy")
+    source, output, key = hospital(tmp_path / "in"), tmp_path / "out", make_key(tmp_path)
+    structures = dataset(SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3", Modality="RTSTRUCT", series="rt", instance=9)
+    structures.StructureSetLabel, structures.ResponsiblePerson = "Erika", "Haus^Gregor"
+    structures.PatientSpeciesDescription = "Canis lupus"
+    request = Dataset()
+    request.RequestedProcedureID, request.ScheduledProcedureStepID = "RP-1", "SP-1"
+    structures.RequestAttributesSequence = [request]
+    save(structures, source / "rt.dcm")
+    anonymize(source, output, key_file=key, profile=profile, **({} if profile == "research" else OPTIONS))
+    secret = DeidKey.load(key)
+    originals = [path for path in source.rglob("*") if path.is_file() and is_dicom(path) and path.name != "cut.dcm"]
+    before = {secret.uid(str(pydicom.dcmread(path).SOPInstanceUID)): path for path in originals}
+    written = sorted(output.rglob("*.dcm"))
+    for path in written:
+        assert not (more := errors_of(path) - errors_of(before[path.stem])), f"{before[path.stem].name}: {dict(more)}"
+    assert len(written) == 8
 
 
 @pytest.mark.parametrize("syntax", ["explicit-le", "deflated", "rle", "jpegls"])

@@ -126,6 +126,8 @@ def slice_plan(facts: Facts, settings: Settings) -> Plan:
     plan = make_plan(facts, settings)
     if plan.spatial_dims == 2 and plan.slice_axis != 0:
         plan = make_plan(facts, replace(settings, spatial_dims=2, slice_axis=0))
+    if is_each(plan.range):  # colours of more than 8 bits: they are one picture, so one range holds for all
+        plan = replace(plan, range=plan.range[0] if len(set(plan.range)) == 1 else "percentile")
     if settings.range == "auto" and plan.range == "percentile" and not facts.modality:
         why = "range auto: the modalities differ, so CT takes the window that suits its mask, others their percentiles"
         plan = replace(

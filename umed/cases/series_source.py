@@ -68,6 +68,11 @@ def open_series(request: Request, *, progress: Progress | None = None) -> Iterat
     identity: Identity | None = None
     if request.key_file is not None:
         profile = load_profile(request.profile)
+        if request.settings is not None and "retain_uids" in profile.options:
+            raise ConfigError(
+                f"profile {request.profile}: expected no retain_uids beside --protect, got it. Images whose pixels "
+                "change need new UIDs (PS3.3 C.7.6.1.1.2). Drop retain_uids, or --protect."
+            )
         words = TextReader() if request.look_for_text else None
         identity = Anonymous(DeidKey.load(request.key_file), profile, request.accept_burned_in, words)
     if not request.path.exists():
@@ -118,7 +123,7 @@ def _names_of(record: Mapping[str, Any], key: DeidKey | None, found: Scan) -> Na
         done = set(record.get("derived", ()))
         return Derived([i.sop_uid for one in found.series if one.id in done for i in one.instances])
     assert key is not None  # without it there is no record
-    return Renamed(key)
+    return Renamed(key.keeping_uids() if record.get("retain_uids") else key)
 
 
 def _guess(source: SeriesSource, nobody: Anonymous | None, output: Collection[str]) -> Anonymous | None:

@@ -79,6 +79,8 @@ def _pieces(data: bytes, place: str, kind: str, allowance: Allowance, depth: int
     archive = "" if beside.kind else archive_kind(data)
     yield Piece(place, data, kind, beside.kind, (*texts, *beside.texts), (*problems, *beside.problems), archive)
     hidden += [(part.what, part.data) for part in beside.parts]
+    if data.startswith(GZIP):  # it was packed twice
+        yield from _pieces(data, f"{place} (gzip)", "member", allowance, depth - 1)
     for what, content in hidden:
         yield from _pieces(content, f"{place} ({what})", "hidden", allowance, depth - 1)
     if archive:

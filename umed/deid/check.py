@@ -23,6 +23,7 @@ from umed.dicom.read import reader
 __all__ = ["Examined", "Finding", "Unsearched", "check", "collect", "examine"]
 
 _NAMED = 20
+_ENCODINGS = "Unicode, the character sets of DICOM, base64, hexadecimal digits and the escapes of web pages and mails"
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def examine(
             attributes, meta information, nested and private attributes, archives, base64 and hexadecimal digits.
         progress: called for each file.
         limits: bounds on what is read.
-        profile: the one that was used, where it lists safe private attributes of its own.
+        profile: the one that was used, where it lists safe private attributes of its own or keeps UIDs.
 
     Returns:
         What was found. Without originals only what an output must not hold can be found: UIDs that are not keyed,
@@ -106,10 +107,13 @@ def examine(
     check_readable(output)
     unread: list[str] = []
     needles = Needles() if original is None else collect(original, progress, limits, unread).settle()
+    if profile is not None and "retain_uids" in profile.options:
+        needles.found = {word: source for word, source in needles.found.items() if source[0] != "uid"}
     look = ContentCheck(needles, (profile or load_profile("safe_private")).safe_private, limits)
     if original is None:
         look.unsearched["the values of the originals: none were given (--original INPUT)"] = []
     look.unsearched["what the originals do not name as such: a name in a description only, a misspelling"] = []
+    look.unsearched[f"values in other encodings than {_ENCODINGS}"] = []
     _extended(look, output, ".")
     # Hidden files too: nothing in an output is without meaning.
     paths = sorted(_everything(output, look))

@@ -29,6 +29,9 @@ _NAMES = {code: name for name, code in OPTIONS.items()}
 _BYTES = frozenset(("OB", "OW", "OD", "OF", "OL", "OV", "UN", ""))
 
 
+_ESCAPES = re.compile(rb"[\x1b%&]|\\[xu']|=[0-9A-Fa-f]{2}")
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something that should not be there; fit to be printed, since it quotes no more than two characters.
@@ -97,7 +100,7 @@ def walk(dataset: Dataset, listed: Mapping[tuple[str, int, int], str]) -> Iterat
             raw = value
         if len(texts) > MANY_NUMBERS and vr not in values.TEXT_VRS:
             texts = []
-        is_plain = vr not in _BYTES and raw.isascii() and b"\x1b" not in raw
+        is_plain = vr not in _BYTES and raw.isascii() and not _ESCAPES.search(raw)
         yield CheckedElement(int(tag), vr, texts, b"" if is_plain else raw, int(tag) in safe)
 
 
@@ -136,7 +139,7 @@ def rules(name: str, dataset: Dataset, elements: list[CheckedElement], options: 
         elif vr == "UI":
             for uid in filled:
                 bare = uid.strip(values.BLANKS)
-                known = is_standard_uid(bare) or bare.startswith("2.25.")
+                known = is_standard_uid(bare) or bare.startswith("2.25.") or "retain_uids" in options
                 if not known and not (tag == CODING_SCHEME_UID and CODE_SYSTEM.match(bare)):
                     yield Finding(name, tag_name(tag), "UID that is not keyed", hint(bare))
         elif vr == "PN":

@@ -6,14 +6,13 @@ from __future__ import annotations
 import re
 
 from umed.deid.kept_text import keep_terms
+from umed.deid.said_days import OLD, without_ages, without_said_days
 from umed.deid.text_dates import without_dates
 from umed.deid.text_tokens import tokens
 
 LONGEST = 16
 _CODE = re.compile(r"[A-Z0-9_ ]{0,16}\Z", re.ASCII)
 _OTHER = re.compile(r"[^A-Z0-9_ ]+", re.ASCII)
-_AGE = re.compile(r"(?<![A-Z0-9])(\d{1,3}) ?(?:Y|YO|YR|YRS|YEARS?)(?![A-Z0-9])", re.ASCII)
-_OLDEST = 89
 _DIGITS = 5  # of so many digits a number may be somebody's, in one piece or in groups
 # Defined terms with more digits than that: compressions by the number of their standard (PS3.3 C.7.6.1.1.5).
 _TERMS = frozenset(
@@ -50,9 +49,11 @@ def clean_code_strings(found: list[str], most: int, ages: bool) -> list[str]:
 def _is_code(text: str, ages: bool) -> bool:
     if _CODE.match(text) is None:
         return False
+    if without_said_days(text) != text:
+        return False
     if text in _TERMS or not any(one.isdigit() for one in text):
         return True
-    if without_dates(text) != text or any(not ages or int(age) > _OLDEST for age in _AGE.findall(text)):
+    if without_dates(text) != text or without_ages(text, OLD if ages else 0) != text:
         return False
     digits = 0
     for token in tokens(text):

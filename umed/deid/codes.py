@@ -108,6 +108,13 @@ def is_code(scheme: str, value: str) -> bool:
     return form is not None and form.match(value) is not None
 
 
+def is_public(item: Dataset) -> bool:
+    """Whether an item is a code of a public scheme, whose parts are the secrets of nobody."""
+    scheme = text_of(item, SCHEME)
+    values = (text_of(item, tag) for tag in (VALUE, LONG_VALUE) if tag in item)
+    return scheme in schemes() and any(is_code(scheme, value) for value in values)
+
+
 def settle_code(item: Dataset) -> frozenset[int]:
     """Make an item say what its code means by the tables, and take out what is no code.
 

@@ -15,6 +15,7 @@ from umed.core.shipped import shipped_text
 from umed.deid import values
 from umed.deid.needles import Kind
 from umed.deid.normal_form import normal
+from umed.deid.remains import makers
 
 FEW_DIGITS = 2
 CODE_MEANING = 0x00080104
@@ -70,13 +71,6 @@ def why_finding(word: str, found: str, kind: Kind) -> str:
         return f"the same {digits} digits, {written}, and not part of a longer number"
     count = sum(map(str.isalpha, word))
     return f"the same {count} letters, {written}, which no list of imaging terms, makers or umed's own words holds"
-
-
-@cache
-def makers() -> frozenset[str]:
-    """Words of the names of makers of devices."""
-    lines = shipped_text("deid/lists/makers.txt").splitlines()
-    return frozenset(normal(word) for line in lines if not line.startswith("#") for word in line.split())
 
 
 def _is_maker(word: str) -> bool:

@@ -29,7 +29,7 @@ from umed.deid.check_rules import (
     walk,
 )
 from umed.deid.coincidence import why_coincidence, why_finding
-from umed.deid.content_parts import chunks, holds_runs, inflated, is_packed, own_words_out, pixel_span
+from umed.deid.content_parts import chunks, holds_runs, inflated, is_packed, own_words_out, pixel_span, without_tags
 from umed.deid.dates_in_text import BARRIER
 from umed.deid.elements import NUMBER
 from umed.deid.needles import SHORTEST, SHORTEST_DIGITS, Kind, Needles, keywords
@@ -172,6 +172,8 @@ class ContentCheck:
         if is_long(data):
             self.leave("texts above 1 MiB in character sets other than Unicode and Latin-1, but as written", shown)
         self._text_of(text, shown, tag, own_page, binary=pixels and len(data) > _FEW)
+        if not own_page and not pixels and b"</" in data:  # a word may be cut by tags
+            self._text_of(own_words_out(without_tags(data))[0], shown, tag, own_page)
         self._encoded(data, shown, tag, own_page, packed)
 
     def _text_of(self, data: bytes, shown: str, tag: str, own_page: bool, binary: bool = False) -> None:
@@ -269,7 +271,8 @@ class ContentCheck:
         """A number that is an identifier, or a date without separators."""
         essential = element.tag in ESSENTIAL or element.tag >> 16 == ESSENTIAL_GROUP
         for text in element.texts:
-            digits = text.strip(values.BLANKS + "+-").removesuffix(".0").lstrip("0")
+            number = values.whole_number(text)
+            digits = text.strip(values.BLANKS + "+-").lstrip("0") if number < 0 else f"{number}".lstrip("0")
             if not NUMBER.match(text.encode("utf-8", "replace")):
                 for hit in self._text(text):
                     if hit.strength != "weak":
@@ -374,7 +377,9 @@ class ContentCheck:
 
 def is_kept(kind: Kind, tags: set[int], options: set[str]) -> bool:
     """Whether the options that a file states allow the value of all attributes that it came from."""
-    return kind != "uid" and bool(tags) and all(kept_by(tag, options - DATE_OPTIONS) for tag in tags)
+    if kind == "uid":
+        return "retain_uids" in options
+    return bool(tags) and all(kept_by(tag, options - DATE_OPTIONS) for tag in tags)
 
 
 def is_ramp(word: str) -> bool:

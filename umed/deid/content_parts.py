@@ -17,6 +17,7 @@ _STEP = 16 * MIB
 _OVERLAP = 4096
 _WORD = re.compile(rb"[A-Z][a-z0-9]+[A-Z][A-Za-z0-9]+")
 _MARKUP = re.compile(rb"</?[a-z0-9]+|[a-z-]+=(?=\")")
+_TAG = re.compile(rb"</?[A-Za-z][^<>]{0,200}>")
 _PICTURE = re.compile(rb"data:image/[a-z]+;base64,[A-Za-z0-9+/=]+")
 _RUN = re.compile(rb"[A-Za-z0-9+/_-]{8}")
 
@@ -26,6 +27,11 @@ def own_words_out(data: bytes) -> tuple[bytes, bytes]:
     text = _MARKUP.sub(b" ", _PICTURE.sub(b" ", data))
     text = _WORD.sub(lambda match: b" " if is_keyword(match[0].decode()) else match[0], text)
     return text, b" ".join(_PICTURE.findall(data))
+
+
+def without_tags(data: bytes) -> bytes:
+    """A text without the tags of HTML and XML."""
+    return _TAG.sub(b"", data)
 
 
 def is_packed(data: bytes) -> bool:

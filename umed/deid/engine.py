@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -25,7 +24,6 @@ from umed.deid.elements import (
     BINARY_NUMBERS,
     CHARACTER_SET,
     are_numbers,
-    binary_numbers,
     check_character_set,
     dummy_code,
     element,
@@ -34,51 +32,41 @@ from umed.deid.elements import (
     text_of,
 )
 from umed.deid.finish import clean_meta, record
+from umed.deid.graphics import ANNOTATIONS, keep_marks
 from umed.deid.keys import DeidKey
+from umed.deid.number_values import scrub_numbers
 from umed.deid.picture_flags import names_somebody
-from umed.deid.policy import BINARY_VRS, NUMBER_VRS, PATIENT_ID, PATIENT_NAME, WHO, Act, Decision, Policy, place
+from umed.deid.policy import (
+    BINARY_VRS,
+    NUMBER_VRS,
+    PATIENT_ID,
+    PATIENT_NAME,
+    SHORT_CODES,
+    UNITS,
+    WHO,
+    Act,
+    Decision,
+    Policy,
+    place,
+)
 from umed.deid.private import safe_tags
 from umed.deid.profile import Profile
 from umed.deid.refusals import Quarantine, refuse, refuse_syntax
 from umed.deid.removed import Patients, Removed
+from umed.deid.said_days import OLD, without_ages
 from umed.deid.spellings import day_of
 from umed.deid.stored_vr import settle_vr
 from umed.deid.text_dates import is_date_number, without_dates, without_long_numbers
+from umed.deid.walk import Walk
 
 __all__ = ["Deidentifier", "Quarantine", "refuse"]
 
 MAX_DEPTH = 64
-LONG_DIGITS = 8  # a number that repeats an identifier of so many digits says nothing about how pixels are understood
-# Codes of one or two letters, which a patient called Al or Pr must not change: orientation, laterality, view.
-SHORT_CODES = frozenset((0x00200020, 0x00200060, 0x00200062, 0x00185100, 0x00185101))
 CODING_SCHEME_UID = 0x0008010C
 SOP_CLASS = 0x00080016
-# Where pixels and contours lie: with another number they would lie elsewhere, so such a file is not released at all.
-PLACES = frozenset((0x00180050, 0x00180088, 0x00200032, 0x00200037, 0x30060050))
-MISPLACED = (
-    "a coordinate repeats an identifier of the patient; put aside. Correct it in the original, or leave the file out."
-)
 
 # Public code systems (SNOMED, LOINC, UCUM, ICD, HL7 tables ...): an OID of a system, not of an instance.
 CODE_SYSTEM = re.compile(r"2\.16\.840\.1\.113883\.(?:3\.26\.1\.1|[56]\.\d{1,3})\Z", re.ASCII)
-
-
-@dataclass
-class _Walk:
-    """State of the pass over one file."""
-
-    patient_key: str
-    patient_id: str
-    column: int
-    done: Counter[tuple[int, str]] = field(default_factory=Counter)
-    text: list[tuple[Dataset, int]] = field(default_factory=list)
-    numbers: list[tuple[Dataset, int]] = field(default_factory=list)
-    binaries: list[tuple[Dataset, int, str]] = field(default_factory=list)
-    dates: list[tuple[Dataset, int]] = field(default_factory=list)
-
-    def count(self, tag: int, letter: str) -> None:
-        """Count one action."""
-        self.done[tag, letter] += 1
 
 
 class Deidentifier:
@@ -145,7 +133,7 @@ class Deidentifier:
         removed.collect(dataset, self._policy, place(sop_class))
         if known is not None:  # most files say nothing that was not remembered
             removed = known if known.holds(removed) else known.joined([removed])
-        walk = _Walk(patient_key, text_of(dataset, PATIENT_ID), place(sop_class))
+        walk = Walk(patient_key, text_of(dataset, PATIENT_ID), place(sop_class), removed.matchers[0])
         self._level(dataset, walk, walk.column, 0, False)
         self._scrub(walk, removed)
         pseudonym = self.key.pseudonym(patient_key)
@@ -155,7 +143,7 @@ class Deidentifier:
         clean_meta(dataset, meta)
         return Counter({(f"({t >> 16:04X},{t & 0xFFFF:04X})", letter): n for (t, letter), n in walk.done.items()})
 
-    def _level(self, dataset: Dataset, walk: _Walk, column: int, depth: int, cleaning: bool) -> None:
+    def _level(self, dataset: Dataset, walk: Walk, column: int, depth: int, cleaning: bool) -> None:
         """One data set or item; ``cleaning`` says that it lies in a sequence whose text is to be cleaned."""
         if depth > MAX_DEPTH:
             raise Quarantine(f"sequences nested deeper than {MAX_DEPTH}; put aside. Check where the file comes from.")
@@ -192,7 +180,7 @@ class Deidentifier:
         stored: DataElement | RawDataElement,
         act: Act,
         decision: Decision,
-        walk: _Walk,
+        walk: Walk,
         depth: int,
         cleaning: bool,
     ) -> None:
@@ -214,6 +202,8 @@ class Deidentifier:
         if vr == "SQ" and act in ("sequence", "U", "C", "K"):
             if tag == MODALITY_LUTS:
                 check_modality_luts(dataset[tag].value)
+            if tag == ANNOTATIONS and act == "C" and not keep_marks(dataset):
+                return walk.count(tag, "X")
             for item in dataset[tag].value:
                 self._level(item, walk, 2, depth + 1, cleaning or act == "C")
             if act != "sequence":
@@ -234,7 +224,7 @@ class Deidentifier:
             self._take(dataset, tag, "X", vr, decision, walk)
 
     def _binary(
-        self, dataset: Dataset, tag: int, stored: DataElement | RawDataElement, decision: Decision, walk: _Walk
+        self, dataset: Dataset, tag: int, stored: DataElement | RawDataElement, decision: Decision, walk: Walk
     ) -> None:
         verdict = settle_binary(dataset, tag, stored, decision)
         if verdict == "removed":
@@ -245,7 +235,7 @@ class Deidentifier:
         if vr in BINARY_NUMBERS and not (decision.essential and vr in ("SS", "US")):  # too small to be long
             walk.binaries.append((dataset, tag, vr))
 
-    def _number(self, dataset: Dataset, tag: int, vr: str, decision: Decision, walk: _Walk) -> None:
+    def _number(self, dataset: Dataset, tag: int, vr: str, decision: Decision, walk: Walk) -> None:
         """A number that stays: no more of them than DICOM allows, and no date."""
         if vr not in NUMBER_VRS:
             return self._binary(dataset, tag, dataset.get_item(tag), decision, walk)
@@ -259,14 +249,16 @@ class Deidentifier:
         walk.numbers.append((dataset, tag))
 
     def _word(
-        self, dataset: Dataset, tag: int, vr: str, decision: Decision | None, walk: _Walk, *, trusted: bool
+        self, dataset: Dataset, tag: int, vr: str, decision: Decision | None, walk: Walk, *, trusted: bool
     ) -> None:
         """Text and codes that stay, without dates, and without long numbers where none is meant to be there."""
         old = [one[: values.MOST_TEXT] for one in strings(dataset, tag)]
         if vr == "CS":
             new = clean_code_strings(old, decision.most if decision else 0, self._keeps_ages)
         else:
-            new = [without_dates(one) for one in old]
+            # Before text is cut: of an identifier that holds a date a part would be left, which nobody would find.
+            whole = old if tag in UNITS else values.scrub_all(old, walk.matcher)
+            new = [without_dates(without_ages(one, OLD if self._keeps_ages else 0)) for one in whole]
             new = [without_long_numbers(one) for one in new] if trusted else new
         if new != old:
             filled = [one or (values.DUMMY_TEXT if before else "") for one, before in zip(new, old, strict=False)]
@@ -274,15 +266,20 @@ class Deidentifier:
             walk.count(tag, "C")
         walk.text.append((dataset, tag))
 
-    def _private(self, dataset: Dataset, tag: int, safe: Mapping[int, str], walk: _Walk) -> None:
+    def _private(self, dataset: Dataset, tag: int, safe: Mapping[int, str], walk: Walk) -> None:
         if tag in safe:
-            if safe[tag] in ("CS", "SH"):
-                self._word(dataset, tag, safe[tag], None, walk, trusted=True)
+            vr = safe[tag]
+            if vr in ("CS", "SH"):
+                self._word(dataset, tag, vr, None, walk, trusted=True)
+            elif vr in NUMBER_VRS:
+                self._number(dataset, tag, vr, self._policy[int(tag)], walk)
+            elif vr in BINARY_NUMBERS:
+                walk.binaries.append((dataset, tag, vr))
             return
         del dataset[tag]
         walk.count(tag, "X")
 
-    def _take(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: _Walk) -> None:
+    def _take(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: Walk) -> None:
         """Remove, empty, or replace by a dummy."""
         vr = vr if not decision.vrs or vr in decision.vrs else decision.vr
         if tag in WHO and act != "X":
@@ -299,7 +296,7 @@ class Deidentifier:
             del dataset[tag]
         walk.count(tag, act)
 
-    def _map(self, dataset: Dataset, tag: int, walk: _Walk) -> None:
+    def _map(self, dataset: Dataset, tag: int, walk: Walk) -> None:
         old = strings(dataset, tag)
         if tag == CODING_SCHEME_UID and all(CODE_SYSTEM.match(uid.strip(values.BLANKS)) for uid in old):
             return
@@ -308,7 +305,7 @@ class Deidentifier:
             dataset[tag] = element(tag, "UI", new if len(new) > 1 else "".join(new))
             walk.count(tag, "U")
 
-    def _clean(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: _Walk) -> None:
+    def _clean(self, dataset: Dataset, tag: int, act: Act, vr: str, decision: Decision, walk: Walk) -> None:
         """Keep what an option keeps, as far as it is what it should be."""
         if vr in BINARY_VRS and act == "K" and decision.vrs <= BINARY_VRS:
             self._binary(dataset, tag, dataset.get_item(tag), decision, walk)
@@ -320,11 +317,11 @@ class Deidentifier:
         days = self.key.shift(walk.patient_key)
         moved = act == "C" and self._moves_dates
         if vr in values.TEXT_VRS or (vr == "CS" and act == "C"):
-            new = [values.keep_terms(one[: values.MOST_TEXT], self._keeps_ages) for one in old]
-            new = (
-                clean_code_strings([one.upper() for one in new], decision.most, self._keeps_ages) if vr == "CS" else new
-            )
-            if act == "C" and not decision.listed and not any(new) and any(old):
+            whole = values.scrub_all([one[: values.MOST_TEXT] for one in old], walk.matcher)
+            new = [values.keep_terms(one, self._keeps_ages) for one in whole]
+            if vr == "CS":
+                new = clean_code_strings([one.upper() for one in new], decision.most, self._keeps_ages)
+            if act == "C" and (decision.required or not decision.listed) and not any(new) and any(old):
                 new = [values.DUMMY_TEXT]  # the object may need one, and this is valid either way
         elif vr == "DA":
             new = [values.move_date(one, days if moved else 0) for one in old]
@@ -349,10 +346,10 @@ class Deidentifier:
             walk.text.append((dataset, tag))  # an imaging term may be the patient's name, too
         return walk.count(tag, act)
 
-    def _scrub(self, walk: _Walk, removed: Removed) -> None:
+    def _scrub(self, walk: Walk, removed: Removed) -> None:
         """Take removed values out of the text that stays, and identifiers out of numbers (SeriesNumber may be one)."""
         if removed.numbers:
-            self._scrub_numbers(walk, removed.numbers)
+            scrub_numbers(walk.numbers, walk.binaries, removed.numbers, self._policy, walk.count)
         for dataset, tag in walk.dates:  # a kept calibration date may be that of the study, which is not kept
             if tag in dataset and any(day_of(one) in removed.days for one in strings(dataset, tag)):
                 vr = str(dataset[tag].VR)
@@ -367,7 +364,8 @@ class Deidentifier:
                 if removed.full:
                     new = [values.keep_terms(one) for one in old]
                 else:
-                    few = self._policy[int(tag)].essential or tag in SHORT_CODES
+                    few = tag in SHORT_CODES or tag in UNITS
+                    few = few or (self._policy[int(tag)].essential and dataset[tag].VR == "CS")
                     new = values.scrub_all(old, long if few else every)
                 if new == old:
                     continue
@@ -378,23 +376,3 @@ class Deidentifier:
             except Exception:  # undecodable text
                 del dataset[tag]
                 walk.count(tag, "X")
-
-    def _scrub_numbers(self, walk: _Walk, secret: frozenset[int]) -> None:
-        """Replace numbers that are an identifier without its zeros or prefix, or a date, by 0."""
-        long = frozenset(one for one in secret if one >= 10 ** (LONG_DIGITS - 1))
-        for dataset, tag in walk.numbers:
-            old = strings(dataset, tag)
-            found = long if self._policy[int(tag)].essential else secret
-            new = ["0" if values.whole_number(one) in found else one for one in old]
-            if new != old:
-                if tag in PLACES:
-                    raise Quarantine(MISPLACED)
-                dataset[tag] = element(tag, str(dataset[tag].VR), new if len(new) > 1 else new[0])
-                walk.count(tag, "D")
-        for dataset, tag, vr in walk.binaries:
-            found = long if self._policy[int(tag)].essential else secret
-            numbers = binary_numbers(dataset, tag, vr)
-            kept = [0 if abs(one) in found else one for one in numbers]
-            if kept != numbers:
-                dataset[tag] = element(tag, vr, kept if len(kept) > 1 else kept[0])
-                walk.count(tag, "D")

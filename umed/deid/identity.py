@@ -28,6 +28,7 @@ class Renamed:
     """
 
     secret = True
+    keeps_uids = False
 
     def __init__(self, key: DeidKey) -> None:
         self.key = key
@@ -57,6 +58,8 @@ class Renamed:
 class Anonymous(Renamed):
     """De-identified by PS3.15 Annex E: every UID and name is keyed, files are named by their new UIDs.
 
+    With the option ``retain_uids`` UIDs stay, and names of files with them.
+
     Args:
         key: secret of the project.
         profile: what is removed, kept and changed.
@@ -71,9 +74,10 @@ class Anonymous(Renamed):
         accept_burned_in: bool = False,
         text_reader: TextReader | None = None,
     ) -> None:
-        super().__init__(key)
+        self.keeps_uids = "retain_uids" in profile.options
+        super().__init__(key.keeping_uids() if self.keeps_uids else key)
         self.profile, self.accept_burned_in, self.text_reader = profile, accept_burned_in, text_reader
-        self._deidentify = Deidentifier(key, profile)
+        self._deidentify = Deidentifier(self.key, profile)
 
     def remember(self, dataset: FileDataset, instance: Instance) -> None:
         """Collect what must not stand in any file of the patient; called with every header before the first file."""
@@ -110,6 +114,7 @@ class Derived:
     """
 
     secret = False
+    keeps_uids = False
     text_reader: TextReader | None = None
 
     def __init__(self, changed: Collection[str]) -> None:

@@ -6,6 +6,7 @@ Everything is one pass over the tokens of a text, so the time is proportional to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple
@@ -21,6 +22,8 @@ Bound = tuple[float, float, float]
 _YEARS = range(1900, 2100)
 _BEFORE_UNIT = frozenset("-_")
 _AFTER_TERM = frozenset("-_=:#.")
+_WORD = re.compile(r"\S+")
+_ADDRESS = re.compile(r"@|://|\bwww\.", re.IGNORECASE)
 _FACTORS = 3  # 2.5 x 2.5 x 3 mm
 
 
@@ -53,8 +56,10 @@ def keep_terms(text: str, ages: bool = False) -> str:
     'AX T1 post 2.5mm liver phase 3'
     >>> keep_terms("CT head 03/05/41 tel 044 255 11 11, 45 y"), keep_terms("45 y", ages=True)
     ('CT head', '45 y')
+    >>> keep_terms("CT chest.liver@head.example"), keep_terms("CT https://liver.example/head chest")
+    ('CT', 'CT chest')
     """
-    items = list(_items(without_dates(text), ages))
+    items = list(_items(without_dates(_without_addresses(text)), ages))
     kept: list[_Item] = []
     place = 0
     while place < len(items):
@@ -72,6 +77,13 @@ def keep_terms(text: str, ages: bool = False) -> str:
             kept.append(item)  # of the number that stayed before it
         place += 1
     return " ".join(item.text for item in _without_neighbours(kept))
+
+
+def _without_addresses(text: str) -> str:
+    """Text without mail and web addresses, whose parts may be imaging terms."""
+    if "@" not in text and "://" not in text and "www." not in text.lower():
+        return text
+    return _WORD.sub(lambda found: " " if _ADDRESS.search(found[0]) else found[0], text)
 
 
 def _bound(least: float, most: float, step: float = 0.0) -> Bound:

@@ -8,11 +8,14 @@ worker and year without a table that would have to be kept, and nobody without t
 from __future__ import annotations
 
 import base64
+import re
 
 from pydicom._uid_dict import UID_dictionary
 
 from umed.core.keyfile import Key
 
+_UID = re.compile(r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))+\Z", re.ASCII)
+_LONGEST_UID = 64
 SHIFT_DAYS = 3650  # at most ten years, always into the past, so that no date lies in the future
 
 
@@ -40,6 +43,10 @@ def is_standard_uid(text: str) -> bool:
 class DeidKey(Key):
     """The same key as that of a release, for UIDs, pseudonyms and dates."""
 
+    def keeping_uids(self) -> DeidKey:
+        """The same secret, under which UIDs stay (PS3.15 E.3.9): whatever asks it for a UID gets the old one."""
+        return _UidKeeper(self.secret)
+
     def uid(self, text: str) -> str:
         """The UID that stands for another one: ``2.25.`` and 128 bits (PS3.5 B.2).
 
@@ -61,3 +68,17 @@ class DeidKey(Key):
     def shift(self, patient_key: str) -> int:
         """Days that every date of a patient is moved by: the same for all studies, from -3650 to -1."""
         return -1 - int.from_bytes(self.mac("shift", patient_key)[:8], "big") % SHIFT_DAYS
+
+
+class _UidKeeper(DeidKey):
+    """A key that maps only what is no UID: letters, leading zeros, more than 64 characters (PS3.5 9.1)."""
+
+    def uid(self, text: str) -> str:
+        """The same UID.
+
+        >>> key = _UidKeeper(bytes(32))
+        >>> key.uid("1.2.3 "), key.uid("1.2.Roe") == DeidKey(bytes(32)).uid("1.2.Roe")
+        ('1.2.3', True)
+        """
+        bare = text.strip("\0 \t\r\n")
+        return bare if len(bare) <= _LONGEST_UID and _UID.match(bare) else super().uid(text)

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import ahocorasick
 
 from umed.deid.named_days import NamedDays
 from umed.deid.normal_form import Located, located, normal
-from umed.deid.spellings import is_dense, letters, numeric_spellings
+from umed.deid.spellings import is_dense, is_unspaced, letters, numeric_spellings
+from umed.deid.text_tokens import vocabulary
 
 ANYWHERE = 6
 """A value of so many letters or digits is found within words and numbers, too; of ideographs two are enough."""
@@ -20,6 +21,7 @@ _DENSE = 2
 _LEAST = 4
 _NUMBER = re.compile(r"\d+")
 _MOST_MARKS = 64
+_ENDING = 4  # letters around a stem
 
 
 class _Rule(NamedTuple):
@@ -30,6 +32,7 @@ class _Rule(NamedTuple):
     apart: bool = False
     lead: int = 0
     alone: bool = False
+    stem: bool = False
 
 
 class Matcher:
@@ -42,10 +45,20 @@ class Matcher:
     Args:
         values: in any spelling.
         words: values that count as whole words only, however long.
+        stems: normal forms of beginnings that count with up to four letters around them, unless these make a word that
+            is no name.
+        whole: normal forms that count where a text says nothing else.
         days: dates, as :func:`umed.deid.spellings.day_of` gives them; every usual spelling of them is looked for.
     """
 
-    def __init__(self, values: Iterable[str], days: Iterable[str] = (), words: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        values: Iterable[str],
+        days: Iterable[str] = (),
+        words: Iterable[str] = (),
+        stems: Iterable[str] = (),
+        whole: Iterable[str] = (),
+    ) -> None:
         found: dict[str, _Rule] = {}
         days = frozenset(day for day in days if day)
         for form in (form for day in days for form in numeric_spellings(day)):
@@ -57,20 +70,24 @@ class Matcher:
                 continue
             size = max(letters(form), sum(map(str.isalnum, value)))
             anywhere = long and len(form) >= _LEAST and size >= ANYWHERE
-            anywhere = anywhere or (is_dense(form) and size >= _DENSE)
+            anywhere = anywhere or (is_dense(form) and size >= _DENSE) or (is_unspaced(form) and size >= _LEAST)
             rule = _Rule(len(form), anywhere, False, 0, size <= 2)
             if form not in found or not found[form].anywhere:
                 found[form] = rule
             bare = form.lstrip("e")  # behind a, o or u its e is folded away
             if bare and bare != form:
                 found.setdefault(bare, rule._replace(size=len(bare), lead=len(form) - len(bare)))
-        self._count = len(found)
+        for form in stems:
+            if form not in found or not found[form].anywhere:
+                found[form] = _Rule(len(form), False, stem=True)
+        self._whole = frozenset(whole)
+        self._count = len(found) + len(self._whole)
         self._named = NamedDays(days)
         self._automaton: Any = ahocorasick.Automaton()
         for form, rule in found.items():
             self._automaton.add_word(form, rule)
         self._automaton.make_automaton()
-        self.scrubbed: dict[tuple[str, ...], list[str]] = {}  # see values.scrub_all
+        self.scrubbed: dict[str, str] = {}  # what became of texts: most are the same in all files of a series
 
     def __bool__(self) -> bool:
         return self._count > 0
@@ -84,6 +101,8 @@ class Matcher:
         if not self._count:
             return []
         form = normal(text)
+        if form in self._whole:
+            return [(0, len(text))]
         hits, named = list(self._automaton.iter(form)), list(self._named(form))
         if not hits and not named:
             return []
@@ -92,8 +111,11 @@ class Matcher:
         for first, behind in named:
             if _is_whole(text, place, place.starts[first], behind - 1, behind - first, False):
                 found.append((place.starts[first], _with_marks(text, place.stops[behind - 1])))
-        for end, (size, anywhere, apart, lead, alone) in hits:
+        for end, (size, anywhere, apart, lead, alone, stem) in hits:
             start, stop = place.starts[end - size + 1], place.stops[end]
+            if stem:
+                found += _around(text, start, stop)
+                continue
             if lead and not anywhere:
                 while lead and start and normal(text[start - 1]) == "e":
                     start, lead = start - 1, lead - 1
@@ -112,6 +134,17 @@ class Matcher:
             pieces += [text[at:start], instead]
             at = stop
         return "".join([*pieces, text[at:]]) if pieces else text
+
+
+def _around(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """The word around a stem, if it is hardly longer and may be a name."""
+    first, behind = start, stop
+    while first and start - first <= _ENDING and text[first - 1].isalpha():
+        first -= 1
+    while behind < len(text) and behind - stop <= _ENDING and text[behind].isalpha():
+        behind += 1
+    if start - first + behind - stop <= _ENDING and text[first:behind].lower() not in vocabulary():
+        yield first, _with_marks(text, behind)
 
 
 def _is_whole(text: str, place: Located, start: int, end: int, size: int, alone: bool) -> bool:

@@ -3,14 +3,18 @@
 
 Letters and digits alone, without case, width, accents and separators (Unicode NFKC, case folding, NFD without marks);
 Cyrillic and Greek in Latin letters, mostly as passports write them (ICAO 9303, ELOT 743); usual transliterations are
-one: ü = ue = u, ö = ø = oe = o, ä = æ = ae = a, å = aa = a, ß = ss = s, j = y = i = ii.
+one: ü = ue = u, ö = ø = oe = o, ä = æ = ae = a, å = aa = a, ß = ss = s, j = y = i = ii. Simplified, traditional, old
+and new ideographs are one, and so are the letters of Arabic and Persian.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 from typing import NamedTuple
+
+from umed.core.shipped import shipped_text
 
 _LETTERS = {
     **{"ł": "l", "đ": "d", "ð": "d", "þ": "th", "ø": "o", "œ": "o", "æ": "a", "ħ": "h", "ŧ": "t", "ŋ": "n", "ı": "i"},
@@ -21,6 +25,7 @@ _LETTERS = {
     "є": "ie",
     **dict(zip("αβγδεζηικλμνξοπρσςτυφ", "a v g d e z i i k l m n x o p r s s t i f".split(), strict=True)),
     **{"θ": "th", "χ": "ch", "ψ": "ps", "ω": "o"},
+    **{"ٱ": "ا", "ی": "ي", "ى": "ي", "ک": "ك", "ة": "ه"},
 }
 _GREEK_U = re.compile(r"(?<=[αεοάέόΑΕΟΆΈΌ])[υύΥΎ]")  # ου is u, not y
 _DOUBLED = re.compile("a[ae]+|oe+|ue+|ss+|ii+")
@@ -91,11 +96,20 @@ def _fold(character: str) -> str:
             folded.append(_LETTERS[part])
         elif kind == "Nd":
             folded.append(str(unicodedata.decimal(part)))
+        elif "㐀" <= part <= "\u9fff":
+            folded.append(_ideographs().get(part, part))
         elif "ぁ" <= part <= "ゖ":  # as katakana
             folded.append(chr(ord(part) + 0x60))
         elif kind in ("Ll", "Lu", "Lo", "Lt", "No", "Nl", "Mc") or part in _KEPT_MODIFIERS:
             folded.append(part)
     return "".join(folded)
+
+
+@cache
+def _ideographs() -> dict[str, str]:
+    """The ideograph that stands for all of its group."""
+    lines = [line for line in shipped_text("deid/lists/ideographs.txt").splitlines() if not line.startswith("#")]
+    return {one: group[0] for line in lines for group in line.split() for one in group}
 
 
 _TABLE = _Table()

@@ -29,6 +29,12 @@ ESSENTIAL = frozenset(
     (0x00080005, 0x00080060, 0x00185100, 0x00541000, 0x00541001, 0x00541102, 0x00620001, 0x00620008, 0x00620010,
      0x30060042, 0x300600A4, 0x30040002, 0x30040004, 0x3004000A)
 )  # fmt: skip
+# Codes of one or two letters, which a patient called Al or Pr must not change: orientation, laterality, view.
+SHORT_CODES = frozenset((0x00200020, 0x00200060, 0x00200062, 0x00185100, 0x00185101))
+UNITS = frozenset((0x00281054, 0x00283004))
+"""RescaleType and ModalityLUTType, text that says HU whatever the patient is called."""
+# Where pixels and contours lie: with another number they would lie elsewhere, so such a file is not released at all.
+PLACES = frozenset((0x00180050, 0x00180088, 0x00200032, 0x00200037, 0x30060050))
 PATIENT_NAME, PATIENT_ID = 0x00100010, 0x00100020
 WHO = frozenset((PATIENT_NAME, PATIENT_ID))
 
@@ -44,6 +50,7 @@ class Decision:
         listed: whether Table E.1-1 lists it.
         essential: whether it says how pixels are to be understood.
         most: how many values it may have; 0 for any number.
+        required: whether some object must have a value in it, so that cleaning must leave one.
     """
 
     acts: tuple[Act, Act, Act]
@@ -52,6 +59,7 @@ class Decision:
     listed: bool
     essential: bool
     most: int = 0
+    required: bool = False
 
     @cached_property
     def vr(self) -> str:
@@ -93,7 +101,8 @@ def _decide(tag: int, profile: Profile) -> Decision:
     # originals (and encrypted originals); curves and overlays may hold drawn text (Table E.1-1, 50xx and 60xx).
     barred = tag & 0xFFFF == 0 or group <= 0x0004 or group == 0x0400 or group & 0xFF00 in (0x5000, 0x6000)
     if row is not None and not barred and tag not in profile.remove:
-        return Decision(_listed(row, profile), vrs, keyword, True, essential, most)
+        required = "D" in row.basic or "1" in row.types
+        return Decision(_listed(row, profile), vrs, keyword, True, essential, most, required)
     act = "X" if barred or tag in profile.remove else _unlisted(tag, vrs, profile)
     return Decision((act, act, act), vrs, keyword, row is not None, essential, most)
 

@@ -20,11 +20,6 @@ RULE_KEYS = (
     "modality", "manufacturer", "model", "rows", "columns", "rectangles", "outside_ultrasound_regions",
 )  # fmt: skip
 PRIVATE_VRS = frozenset(("CS", "DS", "FD", "FL", "IS", "SH", "SL", "SS", "UL", "US"))
-NOT_OFFERED = {
-    "clean_graphics": "what a drawing says cannot be judged by a program; overlays and graphics are removed",
-    "retain_uids": "UIDs are always keyed, which keeps every reference",
-}
-
 Rectangle = tuple[int, int, int, int]
 """Top, left, height, width in pixels."""
 
@@ -101,6 +96,8 @@ def load_profile(name_or_path: str | Path = "basic") -> Profile:
         raise ConfigError(
             f"{name_or_path}: options: expected full dates or modified dates, got both. Drop retain_long_full_dates."
         )
+    rules = tuple(_rule(part["where"], rule) for part in parts for rule in part["burned_in"])
+    _check_kept_uids(str(name_or_path), options, rules)
     lists = _shipped("lists/technique.yaml")
     safe: dict[tuple[str, int, int], str] = {}
     if "retain_safe_private" in options:
@@ -114,11 +111,26 @@ def load_profile(name_or_path: str | Path = "basic") -> Profile:
                     f"{part['where']}: safe_private: expected the option retain_safe_private beside it, got none, and "
                     "without it all private attributes are removed. Add it to options, or drop the list."
                 )
-    rules = tuple(_rule(part["where"], rule) for part in parts for rule in part["burned_in"])
     removed = {_tag("technique.yaml", word) for word in lists["remove"] if tag_for_keyword(word) is not None}
     removed |= {_tag(part["where"], word) for part in parts for word in part["remove"]}
     technique = frozenset(_tag("technique.yaml", word) for word in lists["text"])
     return Profile(str(name_or_path), tuple(options), frozenset(removed), technique, safe, rules)
+
+
+def _check_kept_uids(where: str, options: list[str], rules: tuple[BurnedRule, ...]) -> None:
+    """Refuse what UIDs that stay would undo or make wrong."""
+    if "retain_uids" not in options:
+        return
+    if "retain_long_modified_dates" in options:
+        raise ConfigError(
+            f"{where}: options: expected retain_uids or retain_long_modified_dates, got both. UIDs of many devices "
+            "hold the day on which they were made; beside a moved date that gives the shift. Drop one of them."
+        )
+    if rules:
+        raise ConfigError(
+            f"{where}: burned_in: expected no rules beside retain_uids, got some. A picture whose pixels change is "
+            "another one and needs a new UID (PS3.3 C.7.6.1.1.2). Drop the rules or retain_uids."
+        )
 
 
 def _shipped(name: str) -> dict[str, Any]:
@@ -157,9 +169,6 @@ def _read(name: str, seen: frozenset[str]) -> list[dict[str, Any]]:
         if not isinstance(record[key], list):
             raise ConfigError(f"{name}: {key}: expected a list, got {record[key]!r}.")
     _known(name, "option", record["options"], [option for option in OPTIONS if option != "basic"])
-    for option in record["options"]:
-        if option in NOT_OFFERED:
-            raise ConfigError(f"{name}: option {option} is not offered: {NOT_OFFERED[option]}. Drop it.")
     base = str(record.get("profile", "basic"))
     return ([] if base == name else _read(base, seen | {name})) + [record]
 
@@ -223,6 +232,12 @@ def _rule(where: str, rule: Any) -> BurnedRule:
         ) from None
     if made.rectangles and not (made.rows and made.columns):
         raise ConfigError(f"{where}: burned_in: a rule with rectangles must name rows and columns, since sizes differ.")
+    outside = [box for box in made.rectangles if box[0] + box[2] > made.rows or box[1] + box[3] > made.columns]
+    if outside:  # text that it was meant to cover would go out
+        raise ConfigError(
+            f"{where}: burned_in: expected rectangles [top, left, height, width] within {made.rows} rows and "
+            f"{made.columns} columns, got {list(outside[0])}. Correct the rectangle, or rows and columns."
+        )
     if not made.rectangles and not made.outside_ultrasound_regions:
         raise ConfigError(f"{where}: burned_in: a rule must have rectangles or outside_ultrasound_regions: true.")
     return made

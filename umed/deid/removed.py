@@ -12,10 +12,12 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from umed.deid import values
+from umed.deid.codes import SCHEME, TAGS, is_public
 from umed.deid.elements import strings
 from umed.deid.matcher import ANYWHERE, Matcher
 from umed.deid.normal_form import normal
 from umed.deid.policy import Act, Policy
+from umed.deid.remains import encoded_forms, id_parts, makers, name_beginnings, name_remains, name_stems
 from umed.deid.spellings import (
     day_of,
     digit_runs,
@@ -25,6 +27,7 @@ from umed.deid.spellings import (
     name_spellings,
     numeric_spellings,
 )
+from umed.dicom.held import has
 
 MOST_VALUES = 2000
 """Of one patient; no real one has more. Where there are, only imaging terms stay in text."""
@@ -44,6 +47,9 @@ _REMEMBERED = frozenset(("PN", "DA", "DT", "AE", "UR")) | values.TEXT_VRS
 _OUT_OF_PLACE = frozenset(("PN", "DA", "DT", "AE", "UR", "SQ"))
 _WORD = re.compile(r"[^\W_]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
+_HINTS = "patient patientid patientno pat patid patno id no nr pid mrn case fall subject subj".split()
+_LEAST_WHOLE = 3  # digits of an identifier that is a text of its own; fewer are everywhere
+_OF_PATIENTS = frozenset(("PatientID", "OtherPatientIDs"))
 _IDENTIFIERS = re.compile(r"IDs?\Z|IDs?[A-Z]|Number|Phone|Identifier|Serial|Barcode")
 
 
@@ -81,7 +87,10 @@ class Removed:
                 self.days |= {day_of(text)} - {""}
             elif vr == "PN":
                 self.names |= {text} - {""}
-            elif len(text) >= LONG_WORD and not values.is_technique(keyword):
+            elif keyword in _OF_PATIENTS and 2 <= len(normal(text)) < LONG_WORD:
+                if normal(text).isdigit() or not values.is_ordinary(text):
+                    self.words.add(("short", text))
+            elif len(text) >= LONG_WORD and keyword != "CodeMeaning" and not values.is_technique(keyword):
                 kind = _kind(keyword, text)
                 if kind == "id" or not values.is_ordinary(text):
                     self.words.add((kind, text))
@@ -96,9 +105,10 @@ class Removed:
     def _level(self, dataset: Dataset, policy: Policy, column: int, depth: int, cleaning: bool) -> None:
         if depth > _DEPTH:
             return
+        public = depth and has(dataset, SCHEME) and is_public(dataset)
         for tag, stored in list(dataset.items()):
             number = int(tag)
-            if number >> 16 & 1:
+            if number >> 16 & 1 or (public and number in TAGS):
                 continue
             decision = policy[number]
             act: Act = decision.acts[column]
@@ -154,16 +164,20 @@ class Removed:
         """Everything to be looked for but dates: names and their orders, identifiers with and without prefix."""
         for name in self.names:
             yield from (one for one in name_spellings(name) if values.may_name(one))
+            yield from (one for one in name_remains(name) if _is_telling(one))
+            yield from encoded_forms(name)
             if any(map(str.isdigit, name)):
                 yield from id_variants(name)
         for kind, text in self.words:
-            if len(text) <= _WHOLE:
+            if len(text) <= _WHOLE and kind != "short":
                 yield text
             if kind == "place":
                 yield from (one for one in _WORD.findall(text) if len(one) >= ANYWHERE and not values.is_ordinary(one))
             elif kind == "id":
                 yield from id_variants(text)
                 yield from digit_runs(text)
+                yield from id_parts(text)
+                yield from encoded_forms(text)
                 yield from (one for one in _LETTERS.findall(text) if len(one) >= 4 and not values.is_ordinary(one))
 
     @cached_property
@@ -173,8 +187,21 @@ class Removed:
         misread = {one.encode().decode("latin-1") for one in forms if not one.isascii()}  # UTF-8 as something else
         forms |= {one for one in misread if len(normal(one)) >= ANYWHERE}
         words = {one for name in self.names for one in name_initials(name) if values.may_name(one)}
+        words |= {one for name in self.names for one in name_beginnings(name) if _is_telling(one)}
+        words |= {
+            one
+            for kind, text in self.words
+            if kind == "place"
+            for one in _WORD.findall(text)
+            if LONG_WORD + one.isdigit() <= len(one) < ANYWHERE and not values.is_ordinary(one) and _is_telling(one)
+        }
+        stems = {one for name in self.names for one in name_stems(name)} - makers()
+        short = {normal(text) for kind, text in self.words if kind == "short"}
+        words |= {hint + one for one in short if one.isdigit() for hint in _HINTS}
+        words |= {one for one in short if not one.isdigit()}
+        whole = {one for one in short if len(one) == _LEAST_WHOLE}
         long = {one for one in forms if letters(normal(one)) >= LONG_WORD}
-        return Matcher(forms, self.days, words), Matcher(long, self.days)
+        return Matcher(forms, self.days, words, stems, whole), Matcher(long, self.days)
 
     @cached_property
     def numbers(self) -> frozenset[int]:
@@ -232,6 +259,13 @@ def _kind(keyword: str, text: str) -> str:
     if values.is_place(keyword):
         return "place"
     digits = sum(map(str.isdigit, text))
+    if keyword in _OF_PATIENTS:  # often a name
+        return "id"
     if digits >= _DIGITS and (_IDENTIFIERS.search(keyword) or 2 * digits >= sum(map(str.isalnum, text))):
         return "id"
     return "text"
+
+
+def _is_telling(form: str) -> bool:
+    """Whether a part of a name is neither an imaging term nor the name of a maker."""
+    return values.may_name(form) and normal(form) not in makers()

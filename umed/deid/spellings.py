@@ -19,11 +19,14 @@ _DATE = re.compile(r"\s{0,9}(\d{4})[-./]?(\d\d)[-./]?(\d\d)", re.ASCII)
 _PARTS = re.compile(r"[\s,;\\^=\-‐-―./'’_·・]+")
 _DIGITS = re.compile(r"\d+", re.ASCII)
 _CJK = re.compile("[\u3400-\u9fff\uf900-\ufaff\uac00-\ud7a3\u1100-\u1112\U00020000-\U0003ffff]")
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 # Parts of many names, and words of many languages: alone they name nobody.
 _PARTICLES = frozenset("al af am av bin da das de del della den der di do dos dr du el ibn il ii iii iv jr la las le "
     "les los md mr mrs ms phd prof san sr st te ten ter van vom von zu zum zur".split())  # fmt: skip
 _OF_MONTHS = ("de", "of")
 _MOST_GROUPS = _MOST_WORDS = 8
+_HONORIFICS = "先生 女士 小姐 太太 老师 医生 様 さま さん 殿 氏 君 씨 님".split()  # Mr, Mrs, Dr behind a family name
+_ARTICLE = "ال"
 
 
 def id_variants(text: str) -> frozenset[str]:
@@ -133,6 +136,9 @@ def name_spellings(name: str) -> frozenset[str]:
         found.update(word for word in words if word.casefold() not in _PARTICLES)
         found.update("".join(component) for component in components if len(component) > 1)
         found.update([" ".join(words)] if len(words) > 1 else [])
+        found.update(word.removeprefix(_ARTICLE) for word in words if len(word) > 4)
+        if words and _CJK.search(words[0]):
+            found.update(words[0] + title for title in _HONORIFICS)
         for family, given in _pairs(components, words):
             for count in range(len(given)):
                 first = " ".join(given[: count + 1])
@@ -169,7 +175,9 @@ def _pairs(components: list[list[str]], words: list[str]) -> list[tuple[str, lis
     if len(words) < 2:
         return []
     if len(components) > 1:
-        return [("".join(components[0]), [word for one in components[1:3] for word in one][:_MOST_WORDS])]
+        given = [word for one in components[1:3] for word in one][:_MOST_WORDS]
+        main = [word for word in components[0] if word.casefold() not in _PARTICLES]
+        return [(family, given) for family in dict.fromkeys(["".join(components[0]), *main])]  # von der Heide, Heide
     return [(words[0], words[1:]), (words[-1], words[:-1])]
 
 
@@ -180,6 +188,17 @@ def is_dense(form: str) -> bool:
     (True, False)
     """
     return _CJK.search(form) is not None
+
+
+def is_unspaced(form: str) -> bool:
+    """Whether a form is in a script that sets no blanks between words: Thai, Lao, Myanmar and Khmer.
+
+    >>> is_unspaced("สมชาย"), is_unspaced("doe")
+    (True, False)
+    """
+    return any(
+        "\u0e00" <= one <= "\u0eff" or "\u1000" <= one <= "\u109f" or "\u1780" <= one <= "\u17ff" for one in form
+    )
 
 
 def letters(form: str) -> int:

@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 
 from umed.core.shipped import shipped_text
+from umed.deid.said_days import without_said_days
 from umed.deid.text_tokens import Token, plain, tokens, vocabulary
 
 LONG_NUMBER = 7
@@ -23,6 +24,12 @@ _ROMAN = frozenset("i ii iii iv v vi vii viii ix x xi xii".split())
 _UNITS_OF_DATES = frozenset("年月日号號년월일")
 _IDEOGRAPHS = re.compile("[〇零一二三四五六七八九十百元]{1,5}[年月日号號]")  # dates in numerals of Chinese
 _SIZES = range(3, 10)  # letters of names of months
+# Months of the Islamic and the Hebrew calendar, without those that are common words.
+_OTHER_MONTHS = frozenset(
+    "muharram safar rabi jumada rajab shaban ramadan shawwal dhu qadah hijjah tishri tishrei cheshvan kislev tevet "
+    "tebet shevat adar nisan iyar sivan tammuz elul محرم صفر رجب شعبان رمضان شوال تشري ניסן סיון תמוז אלול תשרי כסלו "
+    "טבת שבט".split()
+)  # fmt: skip
 _CENTURIES = range(1800, 2200)
 _ANY_YEAR = frozenset((*range(1850, 2200), *range(1380, 1460), *range(2430, 2620)))  # also of other calendars
 _YEARS = range(1900, 2100)
@@ -35,6 +42,7 @@ def without_dates(text: str) -> str:
     >>> without_dates("CT chest 06/15/23 of 15JUN23, 2.5 mm"), without_dates("B30f  1.5.2")
     ('CT chest of , 2.5 mm', 'B30f  1.5.2')
     """
+    text = without_said_days(text)
     bare = plain(text)
     spelled = " ".join(_IDEOGRAPHS.sub(" ", bare).split()) if _IDEOGRAPHS.search(bare) else text
     if not any(one.isdigit() for one in bare):
@@ -74,7 +82,8 @@ def is_date_number(text: str) -> bool:
 def month_names() -> frozenset[str]:
     """Names and abbreviations of the months in many languages, in lower case and without accents."""
     lines = [line for line in shipped_text("deid/lists/months.txt").splitlines() if not line.startswith("#")]
-    return frozenset(_folded(word) for line in lines for word in line.partition(":")[2].split() if "_" not in word)
+    named = {_folded(word) for line in lines for word in line.partition(":")[2].split() if "_" not in word}
+    return frozenset(named | _OTHER_MONTHS)
 
 
 def _without(found: list[Token], gone: set[int]) -> str:

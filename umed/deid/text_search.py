@@ -26,6 +26,9 @@ _HINT = re.compile(
     r"|phone|fon|born|dob|ssn|ahv|fallnr)[\"'\s:=#._\-]{0,4}\Z",
     re.IGNORECASE,
 )
+_BEFORE = re.compile(r"(?<![^\W_])\d+[\W_]{0,3}\Z")
+_PREFIX = re.compile(r"(?:\+|(?<!\d)00)[1-9]\d{0,2}[\s().-]{0,3}\Z")  # of a country
+_PHONE = 8  # digits behind it
 Strength = Literal["sure", "beside", "weak"]
 
 
@@ -117,6 +120,8 @@ def _number(text: str, start: int, stop: int, form: str) -> Strength | None:
     while start and text[start - 1] == "0":  # leading zeros change nothing
         start -= 1
     before, after = text[start - 1 : start] if start else "", text[stop : stop + 1]
+    if len(form) >= _PHONE and not after.isdigit() and _PREFIX.search(text[max(0, start - _NEAR) : start]):
+        return "sure"
     if before.isdigit() or after.isdigit():
         return None
     stretch = text[start:stop]
@@ -138,9 +143,9 @@ def _number(text: str, start: int, stop: int, form: str) -> Strength | None:
 
 
 def _in_a_row(text: str, start: int, stop: int) -> bool:
-    """Whether numbers stand on both sides, or a number just before or behind without a word between."""
-    before, after = text[max(0, start - 4) : start], text[stop : stop + 4]
-    return any(map(str.isdigit, before)) or any(map(str.isdigit, after))
+    """Whether a number that is none of a word such as T1 stands just before or behind."""
+    before, after = _BEFORE.search(text[max(0, start - _NEAR) : start]), text[stop : stop + 4]
+    return before is not None or any(map(str.isdigit, after))
 
 
 def _word(text: str, start: int, stop: int, form: str, needle: Needle, before: str, after: str) -> Strength | None:

@@ -8,6 +8,7 @@ import binascii
 import html
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
 MOST_IN_EVERY_SET = 1 << 20
@@ -24,6 +25,8 @@ _WIDE_RUN = re.compile(rb"(?:[\x20-\x7e\xa0-\xff]\0){3,}|(?:\0[\x20-\x7e\xa0-\xf
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}(?:\r?\n[A-Za-z0-9+/_-]{8,})*={0,2}")
 _BASE64_WORD = re.compile(rb"[A-Za-z0-9]{8,}={0,2}")
 _HEX = re.compile(rb"(?:[0-9A-Fa-f]{2}[ :]?){6,}")
+# Bytes as hexadecimal digits in JavaScript, RTF and quoted-printable mails.
+_BYTE_ESCAPE = re.compile(r"(?:\\x|\\'|=)([0-9A-Fa-f]{2})")
 _JSON_ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _SHORT_RUN = 256
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -79,9 +82,14 @@ def _decoded(data: bytes) -> Iterator[str]:
 
 
 def _unescaped(text: str) -> Iterator[str]:
-    """The same without the escapes of JSON, HTML and web addresses."""
+    """The same without the escapes of JSON, JavaScript, RTF, mails, HTML and web addresses."""
     if "\\u" in text:
         yield _JSON_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    if _BYTE_ESCAPE.search(text):
+        plain = _BYTE_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text.replace("=\n", "").replace("=\r\n", ""))
+        yield plain
+        with suppress(UnicodeError):
+            yield plain.encode("latin-1").decode("utf-8")
     if "&" in text:
         yield html.unescape(text)
     if "%" in text:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal
+from urllib.parse import unquote
 
 from umed.deid.kept_text import keep_terms as keep_terms
 from umed.deid.matcher import Matcher
@@ -49,11 +51,23 @@ _ABOUT_TECHNIQUE = re.compile(
 _ABOUT_PLACES = re.compile(
     r"Institut|Address|Hospital|Department|Physician|Request|Issuer|Location|Residence|Site|Center"
 )
-# Things that identify whatever text they stand in: calendar dates in usual spellings, web addresses.
+# Things that identify whatever text they stand in: calendar dates in usual spellings.
 _PATTERNS = re.compile(
     r"(?<!\d)(?:19|20)\d\d([-./ ]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?!\d)"
     r"|(?<!\d)(?:0?[1-9]|[12]\d|3[01])([-./])(?:0?[1-9]|[12]\d|3[01])\2(?:19|20)\d\d(?!\d)"
-    r"|\bhttps?://\S+"
+)
+_ADDRESSES = re.compile(
+    r"\b[a-z][a-z0-9+.-]{1,20}://\S+|\bwww\.\S+|(?<![^\s(])//\w[\w.-]*/\S*|\b[a-z]:[\\/]\S*"
+    r"|\b[a-z][a-z0-9-]{2,62}(?:\.[a-z0-9-]{1,62}){0,4}"
+    r"\.(?:com|org|net|edu|gov|info|local|ch|de|at|fr|it|uk|eu|nl|be)\b(?:/\S*)?"
+    r"|(?<![\w:])(?:[0-9a-f]{0,4}:){3,7}[0-9a-f]{0,4}(?![\w:])",
+    re.IGNORECASE,
+)
+_AT = re.compile(r"\s[(\[{]?at[)\]}]?\s|[(\[{]\s?at\s?[)\]}]", re.IGNORECASE)
+_SPELLED_MAILS = re.compile(
+    r"[\w.+-]{1,64}\s?(?:[(\[{]\s?at\s?[)\]}]|\sat\s(?=\S{1,64}\sdot\s))\s?[\w.-]{1,64}"
+    r"(?:\s?[(\[{]?\s?dot\s?[)\]}]?\s?\w{2,24}){0,4}",
+    re.IGNORECASE,
 )
 _DIGIT = re.compile(r"\d")
 _NUMBERS = re.compile(r"[\d.]+")
@@ -61,7 +75,7 @@ _MAILS = re.compile(r"[\w.+@-]+")
 MOST_TEXT = 1 << 16
 """Characters of one value that are looked at; what is beyond goes."""
 _ROUNDS = 8
-_REMEMBERED, _SHORT = 4096, 256  # answers of one matcher: most texts are the same in all files of a series
+_MOST_KNOWN = 1024  # texts of which is remembered what became of them
 _MOST_DIGITS = 32
 
 
@@ -201,7 +215,16 @@ def scrub(text: str, words: Matcher | Iterable[str] = ()) -> str:
     'made for . on at'
     """
     matcher = words if isinstance(words, Matcher) else Matcher(words)
-    before, cleaned = "", text[:MOST_TEXT]
+    found = matcher.scrubbed.get(text)
+    if found is None:
+        found = _scrubbed(text, matcher)
+        if len(text) <= _LONGEST and len(matcher.scrubbed) < _MOST_KNOWN:
+            matcher.scrubbed[text] = found
+    return found
+
+
+def _scrubbed(text: str, matcher: Matcher) -> str:
+    before, cleaned = "", _unescaped(text[:MOST_TEXT], matcher)
     for _ in range(_ROUNDS):
         before = cleaned
         cleaned = matcher.without(_without_addresses(_PATTERNS.sub(" ", cleaned)))
@@ -216,16 +239,6 @@ def scrub_all(texts: list[str], matcher: Matcher) -> list[str]:
     >>> scrub_all(["PAT 123", "456 x"], Matcher(["123456"]))
     ['PAT', 'x']
     """
-    asked = tuple(texts)
-    done = matcher.scrubbed.get(asked)
-    if done is None:
-        done = _scrub_all(texts, matcher)
-        if len(matcher.scrubbed) < _REMEMBERED and sum(map(len, texts)) <= _SHORT:
-            matcher.scrubbed[asked] = done
-    return list(done)
-
-
-def _scrub_all(texts: list[str], matcher: Matcher) -> list[str]:
     new = [scrub(one, matcher) for one in texts]
     if len(new) < 2 or sum(map(len, new)) > MOST_TEXT:
         return new
@@ -257,10 +270,14 @@ def whole_number(text: str) -> int:
 
 
 def _without_addresses(text: str) -> str:
-    """Text without UIDs and mail addresses."""
-    if "." not in text:
-        return text
-    return _NUMBERS.sub(_not_a_uid, _MAILS.sub(_not_a_mail, text) if "@" in text else text)
+    """Text without UIDs, addresses of mails, machines and pages, and paths of files."""
+    if "@" in text:
+        text = _MAILS.sub(_not_a_mail, text)
+    if _AT.search(text):
+        text = _SPELLED_MAILS.sub(" ", text)
+    if "." in text or "/" in text or ":" in text:
+        text = _NUMBERS.sub(_not_a_uid, _ADDRESSES.sub(" ", text))
+    return text
 
 
 def _not_a_uid(match: re.Match[str]) -> str:
@@ -270,4 +287,12 @@ def _not_a_uid(match: re.Match[str]) -> str:
 
 def _not_a_mail(match: re.Match[str]) -> str:
     name, _, host = match[0].partition("@")
-    return " " if name and "." in host.strip(".") else match[0]
+    return " " if name and host.strip(".") else match[0]
+
+
+def _unescaped(text: str, matcher: Matcher) -> str:
+    """The text without escapes of web addresses and HTML where these hide a value."""
+    if "%" not in text and "&" not in text:
+        return text
+    plain = html.unescape(unquote(text))
+    return plain if plain != text and matcher.has(plain) else text

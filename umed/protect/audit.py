@@ -65,7 +65,8 @@ def finish_series(result: Released, source: SeriesSource, store: Store, report: 
 def identity_of(source: SeriesSource) -> dict[str, Any]:
     """What finds the pairs of an output again, for the record."""
     kind = "anonymous" if source.identity.secret else "derived"
-    return {"identity": kind, "derived": list(source.derived)}
+    same = {"retain_uids": True} if source.identity.keeps_uids else {}
+    return {"identity": kind, "derived": list(source.derived), **same}
 
 
 def audit(result: Released, identity: Identity) -> dict[str, Any]:
