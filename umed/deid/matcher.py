@@ -87,7 +87,6 @@ class Matcher:
             self._automaton.add_word(form, rule)
         self._automaton.make_automaton()
         self.scrubbed: dict[str, str] = {}  # what became of texts: most are the same in all files of a series
-        self.answers: dict[tuple[str, ...], list[str]] = {}  # see values.scrub_all
 
     def __bool__(self) -> bool:
         return self._count > 0

@@ -31,6 +31,7 @@ from umed.deid.spellings import (
     numbers_in_prose,
     numeric_spellings,
 )
+from umed.dicom.held import has
 
 MOST_VALUES = 2000
 """Of one patient; no real one has more. Where there are, only imaging terms stay in text."""
@@ -115,7 +116,7 @@ class Removed:
     def _level(self, dataset: Dataset, policy: Policy, column: int, depth: int, cleaning: bool) -> None:
         if depth > _DEPTH:
             return
-        public = depth and SCHEME in dataset and is_public(dataset)
+        public = depth and has(dataset, SCHEME) and is_public(dataset)
         for tag, stored in list(dataset.items()):
             number = int(tag)
             if number >> 16 & 1 or (public and number in TAGS):

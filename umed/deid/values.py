@@ -77,7 +77,6 @@ MOST_TEXT = 1 << 16
 """Characters of one value that are looked at; what is beyond goes."""
 _ROUNDS = 8
 _MOST_KNOWN = 1024  # texts of which is remembered what became of them
-_REMEMBERED, _SHORT = 4096, 256  # answers of one matcher: most texts are the same in all files of a series
 _MOST_DIGITS = 32
 
 
@@ -243,16 +242,6 @@ def scrub_all(texts: list[str], matcher: Matcher) -> list[str]:
     >>> scrub_all(["PAT 123", "456 x"], Matcher(["123456"]))
     ['PAT', 'x']
     """
-    asked = tuple(texts)
-    done = matcher.answers.get(asked)
-    if done is None:
-        done = _scrub_all(texts, matcher)
-        if len(matcher.answers) < _REMEMBERED and sum(map(len, texts)) <= _SHORT:
-            matcher.answers[asked] = done
-    return list(done)
-
-
-def _scrub_all(texts: list[str], matcher: Matcher) -> list[str]:
     new = [scrub(one, matcher) for one in texts]
     new = ["" if hides(one, matcher) else one for one in new]
     if len(new) < 2 or sum(map(len, new)) > MOST_TEXT:
