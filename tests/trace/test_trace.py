@@ -11,6 +11,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
+import torch
 from PIL import Image
 
 import umed
@@ -272,6 +274,76 @@ def test_answers_that_are_none_are_named(release: Path, tmp_path: Path, content:
     np.savez(tmp_path / "a" / f"{name}.npz", content)
     found = judge(tmp_path / "q", tmp_path / "a", private=release / "out-private").releases[0]
     assert len(found.left_out) == 1 and said in found.left_out[0][1]
+
+
+class Reads(torch.nn.Module):
+    """A network that answers by the brightness of a channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mix = torch.nn.Conv2d(channels, 2, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.mix(image)
+
+
+@pytest.mark.parametrize("window", [[], ["--window", "32", "32"]])
+def test_a_network_in_torchscript_is_asked(release: Path, tmp_path: Path, window: list[str]) -> None:
+    challenge(release / "in", tmp_path / "q", private=release / "out-private", flips=1, cases=3, decoys=0)
+    torch.manual_seed(0)
+    torch.jit.script(Reads(3)).save(str(tmp_path / "net.ts"))
+    words = ["trace", "ask", str(tmp_path / "q"), str(tmp_path / "a"), "--model", str(tmp_path / "net.ts"), "--quiet"]
+    assert main([*words, *window]) == 0
+    assert len(list((tmp_path / "a").iterdir())) == 6
+    for path in (tmp_path / "a").iterdir():
+        shares = np.load(path)["probabilities"]
+        assert shares.shape == (2, 40, 48) and np.allclose(shares.sum(0), 1, atol=1e-5)
+    found = judge(tmp_path / "q", tmp_path / "a", private=release / "out-private").releases[0]
+    assert found.soft and found.cases == 3
+
+
+def test_what_is_no_such_network_is_refused(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    challenge(release / "in", tmp_path / "q", private=release / "out-private", flips=1, cases=2)
+    (tmp_path / "text.ts").write_text("no network")
+    torch.jit.script(Reads(5)).save(str(tmp_path / "five.ts"))
+    for name, said in (("text.ts", "TorchScript"), ("five.ts", "--window"), ("none.ts", "nothing there")):
+        words = ["trace", "ask", str(tmp_path / "q"), str(tmp_path / "a"), "--model", str(tmp_path / name), "--quiet"]
+        assert main(words) == 1
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1 and said in lines[0]
+        assert not (tmp_path / "a").exists()
+    assert main(["trace", "ask", str(tmp_path / "q"), str(tmp_path / "a")]) == 2
+    assert main(["trace", "judge", str(tmp_path / "q"), str(tmp_path / "a"), "--model", "x"]) == 2
+
+
+def test_two_answers_to_one_query_are_refused_and_probabilities_win(release: Path, tmp_path: Path) -> None:
+    challenge(release / "in", tmp_path / "q", private=release / "out-private", flips=1, decoys=0)
+    answer(release, tmp_path / "q", tmp_path / "a", lambda query: True)
+    answer(release, tmp_path / "q", tmp_path / "soft", lambda query: query["role"] == "published", ".npz")
+    for path in (tmp_path / "soft").iterdir():
+        shutil.copy(path, tmp_path / "a" / path.name)
+    found = judge(tmp_path / "q", tmp_path / "a", private=release / "out-private").releases[0]
+    assert found.soft and found.result.won == CASES
+    name = sorted(names_and_roles(release, tmp_path / "q"))[0]
+    shutil.copy(tmp_path / "a" / f"{name}.png", tmp_path / "a" / f"{name}.tif")
+    with pytest.raises(InputError, match="expected one answer"):
+        judge(tmp_path / "q", tmp_path / "a", private=release / "out-private")
+
+
+def test_images_whose_data_file_would_name_the_case_are_left_out(tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        image = sitk.GetImageFromArray(rng.integers(0, 900, (8, 24, 24)).astype(np.int16))
+        mask = np.zeros((8, 24, 24), np.uint8)
+        mask[2:6, 6:18, 6:18] = 1
+        sitk.WriteImage(image, str(tmp_path / "in" / "images" / f"case{number}.mhd"))
+        sitk.WriteImage(sitk.GetImageFromArray(mask), str(tmp_path / "in" / "masks" / f"case{number}.mha"))
+    umed.protect(tmp_path / "in", tmp_path / "out", training={"iterations": 0}, report=False)
+    with pytest.raises(InputError, match=r"convert the images to \.mha"):
+        challenge(tmp_path / "in", tmp_path / "q", private=tmp_path / "out-private")
+    assert not (tmp_path / "q").exists()
 
 
 def test_a_commitment_that_was_edited_is_found(release: Path, tmp_path: Path) -> None:

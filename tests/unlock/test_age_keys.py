@@ -64,6 +64,7 @@ def test_a_list_of_recipients_is_read_as_age_reads_it(tmp_path):
         ("# nobody\n", "expected at least one public key"),
         ("", "expected at least one public key"),
     ],
+    ids=["secret", "secret in a comment", "key of umed", "damaged", "ssh", "comments only", "empty"],
 )
 def test_what_is_no_list_of_public_keys_is_refused_and_not_quoted(tmp_path, text, says):
     path = tmp_path / "people.txt"

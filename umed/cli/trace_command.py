@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find out whether a network was trained on a release: challenge it, and judge its answers.
+"""Find out whether a network was trained on a release: challenge it, ask it, and judge its answers.
 
 Before a release umed tosses a coin for each case between two equally good copies, and publishes a commitment to it.
 challenge writes both copies of each case as queries for the suspect network; judge says what its answers prove.
@@ -16,6 +16,7 @@ from umed.cli.parsing import add_shared, number
 from umed.core.errors import ConfigError
 
 _CHALLENGE = {"layout": None, "cases": None, "flips": 4, "decoys": 0.1}
+_ASK: dict[str, Any] = {"model": None, "normalise": "zscore", "window": None, "device": "auto"}
 _JUDGE: dict[str, Any] = {"also": [], "verdict": None}
 """Options of one step only, and what they are where they are not given."""
 
@@ -24,14 +25,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.usage = (
         "umed trace challenge ORIGINALS QUERIES --private DIR [--output DIR] [--cases N] [--flips N] [--decoys SHARE]\n"
+        "       umed trace ask QUERIES ANSWERS --model FILE [--normalise HOW] [--window N N]\n"
         "       umed trace judge QUERIES ANSWERS --private DIR [--output DIR] [--verdict DIR] [--also ...]"
     )
-    steps = "challenge writes the queries that the suspect network is to be run on; judge says what its answers prove"
-    parser.add_argument("step", choices=("challenge", "judge"), help=steps)
+    steps = "challenge writes the queries; ask runs a network in TorchScript on them; judge says what answers prove"
+    parser.add_argument("step", choices=("challenge", "ask", "judge"), help=steps)
     parser.add_argument("source", type=Path, metavar="ORIGINALS|QUERIES", help="what was protected; or what was asked")
-    target = "new folder for the queries; or masks, or probabilities as NPZ, named as the queries"
+    target = "new folder for queries or answers; to judge: masks, or probabilities as NPZ, named as the queries"
     parser.add_argument("target", type=Path, metavar="QUERIES|ANSWERS", help=target)
-    parser.add_argument("--private", type=Path, required=True, metavar="DIR", help="private folder of the release")
+    parser.add_argument("--private", type=Path, metavar="DIR", help="private folder of the release; ask needs none")
     parser.add_argument("--key-file", type=Path, metavar="KEY", help="its key (default: release.key of that folder)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="the release, whose commitment is then compared")
     ask = parser.add_argument_group("challenge")
@@ -41,6 +43,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     ask.add_argument("--flips", type=int, default=4, metavar="N", help=flips)
     decoys = "queries that do not count, as a share of the cases (default: 0.1)"
     ask.add_argument("--decoys", type=number, default=0.1, metavar="SHARE", help=decoys)
+    run = parser.add_argument_group("ask")
+    run.add_argument("--model", type=Path, metavar="FILE", help="network in TorchScript, of a source that you trust")
+    how = "what it expects: each channel to mean 0 and deviation 1 (default), [0, 1] of the type, or physical values"
+    run.add_argument("--normalise", choices=("zscore", "unit", "none"), default="zscore", help=how)
+    size = "sliding window, the size that it was trained on (default: the whole image)"
+    run.add_argument("--window", type=int, nargs="+", metavar="N", help=size)
+    run.add_argument("--device", default="auto", help="auto (default), cpu, cuda:0, ...")
     say = parser.add_argument_group("judge")
     more = "a further release that is asked about, such as a copy that somebody else got; p-values are then corrected"
     names = ("QUERIES", "ANSWERS", "PRIVATE")
@@ -50,11 +59,20 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Challenge or judge."""
-    others = _JUDGE if args.step == "challenge" else _CHALLENGE
+    """Challenge, ask or judge."""
+    own = {"challenge": _CHALLENGE, "ask": _ASK, "judge": _JUDGE}
+    others = {name: usual for step, options in own.items() if step != args.step for name, usual in options.items()}
     wrong = [f"--{name}" for name, usual in others.items() if getattr(args, name) != usual]
     if wrong:
         raise ConfigError(f"{wrong[0]}: is not an option of umed trace {args.step}. Leave it out.")
+    if args.step == "ask":
+        if args.model is None:
+            raise ConfigError("--model: expected the suspect network, got none. Add --model FILE.")
+        from umed.trace.ask import ask
+
+        return carry_out(args, ask, args.source, args.target, **{name: getattr(args, name) for name in _ASK})
+    if args.private is None:
+        raise ConfigError("--private: expected the private folder of the release, got none. Add --private DIR.")
     given: dict[str, Any] = {name: getattr(args, name) for name in ("private", "key_file", "output")}
     if args.step == "challenge":
         from umed.trace.challenge import challenge

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,20 +35,25 @@ class SuspectAnswer:
     soft: bool
 
 
-def find_answer(folder: Path, query: str) -> Path | None:
-    """The file that answers a query: called like it, with any ending that is read; probabilities before masks.
+def find_answers(folder: Path, queries: Iterable[str]) -> dict[str, Path]:
+    """The file that answers each query: called like it, with any ending that is read; probabilities before masks.
 
     Raises:
-        InputError: when two files of one kind do.
+        InputError: when two files of one kind answer a query.
     """
-    there = [path for path in folder.iterdir() if path.is_file() and _stem(path) == query]
-    soft = [path for path in there if path.suffix.lower() == NPZ]
-    hard = [path for path in there if path not in soft and ending(path)]
-    for found in (soft, hard):
-        if len(found) > 1:
-            names = ", ".join(sorted(path.name for path in found))
-            raise InputError(f"{folder}: expected one answer to {query}, got {names}. Keep one of them.")
-    return next(iter(soft or hard), None)
+    wanted, found = set(queries), dict[str, Path]()
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        query, soft = _stem(path), path.suffix.lower() == NPZ
+        if query not in wanted or not (soft or ending(path)):
+            continue
+        other = found.get(query)
+        if other is not None and (other.suffix.lower() == NPZ) == soft:
+            raise InputError(
+                f"{folder}: expected one answer to {query}, got {other.name}, {path.name}. Keep one of them."
+            )
+        if other is None or soft:
+            found[query] = path
+    return found
 
 
 def read_answer(path: Path, shape: Sequence[int], values: Sequence[int]) -> SuspectAnswer:

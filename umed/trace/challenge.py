@@ -229,6 +229,8 @@ class _Maker:
         if case not in self.source.by_id:
             raise InputError("is not in the data set")
         unit = self.source.open(case, self.plan).unit(0, fitting=True)
+        if any(volume.beside for volume in unit.volumes):  # the header names the data file, and so the case
+            raise InputError("its voxels lie in a file of their own; convert the images to .mha, .nrrd or .nii.gz")
         name = self.source.writer(case, self.plan, self.folder).seed(unit)
         wanted = self.committed[case].get(name)
         if wanted is None:

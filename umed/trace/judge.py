@@ -23,7 +23,7 @@ from umed.core.types import Progress
 from umed.core.version import __version__
 from umed.data import files
 from umed.protect.commitment import ALPHA, TESTS, read_trace
-from umed.trace.answers import SuspectAnswer, find_answer, read_answer
+from umed.trace.answers import SuspectAnswer, find_answers, read_answer
 from umed.trace.challenge import read_labels_of
 from umed.trace.coin_test import TestResult, coin_test, coins_needed, holm
 from umed.trace.queries import DECOY, PUBLISHED, TWIN, Challenge, Query, read_challenge
@@ -217,7 +217,8 @@ def _scores(
             by_case.setdefault(query.case, []).append((name, query))
     scores: dict[str, dict[str, float]] = {}
     left_out, digest, soft = list[tuple[str, str]](), hashlib.sha256(), set[bool]()
-    if not any(find_answer(answers, name) for name in challenge.queries):
+    there = find_answers(answers, challenge.queries)
+    if not there:
         raise InputError(
             f"{answers}: expected an answer to each of {len(challenge.queries)} queries, called like "
             f"{min(challenge.queries)}.nii.gz, .png or .npz, got none."
@@ -228,7 +229,7 @@ def _scores(
         kinds = set[bool]()
         try:
             for name, query in queries:
-                path = find_answer(answers, name)
+                path = there.get(name)
                 if path is None:
                     raise InputError("not all of its queries were answered")
                 answer = read_answer(path, labels.shape, challenge.values)
