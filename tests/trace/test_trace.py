@@ -326,6 +326,7 @@ def test_two_answers_to_one_query_are_refused_and_probabilities_win(release: Pat
     assert found.soft and found.result.won == CASES
     name = sorted(names_and_roles(release, tmp_path / "q"))[0]
     shutil.copy(tmp_path / "a" / f"{name}.png", tmp_path / "a" / f"{name}.tif")
+    (tmp_path / "a" / f"{name}.npz").unlink()
     with pytest.raises(InputError, match="expected one answer"):
         judge(tmp_path / "q", tmp_path / "a", private=release / "out-private")
 

@@ -18,7 +18,7 @@ from umed.core.errors import ConfigError, InputError, error_line
 from umed.core.progress import counted
 from umed.core.types import Progress, Volume
 from umed.data import files, formats
-from umed.trace.answers import NAMES, NPZ
+from umed.trace.answers import NPZ
 from umed.trace.queries import NOTE
 
 Normalise = Literal["zscore", "unit", "none"]
@@ -87,7 +87,7 @@ def ask(
         raise InputError(f"{path}: expected a network in TorchScript, got nothing there. Check the path.")
     where = pick_device(device)
     try:
-        network = torch.jit.load(str(path), map_location=where).eval()
+        network = torch.jit.load(str(path), map_location=where).eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(
             f"{path}: expected a network in TorchScript, got: {error_line(error)}. Export it with torch.jit.trace or "
@@ -98,7 +98,7 @@ def ask(
         for name, paths in counted(sorted(groups.items()), "ask", progress):
             image = torch.from_numpy(np.concatenate([_physical(one, normalise) for one in map(formats.read, paths)]))
             shares = _shares(network, image.to(where), normalise, window, path)
-            np.savez_compressed(place / f"{name}{NPZ}", **{NAMES[0]: shares.cpu().numpy().astype(np.float32)})
+            np.savez_compressed(place / f"{name}{NPZ}", probabilities=shares.cpu().numpy().astype(np.float32))
     return Asked(out, len(groups))
 
 
