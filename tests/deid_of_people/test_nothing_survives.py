@@ -8,6 +8,7 @@ of docs/experiments.md are those of the slow test, by number.
 from __future__ import annotations
 
 import io
+import os
 import random
 
 import pydicom
@@ -31,6 +32,7 @@ def test_nothing_survives_and_intervals_are_exact(part: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("UMED_STUDIES" not in os.environ, reason="a study of some minutes: set UMED_STUDIES=1 to run it")
 def test_nothing_survives_of_five_thousand() -> None:
     counts, left = run(0, 5_000)
     assert left == []
