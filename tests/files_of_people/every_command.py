@@ -34,7 +34,7 @@ WORDS = {
     "sample": "{out} --cases 1 --size 16 16 16",
     "keygen": "{out}",
     "unlock": "{protected} {out} --key {recipient} --quiet",
-    "trace": "challenge {data} {out} --private {private} --quiet",
+    "trace": "challenge {data} {out} --private {traced} --quiet",
     "report": "{cells}",
     "import-generator": "unseg {file} --sam-checkpoint {file} --out {out}",
     "info": "",
@@ -55,6 +55,7 @@ class Places(NamedTuple):
     cells: Path
     file: Path
     recipient: Path
+    traced: Path
     out: Path
 
     def words(self, command: str) -> list[str]:
@@ -92,7 +93,11 @@ def places() -> Iterator[Places]:
     root = Path(tempfile.mkdtemp(prefix="umed-ends-"))
     root.chmod(0o777)
     found = Places(
-        root, *(root / name for name in ("in", "dicom", "k.key", "done", "done-private", "cells", "f", "r.key", "o"))
+        root,
+        *(
+            root / name
+            for name in ("in", "dicom", "k.key", "done", "done-private", "cells", "f", "r.key", "t-private", "o")
+        ),
     )
     try:
         draw = np.random.default_rng(0)
@@ -106,15 +111,24 @@ def places() -> Iterator[Places]:
         assert call(["keygen", str(found.key)]).code == 0
         people = root / "people.txt"
         people.write_text(write_identity(found.recipient, new_identity()))
-        words = ["protect", str(found.data), str(found.protected), "--set", "training.iterations=0", "--quiet"]
+        words = ["protect", str(found.data), str(found.protected), "--method", "checkerboard", "--quiet"]
         words += ["--recipients", str(people)]
+        assert call(words).code == 0
+        words = ["protect", str(found.data), str(root / "t"), "--set", "training.iterations=0", "--quiet"]
         assert call(words).code == 0
         for method in ("clean", "umed"):
             cell = make_cell("set", method, "unet", [], 0, (0.8, 0.7), protected=method != "clean")
             cell.write(found.cells / "cells")
         found.file.write_text("text")
         if os.geteuid() == 0:
-            for path in (found.key, found.recipient, *found.private.rglob("*"), found.private, *found.root.glob("*")):
+            for path in (
+                found.key,
+                found.recipient,
+                *found.private.rglob("*"),
+                found.private,
+                *found.traced.rglob("*"),
+                *found.root.glob("*"),
+            ):
                 os.chown(path, NOBODY, NOBODY)
         yield found
     finally:
