@@ -68,6 +68,11 @@ def test_a_network_that_knows_the_copies_is_found() -> None:
     assert coin_test((twins + rng.normal(0.004, 0.01, 400)).tolist(), twins.tolist()).p < 1e-9
 
 
+def test_thousands_of_coins_never_give_0() -> None:
+    found = coin_test(np.linspace(0.1, 0.9, 1200).tolist(), [0.0] * 1200)
+    assert 0 < found.p < 1e-300
+
+
 def test_few_coins_can_prove_nothing() -> None:
     few = coins_needed(ALPHA) - 1
     best = coin_test([1.0] * few, [0.0] * few)

@@ -237,6 +237,7 @@ def test_what_was_changed_since_is_refused(release: Path, tmp_path: Path, capsys
     [
         (lambda q, a: (q / "challenge.json").write_text('{"challenge": "../../x"}'), "expected the id of a challenge"),
         (lambda q, a: (q / "challenge.json").unlink(), "got nothing"),
+        (lambda q, a: (q.parent / "v").mkdir(), "new folder for the verdict"),
         (lambda q, a: shutil.rmtree(a), "expected a folder with an answer"),
         (lambda q, a: [path.unlink() for path in a.iterdir()], "got none"),
     ],
@@ -255,7 +256,7 @@ def test_what_does_not_belong_together_is_refused_in_one_line(
     assert main([*words, "--verdict", str(tmp_path / "v"), "--quiet"]) == 1
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and said in lines[0]
-    assert not (tmp_path / "v").exists()
+    assert not list((tmp_path / "v").glob("*"))
 
 
 @pytest.mark.parametrize(
@@ -345,6 +346,18 @@ def test_images_whose_data_file_would_name_the_case_are_left_out(tmp_path: Path)
     with pytest.raises(InputError, match=r"convert the images to \.mha"):
         challenge(tmp_path / "in", tmp_path / "q", private=tmp_path / "out-private")
     assert not (tmp_path / "q").exists()
+
+
+def test_a_cut_npz_leaves_its_case_out(release: Path, tmp_path: Path) -> None:
+    challenge(release / "in", tmp_path / "q", private=release / "out-private", flips=1, decoys=0)
+    answer(release, tmp_path / "q", tmp_path / "a", lambda query: True, ".npz")
+    names = sorted(names_and_roles(release, tmp_path / "q"))
+    whole = (tmp_path / "a" / f"{names[0]}.npz").read_bytes()
+    for place, cut in enumerate((b"", whole[:30], whole[: len(whole) // 2], whole[:200] + b"\xff" * 40 + whole[240:])):
+        (tmp_path / "a" / f"{names[place]}.npz").write_bytes(cut)
+    found = judge(tmp_path / "q", tmp_path / "a", private=release / "out-private").releases[0]
+    assert 1 <= len(found.left_out) <= 4 and found.cases == CASES - len(found.left_out)
+    assert all("expected probabilities" in why for _, why in found.left_out)
 
 
 def test_a_commitment_that_was_edited_is_found(release: Path, tmp_path: Path) -> None:

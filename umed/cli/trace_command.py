@@ -15,7 +15,7 @@ from umed.cli.output import carry_out
 from umed.cli.parsing import add_shared, number
 from umed.core.errors import ConfigError
 
-_CHALLENGE = {"layout": None, "cases": None, "flips": 4, "decoys": 0.1}
+_CHALLENGE = {"layout": None, "cases": 1000, "flips": 4, "decoys": 0.1}
 _ASK: dict[str, Any] = {"model": None, "normalise": "zscore", "window": None, "device": "auto"}
 _JUDGE: dict[str, Any] = {"also": [], "verdict": None}
 """Options of one step only, and what they are where they are not given."""
@@ -38,7 +38,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="DIR", help="the release, whose commitment is then compared")
     ask = parser.add_argument_group("challenge")
     add_shared(ask, "--layout")
-    ask.add_argument("--cases", type=int, metavar="N", help="most cases to ask about, drawn at random (default: all)")
+    ask.add_argument(
+        "--cases", type=int, default=1000, metavar="N", help="most cases to ask about, drawn at random (default: 1000)"
+    )
     flips = "times that each copy is asked about, turned round: 1, 2 or 4 (default); more tell more"
     ask.add_argument("--flips", type=int, default=4, metavar="N", help=flips)
     decoys = "queries that do not count, as a share of the cases (default: 0.1)"

@@ -31,6 +31,24 @@ KEY_BYTES = 32
 K = TypeVar("K", bound="Key")
 
 
+def write_secret(path: Path, text: str) -> None:
+    """Write plain ASCII to a new file that only its owner may read.
+
+    Raises:
+        InputError: when the file exists or cannot be written.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise InputError(f"{path}: exists and is not overwritten. Pick another name, or use it as it is.") from None
+    except OSError as error:
+        raise InputError(f"{path}: the key cannot be written ({error.strerror}). Pick a folder you own.") from None
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 @dataclass(frozen=True)
 class Key:
     """A secret that only the owner of the originals has.
@@ -71,16 +89,7 @@ class Key:
         Raises:
             InputError: when the file exists or cannot be written.
         """
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            raise InputError(f"{path}: exists and is not overwritten. Pick another name, or use it as it is.") from None
-        except OSError as error:
-            raise InputError(f"{path}: the key cannot be written ({error.strerror}). Pick a folder you own.") from None
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(f"{HEADER}\n{self.secret.hex()}\n")
-            file.flush()
-            os.fsync(file.fileno())
+        write_secret(path, f"{HEADER}\n{self.secret.hex()}\n")
         return self
 
     @classmethod

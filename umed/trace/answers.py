@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def _probabilities(path: Path, shape: Sequence[int], classes: int) -> NDArray[np
             if name is None:
                 raise InputError(f"{path}: expected one array, or one called {NAMES[0]!r}, got {arrays.files}.")
             found = np.asarray(arrays[name])
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: expected probabilities in an NPZ, got: {error_line(error)}") from error
     if found.dtype.kind not in "fiu":
         raise InputError(f"{path}: expected numbers, got {found.dtype}.")

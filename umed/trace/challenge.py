@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +35,8 @@ from umed.trace.queries import CHALLENGES, DECOY, NOTE, PUBLISHED, TWIN, Challen
 if TYPE_CHECKING:
     from umed.methods.base import Method
 
+MOST_CASES = 1000
+"""Of one challenge: the exact p-value of more takes long, and cases that were asked about are spent."""
 FLIPS = 4
 """Times that each copy is asked about: as it is, and turned round along the axes of a slice."""
 
@@ -85,7 +89,7 @@ def challenge(
     key_file: str | Path | None = None,
     layout: str | Path | None = None,
     output: str | Path | None = None,
-    cases: int | None = None,
+    cases: int = MOST_CASES,
     flips: int = FLIPS,
     decoys: float = 0.1,
     progress: Progress | None = None,
@@ -99,7 +103,7 @@ def challenge(
         key_file: its key; ``release.key`` of the private folder if ``None``.
         layout: mapping file that the run was given.
         output: the release; its commitment is compared where it is given.
-        cases: most cases to ask about, drawn at random; all if ``None``.
+        cases: most cases to ask about, drawn at random where there are more.
         flips: times that each copy is asked about, 1, 2 or 4.
         decoys: queries that do not count, as a share of the others: other draws of codes that were never published.
         progress: called with ``"challenge"``, cases done and cases in all.
@@ -114,8 +118,8 @@ def challenge(
     root, out, folder = Path(originals), Path(queries), Path(private)
     if flips not in (1, 2, 4):
         raise ConfigError(f"--flips: expected 1, 2 or 4, got {flips}.")
-    if cases is not None and cases < 1:
-        raise ConfigError(f"--cases: expected at least 1, got {cases}.")
+    if not 1 <= cases <= MOST_CASES:
+        raise ConfigError(f"--cases: expected 1 to {MOST_CASES}, got {cases}.")
     if not 0 <= decoys <= 1:
         raise ConfigError(f"--decoys: expected a share from 0 to 1, got {decoys:g}.")
     if layout is None and is_dicom(root):
@@ -135,7 +139,7 @@ def challenge(
         (temporary / "images").mkdir()
         make = _Maker(source, plan, method, trace["cases"], temporary, _axes(flips, plan))
         wanted = sorted(trace["cases"])
-        if cases is not None and cases < len(wanted):
+        if cases < len(wanted):
             wanted = sorted(secrets.SystemRandom().sample(wanted, cases))
         for case in counted(wanted, "challenge", progress):
             make.case(case, secrets.randbelow(10**6) < decoys * 10**6)
@@ -154,18 +158,19 @@ def challenge(
         make_private(folder / CHALLENGES)
         make_private(folder_of(folder, name))
         for case, labels in make.labels.items():
-            np.savez_compressed(folder_of(folder, name) / f"{_safe(case)}.npz", labels=labels)
+            np.savez_compressed(_labels_file(folder, name, case), labels=labels)
         path = said.write(folder, key)
     return Challenged(out, path, make.asked, len(said.queries), tuple(make.left_out))
 
 
-def _safe(case: str) -> str:
-    return case.replace("/", "__")
+def _labels_file(private: Path, challenge_id: str, case: str) -> Path:
+    """Where the labels of a case lie; named by a hash, since ids may be long, or alike but for a slash."""
+    return folder_of(private, challenge_id) / f"{hashlib.sha256(os.fsencode(case)).hexdigest()}.npz"
 
 
 def read_labels_of(private: Path, challenge_id: str, case: str) -> NDArray[np.int16]:
     """Class of each voxel of a case that was asked about, 0 to K - 1, ``(*spatial)`` int16."""
-    with np.load(folder_of(private, challenge_id) / f"{_safe(case)}.npz") as arrays:
+    with np.load(_labels_file(private, challenge_id, case)) as arrays:
         found: NDArray[np.int16] = arrays["labels"]
     return found
 
@@ -205,7 +210,6 @@ class _Maker:
         self.left_out: list[tuple[str, str]] = []
         self.queries: dict[str, Query] = {}
         self.asked = 0
-        self._seen: list[Any] = []
 
     def case(self, case: str, decoy: bool) -> None:
         """Write the queries of one case, or say why there are none."""

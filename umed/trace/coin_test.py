@@ -83,7 +83,8 @@ def tail_of_flips(sizes: NDArray[np.int64], least: int) -> float:
         shares[: top + 1] = moved
         shares[size : size + top + 1] += moved
         top += size
-    return min(1.0, float(shares[max(least, 0) :].sum()))
+    # Never 0: of more than a thousand coins the smallest shares are none that a float can hold.
+    return min(1.0, max(float(shares[max(least, 0) :].sum()), float(np.finfo(np.float64).tiny)))
 
 
 def holm(p: Sequence[float]) -> list[float]:

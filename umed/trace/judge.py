@@ -128,6 +128,7 @@ ASSUMED = (
     "The coins were tossed by the secret key before the release, which the commitment proves from its time stamp on.",
     "Nobody told the network's maker which copy of a case was published but by publishing it.",
     "The answers are those of the network to the queries, without knowledge of which query is which.",
+    "This is the only challenge of this release that was judged for this network; of several, all must be told.",
 )
 
 
@@ -161,6 +162,8 @@ def judge(
     Raises:
         InputError: when queries, answers and private folder do not belong together.
     """
+    if page is not None and Path(page).exists():
+        raise InputError(f"{page}: expected a new folder for the verdict, got one that is there. Pick another.")
     found = []
     for asked, told, folder in [(queries, answers, private), *also]:
         place = Path(folder)

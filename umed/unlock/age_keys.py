@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from umed.core.errors import ConfigError, InputError
+from umed.core.keyfile import write_secret
 
 MAGIC = b"age-encryption.org/v1\n"
 _MOST_LIST = 1 << 20
@@ -71,16 +72,7 @@ def write_identity(path: Path, identity: str) -> str:
         InputError: when the file exists or cannot be written.
     """
     public = public_of(identity)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise InputError(f"{path}: exists and is not overwritten. Pick another name, or use it as it is.") from None
-    except OSError as error:
-        raise InputError(f"{path}: the key cannot be written ({error.strerror}). Pick a folder you own.") from None
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(f"# public key: {public}\n{identity}\n")
-        file.flush()
-        os.fsync(file.fileno())
+    write_secret(path, f"# public key: {public}\n{identity}\n")
     return public
 
 
