@@ -40,6 +40,22 @@ def test_direction_fills_the_support_and_nothing_else(shape: tuple[int, ...], di
     assert not direction[0][~sample.regions.support].any() and direction[0][sample.regions.support].any()
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize(
+    ("shape", "dims", "axis"), [((40, 30), 2, None), ((30, 24, 20), 3, None), ((30, 24, 20), 2, 1)]
+)
+def test_two_draws_at_once_are_two_draws_to_the_bit(
+    shape: tuple[int, ...], dims: int, axis: int | None, smoothing: float
+) -> None:
+    sample = make_sample(shape)
+    method = untrained(make_plan(spatial_dims=dims, slice_axis=axis), carriers=("corner16",), smoothing=smoothing)
+    image = torch.from_numpy(sample.image)
+    with torch.no_grad():
+        both = method.directions(image, sample.regions, [np.random.default_rng(one) for one in (0, 1)])
+        alone = [method.direction(image, sample.regions, np.random.default_rng(one)) for one in (0, 1)]
+    assert all(map(torch.equal, both, alone)) and not torch.equal(*both)
+
+
 def test_slices_are_what_the_generator_gives_for_each_slice() -> None:
     sample = make_sample((30, 24, 20))
     method = untrained(make_plan(spatial_dims=2, slice_axis=2))

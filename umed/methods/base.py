@@ -141,6 +141,10 @@ class Method(ABC):
             Direction of the same shape in [-1, 1]; 1 is the full budget upwards.
         """
 
+    def directions(self, image: Tensor, regions: Regions, rngs: Sequence[np.random.Generator]) -> list[Tensor]:
+        """Propose several directions, each as :meth:`direction` does from its generator."""
+        return [self.direction(image, regions, rng) for rng in rngs]
+
     @final
     def __call__(
         self,
@@ -204,9 +208,11 @@ class Method(ABC):
         image = torch.from_numpy(np.ascontiguousarray(np.concatenate(units)))
         secret, copies = self.require_secret(), []
         heads = self.has_twins and secret.coin("twin", case_id)
-        for other in (heads, not heads) if with_twin else (heads,):
-            with torch.no_grad():
-                proposed = self.direction(image, regions, secret.draw("case", case_id, *(["twin"] if other else [])))
+        sides = (heads, not heads) if with_twin else (heads,)
+        draws = [secret.draw("case", case_id, *(["twin"] if side else [])) for side in sides]
+        with torch.no_grad():
+            directions = self.directions(image, regions, draws)
+        for proposed in directions:
             if proposed.shape != image.shape:
                 raise RuntimeError(f"{self.name}: expected direction {tuple(image.shape)}, got {tuple(proposed.shape)}")
             whole = proposed.detach().cpu().numpy().astype(np.float32, copy=False)

@@ -172,7 +172,11 @@ class GeneratorMethod(LearntMethod):
         self._networks = [perturber.to(self._device).eval()]
 
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
-        """Run the generators over a crop; the case's carriers are drawn from ``rng``, those of each slice by itself.
+        """Run the generators over a crop; the case's carriers are drawn from ``rng``, those of each slice by itself."""
+        return self.directions(image, regions, [rng])[0]
+
+    def directions(self, image: Tensor, regions: Regions, rngs: Sequence[np.random.Generator]) -> list[Tensor]:
+        """The same for several draws; the generators, which do not see the carriers, run once.
 
         Raises:
             InputError: when the generators were trained for other channels, classes or axes.
@@ -180,28 +184,35 @@ class GeneratorMethod(LearntMethod):
         axis = self.slices_of(image, regions)
         names, channels, box = getattr(self.perturber, "carriers", ()), len(image), regions.box
         if axis is None:
-            drawn = draw_carriers(names, channels, box, rng)
+            drawn = [draw_carriers(names, channels, box, rng) for rng in rngs]
 
             def look(seen: tuple[slice, ...]) -> Tensor:
                 part = regions.part(seen)
                 window = (slice(None), *seen)
-                stacked = stack_inputs(image[window], part, drawn.bank(part.box))
-                return self._run(stacked[None])[0]  # never for the whole volume
+                stacked = stack_inputs(image[window], part, torch.cat([one.bank(part.box) for one in drawn]))
+                return self._run(stacked[None], len(rngs))[0]  # never for the whole volume
 
         else:
             plane = tuple(side for a, side in enumerate(box) if a != axis)
-            drawn_slices = [draw_carriers(names, channels, plane, one) for one in rng.spawn(image.shape[axis + 1])]
+            drawn_slices = [
+                [draw_carriers(names, channels, plane, one) for one in rng.spawn(image.shape[axis + 1])] for rng in rngs
+            ]
 
             def look(seen: tuple[slice, ...]) -> Tensor:
                 part = regions.part(seen)
                 flat = tuple(side for a, side in enumerate(part.box) if a != axis)
-                bank = torch.stack([one.bank(flat) for one in drawn_slices[seen[axis]]], dim=axis + 2)
+                banks = [
+                    torch.stack([one.bank(flat) for one in slices[seen[axis]]], dim=axis + 2) for slices in drawn_slices
+                ]
                 window = (slice(None), *seen)
-                stacked = stack_inputs(image[window], part, bank)
-                return self._run(stacked.movedim(axis + 1, 0)).movedim(0, axis + 1)
+                stacked = stack_inputs(image[window], part, torch.cat(banks))
+                return self._run(stacked.movedim(axis + 1, 0), len(rngs)).movedim(0, axis + 1)
 
-        return by_windows(image, regions, self.window if image.ndim == 4 else PICTURE_WINDOW, axis, look)
+        room = torch.cat([image] * len(rngs))  # only its shape counts
+        whole = by_windows(room, regions, self.window if image.ndim == 4 else PICTURE_WINDOW, axis, look)
+        return list(torch.split(whole, channels))
 
-    def _run(self, stacked: Tensor) -> Tensor:
-        direction: Tensor = self.perturber(stacked.to(self._device))
+    def _run(self, stacked: Tensor, draws: int) -> Tensor:
+        stacked = stacked.to(self._device)
+        direction: Tensor = self.perturber(stacked) if draws == 1 else self.perturber.several(stacked, draws)
         return direction.cpu()

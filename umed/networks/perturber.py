@@ -95,23 +95,35 @@ class UMedPerturber(nn.Module):
 
     def forward(self, stacked: Tensor) -> Tensor:
         """Propose a direction from one tensor, as bundles, exports and sliding windows need it."""
+        return self.several(stacked, 1)
+
+    def several(self, stacked: Tensor, draws: int) -> Tensor:
+        """Directions for several draws of the carriers, at little more than the cost of one: no generator sees them.
+
+        Args:
+            stacked: as :func:`stack_inputs` makes it, with the carriers of each draw after the other.
+            draws: their number D.
+
+        Returns:
+            ``(B, D C, *spatial)`` in [-1, 1], one direction after the other.
+        """
         parts = [self.channels, self.channels + 1, self.channels + 2, self.channels + 3]
         image, labels, contour, interior, bank = stacked.tensor_split(parts, dim=1)
-        carriers = torch.unflatten(bank, 1, (len(self.carriers), self.channels))
-        return self.perturb(image, labels.round(), contour > 0.5, interior > 0.5, carriers)
+        carriers = torch.unflatten(bank, 1, (draws, len(self.carriers), self.channels))
+        return self.perturb(image, labels.round(), contour > 0.5, interior > 0.5, *carriers.unbind(1))
 
-    def perturb(self, image: Tensor, labels: Tensor, contour: Tensor, interior: Tensor, bank: Tensor) -> Tensor:
-        """Propose a direction.
+    def perturb(self, image: Tensor, labels: Tensor, contour: Tensor, interior: Tensor, *banks: Tensor) -> Tensor:
+        """Propose a direction for each draw of the carriers.
 
         Args:
             image: ``(B, C, *spatial)`` float in [0, 1].
             labels: ``(B, 1, *spatial)``, whole numbers.
             contour: the contour band, ``(B, 1, *spatial)`` bool.
             interior: the rest of the ROI, same shape.
-            bank: carriers ``(B, K, C, *spatial)`` in [-1, 1].
+            banks: carriers of each of D draws, ``(B, K, C, *spatial)`` in [-1, 1].
 
         Returns:
-            ``(B, C, *spatial)`` in [-1, 1].
+            ``(B, D C, *spatial)`` in [-1, 1].
         """
         flat = labels[:, 0].long()
         classes = torch.movedim(F.one_hot(flat, self.classes), -1, 1).to(image.dtype)
@@ -122,13 +134,17 @@ class UMedPerturber(nn.Module):
         drawn_contour = self.contour(torch.cat([image, edge_map(image), contour.to(image.dtype), classes], dim=1))
         drawn_texture = self.texture(torch.cat([image, maps, interior.to(image.dtype), classes], dim=1))
         amplitude = texture_amplitude(maps, self.amplitude_floor)
-        direction: Tensor = contour * self._modulate(drawn_contour, code, bank)
-        direction = direction + interior * amplitude * self._modulate(drawn_texture, code, bank)
-        if not self.smoothing:
-            return direction
-        share = self.smoothing
-        texture = (blur(image, SIGMA) - image) / (share * self.epsilon)
-        return (1 - share) * direction + share * ((contour | interior) & (labels > 0)) * texture.clamp(-1, 1)
+        found = []
+        for bank in banks:
+            direction: Tensor = contour * self._modulate(drawn_contour, code, bank)
+            direction = direction + interior * amplitude * self._modulate(drawn_texture, code, bank)
+            if self.smoothing:
+                share = self.smoothing
+                texture = (blur(image, SIGMA) - image) / (share * self.epsilon)
+                smooth = share * ((contour | interior) & (labels > 0)) * texture.clamp(-1, 1)
+                direction = (1 - share) * direction + smooth
+            found.append(direction)
+        return found[0] if len(found) == 1 else torch.cat(found, dim=1)
 
     def _modulate(self, drawn: Tensor, code: Tensor, bank: Tensor) -> Tensor:
         return torch.tanh(self.gain * ((code + drawn)[:, :, None] * bank).sum(1))
