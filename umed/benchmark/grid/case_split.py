@@ -160,10 +160,31 @@ def resized_pictures(root: str | Path, size: int, out: str | Path, ids: Collecti
     values = class_values([present(label) for _, _, label in drawn])
     for name, stored, label in drawn:
         classes = np.maximum(rank(label, values), 0).astype(np.uint8)
-        pictures = (("images", stored, Image.Resampling.BOX), ("masks", classes, Image.Resampling.NEAREST))
-        for folder, array, filtering in pictures:
+        small = Image.fromarray(stored).resize((size, size), Image.Resampling.BOX)
+        for folder, picture in (("images", small), ("masks", Image.fromarray(shrunk_mask(classes, size)))):
             target = out / folder / f"{name}.png"
             if not target.exists():
                 with atomic(target) as temporary:
-                    Image.fromarray(array).resize((size, size), filtering).save(temporary, format="PNG")
+                    picture.save(temporary, format="PNG")
     return out
+
+
+def shrunk_mask(classes: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """A mask ``(h, w)`` uint8 at ``(size, size)`` by the nearest pixel, in which every class that it had is left.
+
+    A class of a few pixels, the background as well, may lie between those that are kept. It then gets one pixel where
+    it was: a mask without background would say something else.
+
+    >>> shrunk_mask(np.array([[1, 0], [1, 1]], np.uint8), 1)  # one pixel cannot hold two classes
+    array([[0]], dtype=uint8)
+    >>> lesion = np.ones((8, 8), np.uint8)
+    >>> lesion[0, 7] = 0
+    >>> shrunk_mask(lesion, 2)
+    array([[1, 0],
+           [1, 1]], dtype=uint8)
+    """
+    small = np.array(Image.fromarray(classes).resize((size, size), Image.Resampling.NEAREST))
+    for value in np.setdiff1d(classes, small):
+        place = np.argwhere(classes == value)[0] * size // np.array(classes.shape)
+        small[tuple(place)] = value
+    return small
