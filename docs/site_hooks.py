@@ -68,7 +68,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         found |= new
         waiting += [path for path in new if path.suffix in (".md", ".ipynb")]
     for path in sorted(found):
-        files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
+        name = path.relative_to(ROOT).as_posix()
+        files.append(File(name, str(ROOT), config.site_dir, config.use_directory_urls))
     return files
 
 
