@@ -44,7 +44,6 @@ def main() -> None:
         else:
             make_phantom(data, cases=4, size=(args.side, args.side, 32))
         result = umed.protect(data, out, seed=0, **strength)
-        name, unit = "what the pictures hold", ""
         if args.colour:
             before, after = (read_picture(path / "images" / "skin_00.png") for path in (data, out))
             low, high = 0.0, 255.0
@@ -58,8 +57,11 @@ def main() -> None:
     args.picture.parent.mkdir(parents=True, exist_ok=True)
     drawn = draw(panels, ["original", "protected", f"difference x {FACTOR}"])
     drawn.save(args.picture, optimize=True)
-    print(f"{args.picture}: {name} {low:g} to {high:g}, largest change {np.abs(after - before).max():g} {unit}, "
-          f"{args.picture.stat().st_size // 1000} kB; carriers {result.plan.method_options.get('carriers')}")  # fmt: skip
+    moved, carriers = np.abs(after - before).max(), result.plan.method_options.get("carriers")
+    print(
+        f"{args.picture}: {name} {low:g} to {high:g}, largest change {moved:g} {unit}, carriers {carriers}, "
+        f"{args.picture.stat().st_size // 1000} kB"
+    )
 
 
 def read_slice(folder: Path, data: Path) -> NDArray[np.float64]:

@@ -28,6 +28,8 @@ ALONG = ("CHANGELOG.md", "CONTRIBUTING.md", "notebooks/*.ipynb")
 """Pages of the site that lie outside ``docs/``, whether linked or not."""
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 """Target of a link or picture in Markdown."""
+NAMED = re.compile(r"\[`?([\w/-]+\.md)`?\](?=\(([^)#\s]+\.md)[#)])")
+"""A link to a page whose text is the name of the file, which says more on the forge than in the site."""
 MERMAID = re.compile(r"^```mermaid\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 NODE = re.compile(r"(\w+)\[\"(.+?)\"\]")
 ARROW = re.compile(r"^\s*(\w+)(?:\[[^\]]*\])?\s*-->\s*(?:\|(.+?)\|\s*)?(\w+)")
@@ -74,7 +76,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn links to where their targets lie in the site, and diagrams into tables."""
+    """Turn links to where their targets lie in the site, names of files into titles, and diagrams into tables."""
     source = Path(page.file.abs_src_path or "")
     here = Path(page.file.src_uri).parent.as_posix()
 
@@ -85,7 +87,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         place = place_of((source.parent / unquote(file)).resolve())
         return os.path.relpath(place, here) + sharp + anchor if place else match[1]
 
-    return MERMAID.sub(lambda diagram: table_of(diagram[1]), LINK.sub(turned, markdown))
+    def titled(match: re.Match[str]) -> str:
+        return f"[{title_of((source.parent / unquote(match[2])).resolve()) or match[1]}]"
+
+    return MERMAID.sub(lambda diagram: table_of(diagram[1]), LINK.sub(turned, NAMED.sub(titled, markdown)))
+
+
+def title_of(path: Path) -> str | None:
+    """What a page of Markdown is called: its first heading up to a colon; nothing for what is no page."""
+    heading = re.search(r"^# (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE) if path.is_file() else None
+    return heading[1].partition(":")[0] if heading else None
 
 
 def table_of(diagram: str) -> str:

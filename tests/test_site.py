@@ -24,9 +24,9 @@ import pytest
 import umed
 
 ROOT = Path(umed.__file__).resolve().parents[1]
-LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "embed": "src"}
-"""Attributes whose address a browser asks for by itself, by element; of ``link`` all but pages of the site."""
-BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+LOADED = {"script", "img", "iframe", "source", "video", "audio", "embed"}
+"""Elements whose ``src`` a browser asks for by itself; of ``link`` it does for all but pages of the site."""
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 class Addresses(HTMLParser):
@@ -43,8 +43,8 @@ class Addresses(HTMLParser):
         given = {name: value or "" for name, value in attrs}
         self.anchors |= {given[name] for name in ("id", "name") if name in given}
         self.classes |= set(given.get("class", "").split())
-        if tag in LOADED and LOADED[tag] in given:
-            self.loaded.append(given[LOADED[tag]])
+        if tag in LOADED and "src" in given:
+            self.loaded.append(given["src"])
         elif tag == "link" and given.get("rel") not in ("canonical", "prev", "next", "alternate"):
             self.loaded.append(given.get("href", ""))
         elif tag == "a" and "href" in given:
@@ -152,10 +152,10 @@ def test_public_names_are_described(site: Path) -> None:
 
 
 def test_a_diagram_becomes_a_table(hooks: ModuleType) -> None:
-    chart = '''flowchart TD
+    chart = """flowchart TD
   start["a/b.py"] -->|1 list| end_["c.py"]
   end_ --> more["d.py"]
-'''
+"""
     lines = hooks.table_of(chart).splitlines()
     assert lines[2:] == ["| `a/b.py` | `c.py` | 1 list |", "| `c.py` | `d.py` |  |"]
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -169,6 +169,14 @@ def test_links_out_of_docs_lead_to_the_copies(hooks: ModuleType) -> None:
     assert hooks.place_of(ROOT / "docs" / "usage.md") == "usage.md"
     assert hooks.place_of(ROOT / "configs" / "slurm_dask.sh") == "configs/slurm_dask.sh"
     assert hooks.place_of(ROOT / "nothing.md") is None and hooks.place_of(ROOT.parent) is None
+
+
+def test_names_of_pages_become_titles(hooks: ModuleType) -> None:
+    assert hooks.title_of(ROOT / "docs" / "ranges.md") == "Ranges"
+    assert hooks.title_of(ROOT / "docs" / "experiments.md") == "Lab book"
+    assert hooks.title_of(ROOT / "docs") is None
+    found = hooks.NAMED.findall("[ranges.md](ranges.md#misfits), [the ranges](ranges.md), [a.yaml](a.yaml)")
+    assert found == [("ranges.md", "ranges.md")]
 
 
 @pytest.fixture
@@ -189,7 +197,7 @@ def address(site: Path) -> Iterator[str]:
 @pytest.mark.parametrize("page", ["index.html", "architecture.html", "notebooks/01_protect_a_dataset.html"])
 def test_a_browser_asks_this_server_alone(address: str, page: str, tmp_path: Path) -> None:
     log = tmp_path / "net.json"
-    words = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update --no-first-run"
+    words = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
     subprocess.run(
         [str(BROWSER), *words.split(), f"--user-data-dir={tmp_path / 'user'}", f"--log-net-log={log}"]
         + ["--virtual-time-budget=4000", "--dump-dom", f"{address}/{page}"],
