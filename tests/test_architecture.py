@@ -95,7 +95,7 @@ LOOKING = (
 
 @pytest.fixture(scope="module")
 def looking(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """What comes of commands that only look, ``--version`` and ``--help`` first, in one process that has imported nothing yet."""
+    """What comes of commands that only look, ``--version`` first, in one process that has imported nothing yet."""
     root = tmp_path_factory.mktemp("looking")
     data = make_phantom(root / "phantom", cases=2, size=(24, 24, 16))
     make_cell("set", "clean", "unet", [], 0).write(root / "benchmark" / "cells")
