@@ -120,4 +120,4 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 
 def _without_servers(script: re.Match[str]) -> str:
     """The script, or nothing where it asks another server or sets up what would."""
-    return "" if re.search(r"https?://|MathJax|mermaid", script[0]) else script[0]
+    return "" if re.search(r"<script[^>]*\ssrc=|https?://|MathJax|mermaid", script[0]) else script[0]

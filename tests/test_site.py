@@ -6,7 +6,6 @@ from __future__ import annotations
 import functools
 import http.server
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -194,21 +193,22 @@ def address(site: Path) -> Iterator[str]:
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium here: what the pages ask for is read from their text alone")
-@pytest.mark.parametrize("page", ["index.html", "architecture.html", "notebooks/01_protect_a_dataset.html"])
-def test_a_browser_asks_this_server_alone(address: str, page: str, tmp_path: Path) -> None:
-    log = tmp_path / "net.json"
-    words = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
-    subprocess.run(
-        [str(BROWSER), *words.split(), f"--user-data-dir={tmp_path / 'user'}", f"--log-net-log={log}"]
-        + ["--virtual-time-budget=4000", "--dump-dom", f"{address}/{page}"],
-        capture_output=True,
-        timeout=120,
-        check=True,
-    )
-    events = json.loads(log.read_text(encoding="utf-8"))["events"]
-    asked = {event["params"]["url"] for event in events if "url" in event.get("params", {})}
-    pages = {url for url in asked if url.startswith("http")}
-    own = {url for url in pages if url.startswith(address)}
-    browser = re.compile(r"https://[\w.-]*(google|gstatic|googleapis|gvt1)\.")  # its own errands
-    assert f"{address}/{page}" in own and len(own) > 3
-    assert {url for url in pages - own if not browser.match(url)} == set()
+def test_a_browser_asks_this_server_alone_and_pages_fit(address: str) -> None:
+    driver = pytest.importorskip("playwright.sync_api", reason="no playwright here: pages are not opened in a browser")
+    asked: list[str] = []
+    wide = []
+    with driver.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(color_scheme="dark")
+        page.on("request", lambda request: asked.append(request.url))
+        for name in ("index", "architecture", "benchmark-results", "notebooks/01_protect_a_dataset"):
+            for width in (400, 1280):
+                page.set_viewport_size({"width": width, "height": 900})
+                page.goto(f"{address}/{name}.html", wait_until="networkidle")
+                over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+                wide += [(name, width, over)] if over > 0 else []
+        page.goto(f"{address}/index.html?q=epsilon", wait_until="networkidle")
+        hits = page.locator(".md-search-result__item").count()
+        browser.close()
+    assert len(asked) > 20 and [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+    assert wide == [] and hits > 3
