@@ -97,6 +97,7 @@ class Errand:
         commands: name and words of each, without ``umed``.
         folder: private folder for what they print.
         finished: called, in a thread of its own, when all is over.
+        program: what is started with the words of a command.
     """
 
     def __init__(
@@ -105,11 +106,12 @@ class Errand:
         commands: Sequence[tuple[str, Sequence[str]]],
         folder: Path,
         finished: Callable[[Errand], None] = lambda errand: None,
+        program: Sequence[str] = (sys.executable, "-m", "umed"),
     ) -> None:
         self.name, self.commands = name, [(key, list(command)) for key, command in commands]
         self.spells: list[Spell] = []
         self.stopping = False
-        self._folder, self._finished = folder, finished
+        self._folder, self._finished, self._program = folder, finished, list(program)
         self._lock = threading.Lock()
         self._began = self._ended = time.monotonic()
         self._stage, self._done, self._total, self._stage_began, self._skipped = START, 0, 0, self._began, 0
@@ -204,7 +206,7 @@ class Errand:
             with open(target, "wb") as out:
                 os.chmod(target, 0o600)
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "umed", *command],
+                    [*self._program, *command],
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=subprocess.PIPE,
