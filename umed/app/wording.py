@@ -206,7 +206,7 @@ def outcome(result: Mapping[str, Any]) -> tuple[Notice, list[Figure], list[Notic
     findings += [Notice("warn", printable(str(one))) for one in result.get("warnings", [])]
     findings += [Notice("warn", str(result["mostly_empty"]))] if result.get("mostly_empty") else []
     if result.get("expectation"):
-        findings.append(Notice("plain", f"What to expect of {result['expectation']}."))
+        findings.append(Notice("plain", f"What to expect: {result['expectation']}."))
     if result.get("forecast"):
         findings.append(Notice("plain", f"Forecast: {result['forecast']}"))
     return _done(result), figures, findings
