@@ -39,6 +39,7 @@ WORDS = {
     "import-generator": "unseg {file} --sam-checkpoint {file} --out {out}",
     "info": "",
     "app": "",
+    "doctor": "",
 }
 """Words after the name of each command; names in braces are fields of :class:`Places`."""
 NOBODY = 65534
