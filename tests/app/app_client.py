@@ -41,7 +41,7 @@ class Page:
         """GET below the secret path."""
         return self.client.get(f"{self.passes.base}/{path}", follow_redirects=False)
 
-    def post(self, path: str, **form: Any) -> Any:
+    def post(self, path: str, /, **form: Any) -> Any:
         """POST as the page does."""
         headers = {"origin": HERE, TOKEN_HEADER: self.passes.form}
         return self.client.post(f"{self.passes.base}/{path}", data=form, headers=headers)

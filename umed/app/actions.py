@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -65,8 +66,8 @@ def begin_drop(request: Request) -> Response:
 
 def _drop(request: Request, name: str) -> Path:
     """Folder of a drop, by its name."""
-    folder = house_of(request).job.work / f"dropped-{int(name.removeprefix('dropped-'))}"
-    if not folder.is_dir():
+    folder = house_of(request).job.work / name
+    if not re.fullmatch(r"dropped-\d{1,6}", name) or not folder.is_dir():
         raise InputError("Dropped files: expected those of this page, got none. Drop the folder again.")
     return folder
 

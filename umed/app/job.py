@@ -266,7 +266,8 @@ def _run(source: str, wishes: Wishes, masks: list[str], layout: list[str], dicom
     if not dicom or wishes.mode == "protect":
         carry = ["--carry"] if wishes.carry else []
         return [("protect", ["protect", *places, *masks, *layout, *protect, *carry, *again, "--json"])]
-    assert wishes.key_file is not None
+    if wishes.key_file is None:
+        raise InputError("Choose the key of the project first, under Options.")
     words = ["anonymize", *places, "--key-file", str(wishes.key_file), "--profile", wishes.profile]
     words += ["--look-for-text"] if wishes.look_for_text else []
     words += ["--accept-burned-in"] if wishes.accept_burned_in else []
