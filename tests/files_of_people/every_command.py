@@ -38,6 +38,7 @@ WORDS = {
     "report": "{cells}",
     "import-generator": "unseg {file} --sam-checkpoint {file} --out {out}",
     "info": "",
+    "app": "",
     "doctor": "",
 }
 """Words after the name of each command; names in braces are fields of :class:`Places`."""
