@@ -208,12 +208,13 @@ def _ticking(lines: ProgressLines, wake: float) -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(quiet: bool, *, stream: TextIO | None = None) -> Iterator[Progress | None]:
+def progress_bar(quiet: bool, *, stream: TextIO | None = None, every: float = EVERY) -> Iterator[Progress | None]:
     """Give a progress callback that draws one bar a stage, or prints lines where there is no terminal.
 
     Args:
         quiet: neither.
         stream: ``sys.stderr`` if ``None``.
+        every: seconds between two lines of a stage that goes on.
 
     Yields:
         The callback, ``None`` where nothing is to be said.
@@ -223,7 +224,7 @@ def progress_bar(quiet: bool, *, stream: TextIO | None = None) -> Iterator[Progr
         yield None
         return
     if not stream.isatty():
-        lines = ProgressLines(stream)
+        lines = ProgressLines(stream, every=every)
         lines.start()
         with _ticking(lines, 1.0):
             try:
