@@ -104,14 +104,18 @@ def demo(
         if number is not None and number < least:
             raise ConfigError(f"--{name}: expected at least {least}, got {number}.")
     out, settings = Path(out), make_settings("default") if settings is None else settings
-    _make_room(out, None if data is None else Path(data), overwrite=overwrite)
+    _check_room(out, None if data is None else Path(data), overwrite=overwrite)
     with _few_threads(settings.device) as threads:
+        root = out / ORIGINALS if data is None else Path(data)
         if data is None:
+            _clear(out)
             tell(f"demo: drawing {cases} small pictures of skin, each with a lesion; nothing is downloaded")
-            root = make_skin_phantom(out / ORIGINALS, cases=cases)
-        else:
-            root = Path(data)
+            make_skin_phantom(root, cases=cases)
         ids = _drawn(root, settings, cases, _named(progress, "look"))
+        if data is not None:
+            _clear(out)  # only now: too few cases leave everything as it was
+        if progress is not None:
+            progress("read the cases, and measure this machine", 0, 0)
         split = split_cases(ids, test=HELD_OUT)
         published = (*split.train, *split.validation)  # no checkpoint is chosen, so nothing is held back for it
         source = subset_dataset(root, published, out / INPUT)
@@ -148,8 +152,8 @@ def demo(
     return found
 
 
-def _make_room(out: Path, data: Path | None, *, overwrite: bool) -> None:
-    """Make the folder, or take away an earlier demonstration; whatever else lies in it is left, and refused."""
+def _check_room(out: Path, data: Path | None, *, overwrite: bool) -> None:
+    """Refuse a folder that holds anything but an earlier demonstration, or lies in the data or around them."""
     here, there = out.resolve(), None if data is None else data.resolve()
     if there is not None and (here == there or here in there.parents or there in here.parents):
         raise InputError(f"{out}: expected a folder apart from the data, got {data} beside it. Name another: --out.")
@@ -161,8 +165,13 @@ def _make_room(out: Path, data: Path | None, *, overwrite: bool) -> None:
         raise InputError(f"{out}: expected a new folder or an earlier demonstration, got {got!r}. Name another: --out.")
     if names and not overwrite:
         raise InputError(f"{out}: expected a new folder, got an earlier demonstration. Add --overwrite to replace it.")
-    for name in set(names) - {MARK}:
-        shutil.rmtree(out / name)
+
+
+def _clear(out: Path) -> None:
+    """Make the folder; :func:`_check_room` has made sure that all in it is of an earlier demonstration."""
+    for path in out.iterdir() if out.is_dir() else ():
+        if path.is_dir():
+            shutil.rmtree(path)
     make_private(out)  # it holds originals
     write_text(out / MARK, "Made by umed demo. It holds originals: only the folder release may be published.\n")
 
@@ -229,7 +238,7 @@ def _train_both(
     """Train the same network on each source, at the same time; what each answers on the test cases."""
     threads, where, stop = torch.get_num_threads(), pick_device(settings.device), threading.Event()
     lock, done = threading.Lock(), dict.fromkeys(sources, 0)
-    total = recipe.steps * len(sources)
+    total, stage = recipe.steps * len(sources), "train two thieves, on the originals and on the release"
     ready = {name: make_ready(one, Chain()) for name, one in sources.items()}
     victims = {name: fresh_victim(recipe, one, seed) for name, one in ready.items()}  # here: they share a generator
 
@@ -243,11 +252,13 @@ def _train_both(
             with lock:
                 done[name] = at
                 if progress is not None:
-                    progress("train two thieves, on the originals and on the release", sum(done.values()), total)
+                    progress(stage, sum(done.values()), total)
 
         train_victim(network, ready[name], recipe=recipe, divisor=step, seed=seed, device=where, progress=report)
         return predict(network, test.images, where, window, [truth.shape for truth in test.truths])
 
+    if progress is not None:
+        progress(stage, 0, total)
     with ThreadPoolExecutor(len(sources)) as pool:
         waiting = {name: pool.submit(work, name) for name in sources}
         try:
