@@ -39,6 +39,7 @@ WORDS = {
     "report": "{cells}",
     "import-generator": "unseg {file} --sam-checkpoint {file} --out {out}",
     "info": "",
+    "doctor": "",
 }
 """Words after the name of each command; names in braces are fields of :class:`Places`."""
 NOBODY = 65534

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from umed.cli.output import table
 from umed.cli.parsing import add_masks, add_shared, mask_overrides
-from umed.core.reasons import group_reasons
 
 if TYPE_CHECKING:
     from umed.plan.facts import CaseFacts, Facts
@@ -50,6 +49,7 @@ def case_table(facts: Facts) -> str:
     Returns:
         Several lines.
     """
+    from umed.core.reasons import group_reasons
     from umed.data.side_findings import text_lines
 
     counts = Counter(case.action for case in facts.cases)

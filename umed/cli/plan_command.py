@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 from pathlib import Path
 
@@ -42,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(resolved.to_json(), end="")
         return code
+    import dataclasses
+
     content = dataclasses.asdict(resolved)
     for name in ("why", "placement", "expectation"):  # said in sentences below
         content.pop(name)

@@ -12,10 +12,10 @@ from umed.cli.forecast_options import add_forecast, forecast_of
 from umed.cli.inspect_command import case_table
 from umed.cli.output import carry_out, print_json
 from umed.cli.parsing import add_again, add_execution, add_settings, add_shared, settings_of
-from umed.core.config import Settings
 from umed.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from umed.core.config import Settings
     from umed.plan.facts import Facts
     from umed.plan.planning import Plan
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from umed.cli.parsing import add_masks, add_shared, mask_overrides, number, radius, value_range
-from umed.core.config import RANGES
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    from umed.core.ranges import RANGES
+
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set that was protected")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="what umed protect wrote")
     parser.add_argument(
