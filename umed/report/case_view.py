@@ -219,9 +219,7 @@ def _box(
 ) -> tuple[tuple[slice, slice, slice], tuple[int, int, int]]:
     """A box around what may change, with some air, and the middle of what may change."""
     found = [np.flatnonzero(support.any(axis=tuple(i for i in range(3) if i != axis))) for axis in range(3)]
-    ends = [
-        (int(one[0]), int(one[-1]) + 1) if len(one) else (0, n) for one, n in zip(found, support.shape, strict=True)
-    ]
+    ends = [(int(one[0]), int(one[-1]) + 1) if len(one) else (0, n) for one, n in zip(found, support.shape, strict=True)]
     middles = [(a + b) // 2 for a, b in ends]
     wanted = [min(n, max(24, round(_AIR * (b - a)))) for (a, b), n in zip(ends, support.shape, strict=True)]
     left, allowed = voxels, [0, 0, 0]
