@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="pictures with masks (default: made ones)")
     parser.add_argument("--cases", type=int, default=300, help="cases of the release; as many others train innocents")
     parser.add_argument("--size", type=int, default=48, help="side in pixels")
+    parser.add_argument("--flips", type=int, default=4, choices=(1, 2, 4), help="times that each copy is asked about")
     parser.add_argument("--steps", type=int, default=400, help="of each training")
     parser.add_argument("--networks", type=int, nargs=4, default=(8, 6, 6, 2), metavar="N", help=", ".join(KINDS))
     parser.add_argument("--strength", default="strong", choices=("invisible", "strong"))
@@ -66,7 +67,7 @@ def main() -> None:
         settings: dict[str, Any] = {"strength": args.strength, "training": {"iterations": 0}}
         umed.protect(folders["originals"], folders[name], report=False, check=False, **settings)
     private, queries = args.out / "release-private", args.out / "queries"
-    challenge(folders["originals"], queries, private=private, output=folders["release"])
+    challenge(folders["originals"], queries, private=private, output=folders["release"], flips=args.flips)
     clean = load_samples(folders["other"])
     recipe = recipe_of("unet", folders["originals"], {"steps": args.steps, "batch": 4})
     found = []

@@ -136,6 +136,6 @@ def test_a_broken_bundle_is_one_line(
 def test_an_answer_on_another_grid_is_refused(tmp_path: Path) -> None:
     make_queries(tmp_path / "q", "nifti", 1)
     bundle = make_bundle(tmp_path / "bundle", network_def={**NET, "stride": 2}, inferer={"_target_": "SimpleInferer"})
-    with pytest.raises(InputError, match=r"on its own grid \(32, 40, 24\)|expected a bundle that answers q"):
+    with pytest.raises(InputError, match="an answer on another grid"):
         ask(tmp_path / "q", tmp_path / "a", model=bundle)
     assert not (tmp_path / "a").exists()

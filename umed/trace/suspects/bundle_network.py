@@ -96,6 +96,8 @@ class BundleNetwork:
         image = seen["image"]
         logits = self.inferer(inputs=torch.as_tensor(image)[None].float().to(self.device), network=self.network)
         logits = logits[0] if isinstance(logits, (list, tuple)) else logits
+        if logits.shape[2:] != image.shape[1:]:
+            raise ValueError(f"an answer on another grid, {tuple(logits.shape[2:])} of {tuple(image.shape[1:])}")
         shares: Any = shares_of(torch.as_tensor(logits)[0].cpu())
         if isinstance(image, MetaTensor):
             shares = self.back({**seen, "pred": MetaTensor(shares)})["pred"]
