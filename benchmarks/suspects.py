@@ -134,7 +134,7 @@ def train_suspect(
         published: what it learns from.
         recipe: how.
         seed: of weights, order and crops.
-        steps: countermeasures, by name with their options; `mixture` needs `clean`.
+        steps: countermeasures, by name with their options; `mix` needs `clean`.
         clean: the same cases, unprotected.
         values: of the classes, where the folder may lack one.
     """
