@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A row of the table of docs/trace.md: how surely `umed trace` finds a network that was trained on a release.
 
-    python benchmarks/trace_power.py OUT --data isic_600 --cases 400 --size 96 --victim nnunet_like --steps 1500 --strength strong
-    python benchmarks/trace_power.py OUT --data isic_600 --cases 400 --size 96 --treatment blur --strength strong
+    python benchmarks/trace_power.py OUT --data isic_600 --cases 400 --size 96 --strength strong
+    python benchmarks/trace_power.py OUT --data isic_600 --cases 400 --size 96 --strength strong --treatment blur
 
-The release holds carriers alone (`training.iterations=0`). A treatment is what the thief does before he trains, and what
-his pipeline then does to the queries as well: a 1 px blur, JPEG 75, half resolution; `mixed` puts the originals of 20 %
-of the cases in their place.
+The release holds carriers alone (`training.iterations=0`). A treatment is what the thief does before he trains, and
+what his pipeline then does to the queries as well: a 1 px blur, JPEG 75, half resolution; `mixed` puts the originals of
+20 % of the cases in their place.
 OUT keeps release, queries and figures: run it again with another victim, seed or treatment, and the release is reused.
 """
 

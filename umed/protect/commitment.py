@@ -3,8 +3,8 @@
 
 For every protected case two codes were drawn from the key, and an even coin of the key said which is published.
 ``PRIVATE/trace.json`` says which, by the digests of both copies, and whose copy it is where the owner named somebody.
-Its SHA-256 is published as ``umed/commitment.json``; it says nothing about the coins or the name, since a salt goes into
-it, and a time stamp on it (RFC 3161) proves that they were tossed before any network could be asked.
+Its SHA-256 is published as ``umed/commitment.json``; it says nothing about the coins or the name, since a salt goes
+into it, and a time stamp on it (RFC 3161) proves that they were tossed before any network could be asked.
 """
 
 from __future__ import annotations
