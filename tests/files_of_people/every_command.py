@@ -41,6 +41,7 @@ WORDS = {
     "info": "",
     "app": "",
     "doctor": "",
+    "card": "{protected} --private {private} --title T --author A --contact C --licence research-no-training",
 }
 """Words after the name of each command; names in braces are fields of :class:`Places`."""
 NOBODY = 65534
