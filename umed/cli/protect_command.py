@@ -12,10 +12,10 @@ from umed.cli.forecast_options import add_forecast, forecast_of
 from umed.cli.inspect_command import case_table
 from umed.cli.output import carry_out, print_json
 from umed.cli.parsing import add_again, add_execution, add_settings, add_shared, settings_of
-from umed.core.config import Settings
 from umed.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from umed.core.config import Settings
     from umed.plan.facts import Facts
     from umed.plan.planning import Plan
 
@@ -73,11 +73,13 @@ def _preview(args: argparse.Namespace, settings: Settings) -> int:
 
 def _look(args: argparse.Namespace, settings: Settings) -> tuple[Facts, Plan]:
     """All that a run does before it writes, so that what is wrong is said before hours of work."""
+    from umed.core.progress import progress_bar
     from umed.protect.preview import dry_run
 
     names = ("masks", "layout", "generators", "key_file", "private", "resume", "overwrite")
     options = {name: getattr(args, name) for name in names}
-    return dry_run(args.input, args.output, settings, **options)
+    with progress_bar(args.quiet) as progress:
+        return dry_run(args.input, args.output, settings, progress=progress, **options)
 
 
 def _dry_run(args: argparse.Namespace, settings: Settings) -> int:

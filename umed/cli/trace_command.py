@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from umed.cli.output import carry_out
+from umed.cli.output import carry_out, say_next
 from umed.cli.parsing import add_shared, number
 from umed.core.errors import ConfigError
 
@@ -84,7 +84,9 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError("--model: expected the suspect network, got none. Add --model FILE, or --nnunet FOLDER.")
         from umed.trace.ask import ask
 
-        return carry_out(args, ask, args.source, args.target, **{name: getattr(args, name) for name in _ASK})
+        code = carry_out(args, ask, args.source, args.target, **{name: getattr(args, name) for name in _ASK})
+        say_next(args, "umed trace judge", args.source, args.target, "--private DIR, the private folder of the release")
+        return code
     if args.private is None:
         raise ConfigError("--private: expected the private folder of the release, got none. Add --private DIR.")
     given: dict[str, Any] = {name: getattr(args, name) for name in ("private", "key_file", "output")}
