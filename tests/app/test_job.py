@@ -80,6 +80,17 @@ def test_folders_are_proposed_under_names_that_are_free(tmp_path: Path) -> None:
     assert (found.output, found.private) == (tmp_path / "a-protected-3", tmp_path / "a-protected-3-private")
 
 
+def test_a_run_that_was_stopped_is_offered_again(tmp_path: Path) -> None:
+    private = tmp_path / "a-protected-private"
+    private.mkdir()
+    (private / "targets.json").write_text("{}")
+    found = propose(tmp_path / "a", tmp_path)
+    assert (found.private, found.again) == (private, "resume")
+    (tmp_path / "a-protected" / "umed").mkdir(parents=True)
+    (tmp_path / "a-protected" / "umed" / "manifest.json").write_text("{}")
+    assert propose(tmp_path / "a", tmp_path).output == tmp_path / "a-protected-2"
+
+
 def test_a_key_within_the_release_is_refused(page: Page, tmp_path: Path) -> None:
     page.answered("look", {"inspect": {"layout": "dicom"}})
     with pytest.raises(UmedError, match="expected a key outside the output"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from umed.app.errand import PATIENT, Errand, Spell
-from umed.cases.records import KEY, Store, private_of
+from umed.cases.records import KEY, MANIFEST, Store, private_of
 from umed.core.errors import InputError, UmedError
 from umed.data.files import check_apart
 from umed.protect.start import check_key_place, check_run
@@ -291,8 +291,11 @@ def _checks(source: str, wishes: Wishes, masks: list[str], layout: list[str], di
 
 
 def propose(path: Path, parent: Path) -> Wishes:
-    """Folders to begin with: beside the input, under names that are free."""
+    """Folders to begin with: those of a run that was stopped, else new ones beside the input, under free names."""
     base = parent / f"{path.name.removesuffix('.zip') or 'data'}-protected"
+    earlier = Store(base)
+    if earlier.begun and not earlier.public(MANIFEST).exists():
+        return Wishes(base, earlier.folder, key_file=base.with_name(f"{base.name}.key"), again="resume")
     output, number = base, 2
     while output.exists() or private_of(output).exists():
         output, number = base.with_name(f"{base.name}-{number}"), number + 1

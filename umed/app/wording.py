@@ -124,7 +124,7 @@ def contents(facts: Mapping[str, Any]) -> tuple[Notice, list[Figure], list[Notic
         kinds = Counter(str(one["kind"]) for one in rest)
         said = ", ".join(f"{count} {KINDS.get(kind, (kind, kind))[count != 1]}" for kind, count in kinds.items())
         findings.append(Notice("plain", f"Left out as well, and no images: {said}"))
-    return _verdict(ready, len(cases), findings, empty=actions["copy"]), figures, findings
+    return _verdict(ready, len(cases) - actions["carry"], findings, empty=actions["copy"]), figures, findings
 
 
 def _verdict(ready: int, count: int, findings: Iterable[Notice], *, empty: int) -> Notice:
