@@ -44,10 +44,23 @@ def test_row_27_a_stage_says_that_it_begins_every_30_seconds_how_far_it_is_and_t
         "umed: protect: begins, 250 to do",
         *(
             f"umed: protect: {n} of 250, {module.words(n)} elapsed, about {module.words(250 - n)} left"
-            for n in range(30, 250, 30)
+            for n in range(5, 250, 30)
         ),
         "umed: protect: done, 250 of 250 in 4 min",
     ]
+
+
+@pytest.mark.parametrize(("pace", "said"), [(1.0, True), (0.05, False)], ids=["minutes", "seconds"])
+def test_how_long_a_stage_takes_is_said_early_if_it_takes_long(pace: float, said: bool) -> None:
+    lines, clock, stream = made()
+    lines("protect", 0, 110)
+    for done in range(1, 10):
+        clock.now += pace
+        lines("protect", done, 110)
+    clock.now += 2
+    early = "umed: protect: 5 of 110, 5 s elapsed, about 2 min left"
+    assert (early in stream.getvalue().splitlines()) is said
+    assert stream.getvalue().count("left") == said
 
 
 def test_row_27_lines_come_also_while_one_long_case_reports_nothing() -> None:
@@ -78,7 +91,7 @@ def test_row_27_a_total_may_be_unknown_and_a_training_goes_on_where_it_was() -> 
         "umed: scan: 9 done, 31 s elapsed",
         "umed: scan: done, 9 done in 31 s",
         "umed: train: begins, 60 of 100 done",
-        "umed: train: 70 of 100, 30 s elapsed, about 90 s left".replace("90 s", module.words(90)),
+        "umed: train: 70 of 100, 30 s elapsed, about 2 min left",
         "umed: train: broken off after 30 s, 70 of 100",
     ]
 

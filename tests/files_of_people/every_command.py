@@ -32,6 +32,7 @@ WORDS = {
     "train-generator": "unseg --data {data} --out {out} --iterations 1 --encoder tiny --quiet",
     "propose-masks": "{data} {out} --prompts grid --sam-checkpoint {file} --quiet",
     "sample": "{out} --cases 1 --size 16 16 16",
+    "demo": "--out {out} --cases 12 --steps 1 --quiet",
     "keygen": "{out}",
     "unlock": "{protected} {out} --key {recipient} --quiet",
     "trace": "challenge {data} {out} --private {traced} --quiet",
@@ -40,6 +41,7 @@ WORDS = {
     "info": "",
     "app": "",
     "doctor": "",
+    "card": "{protected} --private {private} --title T --author A --contact C --licence research-no-training",
 }
 """Words after the name of each command; names in braces are fields of :class:`Places`."""
 NOBODY = 65534
