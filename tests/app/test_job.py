@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.app_client import Page
-from umed.app.job import Busy, Wishes, propose
+from umed.app.job import Busy, CardWishes, Wishes, propose
 from umed.cli.main import make_parser
 from umed.core.errors import UmedError
 
@@ -61,6 +61,15 @@ def test_dicom(page: Page, tmp_path: Path) -> None:
     assert not {"--protect", "--masks", "--strength"} & set(alone)
     page.job.state.wishes = page.job.state.ran = replace(kept, mode="protect")
     assert list(words(page, "run")) == ["protect"] and list(words(page, "check")) == ["verify", "check-release"]
+
+
+def test_what_the_release_says_of_itself(page: Page) -> None:
+    page.job.state.ran = page.job.state.wishes
+    page.job.state.card = CardWishes("-T", ("A, B", "C"), "me@example.org", "cc-by", "all = of it")
+    card = words(page, "card")["card"]
+    assert {"--title=-T", "--author=A, B", "--author=C", "--licence=cc-by", "--description=all = of it"} <= set(card)
+    page.job.state.card = CardWishes(licence="cc-by")
+    assert [word for word in words(page, "card")["card"] if "=" in word] == ["--licence=cc-by"]
 
 
 def test_an_earlier_run_is_told_before_anything_starts(page: Page, tmp_path: Path) -> None:
