@@ -9,7 +9,21 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-HEAVY = ("numpy", "scipy", "nibabel", "skimage", "PIL", "pydicom", "torch", "monai", "tqdm", "shtab")
+HEAVY = (
+    "numpy",
+    "scipy",
+    "nibabel",
+    "skimage",
+    "PIL",
+    "pydicom",
+    "torch",
+    "monai",
+    "tqdm",
+    "shtab",
+    "yaml",
+    "jinja2",
+    "cryptography",
+)
 MANY = f"""
 import contextlib, io, json, sys
 absent, commands = json.loads(sys.argv[1])

@@ -23,7 +23,7 @@ from umed.data.phantom import make_phantom
 ROOT = Path(umed.__file__).parent
 CHAIN = """
 core data dicom deid plan cases unlock execution
-networks training methods report protect release trace propose benchmark monai cli
+networks training methods report protect release trace propose benchmark monai app cli
 """.split()
 LEFT_OF_TORCH = CHAIN[: CHAIN.index("networks")]
 START, END = "<!-- chain: written by python -m tests.test_architecture -->", "<!-- end of the chain -->"
@@ -82,12 +82,20 @@ def test_no_torch_on_the_left(path: Path) -> None:
     assert not tops & {"torch", "monai", "ignite"}
 
 
-LOOKING = ("--help", "info --json", "inspect {data}", "plan {data}", "verify {data} {data}", "report {benchmark}")
+LOOKING = (
+    "--version",
+    "--help",
+    "info --json",
+    "inspect {data}",
+    "plan {data}",
+    "verify {data} {data}",
+    "report {benchmark}",
+)
 
 
 @pytest.fixture(scope="module")
 def looking(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """What comes of commands that only look, ``--help`` first, in one process that has imported nothing yet."""
+    """What comes of commands that only look, ``--version`` first, in one process that has imported nothing yet."""
     root = tmp_path_factory.mktemp("looking")
     data = make_phantom(root / "phantom", cases=2, size=(24, 24, 16))
     make_cell("set", "clean", "unet", [], 0).write(root / "benchmark" / "cells")
@@ -101,8 +109,10 @@ def test_commands_that_only_look_import_no_torch(words: str, looking: Ended) -> 
 
 
 def test_help_imports_nothing_heavy(looking: Ended) -> None:
+    """Also not what reads YAML: it takes a second on a busy core to import what a help text does not need."""
     code, out, err, loaded, _ = looking["--help"]
     assert loaded == [] and code == 0 and "propose-masks" in out, err
+    assert looking["--version"][3] == []
 
 
 def test_report_of_a_benchmark_imports_no_torch(looking: Ended) -> None:

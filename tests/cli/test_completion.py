@@ -45,7 +45,46 @@ def test_bash_completes_commands_options_and_paths(tmp_path: Path, capsys: Captu
     assert "scans.nii" in answers("protect", "sca")
 
 
+def test_fish_completes_commands_options_and_paths(tmp_path: Path, capsys: Capture) -> None:
+    fish = shutil.which("fish")
+    if fish is None:
+        pytest.skip("no fish")
+    assert main(["--print-completion=fish"]) == 0
+    (tmp_path / "umed.fish").write_text(capsys.readouterr().out)
+    (tmp_path / "scans.nii").touch()
+
+    def answers(line: str) -> set[str]:
+        script = f"source umed.fish; complete -C '{line}'"
+        done = subprocess.run(
+            [fish, "--no-config", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert done.stderr == ""
+        return {one.partition("\t")[0] for one in done.stdout.splitlines()}
+
+    assert answers("umed pro") == {"protect", "propose-masks"}
+    assert answers("umed protect --psn") == {"--psnr-target"}
+    assert "scans.nii" in answers("umed protect sca")
+
+
+def test_zsh_completes_options(tmp_path: Path, capsys: Capture) -> None:
+    """In a terminal of its own, since zsh completes nowhere else; the tab key is pressed after ``--psn``."""
+    zsh = shutil.which("zsh")
+    if zsh is None:
+        pytest.skip("no zsh")
+    assert main(["--print-completion=zsh"]) == 0
+    (tmp_path / "_umed").write_text(capsys.readouterr().out)
+    start = "PS1=''; fpath=($PWD $fpath); autoload -U compinit; compinit -u -D; print -r -- \\$_comps[umed]"
+    (tmp_path / "ask.zsh").write_text(
+        "zmodload zsh/zpty\nzpty z zsh -f -i\n"
+        f'zpty -w z "{start}"\n'
+        "zpty -n -w z $'umed protect --psn\\t'\nzpty -n -w z $'\\nexit\\n'\n"
+        "while zpty -r z part; do print -rn -- $part; done\n"
+    )
+    done = subprocess.run([zsh, "-f", "ask.zsh"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    assert "\n_umed\n" in done.stdout and "--psnr-target" in done.stdout
+
+
 def test_another_shell_is_wrong_usage(capsys: Capture) -> None:
-    assert main(["--print-completion", "fish"]) == 2
+    assert main(["--print-completion", "ksh"]) == 2
     said = capsys.readouterr()
     assert said.out == "" and "bash" in said.err and said.err.count("\n") == 1

@@ -32,12 +32,16 @@ WORDS = {
     "train-generator": "unseg --data {data} --out {out} --iterations 1 --encoder tiny --quiet",
     "propose-masks": "{data} {out} --prompts grid --sam-checkpoint {file} --quiet",
     "sample": "{out} --cases 1 --size 16 16 16",
+    "demo": "--out {out} --cases 12 --steps 1 --quiet",
     "keygen": "{out}",
     "unlock": "{protected} {out} --key {recipient} --quiet",
     "trace": "challenge {data} {out} --private {traced} --quiet",
     "report": "{cells}",
     "import-generator": "unseg {file} --sam-checkpoint {file} --out {out}",
     "info": "",
+    "app": "",
+    "doctor": "",
+    "card": "{protected} --private {private} --title T --author A --contact C --licence research-no-training",
 }
 """Words after the name of each command; names in braces are fields of :class:`Places`."""
 NOBODY = 65534

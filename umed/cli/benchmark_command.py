@@ -9,7 +9,6 @@ from typing import Any
 
 from umed.cli.output import show
 from umed.cli.parsing import add_execution, add_shared
-from umed.core.config import merge, parse_overrides
 from umed.core.errors import ConfigError
 
 
@@ -36,6 +35,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the grid, or say what would be run."""
+    from umed.core.config import merge, parse_overrides
+
     changes: dict[str, Any] = parse_overrides(args.set)
     if args.seeds:
         changes = merge(changes, {"seeds": args.seeds})

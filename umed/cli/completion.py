@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-SHELLS = ("bash", "zsh", "tcsh")
+SHELLS = ("bash", "zsh", "fish", "tcsh", "powershell")
 
 
 class PrintCompletion(argparse.Action):

@@ -9,8 +9,6 @@ from typing import Any
 
 from umed.cli.output import print_json, table
 from umed.cli.parsing import add_shared
-from umed.core.config import CT_WINDOWS, recipe_names
-from umed.core.registry import KINDS
 from umed.core.version import __version__
 
 PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "nibabel", "pillow", "tifffile", "pydicom", "highdicom")
@@ -31,6 +29,10 @@ def collect() -> dict[str, Any]:
     """
     import platform
     from importlib import metadata
+
+    from umed.core.config import recipe_names
+    from umed.core.ranges import CT_WINDOWS
+    from umed.core.registry import KINDS
 
     def version(name: str) -> str:
         try:
@@ -53,6 +55,8 @@ def collect() -> dict[str, Any]:
 
 def run(args: argparse.Namespace) -> int:
     """Print them."""
+    from umed.core.registry import KINDS
+
     found = collect()
     if args.json:
         print_json(found)

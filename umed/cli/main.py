@@ -22,15 +22,18 @@ HERE = Path(__file__).resolve().parents[1]
 COMMANDS = {
     name: importlib.import_module(f"umed.cli.{name.replace('-', '_')}_command")
     for name in (
-        "protect anonymize keygen unlock verify check-release inspect plan info sample benchmark report "
-        "train-generator import-generator propose-masks trace"
+        "demo protect anonymize keygen unlock verify check-release inspect plan info sample benchmark report "
+        "train-generator import-generator propose-masks trace app doctor card"
     ).split()
 }
 """What each command is: a module with ``add`` (its options) and ``run`` (what it does); its docstring is the help."""
 
 
-def make_parser() -> tuple[Parser, dict[str, Parser]]:
+def make_parser(asked: str | None = None) -> tuple[Parser, dict[str, Parser]]:
     """Build the parser.
+
+    Args:
+        asked: the command whose options are wanted, since those of all take long to make; all of them if ``None``.
 
     Returns:
         The parser, and the parser of each command.
@@ -38,7 +41,7 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     parser = Parser(
         prog="umed",
         description="Make a medical image segmentation data set safe to publish.\nFor research, not for diagnosis.",
-        epilog=f"start with: umed inspect FOLDER, then umed protect FOLDER OUT\n{EXIT_CODES}",
+        epilog=f"start with: umed demo, or umed inspect FOLDER, then umed protect FOLDER OUT\n{EXIT_CODES}",
     )
     parser.add_argument("--version", action="version", version=f"umed {__version__}")
     add_completion(parser)
@@ -47,7 +50,8 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     for name, module in COMMANDS.items():
         summary = (module.__doc__ or "").splitlines()[0]
         made[name] = commands.add_parser(name, help=summary, description=summary)
-        module.add(made[name])
+        if asked in (None, name):
+            module.add(made[name])
     return parser, made
 
 
@@ -91,7 +95,8 @@ def _main(argv: Sequence[str]) -> int:
 
 def _run(words: list[str]) -> int:
     """Read the words, and do what they say."""
-    parser, commands = make_parser()
+    whole = any(word.startswith("--print-completion") for word in words)
+    parser, commands = make_parser(None if whole else next(iter(words), ""))
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
         parser.error(f"unknown command {words[0]!r}.{did_you_mean(words[0], COMMANDS)}")
     if words and words[0].startswith("-") and words[0].split("=")[0] not in parser.options():

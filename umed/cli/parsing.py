@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Argument parsing that the commands share: strict, with a did-you-mean, and exit code 2 for every usage error."""
+"""Argument parsing that the commands share: strict, with a did-you-mean, and exit code 2 for every usage error.
+
+What the settings need is imported by the commands that have settings, so that ``umed --help`` waits for nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from umed.core.config import RANGES, Settings, make_settings, merge, parse_number, parse_overrides, recipe_names
 from umed.core.errors import ConfigError, did_you_mean
-from umed.core.ranges import parse_range
-from umed.core.registry import METHODS
+
+if TYPE_CHECKING:
+    from umed.core.config import Settings
 
 EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage, 3 something is left out and named, or OUTPUT is not fit yet"
 
@@ -83,6 +86,8 @@ def join_negative(argv: Sequence[str]) -> list[str]:
 
 def number(text: str) -> float:
     """Argument type: a number or a fraction."""
+    from umed.core.conversion import parse_number
+
     try:
         return parse_number(text)
     except ConfigError as error:
@@ -91,6 +96,8 @@ def number(text: str) -> float:
 
 def value_range(text: str) -> str | list[Any]:
     """Argument type of ``--range``, see :func:`umed.core.ranges.parse_range`."""
+    from umed.core.ranges import parse_range
+
     try:
         return parse_range(text)
     except ConfigError as error:
@@ -135,6 +142,10 @@ def mask_overrides(args: argparse.Namespace) -> dict[str, Any]:
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add the options that make up the settings."""
+    from umed.core.config import recipe_names
+    from umed.core.ranges import RANGES
+    from umed.core.registry import METHODS
+
     group = parser.add_argument_group("settings (laid over the recipe)")
     group.add_argument(
         "--recipe", default="default", metavar="NAME|FILE", help=f"one of {', '.join(recipe_names())}, or a YAML file"
@@ -182,6 +193,8 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
     Returns:
         Nested mapping to lay over the recipe.
     """
+    from umed.core.config import merge, parse_overrides
+
     names = ("method", "epsilon", "strength", "range", "seed", "psnr_target", "mark", "carry", "device")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.radius is not None:
@@ -191,6 +204,8 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """The recipe with :func:`overrides` laid over it."""
+    from umed.core.config import make_settings
+
     return make_settings(args.recipe, overrides(args))
 
 
@@ -220,6 +235,10 @@ SHARED: dict[str, dict[str, Any]] = {
         "type": Path,
         "metavar": "FILE",
         "help": "public keys age1..., one a line: encrypt for them what gives the originals back (docs/sharing.md)",
+    },
+    "--recipient": {
+        "metavar": "NAME",
+        "help": "whose copy this is: kept in the private folder; another name, another code (docs/trace.md)",
     },
     "--unlock-dir": {
         "type": Path,

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from umed.cli.output import carry_out
 from umed.cli.parsing import add_shared
-from umed.core.config import make_settings, merge, parse_overrides
-from umed.core.registry import UNIVERSAL
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    from umed.core.registry import UNIVERSAL
+
     option = parser.add_argument
     option("method", choices=UNIVERSAL, metavar="METHOD", help="unseg, the only universal one")
     data = "data set with masks, or a folder or zip of DICOM files"
@@ -39,6 +39,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train."""
+    from umed.core.config import make_settings, merge, parse_overrides
+    from umed.protect.train import train_generator
+
     training = {"iterations": args.iterations, "batch_size": args.batch_size}
     given: dict[str, object] = {
         "method": args.method,
@@ -47,8 +50,6 @@ def run(args: argparse.Namespace) -> int:
         **{key: getattr(args, key) for key in ("seed", "device") if getattr(args, key) is not None},
     }
     settings = make_settings(args.recipe, merge(given, parse_overrides(args.set)))
-    from umed.protect.train import train_generator
-
     options = {
         "masks": args.masks,
         "layout": args.layout,

@@ -11,12 +11,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from umed.cli.output import say_next
 from umed.cli.parsing import add_masks, add_shared, mask_overrides, number, radius, value_range
-from umed.core.config import RANGES
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    from umed.core.ranges import RANGES
+
     parser.add_argument("input", type=Path, metavar="INPUT", help="data set that was protected")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="what umed protect wrote")
     parser.add_argument(
@@ -63,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar(args.quiet) as progress:
         found = verify(args.input, args.output, promise=_promise(args), progress=progress, **given)
     print(found.to_json().rstrip() if args.json else found.summary())
+    if found.exit_code == 0:
+        say_next(args, "umed check-release", args.output, "--original", args.input)
     return found.exit_code
 
 
