@@ -93,7 +93,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     )
     try:
         assert server.stdout is not None
-        link = next(found[0] for line in server.stdout if (found := re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", line)))
+        link = next(
+            found[0] for line in server.stdout if (found := re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", line))
+        )
         with sync_api.sync_playwright() as playwright:
             chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             context = chromium.new_context()

@@ -130,10 +130,18 @@ def test_a_release_within_its_own_input_is_refused(page: Page) -> None:
 
 
 def test_a_second_start_is_refused_and_a_stop_ends_the_first(page: Page) -> None:
-    sleep = Errand("run", [("protect", ["-c", "import time; time.sleep(60)"])], page.job.work, program=[os.sys.executable])
+    sleep = Errand(
+        "run", [("protect", ["-c", "import time; time.sleep(60)"])], page.job.work, program=[os.sys.executable]
+    )
     page.job.state.errands["run"] = sleep
     sleep.start()
-    for path, form in (("start/run", {}), ("start/preview", {}), ("choose", {"path": "/"}), ("drop", {}), ("options", {})):
+    for path, form in (
+        ("start/run", {}),
+        ("start/preview", {}),
+        ("choose", {"path": "/"}),
+        ("drop", {}),
+        ("options", {}),
+    ):
         answer = page.post(path, **form)
         assert answer.status_code in (409, 422), path
     assert page.post("start/run").status_code == 409
@@ -210,7 +218,8 @@ def test_dropped_files_lie_in_a_private_folder_under_their_own_names(page: Page)
 
 
 @pytest.mark.parametrize(
-    "name", ["../a", "a/../../b", "/etc/x", "a//b", "", ".", "a\\..\\b", "a%00b", "a%0Ab", "x" * 300, "/".join("a" * 40)]
+    "name",
+    ["../a", "a/../../b", "/etc/x", "a//b", "", ".", "a\\..\\b", "a%00b", "a%0Ab", "x" * 300, "/".join("a" * 40)],
 )
 def test_a_dropped_name_never_leads_out_of_its_folder(name: str, page: Page) -> None:
     folder = dropped(page)
@@ -239,7 +248,9 @@ def test_after_a_run_its_folder_is_to_be_published_and_the_private_one_never(pag
 
 
 def test_the_page_closes_what_runs(page: Page) -> None:
-    sleep = Errand("run", [("protect", ["-c", "import time; time.sleep(60)"])], page.job.work, program=[os.sys.executable])
+    sleep = Errand(
+        "run", [("protect", ["-c", "import time; time.sleep(60)"])], page.job.work, program=[os.sys.executable]
+    )
     page.job.state.errands["run"] = sleep
     sleep.start()
     begun = time.monotonic()

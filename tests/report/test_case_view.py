@@ -69,7 +69,10 @@ def test_large_volumes_are_cut_to_a_box_around_the_slice_with_the_largest_roi(sh
     payload = volume_payload("a", shown, [Changed("protected", zeros)])
     assert np.prod(payload["size"]) <= VOXELS and min(payload["size"]) >= min(4, *shape)
     assert payload["first"][2] + payload["start"] == shape[2] - 1
-    assert all(first + size <= whole for first, size, whole in zip(*(payload[k] for k in ("first", "size", "whole")), strict=True))
+    assert all(
+        first + size <= whole
+        for first, size, whole in zip(*(payload[k] for k in ("first", "size", "whole")), strict=True)
+    )
 
 
 def test_a_page_has_room_for_a_few_volumes() -> None:
