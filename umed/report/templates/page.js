@@ -24,6 +24,9 @@
       table.tBodies[0].append(...rows);
     }));
   });
+  document.querySelectorAll(".scroll, .drawn").forEach((box) => { // for those who have no mouse
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  });
   document.querySelectorAll("input[data-find]").forEach((field) => field.addEventListener("input", () => {
     const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
     const table = document.getElementById(field.dataset.find);
