@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Works on a fresh machine that has nothing but Python >= 3.10. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help protect test lint format clean
+.PHONY: help demo protect test lint format docs clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -9,18 +9,25 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 PIP_ARGS ?=
 DATA ?=
-OUT ?= $(if $(DATA),,runs/phantom_protected)
+OUT ?=
 ARGS ?=
 WORKERS ?= auto
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-protect: $(VENV)/.core ## protect a phantom, or: make protect DATA=/path/in OUT=/path/out [ARGS="--resume true"]
-	@if [ -n "$(DATA)" ] && [ -z "$(OUT)" ]; then \
+demo: $(VENV)/.core ## see in minutes what protection does, on computed pictures or: make demo DATA=/path/in [OUT=/path/out]
+	@$(PY) -m umed demo $(if $(DATA),--data "$(DATA)") --out "$(or $(OUT),runs/demo)" --overwrite $(ARGS)
+
+protect: $(VENV)/.core ## without DATA: make demo; or: make protect DATA=/path/in OUT=/path/out [ARGS="--resume true"]
+ifeq ($(DATA),)
+	@$(PY) -m umed demo --out "$(or $(OUT),runs/demo)" --overwrite $(ARGS)
+else
+	@if [ -z "$(OUT)" ]; then \
 	  echo "make protect: DATA is set but OUT is not. Say where the protected copy goes: OUT=/path/to/new/folder" >&2; exit 2; fi
 	$(PY) -m monai.bundle run protect --config_file monai_bundle/configs/protect.yaml \
-	  $(if $(DATA),--dataset_dir "$(DATA)",--overwrite true) --output_dir "$(OUT)" $(ARGS)
+	  --dataset_dir "$(DATA)" --output_dir "$(OUT)" $(ARGS)
+endif
 
 test: $(VENV)/.dev ## lint, types and the whole test suite with coverage, a process per core: up to 4, or WORKERS=n
 	$(PY) -m ruff check umed tests
@@ -38,8 +45,11 @@ format: $(VENV)/.dev ## rewrite the sources in the house format
 	$(PY) -m ruff check --fix umed tests
 	$(PY) -m ruff format umed tests
 
-clean: ## remove .venv, caches and runs/
-	rm -rf $(VENV) runs .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+docs: $(VENV)/.docs ## build the documentation site into site/; open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+clean: ## remove .venv, caches, runs/ and site/
+	rm -rf $(VENV) runs site .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
 
 $(PY):
 	@if [ -z "$(PYTHON)" ]; then echo "No Python >= 3.10 found. Install one, or say where it is: make PYTHON=/path/to/python" >&2; exit 1; fi
@@ -47,9 +57,14 @@ $(PY):
 
 # The stamps are older than these two files exactly when something must be installed again.
 $(VENV)/.core: pyproject.toml constraints.txt | $(PY)
-	$(PY) -m pip install --quiet -e . -c constraints.txt $(PIP_ARGS)
+	@echo "make: installing umed and torch into $(VENV); minutes, only the first time" >&2
+	@$(PY) -m pip install --quiet -e . -c constraints.txt $(PIP_ARGS)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(PY)
 	$(PY) -m pip install --quiet -e '.[dev]' -c constraints.txt $(PIP_ARGS)
-	@touch $@ $(VENV)/.core
+	@touch $@ $(VENV)/.core $(VENV)/.docs
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(PY)
+	$(PY) -m pip install --quiet -e '.[docs]' -c constraints.txt $(PIP_ARGS)
+	@touch $@

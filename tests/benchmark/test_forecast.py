@@ -122,11 +122,11 @@ def test_too_few_cases_and_dicom_files_are_refused_before_anything_is_done(
 ) -> None:
     few = write_pictures(tmp_path / "few", FEWEST)
     (few / "images/slice_003.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"expected at least 12 cases with a label .* for a forecast, got 11"):
+    with pytest.raises(InputError, match=r"expected at least 12 cases with a label .* to train thieves on, got 11"):
         forecast(few, plan(root), steps=1)
     (tmp_path / "dicom").mkdir()
     (tmp_path / "dicom/a.dcm").write_bytes(b"\0" * 128 + b"DICM")
-    with pytest.raises(InputError, match="expected a data set of files for a forecast, got DICOM files"):
+    with pytest.raises(InputError, match="expected a data set of files for a trial, got DICOM files"):
         forecast(tmp_path / "dicom", plan(root), steps=1)
     for name in ("steps", "seeds"):
         with pytest.raises(ConfigError, match=f"--forecast-{name}: expected at least 1, got 0"):

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
 from umed.core import progress as module
-from umed.core.progress import ProgressLines, counted, progress_bar
+from umed.core.progress import ProgressEvents, ProgressLines, counted, progress_bar
 
 
 class Clock:
@@ -43,10 +44,23 @@ def test_row_27_a_stage_says_that_it_begins_every_30_seconds_how_far_it_is_and_t
         "umed: protect: begins, 250 to do",
         *(
             f"umed: protect: {n} of 250, {module.words(n)} elapsed, about {module.words(250 - n)} left"
-            for n in range(30, 250, 30)
+            for n in range(5, 250, 30)
         ),
         "umed: protect: done, 250 of 250 in 4 min",
     ]
+
+
+@pytest.mark.parametrize(("pace", "said"), [(1.0, True), (0.05, False)], ids=["minutes", "seconds"])
+def test_how_long_a_stage_takes_is_said_early_if_it_takes_long(pace: float, said: bool) -> None:
+    lines, clock, stream = made()
+    lines("protect", 0, 110)
+    for done in range(1, 10):
+        clock.now += pace
+        lines("protect", done, 110)
+    clock.now += 2
+    early = "umed: protect: 5 of 110, 5 s elapsed, about 2 min left"
+    assert (early in stream.getvalue().splitlines()) is said
+    assert stream.getvalue().count("left") == said
 
 
 def test_row_27_lines_come_also_while_one_long_case_reports_nothing() -> None:
@@ -77,7 +91,7 @@ def test_row_27_a_total_may_be_unknown_and_a_training_goes_on_where_it_was() -> 
         "umed: scan: 9 done, 31 s elapsed",
         "umed: scan: done, 9 done in 31 s",
         "umed: train: begins, 60 of 100 done",
-        "umed: train: 70 of 100, 30 s elapsed, about 90 s left".replace("90 s", module.words(90)),
+        "umed: train: 70 of 100, 30 s elapsed, about 2 min left",
         "umed: train: broken off after 30 s, 70 of 100",
     ]
 
@@ -133,3 +147,23 @@ def test_quiet_says_nothing_and_a_terminal_has_bars(stream: io.StringIO) -> None
     assert "protect" in stream.getvalue()
     if not stream.isatty():
         assert stream.getvalue() == "umed: protect: begins, 2 to do\numed: protect: done, 2 of 2 in 0 s\n"
+
+
+def test_programs_get_reports_as_json_few_a_second_and_the_first_and_last_of_each_stage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream, clock = io.StringIO(), Clock()
+    events = ProgressEvents(stream, clock)
+    for done in range(101):
+        events("train", done, 100)
+        clock.now += 0.01
+    events("check\n", 0, 0)
+    found = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert found[0] == {"stage": "train", "done": 0, "total": 100}
+    assert found[-2] == {"stage": "train", "done": 100, "total": 100} and found[-1]["stage"] == "check\n"
+    assert 5 <= len(found) <= 9
+    monkeypatch.setenv("UMED_PROGRESS", "json")
+    with progress_bar(False, stream=stream) as progress:
+        assert isinstance(progress, ProgressEvents)
+    with progress_bar(True, stream=stream) as progress:
+        assert progress is None

@@ -37,7 +37,7 @@ from umed.core.types import Progress
 from umed.data.declared import ruled
 from umed.data.dicom_input import is_dicom
 from umed.data.layouts import find_dataset
-from umed.plan.facts import gather
+from umed.plan.facts import CaseFacts, gather
 from umed.plan.planning import Plan
 
 THIEVES = ("nnunet_like", "unet")
@@ -128,28 +128,36 @@ def usable_cases(root: Path, settings: Settings | None = None, progress: Progres
     Raises:
         InputError: when these are DICOM files, or fewer than :data:`FEWEST` cases.
     """
+    return tuple(one.id for one in usable_facts(root, settings, progress))
+
+
+def usable_facts(
+    root: Path, settings: Settings | None = None, progress: Progress | None = None, *, most: int = MOST
+) -> tuple[CaseFacts, ...]:
+    """What is known of the cases of :func:`usable_cases`, at most ``most``; raises as it does."""
     if is_dicom(root):
         raise InputError(
-            f"{root}: expected a data set of files for a forecast, got DICOM files. Convert some series and their "
-            "masks to NIfTI, and run umed plan on those with --forecast; umed protect takes DICOM without it."
+            f"{root}: expected a data set of files for a trial, got DICOM files. Convert some series and their "
+            "masks to NIfTI, and try those; umed protect itself takes DICOM."
         )
     dataset = ruled(find_dataset(root), settings)
     labelled = sorted(case.id for case in dataset.cases if case.labels and case.id not in dataset.split)
-    drawn = set(choose(tuple(labelled), DataSource(cases=MOST))) if labelled else set()
+    drawn = set(choose(tuple(labelled), DataSource(cases=most))) if labelled else set()
     facts = gather(
         replace(dataset, cases=tuple(case for case in dataset.cases if case.id in drawn)), every=True, progress=progress
     )
     good = [
-        case.id
+        case
         for case in facts.cases
         if case.action == "protect" and len(case.shape) == len(facts.shape) and case.channels == facts.channels
     ]
     if len(good) < FEWEST:
         raise InputError(
-            f"{root}: expected at least {FEWEST} cases with a label that is not empty for a forecast, got {len(good)}. "
-            "So few would say nothing: leave --forecast out, and measure on similar data with umed benchmark."
+            f"{root}: expected at least {FEWEST} cases with a label that is not empty to train thieves on, got "
+            f"{len(good)}. So few would say nothing: protect without a trial, and measure on similar data with umed "
+            "benchmark."
         )
-    return tuple(sorted(good))
+    return tuple(sorted(good, key=lambda case: case.id))
 
 
 def _grid(

@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -215,7 +215,7 @@ def _originals(data: CutSet) -> tuple[Samples, tuple[float, float] | None]:
     """All cases of a data set, clipped to the CT window of those that are published, and that window."""
 
     def make() -> tuple[Samples, tuple[float, float] | None]:
-        samples = load_samples(data.root, data.ids, _shrinking(data), data.rules)
+        samples = load_samples(data.root, data.ids, shrinking(data.shrink), data.rules)
         window = window_of(samples.pick(data.published))
         return samples.clip(window), window
 
@@ -228,9 +228,12 @@ def held_out_labels(job: CellJob) -> tuple[tuple[str, ...], tuple[Tensor, ...], 
     return test.ids, test.labels, test.classes
 
 
-def _shrinking(data: CutSet) -> Change | None:
-    """What each case goes through as it is read; see :attr:`umed.benchmark.grid.cut_sets.CutSet.shrink`."""
-    most = data.shrink
+def shrinking(most: int | None) -> Change | None:
+    """What each case goes through as it is read; see :attr:`umed.benchmark.grid.cut_sets.CutSet.shrink`.
+
+    Args:
+        most: longest side in pixels or voxels of an image ``(C, *spatial)`` and its label; ``None`` changes nothing.
+    """
     if most is None:
         return None
 
@@ -253,7 +256,7 @@ def _protected(job: ProtectJob) -> Samples:
     def make() -> Samples:
         clean, window = _originals(job.data)
         rules, values = job.data.rules, clean.values
-        samples = load_samples(job.folder, job.data.published, _shrinking(job.data), rules, values).clip(window)
+        samples = load_samples(job.folder, job.data.published, shrinking(job.data.shrink), rules, values).clip(window)
         return replace(samples, classes=clean.classes, scales=clean.pick(samples.ids).scales)
 
     return _once((job.folder, job.data.shrink), make)
@@ -324,10 +327,28 @@ def _judge(
 
 def _draw(job: CellJob, test: Ready, answers: Answers) -> str:
     """Keep what the last checkpoint says about some test cases: the slice with most foreground, as small pictures."""
+    arrays = shown_slices(_clean(job.data).pick(test.ids), test.truths, answers, SHOWN)
+    with atomic(job.pictures) as temporary:
+        np.savez_compressed(temporary, **arrays)
+    return job.pictures.relative_to(job.out).as_posix()
+
+
+def shown_slices(clean: Samples, truths: Sequence[Tensor], answers: Answers, most: int) -> dict[str, Any]:
+    """Images, truths and answers of some cases, evenly spaced, of volumes the slice with most foreground.
+
+    Args:
+        clean: the cases.
+        truths: class of each voxel of each, ``(*spatial)``.
+        answers: the same by a victim.
+        most: cases at most.
+
+    Returns:
+        ``image_K`` uint8, ``truth_K``, ``prediction_K`` and ``id_K``, as
+        :func:`umed.benchmark.report.predictions.each_picture` takes them.
+    """
     arrays: dict[str, Any] = {}
-    clean = _clean(job.data).pick(test.ids)
-    for number, row in enumerate(np.linspace(0, len(test.ids) - 1, min(SHOWN, len(test.ids))).astype(int)):
-        image, truth, answer = clean.images[row].numpy(), test.truths[row].numpy(), answers[row].numpy()
+    for number, row in enumerate(np.linspace(0, len(clean.ids) - 1, min(most, len(clean.ids))).astype(int)):
+        image, truth, answer = clean.images[row].numpy(), truths[row].numpy(), answers[row].numpy()
         if truth.ndim == 3:
             best = int((truth > 0).sum(axis=(0, 1)).argmax())
             image, truth, answer = image[..., best], truth[..., best], answer[..., best]
@@ -335,10 +356,8 @@ def _draw(job: CellJob, test: Ready, answers: Answers) -> str:
         grey = np.clip((image - low) / max(high - low, 1e-9) * 255, 0, 255).astype(np.uint8)
         shown = np.moveaxis(grey, 0, -1) if len(grey) == 3 else grey[0]
         arrays |= {f"image_{number}": shown, f"truth_{number}": truth, f"prediction_{number}": answer}
-        arrays[f"id_{number}"] = np.array(test.ids[row])
-    with atomic(job.pictures) as temporary:
-        np.savez_compressed(temporary, **arrays)
-    return job.pictures.relative_to(job.out).as_posix()
+        arrays[f"id_{number}"] = np.array(clean.ids[row])
+    return arrays
 
 
 def _predictor(job: CellJob) -> Callable[[Tensor], Tensor]:

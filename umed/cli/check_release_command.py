@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from umed.cli.output import carry_out
+from umed.cli.output import carry_out, say_next
 from umed.cli.parsing import add_shared
 
 
@@ -32,4 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from umed.protect.check_release import check_release
 
     given = {name: getattr(args, name) for name in ("original", "layout", "private", "added")}
-    return carry_out(args, check_release, args.output, key=args.key_file, accept=args.accept_text, **given)
+    code = carry_out(args, check_release, args.output, key=args.key_file, accept=args.accept_text, **given)
+    if code == 0:
+        say_next(args, "publish", args.output, "as it is; its private folder and its key stay with you")
+    return code

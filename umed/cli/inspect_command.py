@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from umed.cli.output import table
+from umed.cli.output import say_next, table
 from umed.cli.parsing import add_masks, add_shared, mask_overrides
 
 if TYPE_CHECKING:
@@ -87,4 +87,5 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar(args.quiet) as progress:
         facts = inspect(args.input, args.masks, mask_overrides(args), layout=args.layout, progress=progress)
     print(facts.to_json() if args.json else case_table(facts), end="" if args.json else "\n")
+    say_next(args, "umed plan", args.input, "says how it would be protected, and why")
     return 0 if facts.files is None else facts.exit_code(facts.files)

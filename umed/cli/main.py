@@ -22,8 +22,8 @@ HERE = Path(__file__).resolve().parents[1]
 COMMANDS = {
     name: importlib.import_module(f"umed.cli.{name.replace('-', '_')}_command")
     for name in (
-        "protect anonymize keygen unlock verify check-release inspect plan info sample benchmark report "
-        "train-generator import-generator propose-masks trace doctor card"
+        "demo protect anonymize keygen unlock verify check-release inspect plan info sample benchmark report "
+        "train-generator import-generator propose-masks trace app doctor card"
     ).split()
 }
 """What each command is: a module with ``add`` (its options) and ``run`` (what it does); its docstring is the help."""
@@ -41,7 +41,7 @@ def make_parser(asked: str | None = None) -> tuple[Parser, dict[str, Parser]]:
     parser = Parser(
         prog="umed",
         description="Make a medical image segmentation data set safe to publish.\nFor research, not for diagnosis.",
-        epilog=f"start with: umed inspect FOLDER, then umed protect FOLDER OUT\n{EXIT_CODES}",
+        epilog=f"start with: umed demo, or umed inspect FOLDER, then umed protect FOLDER OUT\n{EXIT_CODES}",
     )
     parser.add_argument("--version", action="version", version=f"umed {__version__}")
     add_completion(parser)

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -39,6 +41,17 @@ def show(args: argparse.Namespace, done: Any) -> int:
         print(done.summary())
     code: int = getattr(done, "exit_code", 0)
     return code
+
+
+def say_next(args: argparse.Namespace, *words: object) -> None:
+    """Say what to do next, on stdout; nothing where a program reads along, or nothing is wanted.
+
+    Args:
+        args: with ``json`` and ``quiet``.
+        words: of the sentence; paths are quoted where a shell would need it.
+    """
+    if not (args.json or args.quiet):
+        print("next:", *(shlex.quote(str(word)) if isinstance(word, Path) else word for word in words))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from umed.cli.forecast_options import add_forecast, forecast_of
-from umed.cli.output import print_json, table
+from umed.cli.output import print_json, say_next, table
 from umed.cli.parsing import add_settings, add_shared, settings_of
 from umed.core.errors import ConfigError
 
@@ -53,4 +53,9 @@ def run(args: argparse.Namespace) -> int:
     print(table(["setting", "value"], rows), "", *resolved.why, "", *files.lines(future=True), sep="\n")
     if forecast is not None:
         print("", forecast.summary(), sep="\n")
+    else:
+        say_next(
+            args, "umed plan", args.input, "--forecast trains small thieves and says what is likely left (minutes)"
+        )
+    say_next(args, "umed protect", args.input, "OUTPUT --preview for a look at three cases, then without --preview")
     return code

@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from umed.cli.output import say_next
 from umed.cli.parsing import add_masks, add_shared, mask_overrides, number, radius, value_range
 
 
@@ -64,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar(args.quiet) as progress:
         found = verify(args.input, args.output, promise=_promise(args), progress=progress, **given)
     print(found.to_json().rstrip() if args.json else found.summary())
+    if found.exit_code == 0:
+        say_next(args, "umed check-release", args.output, "--original", args.input)
     return found.exit_code
 
 

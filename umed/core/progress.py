@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Progress on stderr: a bar where somebody looks at it; elsewhere a line when a stage begins and ends, and every 30 s.
 
+A stage that will take a while says so early, as soon as its first seconds let it be told.
+
 A line never holds control characters, so that it reads the same in a file, a journal or the log of a scheduler.
+Programs that draw progress themselves set ``UMED_PROGRESS=json`` and get each report as a line of JSON.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import math
 import sys
 import threading
 import time
@@ -19,8 +25,12 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 EVERY = 30.0
 """Seconds between two lines of a stage that goes on."""
+EARLY, LONG = 5.0, 10.0
+"""Seconds after which a stage says for the first time how long it will take, if more than so many are left."""
 PATIENCE = 2.0
 """Seconds before anything is said: what is refused at once is refused in one line."""
+EVENTS = "UMED_PROGRESS"
+"""Environment variable; ``json`` asks for :class:`ProgressEvents`."""
 START = "read the input"
 """Stage before the first one that is reported: libraries are imported, folders are listed."""
 
@@ -78,7 +88,7 @@ class ProgressLines:
         self._stage, self._done, self._total, self._over = START, 0, 0, True
         self._began = self._ended = self._last = clock()
         self._started, self._held = clock(), list[str]()
-        self._skipped, self._waits = 0, False
+        self._skipped, self._waits, self._told = 0, False, False
 
     def start(self) -> None:
         """Begin with :data:`START`, of which nothing is said before it has taken :data:`PATIENCE`."""
@@ -97,7 +107,7 @@ class ProgressLines:
         with self._lock:
             self._waits = False
             self._stage, self._done, self._total, self._over = stage, done, total, False
-            self._began, self._skipped = self.clock(), done
+            self._began, self._skipped, self._told = self.clock(), done, False
             much = "begins" if not total else f"begins, {done} of {total} done" if done else f"begins, {total} to do"
             self._say(much)
 
@@ -131,7 +141,8 @@ class ProgressLines:
                 if self.clock() - self._began >= PATIENCE:
                     self._waits = False
                     self._say("begins")
-            elif self.clock() - self._last >= self.every:
+            elif self.clock() - self._last >= self.every or self._is_news():
+                self._told = True
                 self._say(f"{self._far()}, {words(self.clock() - self._began)} elapsed{self._left()}")
 
     def close(self, broken: bool = False) -> None:
@@ -168,12 +179,20 @@ class ProgressLines:
             return f"{self._done} of {self._total}"
         return f"{self._done} done" if self._done else "under way"
 
-    def _left(self) -> str:
-        """About how long the rest takes, at the pace so far."""
+    def _is_news(self) -> bool:
+        """Whether it can be told now for the first time that the stage will take a while."""
+        return not self._told and self.clock() - self._began >= EARLY and self._seconds_left() > LONG
+
+    def _seconds_left(self) -> float:
+        """How long the rest takes, at the pace so far; NaN where nobody can know."""
         fresh, rest = self._done - self._skipped, self._total - self._done
-        if fresh <= 0 or rest <= 0:
+        return (self.clock() - self._began) / fresh * rest if fresh > 0 and rest > 0 else math.nan
+
+    def _left(self) -> str:
+        left = self._seconds_left()
+        if math.isnan(left):
             return "" if not self._total else ", time left unknown"
-        return f", about {words((self.clock() - self._began) / fresh * rest)} left"
+        return f", about {words(left)} left"
 
     def _say(self, what: str) -> None:
         self._last = self.clock()
@@ -187,6 +206,30 @@ class ProgressLines:
         for line in lines:
             with suppress(OSError, ValueError):  # closed, or nobody listens: the work goes on
                 print(line, file=self.stream, flush=True)
+
+
+class ProgressEvents:
+    """Writes reports as JSON, ``{"stage": ..., "done": ..., "total": ...}``, one a line and five a second at most.
+
+    Args:
+        stream: where to.
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stream, self.clock = stream, clock
+        self._stage, self._last = "", 0.0
+        self._lock = threading.Lock()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Write a report; the first and the last one of a stage always."""
+        with self._lock:
+            now = self.clock()
+            if stage == self._stage and now - self._last < 0.2 and done < total:
+                return
+            self._stage, self._last = stage, now
+            with suppress(OSError, ValueError):  # nobody listens any more: the work goes on
+                print(json.dumps({"stage": stage, "done": done, "total": total}), file=self.stream, flush=True)
 
 
 @contextmanager
@@ -208,12 +251,15 @@ def _ticking(lines: ProgressLines, wake: float) -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(quiet: bool, *, stream: TextIO | None = None) -> Iterator[Progress | None]:
+def progress_bar(quiet: bool, *, stream: TextIO | None = None, every: float = EVERY) -> Iterator[Progress | None]:
     """Give a progress callback that draws one bar a stage, or prints lines where there is no terminal.
+
+    With ``UMED_PROGRESS=json`` in the environment it prints JSON instead, wherever stderr leads.
 
     Args:
         quiet: neither.
         stream: ``sys.stderr`` if ``None``.
+        every: seconds between two lines of a stage that goes on.
 
     Yields:
         The callback, ``None`` where nothing is to be said.
@@ -222,8 +268,11 @@ def progress_bar(quiet: bool, *, stream: TextIO | None = None) -> Iterator[Progr
     if quiet or stream is None:
         yield None
         return
+    if os.environ.get(EVENTS) == "json":
+        yield ProgressEvents(stream)
+        return
     if not stream.isatty():
-        lines = ProgressLines(stream)
+        lines = ProgressLines(stream, every=every)
         lines.start()
         with _ticking(lines, 1.0):
             try:

@@ -24,7 +24,8 @@ from umed.core.version import __version__
 from umed.deid.identity import Anonymous, Identity
 from umed.deid.table import edition
 from umed.protect.result import Released
-from umed.report.pictures import Picture, draw_case
+from umed.report.case_view import CaseView, Shown, ViewRoom
+from umed.report.protect_page import view_case
 from umed.report.release_page import render_release
 
 FORMAT = 1
@@ -122,22 +123,23 @@ def _tools() -> dict[str, str]:
     return found
 
 
-def _pictures(result: Released, source: SeriesSource, output: Path) -> tuple[list[tuple[str, Picture]], list[str]]:
+def _pictures(result: Released, source: SeriesSource, output: Path) -> tuple[list[CaseView], list[str]]:
     """Original, protected and difference of a few series, at the slice with the largest ROI."""
-    drawn: list[tuple[str, Picture]] = []
+    drawn: list[CaseView] = []
     failures: list[str] = []
+    room = ViewRoom()
     if result.plan is None:
         return drawn, failures
     wanted = [one.id for one in result.outcomes if one.status == "protected"][: result.plan.report_cases]
     for case in wanted:
         try:
-            drawn.append((case, _draw(source.open(case, result.plan), source.identity, output)))
+            drawn.append(_draw(case, source.open(case, result.plan), source.identity, output, room))
         except (UmedError, OSError, ValueError) as error:  # a picture less must not cost the report
             failures.append(f"{case} could not be drawn: {type(error).__name__}.")
     return drawn, failures
 
 
-def _draw(reader: SeriesReader, identity: Identity, output: Path) -> Picture:
+def _draw(case: str, reader: SeriesReader, identity: Identity, output: Path, room: ViewRoom) -> CaseView:
     series, plan = reader.series, reader.plan
     sizes = [(np.asarray(reader.mask.slices(*s.kept)) > 0).sum(axis=(1, 2)).max(initial=0) for s in reader.spans]
     index = int(np.argmax(sizes))
@@ -147,12 +149,16 @@ def _draw(reader: SeriesReader, identity: Identity, output: Path) -> Picture:
     after, _ = Slices(written, reader.limits).read(*span.kept)
     old, new = (make_volume(series, s, code).channels for s in (volume.stored[unit.kept], np.stack(after)))
     low, high = budget.unit_range
-    return draw_case(
-        np.asarray(old * code.slope + code.inter, np.float64),
-        np.asarray(new * code.slope + code.inter, np.float64),
-        np.asarray(reader.mask.slices(*span.kept)),
-        unit.kept_support(),
+    shown = Shown(
+        original=np.asarray(old * code.slope + code.inter, np.float64),
+        labels=np.asarray(reader.mask.slices(*span.kept)),
+        support=unit.kept_support(),
+        spacing=volume.spacing,
         window=(low, high),
         amplitude=plan.epsilon * (high - low),
         axis=0,
+        rows_first=True,
+        first=span.kept[0],
+        of=len(series.slices),
     )
+    return view_case(case, shown, np.asarray(new * code.slope + code.inter, np.float64), room)

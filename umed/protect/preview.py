@@ -112,6 +112,7 @@ def dry_run(
     private: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[Facts, Plan]:
     """Everything that a run does before it writes.
 
@@ -126,6 +127,7 @@ def dry_run(
         private: folder for what must never be published.
         resume: go on with an earlier run.
         overwrite: replace an earlier run.
+        progress: called with a stage, the files or cases done and those in all.
 
     Returns:
         The facts about every case, and the plan.
@@ -133,7 +135,7 @@ def dry_run(
     Raises:
         UmedError: as a run would.
     """
-    with open_source(_request(root, masks, layout, settings)) as source:
+    with open_source(_request(root, masks, layout, settings), progress=progress) as source:
         names = source.targets() if source.strict else None
         store = Store(output, private)
         check_key_place(key_file, output)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from umed.cases.opening import open_source
 from umed.cases.records import PREVIEW, Store, make_private, write_text
@@ -26,8 +27,17 @@ from umed.plan.metrics import measure
 from umed.plan.planning import Plan
 from umed.protect.start import check_run
 from umed.report.case_figures import case_figures
-from umed.report.pictures import Picture, draw_case
-from umed.report.preview_page import AMPLIFIED, PreviewCase, Tried, preview_means, render_preview
+from umed.report.case_view import Changed, Shown, ViewRoom
+from umed.report.pictures import draw_case
+from umed.report.preview_page import (
+    AMPLIFIED,
+    WHERE,
+    PreviewCase,
+    Tried,
+    difference_name,
+    preview_means,
+    render_preview,
+)
 from umed.report.protect_page import drawing_order
 
 if TYPE_CHECKING:
@@ -180,18 +190,22 @@ def _show(
     """The first cases, in the order of the report, that can be shown; and why others cannot."""
     shown: list[PreviewCase] = []
     failures: list[str] = []
+    room = ViewRoom()
     total, done = SHOWN_CASES * len(plans), 0
     if progress is not None:
         progress("preview", 0, total)
     for case in drawing_order(source.trainable(), plans[0][1].seed):
-        tried = []
+        tried, seen = [], []
         for (name, plan), method in zip(plans, methods, strict=True):
-            tried.append(_try(source, case, name, plan, method))
+            one, before, after = _try(source, case, name, plan, method)
+            tried.append(one)
+            seen += [] if before is None else [(before, Changed(name, after, difference_name(name)))]
             done += 1
             if progress is not None:
                 progress("preview", min(done, total), total)
         if any(one.picture is not None for one in tried):
-            shown.append(PreviewCase(case, tuple(tried)))
+            made = PreviewCase(case, tuple(tried))
+            shown.append(replace(made, payload=_payload(made, seen, room)))
         elif any(one.reason for one in tried):
             failures.append(f"{case} cannot be shown: {next(one.reason for one in tried if one.reason)}")
         if len(shown) == SHOWN_CASES or len(failures) == SHOWN_CASES:
@@ -203,15 +217,26 @@ def _show(
     return sorted(shown, key=lambda case: case.id), failures
 
 
-def _try(source: Source, case: str, name: str, plan: Plan, method: Method) -> Tried:
-    """A case in one strength; a case with an empty label is passed over without a reason."""
+def _payload(case: PreviewCase, seen: Sequence[tuple[Shown, Changed]], room: ViewRoom) -> dict[str, Any]:
+    """What the viewer gets of a case; strengths that look at different slices of a long series stay pictures."""
+    before = seen[0][0]
+    same = all(one.original.shape == before.original.shape and one.first == before.first for one, _ in seen)
+    volume = room.volume(case.id, before, [one for _, one in seen], WHERE) if same and before.labels.ndim == 3 else {}
+    return volume or room.picture(case.id, case.names)
+
+
+def _try(
+    source: Source, case: str, name: str, plan: Plan, method: Method
+) -> tuple[Tried, Shown | None, NDArray[np.float64]]:
+    """A case in one strength, before and after; a case with an empty label is passed over without a reason."""
+    nothing = np.empty(0)
     try:
         unit = next(_touched(source, case, plan), None)
         if unit is None:
-            return Tried(name)
+            return Tried(name), None, nothing
         changed = method(unit.volumes, unit.regions, plan=plan, case_id=unit.name, limits=unit.limits)
     except (UmedError, OSError) as error:
-        return Tried(name, reason=error_line(error).replace(f"{source.root}/", ""))
+        return Tried(name, reason=error_line(error).replace(f"{source.root}/", "")), None, nothing
     whole = unit.kept == slice(None)
     if whole:
         records = [
@@ -223,7 +248,20 @@ def _try(source: Source, case: str, name: str, plan: Plan, method: Method) -> Tr
         figures.add(unit, unit.volumes[0].stored[unit.kept], changed[0][unit.kept])
         records = [figures.to_dict()]
     row = case_figures({"id": case, "status": "protected", "files": records})
-    return Tried(name, _draw(unit, changed[0], plan, axis=plan.slice_axis if whole else 0), row)
+    shown, after = _look(unit, changed[0], plan, whole)
+    picture = draw_case(
+        shown.original,
+        after,
+        shown.labels,
+        shown.support,
+        window=shown.window,
+        amplitude=shown.amplitude,
+        axis=shown.axis,
+        rows_first=shown.rows_first,
+        first=shown.first,
+        of=shown.of,
+    )
+    return Tried(name, picture, row), shown, after
 
 
 def _touched(source: Source, case: str, plan: Plan) -> Iterator[Unit]:
@@ -236,8 +274,8 @@ def _touched(source: Source, case: str, plan: Plan) -> Iterator[Unit]:
             yield unit
 
 
-def _draw(unit: Unit, changed: Any, plan: Plan, axis: int | None) -> Picture:
-    """The kept part of a unit, at its slice with the largest ROI."""
+def _look(unit: Unit, changed: Any, plan: Plan, whole: bool) -> tuple[Shown, NDArray[np.float64]]:
+    """The kept part of a unit, before and after; a part of a series, of which slices are the first axis."""
     volume, regions, budget = unit.volumes[0], unit.regions, unit.limits[0]
     labels, roi = np.zeros(regions.shape, np.int16), np.zeros(regions.shape, bool)
     labels[regions.box], roi[regions.box] = regions.labels, regions.roi
@@ -247,6 +285,14 @@ def _draw(unit: Unit, changed: Any, plan: Plan, axis: int | None) -> Picture:
         for one in (volume.channels[:, unit.kept], replace(volume, stored=changed).channels[:, unit.kept])
     )
     amplitude = (high - low) / AMPLIFIED / (2 if len(before) == 3 else 1)
-    return draw_case(
-        before, after, labels[unit.kept], roi[unit.kept], window=(low, high), amplitude=amplitude, axis=axis
+    shown = Shown(
+        original=before,
+        labels=labels[unit.kept],
+        support=roi[unit.kept],
+        spacing=volume.spacing,
+        window=(low, high),
+        amplitude=amplitude,
+        axis=0 if not whole else 2 if plan.slice_axis is None else plan.slice_axis,
+        rows_first=not whole,
     )
+    return shown, after

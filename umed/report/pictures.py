@@ -36,6 +36,7 @@ class Picture:
         factor: how much the difference is amplified, as a multiple of its size on the display range; colours have half
             of it on either side of grey.
         place: which slice this is, in words.
+        colour: whether the case has colours, so that the difference is one in each of them.
     """
 
     original: str
@@ -46,6 +47,7 @@ class Picture:
     support: str
     factor: float
     place: str
+    colour: bool = False
 
 
 def draw_case(
@@ -57,6 +59,9 @@ def draw_case(
     window: tuple[float, float],
     amplitude: float,
     axis: int | None = None,
+    rows_first: bool = False,
+    first: int = 0,
+    of: int = 0,
 ) -> Picture:
     """Draw a case; of a volume, the slice with the largest ROI.
 
@@ -68,6 +73,9 @@ def draw_case(
         window: physical values drawn as black and white.
         amplitude: physical difference drawn at full colour: the bound.
         axis: axis to slice a volume along; ``None`` takes the last.
+        rows_first: whether the first of the other two axes runs down, as in DICOM, and not to the right.
+        first: number of a volume's first slice within its series, from 0.
+        of: slices of the whole series; 0 for those that are here.
 
     Returns:
         The pictures and the paths.
@@ -78,12 +86,12 @@ def draw_case(
         others = tuple(i for i in range(3) if i != axis)
         roi = (labels > 0).sum(axis=others)
         index = int(np.argmax(roi))
-        place = f"slice {index + 1} of {labels.shape[axis]} along axis {axis}, the one with the largest ROI"
+        place = f"slice {first + index + 1} of {of or labels.shape[axis]} along axis {axis}, the one with the largest ROI"
         original, protected = (np.take(array, index, axis + 1) for array in (original, protected))
         labels, support = (np.take(array, index, axis) for array in (labels, support))
-        # Voxel axes are (x, y, ...): turn them so that x runs to the right, as viewers do.
-        original, protected = (array.transpose(0, 2, 1) for array in (original, protected))
-        labels, support = labels.T, support.T
+        if not rows_first:  # voxel axes are (x, y, ...): turn them so that x runs to the right, as viewers do
+            original, protected = (array.transpose(0, 2, 1) for array in (original, protected))
+            labels, support = labels.T, support.T
     box = _crop(support)
     if box != tuple(slice(0, n) for n in labels.shape):
         place += f", cropped to rows {box[0].start + 1}-{box[0].stop}, columns {box[1].start + 1}-{box[1].stop}"
@@ -103,6 +111,7 @@ def draw_case(
         support=outline(support),
         factor=(high - low) / amplitude / (2 if len(before) == 3 else 1) if amplitude else 0.0,
         place=place,
+        colour=len(before) == 3,
     )
 
 

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from umed.plan.planning import Plan
 from umed.report.case_figures import MEANS, CaseFigures, mean
@@ -12,6 +13,7 @@ from umed.report.pictures import Picture
 from umed.report.spectrum_chart import spectrum_chart
 from umed.report.template import render
 
+WHERE = "original: where it may change"
 AMPLIFIED = 16
 """How much every difference is amplified, whatever its bound, so that strengths can be compared."""
 
@@ -40,15 +42,28 @@ class PreviewCase:
     Args:
         id: case id.
         tried: one a strength, at least one of them with a picture.
+        payload: what the viewer gets, see :mod:`umed.report.case_view`.
     """
 
     id: str
     tried: tuple[Tried, ...]
+    payload: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def first(self) -> Picture:
         """Pictures of the first strength that has some, for the original."""
         return next(one.picture for one in self.tried if one.picture is not None)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the views in the order of the page; a strength that failed has none."""
+        parts = [[one.name, difference_name(one.name)] for one in self.tried if one.picture is not None]
+        return ["original", WHERE, *(name for part in parts for name in part)]
+
+
+def difference_name(strength: str) -> str:
+    """Name of the view of a strength's difference."""
+    return f"{strength}, difference × {AMPLIFIED}"
 
 
 def render_preview(
@@ -70,6 +85,7 @@ def render_preview(
         cases=cases,
         means={name: preview_means(cases, name) for name, _ in plans},
         factor=AMPLIFIED,
+        where=WHERE,
         spectrum=next((chart for _, plan in plans if (chart := spectrum_chart(plan.placement))), ""),
         warnings=["This page shows original images: never publish it, keep it where it lies.", *warnings],
     )

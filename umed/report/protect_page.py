@@ -24,8 +24,9 @@ from umed.plan.facts import open_case
 from umed.plan.limits import make_limits
 from umed.plan.planning import Plan
 from umed.plan.regions import plan_regions
+from umed.report.case_view import CaseView, Changed, Shown, ViewRoom
 from umed.report.case_figures import describe_cases
-from umed.report.pictures import Picture, draw_case
+from umed.report.pictures import draw_case
 from umed.report.spectrum_chart import spectrum_chart
 from umed.report.template import cases, render
 
@@ -59,9 +60,10 @@ def write_report(
     drawn, failures = [], []
     dataset = ruled(source if isinstance(source, Dataset) else find_dataset(Path(source)), plan)
     known = {case.id: case for case in dataset.cases}
+    room = ViewRoom()
     for case_id in sample_cases(manifest["cases"], plan.seed, plan.report_cases):
         try:
-            drawn.append((case_id, _draw(dataset, known[case_id], Path(output), plan)))
+            drawn.append(_draw(dataset, known[case_id], Path(output), plan, room))
         except (UmedError, OSError, KeyError) as error:  # a picture less must not cost the report
             failures.append(f"{case_id} could not be drawn: {type(error).__name__}.")
     counts = Counter(case["status"] for case in manifest["cases"])
@@ -77,7 +79,7 @@ def write_report(
         probe=probe,
         spectrum=spectrum_chart(plan.placement),
         forecast=forecast,
-        pictures=drawn,
+        views=drawn,
         warnings=[*_notes(manifest, counts), *failures],
     )
     write_text(Path(path), page)
@@ -124,7 +126,7 @@ def drawing_order(ids: Sequence[str], seed: int) -> list[str]:
     return sorted(ids, key=lambda name: hashlib.sha256(f"report/{seed}/{name}".encode()).digest())
 
 
-def _draw(dataset: Dataset, case: Case, output: Path, plan: Plan) -> Picture:
+def _draw(dataset: Dataset, case: Case, output: Path, plan: Plan, room: ViewRoom) -> CaseView:
     opened = open_case(dataset, case)
     assert opened.labels is not None  # a protected case has one
     first = opened.volumes[0]
@@ -137,15 +139,46 @@ def _draw(dataset: Dataset, case: Case, output: Path, plan: Plan) -> Picture:
     if budget.channels:  # one display range for all would hide the channels of smaller ones
         before, after = (to_unit(one.channels, one.encoding, budget).astype(np.float64) for one in (first, written))
         low, high = 0.0, 1.0
-    return draw_case(
-        before,
-        after,
-        opened.labels,
-        support,
+    axis = 2 if plan.slice_axis is None else plan.slice_axis
+    shown = Shown(
+        original=before,
+        labels=opened.labels,
+        support=support,
+        spacing=first.spacing,
         window=(low, high),
         amplitude=plan.epsilon * (high - low),
-        axis=plan.slice_axis,
+        axis=axis,
     )
+    return view_case(case.id, shown, after, room)
+
+
+def view_case(name: str, shown: Shown, after: NDArray[Any], room: ViewRoom) -> CaseView:
+    """Draw original, protected and difference of a case, with what the viewer gets where there is room for it.
+
+    Args:
+        name: case id.
+        shown: the case before, and how it is shown.
+        after: physical values after, ``(C, *spatial)``.
+        room: of the page.
+
+    Returns:
+        The view.
+    """
+    picture = draw_case(
+        shown.original,
+        after,
+        shown.labels,
+        shown.support,
+        window=shown.window,
+        amplitude=shown.amplitude,
+        axis=shown.axis,
+        rows_first=shown.rows_first,
+        first=shown.first,
+        of=shown.of,
+    )
+    names = ("original", "protected", f"difference × {picture.factor:.0f}")
+    payload = room.volume(name, shown, [Changed(names[1], after, names[2])]) if shown.labels.ndim == 3 else {}
+    return CaseView(name, picture, payload or room.picture(name, names))
 
 
 def _physical(volume: Volume) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from typing import Any
 from umed.core.types import Outcome
 from umed.plan.planning import Plan
 from umed.report.case_figures import describe_cases
-from umed.report.pictures import Picture
+from umed.report.case_view import CaseView
 from umed.report.spectrum_chart import spectrum_chart
 from umed.report.template import render
 
@@ -21,7 +21,7 @@ def render_release(
     audit: Mapping[str, Any],
     plan: Plan | None,
     outcomes: Sequence[Outcome],
-    pictures: Sequence[tuple[str, Picture]],
+    views: Sequence[CaseView],
     warnings: Sequence[str] = (),
 ) -> str:
     """Say what a release did.
@@ -30,7 +30,7 @@ def render_release(
         audit: content of ``report.json``.
         plan: ``None`` when nothing was to be protected.
         outcomes: one a series.
-        pictures: series id and pictures.
+        views: the series that are shown.
         warnings: what went wrong while drawing.
 
     Returns:
@@ -53,6 +53,6 @@ def render_release(
         series=len(outcomes) - counts["failed"],
         held_back=sum(entry["count"] for entry in audit["files_quarantined"].values()),
         released=", ".join(f"{counts[name]} series {name}" for name in STATUSES if counts[name]),
-        pictures=pictures,
+        views=views,
         warnings=[*([f"Masks: {audit['labels']}."] if audit.get("labels") else []), *warnings],
     )

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from umed.core.ranges import range_words
+from umed.report.viewer_files import viewer_file
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -31,6 +32,7 @@ def render(template: str, *, package: str = "umed.report", **content: Any) -> st
 @lru_cache
 def _environment(package: str) -> Environment:
     import jinja2  # only where a page is written: all other commands start faster without
+    from markupsafe import Markup  # jinja2's own
 
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name) for name in dict.fromkeys((package, "umed.report"))]),
@@ -40,6 +42,7 @@ def _environment(package: str) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"cases": cases, "number": number, "fraction": fraction, "range_words": range_words}
+    environment.globals["viewer_file"] = lambda name: Markup(viewer_file(name))
     return environment
 
 

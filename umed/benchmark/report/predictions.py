@@ -95,7 +95,7 @@ class Gallery:
             for method in self.summary.methods:
                 if method in chosen:
                     pictures = load_pictures(self.folder / chosen[method].pictures)
-                    for name, *arrays in _each(pictures):
+                    for name, *arrays in each_picture(pictures):
                         rows.setdefault(name, []).append(self._tile(chosen[method], name, *arrays))
             size = sum(tile.length for tiles in rows.values() for tile in tiles)
             if rows and size <= self.room:
@@ -108,16 +108,8 @@ class Gallery:
     def _tile(
         self, cell: Cell, name: str, image: NDArray[np.uint8], truth: NDArray[Any], prediction: NDArray[Any]
     ) -> PredictionTile:
-        dsc = case_dsc(cell, name)
-        return PredictionTile(
-            trained="clean images" if cell.spec.method == CLEAN else cell.spec.method,
-            figure="" if np.isnan(dsc) else f" {100 * dsc:.1f} %",
-            background=self._background(image),
-            size=(truth.shape[1], truth.shape[0]),
-            fills=[(int(v - 1) % CLASSES, runs(prediction == v)) for v in np.unique(prediction).astype(int) if v],
-            guessed=outline(prediction),
-            contour=outline(truth),
-        )
+        trained = "clean images" if cell.spec.method == CLEAN else cell.spec.method
+        return make_tile(trained, case_dsc(cell, name), self._background(image), truth, prediction)
 
     def _background(self, image: NDArray[np.uint8]) -> int:
         """Number of the background that the image is."""
@@ -126,6 +118,32 @@ class Gallery:
             self.images.append(uri)
             self.room -= len(uri)
         return self.images.index(uri)
+
+
+def make_tile(
+    trained: str, dsc: float, background: int, truth: NDArray[Any], prediction: NDArray[Any]
+) -> PredictionTile:
+    """Draw what a victim says of a test case.
+
+    Args:
+        trained: what it was trained on.
+        dsc: of the case in [0, 1], NaN where there is none.
+        background: number of its image in the page.
+        truth: class of each pixel, ``(rows, columns)``.
+        prediction: the same by the victim.
+
+    Returns:
+        The tile.
+    """
+    return PredictionTile(
+        trained=trained,
+        figure="" if np.isnan(dsc) else f" {100 * dsc:.1f} %",
+        background=background,
+        size=(truth.shape[1], truth.shape[0]),
+        fills=[(int(v - 1) % CLASSES, runs(prediction == v)) for v in np.unique(prediction).astype(int) if v],
+        guessed=outline(prediction),
+        contour=outline(truth),
+    )
 
 
 def load_pictures(path: Path) -> dict[str, NDArray[Any]]:
@@ -168,10 +186,10 @@ def runs(mask: NDArray[np.bool_]) -> str:
     return "".join(f"M{start} {row}h{stop - start}v1h-{stop - start}z" for row, start, stop in runs_down(mask.T))
 
 
-def _each(
+def each_picture(
     pictures: Mapping[str, NDArray[Any]],
 ) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[Any], NDArray[Any]]]:
-    """Case id, image, truth and prediction, thinned to a size for the page."""
+    """Case id, image, truth and prediction of each case in what :func:`load_pictures` gives, thinned for the page."""
     for key in sorted(name for name in pictures if name.startswith("image_")):
         number = key.removeprefix("image_")
         image, truth, guess = (pictures.get(f"{kind}_{number}") for kind in ("image", "truth", "prediction"))

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 (() => {
-  const outlines = document.getElementById("outlines");
-  if (outlines) outlines.addEventListener("change", () =>
-    document.getElementById("cases").classList.toggle("plain", !outlines.checked));
+  document.querySelectorAll("input[data-outlines]").forEach((box) => box.addEventListener("change", () =>
+    document.getElementById(box.dataset.outlines).classList.toggle("plain", !box.checked)));
   const key = (row, column) => {
     const cell = row.cells[column];
     return "key" in cell.dataset ? Number(cell.dataset.key) : cell.textContent;
