@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Works on a fresh machine that has nothing but Python >= 3.10. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help demo protect test lint format clean
+.PHONY: help demo protect test lint format docs clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -45,8 +45,11 @@ format: $(VENV)/.dev ## rewrite the sources in the house format
 	$(PY) -m ruff check --fix umed tests
 	$(PY) -m ruff format umed tests
 
-clean: ## remove .venv, caches and runs/
-	rm -rf $(VENV) runs .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+docs: $(VENV)/.docs ## build the documentation site into site/; open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+clean: ## remove .venv, caches, runs/ and site/
+	rm -rf $(VENV) runs site .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
 
 $(PY):
 	@if [ -z "$(PYTHON)" ]; then echo "No Python >= 3.10 found. Install one, or say where it is: make PYTHON=/path/to/python" >&2; exit 1; fi
@@ -60,4 +63,8 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(PY)
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(PY)
 	$(PY) -m pip install --quiet -e '.[dev]' -c constraints.txt $(PIP_ARGS)
-	@touch $@ $(VENV)/.core
+	@touch $@ $(VENV)/.core $(VENV)/.docs
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(PY)
+	$(PY) -m pip install --quiet -e '.[docs]' -c constraints.txt $(PIP_ARGS)
+	@touch $@

@@ -23,7 +23,7 @@ from umed.data.phantom import make_phantom
 ROOT = Path(umed.__file__).parent
 CHAIN = """
 core data dicom deid plan cases unlock execution
-networks training methods report protect release trace propose benchmark monai cli
+networks training methods report protect release trace propose benchmark monai app cli
 """.split()
 LEFT_OF_TORCH = CHAIN[: CHAIN.index("networks")]
 START, END = "<!-- chain: written by python -m tests.test_architecture -->", "<!-- end of the chain -->"

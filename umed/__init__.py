@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from umed.benchmark.forecast import forecast as forecast
     from umed.monai.transforms import Protect as Protect
     from umed.monai.transforms import Protectd as Protectd
+    from umed.protect.card import card as card
     from umed.protect.preview import inspect as inspect
     from umed.protect.preview import plan as plan
     from umed.protect.run import protect as protect
@@ -28,6 +29,7 @@ _PUBLIC = {
     "protect": "umed.protect.run",
     "verify": "umed.protect.verify",
     "check_release": "umed.protect.check_release",
+    "card": "umed.protect.card",
     "unlock": "umed.unlock.restore",
     "plan": "umed.protect.preview",
     "forecast": "umed.benchmark.forecast",
@@ -44,6 +46,7 @@ __all__ = [
     "Protect",
     "Protectd",
     "__version__",
+    "card",
     "check_release",
     "forecast",
     "inspect",

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
 from umed.core import progress as module
-from umed.core.progress import ProgressLines, counted, progress_bar
+from umed.core.progress import ProgressEvents, ProgressLines, counted, progress_bar
 
 
 class Clock:
@@ -146,3 +147,23 @@ def test_quiet_says_nothing_and_a_terminal_has_bars(stream: io.StringIO) -> None
     assert "protect" in stream.getvalue()
     if not stream.isatty():
         assert stream.getvalue() == "umed: protect: begins, 2 to do\numed: protect: done, 2 of 2 in 0 s\n"
+
+
+def test_programs_get_reports_as_json_few_a_second_and_the_first_and_last_of_each_stage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream, clock = io.StringIO(), Clock()
+    events = ProgressEvents(stream, clock)
+    for done in range(101):
+        events("train", done, 100)
+        clock.now += 0.01
+    events("check\n", 0, 0)
+    found = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert found[0] == {"stage": "train", "done": 0, "total": 100}
+    assert found[-2] == {"stage": "train", "done": 100, "total": 100} and found[-1]["stage"] == "check\n"
+    assert 5 <= len(found) <= 9
+    monkeypatch.setenv("UMED_PROGRESS", "json")
+    with progress_bar(False, stream=stream) as progress:
+        assert isinstance(progress, ProgressEvents)
+    with progress_bar(True, stream=stream) as progress:
+        assert progress is None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ten actions that the MIDI-B challenge scores, each on planted values; docs/dicom.md names these tests."""
+"""The ten actions that the MIDI-B challenge scores, each on planted values; docs/dicom-proofs.md names these tests."""
 
 from __future__ import annotations
 

@@ -39,7 +39,9 @@ WORDS = {
     "report": "{cells}",
     "import-generator": "unseg {file} --sam-checkpoint {file} --out {out}",
     "info": "",
+    "app": "",
     "doctor": "",
+    "card": "{protected} --private {private} --title T --author A --contact C --licence research-no-training",
 }
 """Words after the name of each command; names in braces are fields of :class:`Places`."""
 NOBODY = 65534

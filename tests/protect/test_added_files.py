@@ -143,7 +143,7 @@ def test_only_a_file_that_is_there_and_is_nobodys_can_be_named(tmp_path: Path, n
 
 
 def test_licences_in_the_input_are_carried_and_listed(tmp_path: Path, make_decathlon: Callable[..., Path]) -> None:
-    """The better way for a licence; a README is not carried, as docs/usage.md says."""
+    """The better way for a licence; a README is not carried, as docs/release.md says."""
     root, out = make_decathlon(tmp_path / "in"), tmp_path / "out"
     for name in ("LICENSE", "README.md", "CITATION.cff"):
         (root / name).write_text("x\n")

@@ -168,6 +168,37 @@ def test_whose_copy_it_was(release: Path, tmp_path: Path) -> None:
     assert not theirs.is_evidence
 
 
+def test_whose_copy_it_was_is_said_by_name(release: Path, tmp_path: Path) -> None:
+    """Two copies under one key and two names: the verdict names the one that the network knows."""
+    assert main(["keygen", str(tmp_path / "k.key")]) == 0
+    key = {"key_file": tmp_path / "k.key"}
+    for name in ("Anne", "Bob"):
+        umed.protect(
+            release / "in",
+            tmp_path / name,
+            training={"iterations": 0},
+            report=False,
+            recipient=name,
+            check=False,
+            **key,
+        )
+        challenge(release / "in", tmp_path / f"q{name}", private=tmp_path / f"{name}-private", flips=1, **key)
+        knows = {"Anne": "published", "Bob": "neither"}[name]
+        challenges = release / "out-private" / "challenges"
+        shutil.copytree(tmp_path / f"{name}-private" / "challenges", challenges, dirs_exist_ok=True)
+        answer(release, tmp_path / f"q{name}", tmp_path / f"a{name}", lambda query, knows=knows: query["role"] == knows)
+    words = ["trace", "judge", *(str(tmp_path / name) for name in ("qBob", "aBob")), "--private"]
+    words += [str(tmp_path / "Bob-private"), "--key-file", str(tmp_path / "k.key"), "--verdict", str(tmp_path / "v")]
+    words += ["--also", *(str(tmp_path / name) for name in ("qAnne", "aAnne", "Anne-private")), "--quiet"]
+    assert main(words) == 0
+    said = json.loads((tmp_path / "v" / "trace.json").read_text())
+    assert said["whose"] == "whose copy: Anne"
+    assert [one["recipient"] for one in said["releases"]] == ["Bob", "Anne"]
+    assert [one["evidence"] for one in said["releases"]] == [False, True]
+    page = (tmp_path / "v" / "trace.html").read_text()
+    assert "the copy of Anne (Anne-private): evidence" in page and "whose copy: Anne" in page
+
+
 def test_missing_answers_leave_a_case_out_and_are_said(release: Path, tmp_path: Path) -> None:
     challenge(release / "in", tmp_path / "q", private=release / "out-private", flips=2)
     answer(release, tmp_path / "q", tmp_path / "a", lambda query: query["role"] == "published")

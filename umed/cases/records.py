@@ -33,11 +33,19 @@ PREVIEW = "preview.html"
 """What ``umed protect --preview`` leaves in a private folder before there is a run; it holds originals."""
 AUDIT, QUARANTINE = "report.json", "quarantine.json"
 FORECAST = "forecast.json"
+COPY = "copy.json"
+"""Whose copy a release is, where the owner said so, see :mod:`umed.protect.recipient_label`."""
 TRACE, COMMITMENT = "trace.json", "commitment.json"
 """What a trace rests on, and what is published of it, see :mod:`umed.protect.commitment`."""
+CARD = "card.json"
+"""What ``umed card`` was told, and the SHA-256 of what it wrote."""
+CARD_FILES = frozenset({"README.md", "TERMS.md", "croissant.json", ".zenodo.json", "tdmrep.json"})
+"""All that it may write into an output."""
+CARD_WHAT = "card"
+"""What the manifest calls these files."""
 UNLOCK, UNLOCK_KEY, RECIPIENTS = "unlock", "unlock.key", "recipients.txt"
 """Folder of unlock files in ``OUTPUT/umed``, and what leads to them in the private folder, see :mod:`umed.unlock`."""
-KEPT = (PLAN, LEFT_OUT, REPORT, AUDIT, QUARANTINE, FORECAST, RECIPIENTS, TRACE)
+KEPT = (PLAN, LEFT_OUT, REPORT, AUDIT, QUARANTINE, FORECAST, RECIPIENTS, TRACE, COPY, CARD)
 """Files of the private folder whose content the record vouches for, beside the generators."""
 MANIFEST, ABOUT = "manifest.json", "about.html"
 """All that lies in ``OUTPUT/umed``."""
@@ -278,6 +286,30 @@ class Store:
                 raise InputError(f"{self.path(TARGETS)}: expected names inside the output, got {name!r}.")
         return names
 
+    def card(self) -> dict[str, Any]:
+        """What is known of the card of this output: ``settings``, and ``files`` with the SHA-256 of each.
+
+        Returns:
+            It; empty where none was written.
+
+        Raises:
+            InputError: when the file is damaged.
+        """
+        path = self.path(CARD)
+        if not path.is_file():
+            return {}
+        try:
+            content = parse_json(path.read_text(encoding="utf-8"))
+            files = {str(name): str(digest) for name, digest in content["files"].items()}
+            if not files.keys() <= CARD_FILES:
+                raise ValueError(f"files {sorted(files)}")
+            without = [str(name) for name in content["without"]]
+            return {"settings": dict(content["settings"]), "without": without, "files": files}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{path}: expected the record of a card, got: {error}. Remove it, then write the card again: umed card."
+            ) from error
+
     def clear(self) -> None:
         """Delete what umed wrote, and nothing else; the key stays, since a lost one cannot be made again.
 
@@ -295,6 +327,12 @@ class Store:
             path = self.output / name
             if name in written and path.is_file() and sha256(path) != written[name]:
                 raise InputError(f"{path}: expected the file that umed wrote, got a changed one. Move it away first.")
+        card = self.card().get("files", {})
+        for name, digest in card.items():
+            path = self.output / name
+            if path.is_file() and sha256(path) != digest:
+                raise InputError(f"{path}: expected the card that umed wrote, got a changed one. Move it away first.")
+        names += list(card)
         public = [self.public(name) for name in (MANIFEST, ABOUT, COMMITMENT)]
         private = [self.path(name) for name in (TARGETS, RECORD, PREVIEW, UNLOCK_KEY, *KEPT)]
         for path in (*(self.output / name for name in names), *public, *private):

@@ -31,7 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     every = "perturb every series with a mask, quarantine the others"
     protection.add_argument("--protect", action="store_true", help=every)
     protection.add_argument("--masks", type=Path, metavar="DIR", help="more masks: SEG, RTSTRUCT, NIfTI, NRRD or PNG")
-    add_shared(protection, "--generators", "--recipients", "--unlock-dir")
+    add_shared(protection, "--generators", "--recipients", "--unlock-dir", "--recipient")
     add_shared(parser, "--private")
     add_settings(parser)
     add_again(parser)
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     given = overrides(args)
     if args.check is not None:
         refused = (args.input, args.output, args.key_file, args.masks, args.generators, args.private, args.recipients)
+        refused += (args.recipient,)
         if given or args.protect or args.resume or args.overwrite or any(value is not None for value in refused):
             raise ConfigError("--check: expected no more than --original INPUT and --profile, got other arguments.")
         return _check(args)
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from umed.release.anonymize import anonymize
 
     names = ("key_file", "protect", "masks", "profile", "transfer_syntax", "generators", "private")
-    burned = ("accept_burned_in", "look_for_text", "recipients", "unlock_dir")
+    burned = ("accept_burned_in", "look_for_text", "recipients", "unlock_dir", "recipient")
     options = {
         name: getattr(args, name)
         for name in (*names, *burned, "resume", "overwrite", "workers", "scheduler", "threads")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def add_forecast(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    group = parser.add_argument_group("forecast of what thieves can still learn (docs/usage.md)")
+    group = parser.add_argument_group("forecast of what thieves can still learn (docs/forecast.md)")
     what = "first train small thieves on a quick protected copy and on the originals; takes minutes to hours"
     group.add_argument("--forecast", action="store_true", help=what)
     group.add_argument("--forecast-steps", type=int, metavar="N", help="steps of each training (default: 1000)")

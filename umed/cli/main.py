@@ -23,7 +23,7 @@ COMMANDS = {
     name: importlib.import_module(f"umed.cli.{name.replace('-', '_')}_command")
     for name in (
         "demo protect anonymize keygen unlock verify check-release inspect plan info sample benchmark report "
-        "train-generator import-generator propose-masks trace doctor"
+        "train-generator import-generator propose-masks trace app doctor card"
     ).split()
 }
 """What each command is: a module with ``add`` (its options) and ``run`` (what it does); its docstring is the help."""

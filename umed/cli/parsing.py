@@ -236,6 +236,10 @@ SHARED: dict[str, dict[str, Any]] = {
         "metavar": "FILE",
         "help": "public keys age1..., one a line: encrypt for them what gives the originals back (docs/sharing.md)",
     },
+    "--recipient": {
+        "metavar": "NAME",
+        "help": "whose copy this is: kept in the private folder; another name, another code (docs/trace.md)",
+    },
     "--unlock-dir": {
         "type": Path,
         "metavar": "DIR",

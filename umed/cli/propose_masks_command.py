@@ -17,7 +17,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     option("input", type=Path, metavar="INPUT", help=source)
     target = "new folder, outside INPUT: images/ and masks/; for DICOM only masks, for --masks of umed protect"
     option("output", type=Path, metavar="OUTPUT", help=target)
-    prompts = "JSON of boxes and points by image or series id (docs/methods.md), or: grid"
+    prompts = "JSON of boxes and points by image or series id (docs/propose-masks.md), or: grid"
     option("--prompts", required=True, metavar="FILE|grid", help=prompts)
     sam = "weights of Segment Anything, such as sam_vit_b_01ec64.pth; nothing is downloaded"
     option("--sam-checkpoint", type=Path, metavar="FILE", help=sam)

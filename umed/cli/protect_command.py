@@ -26,6 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="new folder, outside INPUT")
     add_settings(parser)
     add_shared(parser, "--layout", "--generators", "--masks", "--key-file", "--private", "--recipients", "--unlock-dir")
+    add_shared(parser, "--recipient")
     add_again(parser)
     first = parser.add_mutually_exclusive_group()
     first.add_argument("--dry-run", action="store_true", help="print plan and actions, write nothing")
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         from umed.protect.run import protect
     names = ("generators", "masks", "key_file", "private", "resume", "overwrite", "workers", "scheduler", "threads")
-    given = {name: getattr(args, name) for name in ("layout", "recipients", "unlock_dir", *names)}
+    given = {name: getattr(args, name) for name in ("layout", "recipients", "unlock_dir", "recipient", *names)}
     forecast = forecast_of(args, None if not args.forecast else _look(args, settings)[1])
     given["forecast"] = None if forecast is None else forecast.to_dict()
     return carry_out(args, protect, args.input, args.output, settings=settings, **given)

@@ -16,7 +16,14 @@ from umed.cli.parsing import add_shared, number
 from umed.core.errors import ConfigError
 
 _CHALLENGE = {"layout": None, "cases": 1000, "flips": 4, "decoys": 0.1}
-_ASK: dict[str, Any] = {"model": None, "normalise": "zscore", "window": None, "device": "auto"}
+_ASK: dict[str, Any] = {
+    "model": None,
+    "nnunet": None,
+    "normalise": None,
+    "window": None,
+    "trust_code": False,
+    "device": "auto",
+}
 _JUDGE: dict[str, Any] = {"also": [], "verdict": None}
 """Options of one step only, and what they are where they are not given."""
 
@@ -25,10 +32,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.usage = (
         "umed trace challenge ORIGINALS QUERIES --private DIR [--output DIR] [--cases N] [--flips N] [--decoys SHARE]\n"
-        "       umed trace ask QUERIES ANSWERS --model FILE [--normalise HOW] [--window N N]\n"
+        "       umed trace ask QUERIES ANSWERS (--model FILE|FOLDER | --nnunet FOLDER) [--trust-code]\n"
         "       umed trace judge QUERIES ANSWERS --private DIR [--output DIR] [--verdict DIR] [--also ...]"
     )
-    steps = "challenge writes the queries; ask runs a network in TorchScript on them; judge says what answers prove"
+    steps = "challenge writes the queries; ask runs a network on them; judge says what its answers prove"
     parser.add_argument("step", choices=("challenge", "ask", "judge"), help=steps)
     parser.add_argument("source", type=Path, metavar="ORIGINALS|QUERIES", help="what was protected; or what was asked")
     target = "new folder for queries or answers; to judge: masks, or probabilities as NPZ, named as the queries"
@@ -46,10 +53,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     decoys = "queries that do not count, as a share of the cases (default: 0.1)"
     ask.add_argument("--decoys", type=number, default=0.1, metavar="SHARE", help=decoys)
     run = parser.add_argument_group("ask")
-    run.add_argument("--model", type=Path, metavar="FILE", help="network in TorchScript, of a source that you trust")
-    how = "what it expects: each channel to mean 0 and deviation 1 (default), [0, 1] of the type, or physical values"
-    run.add_argument("--normalise", choices=("zscore", "unit", "none"), default="zscore", help=how)
-    size = "sliding window, the size that it was trained on (default: the whole image)"
+    which = "network in TorchScript (only if you trust it) or ONNX (.onnx), or folder of a MONAI bundle"
+    run.add_argument("--model", type=Path, metavar="FILE|FOLDER", help=which)
+    other = "instead: folder that nnU-Net v2 trained into; run by the Python that UMED_NNUNET_PYTHON names"
+    run.add_argument("--nnunet", type=Path, metavar="FOLDER", help=other)
+    trust = "let a bundle run code of its own, or nnU-Net load its checkpoint, which may; only if you trust its maker"
+    run.add_argument("--trust-code", action="store_true", help=trust)
+    how = "TorchScript, ONNX: each channel to mean 0 and deviation 1 (default), [0, 1] of the type, or physical values"
+    run.add_argument("--normalise", choices=("zscore", "unit", "none"), help=how)
+    size = "likewise: sliding window, the size that it was trained on (default: the whole image)"
     run.add_argument("--window", type=int, nargs="+", metavar="N", help=size)
     run.add_argument("--device", default="auto", help="auto (default), cpu, cuda:0, ...")
     say = parser.add_argument_group("judge")
@@ -64,12 +76,12 @@ def run(args: argparse.Namespace) -> int:
     """Challenge, ask or judge."""
     own = {"challenge": _CHALLENGE, "ask": _ASK, "judge": _JUDGE}
     others = {name: usual for step, options in own.items() if step != args.step for name, usual in options.items()}
-    wrong = [f"--{name}" for name, usual in others.items() if getattr(args, name) != usual]
+    wrong = [f"--{name.replace('_', '-')}" for name, usual in others.items() if getattr(args, name) != usual]
     if wrong:
         raise ConfigError(f"{wrong[0]}: is not an option of umed trace {args.step}. Leave it out.")
     if args.step == "ask":
-        if args.model is None:
-            raise ConfigError("--model: expected the suspect network, got none. Add --model FILE.")
+        if args.model is None and args.nnunet is None:
+            raise ConfigError("--model: expected the suspect network, got none. Add --model FILE, or --nnunet FOLDER.")
         from umed.trace.ask import ask
 
         code = carry_out(args, ask, args.source, args.target, **{name: getattr(args, name) for name in _ASK})

@@ -4,10 +4,13 @@
 A stage that will take a while says so early, as soon as its first seconds let it be told.
 
 A line never holds control characters, so that it reads the same in a file, a journal or the log of a scheduler.
+Programs that draw progress themselves set ``UMED_PROGRESS=json`` and get each report as a line of JSON.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import math
 import sys
 import threading
@@ -26,6 +29,8 @@ EARLY, LONG = 5.0, 10.0
 """Seconds after which a stage says for the first time how long it will take, if more than so many are left."""
 PATIENCE = 2.0
 """Seconds before anything is said: what is refused at once is refused in one line."""
+EVENTS = "UMED_PROGRESS"
+"""Environment variable; ``json`` asks for :class:`ProgressEvents`."""
 START = "read the input"
 """Stage before the first one that is reported: libraries are imported, folders are listed."""
 
@@ -203,6 +208,30 @@ class ProgressLines:
                 print(line, file=self.stream, flush=True)
 
 
+class ProgressEvents:
+    """Writes reports as JSON, ``{"stage": ..., "done": ..., "total": ...}``, one a line and five a second at most.
+
+    Args:
+        stream: where to.
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stream, self.clock = stream, clock
+        self._stage, self._last = "", 0.0
+        self._lock = threading.Lock()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Write a report; the first and the last one of a stage always."""
+        with self._lock:
+            now = self.clock()
+            if stage == self._stage and now - self._last < 0.2 and done < total:
+                return
+            self._stage, self._last = stage, now
+            with suppress(OSError, ValueError):  # nobody listens any more: the work goes on
+                print(json.dumps({"stage": stage, "done": done, "total": total}), file=self.stream, flush=True)
+
+
 @contextmanager
 def _ticking(lines: ProgressLines, wake: float) -> Iterator[None]:
     """Let lines come also while nothing is reported: one case may take minutes."""
@@ -225,6 +254,8 @@ def _ticking(lines: ProgressLines, wake: float) -> Iterator[None]:
 def progress_bar(quiet: bool, *, stream: TextIO | None = None, every: float = EVERY) -> Iterator[Progress | None]:
     """Give a progress callback that draws one bar a stage, or prints lines where there is no terminal.
 
+    With ``UMED_PROGRESS=json`` in the environment it prints JSON instead, wherever stderr leads.
+
     Args:
         quiet: neither.
         stream: ``sys.stderr`` if ``None``.
@@ -236,6 +267,9 @@ def progress_bar(quiet: bool, *, stream: TextIO | None = None, every: float = EV
     stream = sys.stderr if stream is None else stream
     if quiet or stream is None:
         yield None
+        return
+    if os.environ.get(EVENTS) == "json":
+        yield ProgressEvents(stream)
         return
     if not stream.isatty():
         lines = ProgressLines(stream, every=every)

@@ -29,7 +29,7 @@ from umed.core.errors import InputError, did_you_mean
 from umed.data.files import sha256
 
 KEYS = ("box", "points", "marks", "label", "slice")
-FORM = "See docs/methods.md for the form"
+FORM = "See docs/propose-masks.md for the form"
 STORED = "Give pixels of the image as it is stored"
 MOST_LABEL = 255
 MOST = 1e9

@@ -31,6 +31,7 @@ from umed.data.side_parts import holds_text
 from umed.data.unpacking import Allowance
 from umed.protect import published_files
 from umed.protect.added_files import text_fault
+from umed.protect.card_files import vouched_cards
 from umed.protect.commitment import COMMITMENT_FILE, commitment_fault
 from umed.protect.originals import MOST_BYTES, Originals, read_originals, settings_of_run
 from umed.protect.person_marks import marks_of
@@ -42,9 +43,8 @@ from umed.protect.unlock_check import add_unlock_faults
 from umed.unlock.unlock_folder import is_unlock_file
 
 ACCEPTABLE = ("nifti.", "metaimage.", "nrrd.", "png.", "jpeg.", "tiff.", "exif.", "icc.")
-"""How the fields begin whose text a steward may accept."""
 OME = "tiff.OME-XML"
-"""Accepted as a whole, or part by part."""
+"""How the fields begin whose text a steward may accept; the last as a whole, or part by part."""
 IMAGES = ("protected image", "unprotected image", "label", "proposed label")
 UNCHANGED = 0.5
 """Share of labelled slices equal to the original's from which on an image counts as unchanged."""
@@ -72,7 +72,7 @@ def check_release(
         original: the data set that it was made from: slices of it are then looked for in every file.
         layout: its mapping file, where the run was given one, see :mod:`umed.data.layout_map`.
         private: its private folder; ``OUTPUT-private`` where that is there. Its files are looked for in the output.
-        key: the key of the release or its file; ``release.key`` of the private folder where that is there.
+        key: of the release, or its file; ``release.key`` of the private folder where that is there.
         accept: fields whose free text was looked at, such as ``"nifti.descrip"``.
         added: files that were laid there by hand, relative to the output: small plain texts such as a licence.
         progress: called with ``"originals"`` or ``"check"``, done and in all.
@@ -103,7 +103,7 @@ def check_release(
             found.add("manifest", MANIFEST, fault)
         if ABOUT not in found.files:
             found.add("page", ABOUT, "there is none")
-    for kind, name, mark in marks_of(found.files, found.texts):
+    for kind, name, mark in marks_of(found.files, found.texts, vouched_cards(found.manifest, root, secret)):
         found.add(kind, printable(name), printable(mark)[:_QUOTED])
     settings = settings_of_run(kept, secret)
     originals = None

@@ -2,9 +2,9 @@
 """What the owner commits to before a release, so that a later trace cannot be made to fit.
 
 For every protected case two codes were drawn from the key, and an even coin of the key said which is published.
-``PRIVATE/trace.json`` says which, by the digests of both copies. Its SHA-256 is published as ``umed/commitment.json``;
-it says nothing about the coins, since a salt goes into it, and a time stamp on it (RFC 3161) proves that they were
-tossed before any network could be asked.
+``PRIVATE/trace.json`` says which, by the digests of both copies, and whose copy it is where the owner named somebody.
+Its SHA-256 is published as ``umed/commitment.json``; it says nothing about the coins or the name, since a salt goes
+into it, and a time stamp on it (RFC 3161) proves that they were tossed before any network could be asked.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from umed.core.keyfile import Secret
 from umed.core.types import Outcome
 from umed.core.version import __version__
 from umed.data.files import RECORDS
+from umed.protect.recipient_label import recipient_of
 
 COMMITMENT_FILE = f"{RECORDS}/{COMMITMENT}"
 FORMAT = 1
@@ -52,7 +53,7 @@ def write_commitment(store: Store, secret: Secret, outcomes: Iterable[Outcome]) 
         store.path(TRACE).unlink(missing_ok=True)
         store.public(COMMITMENT).unlink(missing_ok=True)
         return False
-    content = {
+    content: dict[str, Any] = {
         "format": FORMAT,
         "umed_version": __version__,
         "tests": TESTS,
@@ -61,6 +62,8 @@ def write_commitment(store: Store, secret: Secret, outcomes: Iterable[Outcome]) 
         "salt": secret.derive("trace salt").hex(),
         "cases": dict(sorted(cases.items())),
     }
+    if (recipient := recipient_of(store)) is not None:
+        content["recipient"] = recipient
     text = json.dumps(content, sort_keys=True, indent=1) + "\n"
     write_text(store.path(TRACE), text)
     write_text(store.public(COMMITMENT), commitment_text(hashlib.sha256(text.encode()).hexdigest()))

@@ -13,6 +13,7 @@ from umed.core.keyfile import Key, Secret
 from umed.core.types import Progress
 from umed.data import layouts
 from umed.data.files import RECORDS, hashes, sha256
+from umed.protect.card_files import renew_card
 from umed.protect.commitment import COMMITMENT_FILE, write_commitment
 from umed.protect.manifest import list_files, make_record, write_manifest, write_record
 from umed.protect.result import Released
@@ -66,7 +67,9 @@ def conclude(
     listed = list_files(source, store, result.outcomes, others)
     more, said = finish_unlock(unlock, source, store, result.outcomes, listed, progress)
     more |= _commitment(store, secret, result)
-    publish(store, secret.key, record | {"files": {**listed, **more}})
+    record |= {"files": {**listed, **more}}
+    record["files"] |= renew_card(store, record)
+    publish(store, secret.key, record)
     return replace(result, unlock=said)
 
 

@@ -75,12 +75,15 @@ def _fields(name: str, value: Any) -> Iterator[tuple[str, str]]:
             yield from _fields(name, one)
 
 
-def marks_of(files: dict[str, Path], texts: frozenset[str]) -> Iterator[tuple[str, str, str]]:
+def marks_of(
+    files: dict[str, Path], texts: frozenset[str], signed: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, str, str]]:
     """Everything in a folder that may name a person.
 
     Args:
         files: plain files by name.
         texts: those of them that are plain text, written by hand.
+        signed: those of them that the owner has sealed as the card of the release: an address in them is a contact.
 
     Yields:
         ``"person-name"`` for a name of a file or ``"person-text"``, the file, and what is there.
@@ -90,7 +93,9 @@ def marks_of(files: dict[str, Path], texts: frozenset[str]) -> Iterator[tuple[st
             yield "person-name", name, mark
     for name in sorted(texts):
         text = files[name].read_bytes()[:_MOST_TEXT].decode("utf-8", "replace")
-        yield from (("person-text", name, mark) for mark in text_marks(text))
+        yield from (
+            ("person-text", name, mark) for mark in text_marks(text) if not (name in signed and EMAIL.fullmatch(mark))
+        )
         yield from (("person-text", name, f"a field {field!r}") for field in person_columns(text))
     index = INDEX.as_posix()
     if index in files:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from umed.cases.output_folder import OutputFolder
-from umed.cases.records import ABOUT, GENERATORS, KEPT, MANIFEST
+from umed.cases.records import ABOUT, CARD_WHAT, GENERATORS, KEPT, MANIFEST
 from umed.core.keyfile import Key
 from umed.core.version import __version__
 from umed.data.accounting import ENDS, KINDS
 from umed.data.files import RECORDS, sha256
 from umed.plan.planning import Plan
+from umed.protect.card_files import is_card
 from umed.protect.manifest import PLAIN, PROTECTED, bound_text
 from umed.report.about_page import render_about
 from umed.unlock.unlock_folder import WHAT, is_unlock_file
@@ -207,7 +208,8 @@ def check_told(
         found.append(f"{MANIFEST_FILE}: expected a bound of at most {plan.epsilon:.4g}, got {bound!r}"[:300])
         return found
     for name, entry in manifest["files"].items():
-        wanted_kind = WHAT if is_unlock_file(name) else what.get(name, "other")
+        usual = CARD_WHAT if is_card(name, entry) else "other"
+        wanted_kind = WHAT if is_unlock_file(name) else what.get(name, usual)
         if name in output and entry.get("what") != wanted_kind:
             found.append(f"{name}: expected {wanted_kind!r} in the manifest, got {entry.get('what')!r}"[:300])
     if ABOUT_FILE not in output:

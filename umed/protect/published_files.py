@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from umed.cases.records import KEY, PRIVATE, RECORD, TARGETS
+from umed.cases.records import CARD_FILES, CARD_WHAT, KEY, PRIVATE, RECORD, TARGETS
 from umed.core.keyfile import Key
 from umed.core.reasons import printable
 from umed.data.files import RECORDS, TEMPORARY
@@ -26,7 +26,16 @@ MANIFEST, ABOUT = f"{RECORDS}/manifest.json", f"{RECORDS}/about.html"
 FORMAT = 2
 PUBLIC = {"format", "umed_version", "notice", "layout", "bound", "key", "files", "labels", "accounting", "hmac"}
 """All that a public manifest says; anything else may be what a code depends on."""
-KINDS_OF_FILE = {"protected image", "unprotected image", "label", "proposed label", "carried", "unlock", "other"}
+KINDS_OF_FILE = {
+    "protected image",
+    "unprotected image",
+    "label",
+    "proposed label",
+    "carried",
+    "unlock",
+    "card",
+    "other",
+}
 OLD = ("generators", "cases", "work", "report.html", "report.json", "plan.json", "targets.json", "left_out.json")
 """What umed 0.1 kept in ``umed/``."""
 _HIDDEN = re.compile(
@@ -69,8 +78,9 @@ class Published:
             self.broken.add(where)
 
     def is_text(self, name: str) -> bool:
-        """Whether a file must be plain text: one that the steward laid there, or a document that a run carried."""
-        return name in self.added or (self.manifest.get("layout") != "dicom" and self.what(name) == "carried")
+        """Whether a file must be plain text: one that the steward laid there, a card, or what a run carried."""
+        own = name in self.added or self.what(name) == CARD_WHAT
+        return own or (self.manifest.get("layout") != "dicom" and self.what(name) == "carried")
 
     @property
     def texts(self) -> frozenset[str]:
@@ -107,8 +117,10 @@ def _look(found: Published, path: Path, name: str, mode: int) -> None:
         return
     if mode & stat.S_IWOTH:
         found.add("writable", shown)
-    if _HIDDEN.fullmatch(own) and not (
-        name == IGNORE.as_posix() and stat.S_ISREG(mode) and path.read_bytes() == IGNORED
+    if (
+        _HIDDEN.fullmatch(own)
+        and name not in CARD_FILES
+        and not (name == IGNORE.as_posix() and stat.S_ISREG(mode) and path.read_bytes() == IGNORED)
     ):
         found.add("hidden-file", shown, "half-written" if own.startswith(TEMPORARY) else "")
     if stat.S_ISDIR(mode):
@@ -146,6 +158,9 @@ def read_public(found: Published, output: Path, added: Collection[str] = ()) -> 
     found.added = take_added(added, output, found.files, found.listed)
     for name in sorted(found.added):
         found.add("added", printable(name))
+    for name in sorted(CARD_FILES & found.files.keys()):
+        if _HIDDEN.fullmatch(name) and found.what(name) != CARD_WHAT and name not in found.added:
+            found.add("hidden-file", name)
     extra = found.files.keys() - found.listed.keys() - found.added - {MANIFEST} if found.manifest else ()
     for name in sorted(extra):
         found.add("unlisted", printable(name))
@@ -170,6 +185,7 @@ def _take(found: Published, content: Any) -> None:
         pure = PurePosixPath(name)
         sound = isinstance(entry, dict) and isinstance(entry.get("sha256"), str) and entry.get("what") in KINDS_OF_FILE
         sound = sound and (entry["what"] == WHAT) == is_unlock_file(name)
+        sound = sound and (entry["what"] != CARD_WHAT or name in CARD_FILES)
         if not sound or pure.is_absolute() or ".." in pure.parts or name == MANIFEST:
             found.add("manifest", MANIFEST, f"an entry that is none: {printable(name)[:80]}")
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ from umed.execution import check_execution
 from umed.plan.planning import Plan
 from umed.protect.conclude import conclude
 from umed.protect.loop import DISK, full, make_shares, protect_elsewhere, protect_here
+from umed.protect.recipient_label import check_recipient, keep_recipient, recipient_mark
 from umed.protect.release_findings import ReleaseCheck, ReleaseFinding, make_check
 from umed.protect.result import Released, Result
 from umed.protect.start import check_key_place, check_run, find_key, start_run
@@ -63,6 +64,7 @@ def protect(
     forecast: Mapping[str, Any] | None = None,
     recipients: str | Path | None = None,
     unlock_dir: str | Path | None = None,
+    recipient: str | None = None,
     workers: int = 1,
     scheduler: str | None = None,
     threads: int | None = None,
@@ -92,6 +94,8 @@ def protect(
         recipients: file of public keys of age (``age1...``), one a line: for them, and nobody else, what gives the
             originals back is written beside the release, see :mod:`umed.unlock`. A resumed run keeps its own.
         unlock_dir: folder for that, outside ``output``; ``umed/unlock`` in it if ``None``.
+        recipient: name of whoever gets this copy: two names give two codes, and a trace says whose copy it was, see
+            :mod:`umed.trace`. It stays in the private folder. A resumed run keeps its own.
         workers: local processes that share the cases, once the method is trained; the bytes are the same.
         scheduler: address of a Dask scheduler whose workers see both folders, instead of local processes.
         threads: of each local process; the cores divided by the workers if ``None``.
@@ -112,6 +116,7 @@ def protect(
         *(generators, resume, overwrite, report, workers, scheduler, threads, key_file, private, check, forecast),
         recipients=recipients,
         unlock_dir=unlock_dir,
+        recipient=recipient,
     )
     done = run(request, Path(output), options, progress=progress)
     assert done.plan is not None
@@ -128,7 +133,7 @@ def protect(
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is done; none of it decides a byte of the images.
+    """How a run is done; none of it but the key and the recipient decides a byte of the images.
 
     Args:
         generators: folder or file of trained generators; nothing is trained then.
@@ -144,6 +149,7 @@ class RunOptions:
         forecast: what was forecast for the plan, to be kept and shown.
         recipients: file of public keys of those who may have the originals.
         unlock_dir: folder for what gives them back; in the output if ``None``.
+        recipient: whose copy it is.
     """
 
     generators: str | Path | None = None
@@ -159,6 +165,7 @@ class RunOptions:
     forecast: Mapping[str, Any] | None = None
     recipients: str | Path | None = None
     unlock_dir: str | Path | None = None
+    recipient: str | None = None
 
 
 def run(
@@ -229,6 +236,7 @@ def _run(
         raise InputError(f"{error}{keep_all_aside(store, source.all_aside)}") from error
     given = None if options.generators is None else Path(options.generators)
     method = _make(plan, given)
+    check_recipient(options.recipient, method)
     _ = source.proposals  # a damaged record is refused before anything is written
     check_run(  # once more: now the names of DICOM files are known, too
         source.root, source.targets(), store, resume=options.resume, overwrite=options.overwrite, strict=source.strict
@@ -257,12 +265,14 @@ def _work(
     expected = store.forecast()
     given = None if options.generators is None else Path(options.generators)
     proposals = source.proposals
-    secret = Secret(key, release_id(source, plan))
+    recipient = keep_recipient(store, options.recipient)
+    mark = recipient_mark(key, recipient)
+    secret = Secret(key, release_id(source, plan, mark))
     left_out: tuple[tuple[str, str], ...] = ()
     if method is not None and plan is not None:
         method.secret = secret
         left_out, plan = _ready(method, plan, store, source, given, progress)
-    decisive = hash_of([json.dumps(source.decisive(plan), sort_keys=True), key.digest()])
+    decisive = hash_of([json.dumps(source.decisive(plan), sort_keys=True), key.digest(), *mark])
     whole = source.name_run(decisive, list(hashes(store.path(GENERATORS)).values()))
     if options.workers == 1 and options.scheduler is None:
         done = protect_here(source, store, method, plan, whole, progress)
@@ -307,9 +317,15 @@ def look_over(
         return make_check(str(store.output), 0, [ReleaseFinding("not-checked", str(store.output), str(error))])
 
 
-def release_id(source: Source, plan: Plan | None) -> str:
-    """What tells a release from others of the same key: a hash of all settings that decide its bytes."""
-    return hash_of([json.dumps(source.decisive(plan), sort_keys=True)])
+def release_id(source: Source, plan: Plan | None, mark: Sequence[str] = ()) -> str:
+    """What tells a release from others of the same key: a hash of all settings that decide its bytes.
+
+    Args:
+        source: of the run.
+        plan: likewise.
+        mark: of the recipient, see :func:`umed.protect.recipient_label.recipient_mark`.
+    """
+    return hash_of([json.dumps(source.decisive(plan), sort_keys=True), *mark])
 
 
 def _make(plan: Plan | None, given: Path | None) -> Method | None:

@@ -12,6 +12,7 @@ from umed.cases.records import UNLOCK_KEY
 from umed.core.errors import InputError, UmedError, error_line
 from umed.core.reasons import printable
 from umed.data.files import RECORDS
+from umed.protect.card_files import is_card
 from umed.protect.published_files import Published
 from umed.unlock.age_keys import decrypt, form_fault, read_identities
 from umed.unlock.payload import Payload, decode_payload, read_index
@@ -69,7 +70,11 @@ def _opened(
     except UmedError as error:
         yield index_name, error_line(error)
         return
-    published = {name: entry for name, entry in listed.items() if not name.startswith(f"{RECORDS}/")}
+    published = {
+        name: entry
+        for name, entry in listed.items()
+        if not name.startswith(f"{RECORDS}/") and not is_card(name, entry)  # written after the unlock files
+    }
     for name in sorted(published.keys() | index.keys()):
         if name not in index or name not in published or index[name][0] != published[name]["sha256"]:
             yield index_name, f"does not say what {name} is in this release"

@@ -30,6 +30,7 @@ from umed.data.dicom_input import is_dicom, require_dicom
 from umed.plan.planning import Plan
 from umed.protect.accounted import compare_files
 from umed.protect.added_files import MOST_ADDED, SAID, take_added, text_fault
+from umed.protect.card_files import card_faults, is_card
 from umed.protect.commitment import COMMITMENT_FILE, commitment_fault
 from umed.protect.manifest import read_manifest
 from umed.protect.named_promise import NAME_IT, Evidence, find_promise, in_words, looser
@@ -121,7 +122,7 @@ def verify(
     return Verification(
         tuple(CaseCheck(case, one.status, tuple(one.failures), one.reason) for case, one in cases.found.items()),
         (*([OLD] if old else []), *sorted(problems)),
-        (*_notes(evidence, cases, there, old=old), *told),
+        (*_notes(manifest, evidence, cases, there, old=old), *told),
         tuple(in_words(cases.plan, bounds, _origin(evidence))),
     )
 
@@ -266,10 +267,12 @@ def _check_public(
     what |= {name: text for one in cases.found.values() for name, text in one.files.items()}
     own = {MANIFEST_FILE} if old else {MANIFEST_FILE, ABOUT_FILE, *({COMMITMENT_FILE} & there.files)}
     if not old and evidence.record is None:  # nobody vouches for what is in them, which the notes say
-        listed = {name for name in manifest["files"] if is_unlock_file(name)}
+        listed = {name for name, one in manifest["files"].items() if is_unlock_file(name) or is_card(name, one)}
     yield from there.foreign(own | cases.others | listed | what.keys(), cases.targets)
     if old:
         return
+    faults = card_faults(there.root, manifest["files"])
+    yield from (f"{name}: expected a small plain text of umed card, got {what}" for name, what in faults)
     yield from check_manifest(manifest, there, evidence.key, evidence.record)
     if COMMITMENT_FILE in there and (fault := commitment_fault((there.root / COMMITMENT_FILE).read_bytes())):
         yield f"{COMMITMENT_FILE}: {fault}"
@@ -290,7 +293,9 @@ def _check_added(there: OutputFolder) -> Iterator[str]:
             yield f"{name}: expected a small plain text of those that you added, got {fault}; remove it"
 
 
-def _notes(evidence: Evidence, cases: CheckedCases, there: OutputFolder, *, old: bool) -> Iterator[str]:
+def _notes(
+    manifest: Mapping[str, Any], evidence: Evidence, cases: CheckedCases, there: OutputFolder, *, old: bool
+) -> Iterator[str]:
     """What a reader must know though no promise is broken."""
     if cases.labels:
         yield cases.labels
@@ -300,6 +305,9 @@ def _notes(evidence: Evidence, cases: CheckedCases, there: OutputFolder, *, old:
     closed = sum(map(is_unlock_file, there.files))
     if closed and evidence.record is None:
         yield f"{closed} unlock files were not opened: without the private record nobody vouches for what is in them."
+    cards = sorted(name for name in there.files if not old and is_card(name, manifest["files"].get(name, {})))
+    if cards and evidence.record is None:
+        yield f"{', '.join(cards)}: of umed card; without the private record nobody vouches for what is in them."
     if there.aside:
         yield f"{SAID}: {', '.join(sorted(there.aside))}."
     if evidence.key is None and not old:

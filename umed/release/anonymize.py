@@ -36,6 +36,7 @@ def anonymize(
     check: bool = True,
     recipients: str | Path | None = None,
     unlock_dir: str | Path | None = None,
+    recipient: str | None = None,
     workers: int = 1,
     scheduler: str | None = None,
     threads: int | None = None,
@@ -65,6 +66,7 @@ def anonymize(
         check: at the end, do what :func:`umed.check_release` does.
         recipients: public keys of those who may have the pixels without the perturbation, as in :func:`umed.protect`.
         unlock_dir: folder for what gives them back; in ``output`` if ``None``.
+        recipient: name of whoever gets this copy, as in :func:`umed.protect`.
         workers: local processes that share the series; the bytes are the same.
         scheduler: address of a Dask scheduler whose workers see both folders, instead of local processes.
         threads: of each local process; the cores divided by the workers if ``None``.
@@ -95,5 +97,6 @@ def anonymize(
         *(generators, resume, overwrite, report, workers, scheduler, threads, key_file, private, check),
         recipients=recipients,
         unlock_dir=unlock_dir,
+        recipient=recipient,
     )
     return run(request, Path(output), options, progress=progress)

@@ -19,6 +19,7 @@ NAMES = {
     "proposed label": "masks that a network proposed; nobody has corrected them",
     "carried": "DICOM objects that refer to images",
     "unlock": "files that give the originals back to those for whom the owner has encrypted them",
+    "card": "files that describe the data set",
     "other": "other files",
 }
 """What files are, in words, by what the manifest calls them."""

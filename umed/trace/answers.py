@@ -17,6 +17,8 @@ from umed.data import formats
 from umed.data.formats import ending
 
 NPZ = ".npz"
+PROPERTIES = ".pkl"
+"""What nnU-Net lays beside an NPZ; never opened, but it tells whose axes these are where all sides are equal."""
 NAMES = ("probabilities", "softmax")
 """Keys of an NPZ that hold probabilities: nnU-Net v2's and v1's; else its only array."""
 MOST_BYTES = 1 << 33
@@ -110,7 +112,8 @@ def _probabilities(path: Path, shape: Sequence[int], classes: int) -> NDArray[np
     found = found.astype(np.float32)
     if found.shape == tuple(shape) and classes == 2:  # of the foreground alone
         found = np.stack([1 - found, found])
-    if found.shape[1:] != tuple(shape) and found.shape[1:] == tuple(reversed(shape)):
+    turned = found.shape[1:] != tuple(shape) or (len(shape) == 3 and path.with_suffix(PROPERTIES).is_file())
+    if turned and found.shape[1:] == tuple(reversed(shape)):
         found = np.ascontiguousarray(found.transpose(0, *range(found.ndim - 1, 0, -1)))  # nnU-Net's axes: z, y, x
     if found.shape == (classes, 1, *shape):  # a 2D picture as nnU-Net keeps it
         found = found[:, 0]

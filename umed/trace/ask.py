@@ -1,28 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a suspect network in TorchScript on the queries of a challenge."""
+"""Runs a suspect network on the queries of a challenge: TorchScript, ONNX, a MONAI bundle, or what nnU-Net trained."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
-from monai.inferers.utils import sliding_window_inference
-from torch import Tensor
 
 from umed.core.device import pick_device
-from umed.core.errors import ConfigError, InputError, error_line
-from umed.core.progress import counted
-from umed.core.types import Progress, Volume
+from umed.core.errors import ConfigError, InputError
+from umed.core.types import Progress
 from umed.data import files, formats
 from umed.trace.answers import NPZ
 from umed.trace.queries import NOTE
+from umed.trace.suspects.nnunet_folder import open_nnunet
+from umed.trace.suspects.plain_network import NORMALISE, open_onnx, open_torchscript
+from umed.trace.suspects.suspect import Suspect
 
-Normalise = Literal["zscore", "unit", "none"]
-NORMALISE = ("zscore", "unit", "none")
+USUAL = "zscore"
+"""How images are normalised for a network that says nothing about it."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,11 @@ def ask(
     queries: str | Path,
     answers: str | Path,
     *,
-    model: str | Path,
-    normalise: str = "zscore",
+    model: str | Path | None = None,
+    nnunet: str | Path | None = None,
+    normalise: str | None = None,
     window: Sequence[int] | None = None,
+    trust_code: bool = False,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Asked:
@@ -61,11 +62,15 @@ def ask(
     Args:
         queries: folder that ``umed trace challenge`` wrote.
         answers: new folder for the answers.
-        model: network in TorchScript that takes ``(1, C, *spatial)`` float32 and gives logits ``(1, K, *spatial)``.
-            Only of a source that you trust: loading one may run code.
-        normalise: what the network expects: ``"zscore"``, each channel to mean 0 and deviation 1; ``"unit"``, the
-            values of the file's type to [0, 1]; ``"none"``, physical values.
-        window: size of the sliding window, ``None`` for the whole image at once.
+        model: network in TorchScript or ONNX (``.onnx``) that takes ``(1, C, *spatial)`` float32 and gives logits
+            ``(1, K, *spatial)``, or the folder of a MONAI bundle. TorchScript only of a source that you trust: loading
+            one may run code.
+        nnunet: instead: folder of a network that nnU-Net v2 trained; it runs in nnU-Net's own environment, see
+            :mod:`umed.execution.nnunet_environment`.
+        normalise: what a TorchScript or ONNX network expects: ``"zscore"`` (``None``), each channel to mean 0 and
+            deviation 1; ``"unit"``, the values of the file's type to [0, 1]; ``"none"``, physical values.
+        window: size of its sliding window, ``None`` for the whole image at once.
+        trust_code: let a bundle run code of its own, or nnU-Net load its checkpoint, which may.
         device: torch device.
         progress: called with ``"ask"``, queries done and queries in all.
 
@@ -73,33 +78,49 @@ def ask(
         What was written.
 
     Raises:
-        InputError: when the folder holds no queries, or the file no such network; nothing is written then.
-        ConfigError: when an option is out of range.
+        InputError: when the folder holds no queries, or the model is none of these; nothing is written then.
+        ConfigError: when an option is out of range or does not fit the model, or a package is missing.
     """
-    asked, out, path = Path(queries), Path(answers), Path(model)
-    if normalise not in NORMALISE:
+    asked, out = Path(queries), Path(answers)
+    if (model is None) == (nnunet is None):
+        raise ConfigError(f"--model: expected --model or --nnunet, got {'neither' if model is None else 'both'}.")
+    if normalise is not None and normalise not in NORMALISE:
         raise ConfigError(f"--normalise: expected one of {', '.join(NORMALISE)}, got {normalise!r}.")
+    if window is not None and min(window) < 1:
+        raise ConfigError(f"--window: expected whole numbers from 1, got {' '.join(map(str, window))}.")
     if not (asked / NOTE).is_file() or not (asked / "images").is_dir():
         raise InputError(f"{asked}: expected a folder of queries that umed trace challenge wrote, got none.")
     if out.exists():
         raise InputError(f"{out}: expected a new folder for the answers, got one that is there. Pick another.")
-    if not path.is_file():
-        raise InputError(f"{path}: expected a network in TorchScript, got nothing there. Check the path.")
-    where = pick_device(device)
-    try:
-        network = torch.jit.load(str(path), map_location=where).eval()  # type: ignore[no-untyped-call]
-    except (RuntimeError, ValueError, OSError) as error:
-        raise InputError(
-            f"{path}: expected a network in TorchScript, got: {error_line(error)}. Export it with torch.jit.trace or "
-            "torch.jit.script, or run it yourself and keep its answers as files."
-        ) from error
     groups = _groups(asked / "images")
+    if nnunet is not None:
+        _refuse_own(normalise, window, "nnU-Net brings its own preprocessing")
+        suspect: Suspect = open_nnunet(Path(nnunet), pick_device(device), trust_code=trust_code)
+    else:
+        assert model is not None
+        suspect = _open(Path(model), device, normalise, window, trust_code)
     with files.whole_folder(out) as place:
-        for name, paths in counted(sorted(groups.items()), "ask", progress):
-            image = torch.from_numpy(np.concatenate([_physical(one, normalise) for one in map(formats.read, paths)]))
-            shares = _shares(network, image.to(where), normalise, window, path)
-            np.savez_compressed(place / f"{name}{NPZ}", probabilities=shares.cpu().numpy().astype(np.float32))
+        for name, shares in suspect.answers(groups, progress):
+            np.savez_compressed(place / f"{name}{NPZ}", probabilities=shares.astype(np.float32))
     return Asked(out, len(groups))
+
+
+def _open(path: Path, device: str, normalise: str | None, window: Sequence[int] | None, trust_code: bool) -> Suspect:
+    if path.is_dir():
+        from umed.trace.suspects.bundle_network import open_bundle
+
+        _refuse_own(normalise, window, "a bundle brings its own preprocessing")
+        return open_bundle(path, pick_device(device), trust_code=trust_code)
+    if path.suffix.lower() == ".onnx":
+        return open_onnx(path, device, normalise or USUAL, window)
+    return open_torchscript(path, pick_device(device), normalise or USUAL, window)
+
+
+def _refuse_own(normalise: str | None, window: Sequence[int] | None, why: str) -> None:
+    """An option that would be ignored is an error."""
+    given = "--normalise" if normalise is not None else "--window" if window is not None else ""
+    if given:
+        raise ConfigError(f"{given}: expected none, since {why}. Leave it out.")
 
 
 def _groups(folder: Path) -> dict[str, list[Path]]:
@@ -111,47 +132,3 @@ def _groups(folder: Path) -> dict[str, list[Path]]:
     if not found:
         raise InputError(f"{folder}: expected images, got none. Make the queries again.")
     return found
-
-
-def _physical(volume: Volume, normalise: str) -> Any:
-    """Channels of a file ``(C, *spatial)`` float32, in [0, 1] of its type where that is asked for."""
-    values = volume.channels.astype(np.float32)
-    if normalise == "unit" and volume.encoding.is_integer:
-        low, high = volume.encoding.stored_limits
-        return (values - low) / (high - low)
-    return values * volume.encoding.slope + volume.encoding.inter
-
-
-@torch.no_grad()
-def _shares(network: Any, image: Tensor, normalise: str, window: Sequence[int] | None, path: Path) -> Tensor:
-    """Probability of each class ``(K, *spatial)``."""
-    if normalise == "zscore":
-        axes = tuple(range(1, image.ndim))
-        spread, mean = torch.std_mean(image, dim=axes, keepdim=True, correction=0)
-        image = (image - mean) / spread.clamp(min=1e-8)
-
-    def look(batch: Tensor) -> Tensor:
-        given = network(batch)
-        logits: Tensor = given[0] if isinstance(given, (list, tuple)) else given
-        return logits.float()
-
-    try:
-        if window is None:
-            logits = look(image[None])
-        else:
-            found = sliding_window_inference(image[None], tuple(window), 4, look, overlap=0.25, mode="gaussian")
-            assert isinstance(found, Tensor)
-            logits = found
-    except RuntimeError as error:
-        raise InputError(
-            f"{path}: expected a network for {tuple(image.shape)}, got: {error_line(error)}. Give --window, the size "
-            "that it was trained on."
-        ) from error
-    if logits.shape[2:] != image.shape[1:]:
-        raise InputError(
-            f"{path}: expected an answer of {tuple(image.shape[1:])}, got {tuple(logits.shape[2:])}. Give --window."
-        )
-    if logits.shape[1] == 1:
-        share = logits[0].sigmoid()
-        return torch.cat([1 - share, share])
-    return logits[0].softmax(0)

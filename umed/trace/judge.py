@@ -47,6 +47,7 @@ class ReleaseVerdict:
         mean: mean score of the published copies, and of the twins.
         answers: SHA-256 over all answers that were read.
         soft: whether they were probabilities.
+        recipient: whose copy it was, ``""`` where the owner did not say.
     """
 
     name: str
@@ -59,6 +60,12 @@ class ReleaseVerdict:
     mean: tuple[float, float]
     answers: str
     soft: bool
+    recipient: str = ""
+
+    @property
+    def title(self) -> str:
+        """Whose copy it is, or the name of its private folder."""
+        return f"the copy of {self.recipient} ({self.name})" if self.recipient else self.name
 
     @property
     def is_evidence(self) -> bool:
@@ -91,6 +98,16 @@ class Verdict:
     releases: tuple[ReleaseVerdict, ...]
     page: Path | None = None
 
+    @property
+    def whose(self) -> str:
+        """Whose copy the network was trained on, in a sentence; ``""`` where no copy has a recipient's name."""
+        found = [one.recipient or one.name for one in self.releases if one.is_evidence]
+        if not any(one.recipient for one in self.releases):
+            return ""
+        if not found:
+            return "whose copy: none of those that were asked about, as far as this test sees"
+        return f"whose copy: {' and '.join(found)}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json`` and ``trace.json``."""
         return {
@@ -109,6 +126,7 @@ class Verdict:
                 }
                 for one in self.releases
             ],
+            **({"whose": self.whose} if self.whose else {}),
             **({} if self.page is None else {"page": str(self.page)}),
         }
 
@@ -116,8 +134,10 @@ class Verdict:
         """A few lines for people."""
         lines: list[str] = []
         for one in self.releases:
-            lines.append(f"{one.name}: {one.sentence}")
+            lines.append(f"{one.title}: {one.sentence}")
             lines += [f"  left out: {line}" for line in group_reasons(one.left_out, unit="cases")]
+        if self.whose:
+            lines.append(self.whose)
         if self.page is not None:
             lines.append(f"verdict: {self.page} (it names cases: keep it as private as the folder)")
         return "\n".join(lines)
@@ -149,7 +169,8 @@ def judge(
         queries: folder that was asked.
         answers: folder with an answer to each query, called like it: a mask, or probabilities in an NPZ.
         private: private folder of the release that the queries were made of.
-        key_file: its key; ``release.key`` of the private folder if ``None``.
+        key_file: its key; ``release.key`` of the private folder if ``None``. Also that of further releases whose
+            private folders hold none.
         also: queries, answers and private folder of each further release that is asked about, such as the copies that
             others got; the p-values are then corrected for their number (Holm 1979).
         page: folder for ``trace.html`` and ``trace.json``; none is written if ``None``.
@@ -170,7 +191,8 @@ def judge(
         if not Path(told).is_dir():
             raise InputError(f"{told}: expected a folder with an answer to each query, got none. Check the path.")
         first = place == Path(private)
-        key = Key.load(place / KEY if key_file is None or not first else Path(key_file))
+        own = key_file is None or (not first and (place / KEY).is_file())
+        key = Key.load(place / KEY if own else Path(str(key_file)))
         release = given_path(output) if first else None
         found.append(_judge_release(Path(asked), Path(told), place, key, release, progress))
     corrected = holm([one.result.p for one in found])
@@ -205,7 +227,7 @@ def _judge_release(
     mean = (float(np.mean([p[0] for p in pairs])), float(np.mean([p[1] for p in pairs]))) if pairs else (0.0, 0.0)
     return ReleaseVerdict(
         private.name, challenge.release, challenge.commitment, result, result.p, len(pairs), tuple(left_out), mean,
-        read, soft,
+        read, soft, str(committed.get("recipient", "")),
     )  # fmt: skip
 
 

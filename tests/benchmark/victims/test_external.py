@@ -17,11 +17,11 @@ from PIL import Image
 from umed.benchmark.benchmark import benchmark
 from umed.benchmark.results.cells import read_cells
 from umed.benchmark.victims.external import NnUNetOptions, check_external
-from umed.benchmark.victims.external.nnunet import VARIABLE, _missing
 from umed.benchmark.victims.external.raw import DATASET, read_answer, write_raw
 from umed.benchmark.victims.victim_recipe import Recipe
 from umed.core.errors import ConfigError, InputError
 from umed.data.phantom import make_phantom
+from umed.execution.nnunet_environment import NNUNET_PYTHON, nnunet_missing
 
 GRID = """
 data:
@@ -106,9 +106,9 @@ def test_what_cannot_work_is_refused(options: dict[str, object], dims: int, mess
 
 
 def test_the_interpreter_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(VARIABLE, "somewhere/python")
+    monkeypatch.setenv(NNUNET_PYTHON, "somewhere/python")
     assert NnUNetOptions().interpreter == "somewhere/python" and NnUNetOptions(python="x").interpreter == "x"
-    _missing.cache_clear()
+    nnunet_missing.cache_clear()
     check_external(Recipe(net="nnunet", options={"python": str(interpreter(tmp_path, ""))}), 3)
 
 
@@ -165,8 +165,10 @@ def test_its_answers_become_cells(grid: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(VARIABLE not in os.environ, reason=f"no nnU-Net at hand: set {VARIABLE} to its interpreter")
+@pytest.mark.skipif(
+    NNUNET_PYTHON not in os.environ, reason=f"no nnU-Net at hand: set {NNUNET_PYTHON} to its interpreter"
+)
 def test_the_real_one(grid: Path, tmp_path: Path) -> None:
-    grid.write_text(GRID.replace("PYTHON", os.environ[VARIABLE]))
+    grid.write_text(GRID.replace("PYTHON", os.environ[NNUNET_PYTHON]))
     ended = benchmark(grid, tmp_path / "out")
     assert ended.failures == () and ended.done == 2

@@ -8,13 +8,10 @@ each cell's notes.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +32,9 @@ from umed.core.conversion import parse_json
 from umed.core.device import pick_device
 from umed.core.errors import ConfigError, InputError
 from umed.data.files import set_aside
+from umed.execution.nnunet_environment import HOW_TO, nnunet_interpreter, nnunet_missing, nnunet_variables
 
 RUNNER = Path(__file__).with_name("nnunet_runner.py")
-VARIABLE = "UMED_NNUNET_PYTHON"
-HOW_TO = (
-    "Make an environment of its own: python -m venv nnunet; nnunet/bin/pip install 'nnunetv2>=2.8,<3'; "
-    f"then set {VARIABLE}=nnunet/bin/python"
-)
 LINES = 2
 
 
@@ -78,7 +71,7 @@ class NnUNetOptions:
     @property
     def interpreter(self) -> str:
         """The interpreter that is asked for, or the running one."""
-        return self.python or os.environ.get(VARIABLE) or sys.executable
+        return nnunet_interpreter(self.python)
 
 
 def check_external(recipe: Recipe, spatial_dims: int) -> None:
@@ -89,20 +82,9 @@ def check_external(recipe: Recipe, spatial_dims: int) -> None:
     options = from_mapping(NnUNetOptions, recipe.options, "nnunet")
     if spatial_dims == 2 and options.configuration == "3d_fullres":
         raise ConfigError("nnunet.configuration: expected '2d' for pictures, got '3d_fullres'. Leave it out.")
-    problem = _missing(options.interpreter)
+    problem = nnunet_missing(options.interpreter)
     if problem:
         raise ConfigError(f"nnunet: expected nnunetv2 in {options.interpreter}, got: {problem}. {HOW_TO}.")
-
-
-@cache
-def _missing(interpreter: str) -> str:
-    """Why nnU-Net cannot be imported there; empty if it can."""
-    code = "import importlib.util as u, sys; sys.exit(u.find_spec('nnunetv2') is None)"
-    try:
-        done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    return "" if done.returncode == 0 else "no module named nnunetv2"
 
 
 def run_external(job: CellJob) -> str:
@@ -181,10 +163,7 @@ def _start(job: CellJob, options: NnUNetOptions, work: Path, dims: int) -> dict[
             "answers": str((work / "answers").resolve()),
         }
         (work / "job.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-        variables = {f"nnUNet_{name}": path for name, path in folders.items()}
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(options.threads))
-        given = {**os.environ, **variables, **threads, "nnUNet_n_proc_DA": "0", "nnUNet_compile": "f"}
-        given.pop("PYTHONPATH", None)  # umed's own environment is none of nnU-Net's business
+        given = nnunet_variables(folders, options.threads)
         for folder in ("preprocessed", "results"):
             (work / folder).mkdir(exist_ok=True)
         log = work / "log.txt"

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the pages show and the buttons do, without a browser: states, refusals, hostile names."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app.app_client import Page
+from umed.app.errand import Errand
+
+EVIL = "<script>alert(1)</script>"
+CASE = {"id": EVIL, "shape": [4, 4], "classes": [0, 1], "action": "protect", "why": f"why {EVIL}", "weak": True}
+
+
+def facts(layout: str = "decathlon", cases: int = 2, **more: Any) -> dict[str, Any]:
+    """What ``umed inspect`` says of a folder whose every name is hostile."""
+    left = {"name": f"{EVIL}.png", "kind": "image", "reason": f"no {EVIL}", "grave": True}
+    files = {"files": 9, "counts": {"protected": 2, "left out": 1}, "left_out": [left], "unmatched": [[EVIL, EVIL]]}
+    texts = [{"file": EVIL, "field": EVIL, "kind": "free", "excerpt": EVIL}]
+    known = {"layout": layout, "modality": [EVIL], "cases": [CASE] * cases, "files": files, "texts": texts}
+    return {**known, "problems": [[EVIL, EVIL]], **more}
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Page:
+    """A page on which a folder with a hostile name was looked into."""
+    made = Page(tmp_path)
+    folder = tmp_path / "a<b>&'\"x"
+    folder.mkdir()
+    made.job.state.input = folder
+    made.answered("look", {"inspect": facts()})
+    made.job.state.wishes = made.job.state.wishes.__class__(tmp_path / "out", tmp_path / "out-private")
+    return made
+
+
+def ran(page: Page, **more: Any) -> dict[str, Any]:
+    """Let a run have ended, with hostile names in everything that it says."""
+    one = {"id": EVIL, "status": "failed", "reason": EVIL, "measures": {"files": [{"psnr": 40.0}], "weak": EVIL}}
+    check = {"ok": False, "problems": [{"kind": "private", "where": EVIL, "what": EVIL}], "warnings": [], "notes": []}
+    result = {
+        "output": str(page.job.home / "out"),
+        "private": f"{page.job.home}/{EVIL}",
+        "exit_code": 3,
+        "outcomes": [one, {**one, "status": "protected"}],
+        "quarantine": [{"name": EVIL, "reason": EVIL}],
+        "accounting": {"left_out": facts()["files"]["left_out"]},
+        "warnings": [EVIL],
+        "expectation": EVIL,
+        "forecast": EVIL,
+        "release_check": check,
+    }
+    page.job.state.ran = page.job.state.wishes
+    page.answered("run", {"protect": {**result, **more}}, 3)
+    return result
+
+
+@pytest.mark.parametrize("layout", ["decathlon", "dicom"])
+def test_hostile_names_are_only_text(layout: str, page: Page) -> None:
+    page.answered("look", {"inspect": facts(layout)})
+    page.answered("preview", {"preview": {"cases": [EVIL], "expectations": {"strong": EVIL}}})
+    page.answered("forecast", {"forecast": {"forecast": {"sentence": EVIL}}})
+    ran(page)
+    verdict = {"ok": False, "problems": [EVIL], "cases": [{"id": EVIL, "failures": [EVIL]}]}
+    found = {"ok": False, "findings": [{"file": EVIL, "tag": EVIL, "kind": EVIL}]}
+    page.answered("check", {"verify": verdict, "check-release": {"ok": False, "problems": []}, "search": found}, 1)
+    for name in ("", "contents", "preview", "options", "run", "publish"):
+        answer = page.get(name)
+        assert answer.status_code == 200, name
+        assert EVIL not in answer.text and "a<b>" not in answer.text, name
+    assert page.get("contents").text.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 6
+    assert page.get("publish").text.count("&lt;script&gt;") >= 10
+
+
+def test_an_error_of_a_command_is_text_and_says_what_to_do(page: Page) -> None:
+    page.answered("look", {"inspect": {"error": f"{EVIL}: expected images, got none.", "kind": "InputError"}}, 1)
+    text = page.get("contents").text
+    assert EVIL not in text and "expected images, got none." in text and "Choose another folder" in text
+    assert "Go on" not in text
+
+
+def test_pages_that_have_nothing_yet_lead_to_the_one_that_is_next(tmp_path: Path) -> None:
+    page = Page(tmp_path)
+    for name in ("contents", "preview", "options", "run"):
+        assert page.get(name).headers["location"] == f"{page.passes.base}/"
+    page.job.state.input = tmp_path
+    for name in ("preview", "options", "run"):
+        assert page.get(name).headers["location"] == f"{page.passes.base}/contents"
+    page.answered("look", {"inspect": facts()})
+    assert page.get("publish").headers["location"] == f"{page.passes.base}/run"
+
+
+def test_a_wrong_path_is_one_sentence(page: Page) -> None:
+    for path, words in (("", "got none"), ("data", "expected a full path"), ("/nowhere/x", "got nothing")):
+        answer = page.post("choose", path=path)
+        assert answer.status_code == 422 and words in answer.text and answer.text.count("<p>") == 1
+    assert page.job.running is None
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"output": ""}, "Output folder: expected the full path"),
+        ({"output": "out"}, "Output folder: expected a full path"),
+        ({"strength": "huge"}, "Load the page again"),
+        ({"mode": "none"}, "Load the page again"),
+        ({"keep": "everything"}, "Load the page again"),
+        ({"again": "maybe"}, "Earlier run: expected one of resume, overwrite"),
+        ({"extra": "training.iterations"}, "expected KEY=VALUE"),
+    ],
+)
+def test_options_that_make_no_sense(form: dict[str, str], words: str, page: Page, tmp_path: Path) -> None:
+    before = page.job.state.wishes
+    good = {"output": str(tmp_path / "o"), "private": str(tmp_path / "p")}
+    answer = page.post("options", **{**good, **form})
+    assert answer.status_code == 422 and words in answer.text
+    assert page.job.state.wishes == before
+    assert page.post("options", **good).headers["hx-redirect"] == f"{page.passes.base}/run"
+
+
+def test_a_release_within_its_own_input_is_refused(page: Page) -> None:
+    inside = page.job.state.input
+    assert inside is not None
+    answer = page.post("options", output=str(inside / "out"), private=str(inside / "p"))
+    assert answer.status_code == 422 and "expected" in answer.text
+
+
+def test_a_second_start_is_refused_and_a_stop_ends_the_first(page: Page) -> None:
+    sleep = Errand("run", [("protect", ["-c", "import time; time.sleep(60)"])], page.job.work, program=[os.sys.executable])
+    page.job.state.errands["run"] = sleep
+    sleep.start()
+    for path, form in (("start/run", {}), ("start/preview", {}), ("choose", {"path": "/"}), ("drop", {}), ("options", {})):
+        answer = page.post(path, **form)
+        assert answer.status_code in (409, 422), path
+    assert page.post("start/run").status_code == 409
+    assert "Run is running" in page.get("busy?version=-1&step=options").text
+    assert page.get("headway").status_code == 200
+    assert page.post("stop").status_code == 204
+    assert sleep.wait(20)
+    assert page.get("headway").headers["hx-refresh"] == "true"
+    assert "Stopped. Nothing is half-written." in page.get("run").text
+
+
+def test_what_changed_in_another_tab_is_told(page: Page) -> None:
+    version = page.job.version
+    assert page.get(f"busy?version={version}&step=run").status_code == 204
+    page.job.version += 1
+    assert "Something has changed" in page.get(f"busy?version={version}&step=run").text
+
+
+@pytest.mark.parametrize("name", ["look", "check", "everything", "../x"])
+def test_only_the_buttons_of_the_page_start_something(name: str, page: Page) -> None:
+    assert page.post(f"start/{name}").status_code in (404, 422)
+    assert page.job.running is None
+
+
+def test_a_report_is_served_in_a_sandbox_and_nothing_else_of_its_folder(page: Page, tmp_path: Path) -> None:
+    ran(page)
+    assert page.get("report").status_code == 404
+    private = tmp_path / "out-private"
+    private.mkdir()
+    (private / "report.html").write_text(f"<h1>{EVIL}</h1>")
+    (private / "release.key").write_text("secret")
+    answer = page.get("report")
+    policy = answer.headers["content-security-policy"]
+    assert answer.status_code == 200 and policy.startswith("sandbox allow-scripts;")
+    assert "allow-same-origin" not in policy and "connect-src 'self'" not in policy
+    for name in ("report/../release.key", "release.key", "report/release.key", "report%2f..%2frelease.key"):
+        assert page.get(name).status_code == 404
+    (private / "report.html").unlink()
+    (private / "report.html").symlink_to(private / "release.key")
+    assert page.get("report").status_code == 404
+
+
+def test_folders_are_listed_and_files_only_counted(page: Page, tmp_path: Path) -> None:
+    root = tmp_path / "browse"
+    for name in (EVIL.replace("/", ""), "b", ".hidden"):
+        (root / name).mkdir(parents=True)
+    (root / "patient.txt").write_text("x")
+    (root / "away").symlink_to("/")
+    answer = page.get(f"browse?field=path&path={root}")
+    assert "b/" in answer.text and "1 file directly" in answer.text
+    assert [word for word in ("patient", ".hidden", "away", "<script>") if word in answer.text] == []
+    for path in ("b", f"{root}/../..", f"{root}/patient.txt", "/nowhere"):
+        assert "expected" in page.get(f"browse?field=path&path={path}").text
+
+
+def dropped(page: Page) -> str:
+    """Begin a drop."""
+    answer = page.post("drop")
+    assert answer.status_code == 200
+    return str(answer.text)
+
+
+def test_dropped_files_lie_in_a_private_folder_under_their_own_names(page: Page) -> None:
+    name = dropped(page)
+    assert page.put(f"drop/{name}?name=data/images/a%20b.png", b"abc").json() == {"bytes": 3}
+    path = page.job.work / name / "data" / "images" / "a b.png"
+    assert path.read_bytes() == b"abc" and path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    again = page.put(f"drop/{name}?name=data/images/a%20b.png", b"xyz")
+    assert again.status_code == 422 and path.read_bytes() == b"abc"
+    assert page.post(f"drop/{name}/done").json()["next"] == f"{page.passes.base}/contents"
+    assert page.job.state.input == page.job.work / name / "data" and page.job.state.uploaded
+    page.job.close()
+
+
+@pytest.mark.parametrize(
+    "name", ["../a", "a/../../b", "/etc/x", "a//b", "", ".", "a\\..\\b", "a%00b", "a%0Ab", "x" * 300, "/".join("a" * 40)]
+)
+def test_a_dropped_name_never_leads_out_of_its_folder(name: str, page: Page) -> None:
+    folder = dropped(page)
+    before = sorted(page.job.work.rglob("*"))
+    assert page.put(f"drop/{folder}?name={name}", b"x").status_code == 422
+    assert sorted(page.job.work.rglob("*")) == before
+
+
+@pytest.mark.parametrize("drop", ["dropped-99", "..", "preview", "dropped-1x", "%2e%2e"])
+def test_only_a_drop_of_this_page_takes_files(drop: str, page: Page) -> None:
+    assert page.put(f"drop/{drop}?name=a.png", b"x").status_code in (404, 405, 422)
+
+
+def test_an_empty_drop_is_refused(page: Page) -> None:
+    assert page.post(f"drop/{dropped(page)}/done").status_code == 422
+
+
+def test_after_a_run_its_folder_is_to_be_published_and_the_private_one_never(page: Page) -> None:
+    ran(page, release_check={"ok": True}, exit_code=0, private="/p")
+    text = page.get("publish").text
+    assert text.index("Never publish") > text.index("<h2>Publish</h2>")
+    assert 'data-copy="/p"' in text and f'data-copy="{page.job.home}/out"' in text
+    ran(page, exit_code=1, private="/p")
+    text = page.get("publish").text
+    assert f'data-copy="{page.job.home}/out"' not in text and "Nothing was released" in text
+
+
+def test_the_page_closes_what_runs(page: Page) -> None:
+    sleep = Errand("run", [("protect", ["-c", "import time; time.sleep(60)"])], page.job.work, program=[os.sys.executable])
+    page.job.state.errands["run"] = sleep
+    sleep.start()
+    begun = time.monotonic()
+    page.job.close()
+    assert not sleep.running and time.monotonic() - begun < 15

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the buttons of the page do. Each answer is where to go next, or one sentence that says why not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+
+from umed.app.dropped import dropped_root, new_drop, write_drop
+from umed.app.job import MODES, PROFILES, Wishes
+from umed.app.pages import SHOWN_ON, check_again, house_of
+from umed.core.errors import InputError
+
+router = APIRouter()
+Text = Annotated[str, Form()]
+Tick = Annotated[bool, Form()]
+MOST_STEPS = 20_000
+
+
+def go_to(request: Request, page: str) -> Response:
+    """Ask the browser to go to a page."""
+    return Response(status_code=204, headers={"HX-Redirect": f"{house_of(request).passes.base}/{page}"})
+
+
+def path_of(text: str, name: str) -> Path | None:
+    """A path that somebody typed; ``None`` where nothing was.
+
+    Raises:
+        InputError: when it is no full path.
+    """
+    text = text.strip().strip('"')
+    if not text:
+        return None
+    path = Path(text).expanduser()
+    if "\0" in text or not path.is_absolute():
+        raise InputError(
+            f"{name}: expected a full path such as {Path.home() / 'data'}, got {text[:200]!r}. Type all of it."
+        )
+    return path
+
+
+@router.post("/choose")
+def choose(request: Request, path: Text = "", masks: Text = "", layout: Text = "") -> Response:
+    """Choose a folder by its path, and look into it."""
+    chosen = path_of(path, "Folder")
+    if chosen is None:
+        raise InputError(
+            "Folder: expected the path of a folder with images and masks, got none. Type or browse for it."
+        )
+    more = {"masks": path_of(masks, "Folder of masks"), "layout": path_of(layout, "Mapping file")}
+    house_of(request).job.choose(chosen, **more)
+    return go_to(request, "contents")
+
+
+@router.post("/drop")
+def begin_drop(request: Request) -> Response:
+    """Make a folder for what is dropped."""
+    job = house_of(request).job
+    job.require_idle()
+    return PlainTextResponse(new_drop(job.work).name)
+
+
+def _drop(request: Request, name: str) -> Path:
+    """Folder of a drop, by its name."""
+    folder = house_of(request).job.work / name
+    if not re.fullmatch(r"dropped-\d{1,6}", name) or not folder.is_dir():
+        raise InputError("Dropped files: expected those of this page, got none. Drop the folder again.")
+    return folder
+
+
+@router.put("/drop/{drop}")
+async def add_to_drop(request: Request, drop: str, name: str) -> Response:
+    """Copy one dropped file."""
+    return JSONResponse({"bytes": await write_drop(_drop(request, drop), name, request.stream())})
+
+
+@router.post("/drop/{drop}/done")
+def end_drop(request: Request, drop: str) -> Response:
+    """All files are there: look into them."""
+    house = house_of(request)
+    house.job.choose(dropped_root(_drop(request, drop)), uploaded=True)
+    return JSONResponse({"next": f"{house.passes.base}/contents"})
+
+
+@router.post("/options")
+def set_options(
+    request: Request,
+    output: Text = "",
+    private: Text = "",
+    strength: Text = "invisible",
+    mode: Text = MODES[0],
+    key_file: Text = "",
+    keep: Annotated[list[str] | None, Form()] = None,
+    look_for_text: Tick = False,
+    accept_burned_in: Tick = False,
+    carry: Tick = False,
+    again: Text = "",
+    extra: Text = "",
+) -> Response:
+    """Take over what was chosen for the release."""
+    if strength not in ("invisible", "strong") or mode not in MODES or not set(keep or ()) <= set(PROFILES):
+        raise InputError("Options: expected those of the page, got others. Load the page again.")
+    settings = [line.strip() for line in extra.splitlines() if line.strip()]
+    wrong = next((one for one in settings if "=" not in one), None)
+    if wrong is not None:
+        raise InputError(f"Further settings: expected KEY=VALUE on each line, got {wrong[:80]!r}.")
+    job = house_of(request).job
+    job.wish(
+        Wishes(
+            path_of(output, "Output folder"),
+            path_of(private, "Private folder"),
+            strength=strength,
+            mode=mode,
+            key_file=path_of(key_file, "Key file"),
+            keep=tuple(one for one in PROFILES if one in (keep or ())),
+            look_for_text=look_for_text,
+            accept_burned_in=accept_burned_in,
+            carry=carry,
+            again=check_again(again),
+            extra=tuple(settings),
+        )
+    )
+    return go_to(request, "run")
+
+
+@router.post("/start/{name}")
+def start(request: Request, name: str, again: Text = "", steps: Annotated[int, Form()] = 300) -> Response:
+    """Start an errand."""
+    if name not in ("preview", "forecast", "run", "check") or not 1 <= steps <= MOST_STEPS:
+        raise InputError("Start: expected one of the page's buttons, got another one. Load the page again.")
+    house_of(request).job.start(name, again=check_again(again) or None, steps=steps)
+    return go_to(request, SHOWN_ON[name])
+
+
+@router.post("/stop")
+def stop(request: Request) -> Response:
+    """Stop what runs; it cleans up first."""
+    house_of(request).job.stop()
+    return Response(status_code=204)
