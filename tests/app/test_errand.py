@@ -15,7 +15,8 @@ import pytest
 from umed.app.errand import Errand
 
 PYTHON = (sys.executable, "-c")
-SLEEP = "import sys, time; print('{\"stage\": \"train\", \"done\": 1, \"total\": 4}', file=sys.stderr, flush=True); time.sleep(60)"
+SAYS = """print('{"stage": "train", "done": 1, "total": 4}', file=sys.stderr, flush=True)"""
+SLEEP = f"import sys, time; {SAYS}; time.sleep(60)"
 CLEAN = "import signal, sys, time; signal.signal(15, lambda *a: sys.exit(143)); " + SLEEP
 
 
@@ -71,7 +72,7 @@ def test_an_error_stops_the_rest_and_is_told(tmp_path: Path) -> None:
 
 
 def test_an_error_as_json(tmp_path: Path) -> None:
-    done = errand(tmp_path, "import sys; print('{\"error\": \"no such folder\"}'); sys.exit(1)")
+    done = errand(tmp_path, 'import sys; print(\'{"error": "no such folder"}\'); sys.exit(1)')
     assert done.wait(30) and (done.spells[0].end, done.spells[0].error) == ("failed", "no such folder")
 
 

@@ -66,7 +66,9 @@ def test_a_forged_host_is_refused(host: str, page: Page) -> None:
     assert page.client.get(f"{page.passes.base}/", headers={"host": host}).status_code == 403
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", f"http://127.0.0.1:{PORT + 1}", "null", "", f"https://127.0.0.1:{PORT}"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", f"http://127.0.0.1:{PORT + 1}", "null", "", f"https://127.0.0.1:{PORT}"]
+)
 def test_a_forged_origin_is_refused(origin: str, page: Page) -> None:
     headers = {"origin": origin, TOKEN_HEADER: page.passes.form}
     assert page.client.post(f"{page.passes.base}/stop", headers=headers).status_code == 403
@@ -104,7 +106,11 @@ def test_a_page_holds_no_script_and_no_address_of_its_own(page: Page) -> None:
     text = page.get("").text
     assert re.findall(r"<script(?![^>]* src=)", text) == [] and re.findall(r"\son\w+=", text) == []
     assert re.findall(r"<style|style=", text) == []
-    assert {url for url in re.findall(r'(?:src|href)="([^"]*)"', text) if not url.startswith((page.passes.base, "#", "data:,"))} == set()
+    assert {
+        url
+        for url in re.findall(r'(?:src|href)="([^"]*)"', text)
+        if not url.startswith((page.passes.base, "#", "data:,"))
+    } == set()
 
 
 @pytest.mark.parametrize("name", ["../gate.py", "..%2Fgate.py", "app.css/..", "%2e%2e/serve.py", "x", "/etc/passwd"])

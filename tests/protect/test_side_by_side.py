@@ -115,7 +115,7 @@ def test_what_is_drawn_keeps_to_bound_and_support_and_has_the_figures_it_says(
 def test_volumes_are_shown_at_the_slice_with_the_largest_roi(phantom: Path, tmp_path: Path) -> None:
     three = [*BOUNDS, ("loud", make_settings(overrides={"epsilon": "16/255", "method": "random"}))]
     page = write_preview(phantom, tmp_path / "out", three).page.read_text(encoding="utf-8")
-    assert page.count("along axis") == 3 and page.count('class="figures"') == 9 and "--columns:4" in page
+    assert page.count(" along axis 2, the one") == 3 and page.count('class="figures"') == 9 and "columns-4" in page
     assert len(images(page)) == 3 * (2 + 2 * 3) and "16/255" in page
 
 

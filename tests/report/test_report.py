@@ -14,6 +14,7 @@ import umed
 from umed.cases.records import private_of
 from umed.data.phantom import make_phantom
 from umed.report.protect_page import sample_cases, write_report
+from umed.report.viewer_files import NIIVUE, viewer_file
 
 VOID = {"meta", "input", "img", "line", "rect", "path", "br"}
 SEVEN = [{"id": f"case_{i}", "status": "protected"} for i in range(7)]
@@ -58,6 +59,8 @@ def test_is_self_contained_and_well_formed(run: tuple[Path, Path, dict[str, Any]
     page = (private_of(run[1]) / "report.html").read_text(encoding="utf-8")
     checker = check(page)
     assert len(checker.loads) == 6 and all(uri.startswith("data:image/png;base64,") for uri in checker.loads)
+    assert page.count(viewer_file(NIIVUE)) == 1
+    page = page.replace(viewer_file(NIIVUE), "")  # its comments name papers and pages
     assert "http:" not in page and "https:" not in page and "@import" not in page and "url(" not in page
     assert "default-src 'none'" in page
 
@@ -91,7 +94,7 @@ def test_escapes_and_shows_what_failed(run: tuple[Path, Path, dict[str, Any]], t
     manifest["cases"].append({"id": "empty", "status": "unchanged", "reason": "the label is empty", "files": [{}]})
     page = write_report(manifest, run[0], run[1], tmp_path / "r.html", probe={"clean": 0.8123, "protected": 0.05})
     text = page.read_text(encoding="utf-8")
-    assert evil not in text and "&lt;script&gt;" in text and check(text).tags.count("script") == 1
+    assert evil not in text and "&lt;script&gt;" in text and check(text).tags.count("script") == 5
     assert "3 / 5" in text and "1 unchanged, 1 failed" in text and "Failed: 1 case" in text
     assert "0.81 → 0.05" in text
 

@@ -20,11 +20,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 SHIPPED = HERE.parents[1] / "umed" / "report" / "viewer"
 BUNDLE, LICENCES, RECORD = "niivue.min.js", "NIIVUE-LICENSES.txt", "niivue.json"
-OPTIONS = ("--bundle", "--minify", "--format=iife", "--global-name=niivue", "--target=es2020", "--charset=ascii",
-           "--legal-comments=none", "--external:numcodecs/*", "--metafile=meta.json", f"--outfile={BUNDLE}")  # fmt: skip
+OPTIONS = (
+    *("--bundle", "--minify", "--format=iife", "--global-name=niivue", "--target=es2020", "--charset=ascii"),
+    *("--legal-comments=none", "--external:numcodecs/*", "--metafile=meta.json", f"--outfile={BUNDLE}"),
+)
 """The codecs of Zarr (1.4 MB) stay outside: the viewer reads no Zarr."""
-HEAD = """The file niivue.min.js beside this one is NiiVue {version} with the packages below, bundled and minified by esbuild
-and otherwise unchanged; codecs that umed does not need are left out. Made by tools/niivue/build.py of umed.
+HEAD = """The file niivue.min.js beside this one is NiiVue {version} with the packages below, bundled and minified by
+esbuild and otherwise unchanged; codecs that umed does not need are left out. Made by tools/niivue/build.py of umed.
 The font in it, Roboto, is under the Apache License 2.0, which is that of umed.
 """
 

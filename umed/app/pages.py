@@ -20,6 +20,7 @@ from umed.cases.records import PREVIEW, REPORT, private_of
 from umed.core.errors import InputError, UmedError
 from umed.core.progress import words
 from umed.core.version import __version__
+from umed.report.card_terms import LICENCES
 from umed.report.template import render
 
 PAGES = {
@@ -31,7 +32,14 @@ PAGES = {
     "publish": "Publish",
 }
 """Steps of the job as the page shows them, in order."""
-SHOWN_ON = {"look": "contents", "preview": "preview", "forecast": "options", "run": "run", "check": "publish"}
+SHOWN_ON = {
+    "look": "contents",
+    "preview": "preview",
+    "forecast": "options",
+    "run": "run",
+    "check": "publish",
+    "card": "publish",
+}
 """On which page an errand is watched."""
 STAGES = {
     "read the input": "Getting ready",
@@ -223,6 +231,10 @@ def show_publish(request: Request) -> Response:
         "output": str(done["output"]),
         "publishable": done.get("exit_code") != 1,
         "report": bool(report_of(job)),
+        "licences": {name: (one.title, one.about) for name, one in LICENCES.items() if name != "file"},
+        "card": job.state.card,
+        "carded": job.result("card", "card"),
+        "uncarded": wording.failure(job.spell("card"), "The release is not described"),
     }
     return draw_page(request, "publish", **shown)
 

@@ -223,7 +223,8 @@ def _announce(clean: Samples, recipe: Recipe, published: int, test: int, setting
     one = step_seconds(recipe, patch, len(clean.images[0]), clean.classes, str(pick_device(settings.device)))
     return (
         f"demo: {published} cases are protected, {test} others stay clean and judge; then two trainings of "
-        f"{recipe.steps} steps side by side, about {words(recipe.steps * one)} on two idle cores, beside the protecting"
+        f"{recipe.steps} steps side by side, about {words(recipe.steps * one)} at the pace of "
+        "this machine now, beside the protecting"
     )
 
 

@@ -24,8 +24,7 @@ from umed.core.version import __version__
 from umed.deid.identity import Anonymous, Identity
 from umed.deid.table import edition
 from umed.protect.result import Released
-from umed.report.case_view import CaseView, Shown, ViewRoom
-from umed.report.protect_page import view_case
+from umed.report.case_view import CaseView, Shown, ViewRoom, view_case
 from umed.report.release_page import render_release
 
 FORMAT = 1

@@ -27,8 +27,7 @@ from umed.plan.metrics import measure
 from umed.plan.planning import Plan
 from umed.protect.start import check_run
 from umed.report.case_figures import case_figures
-from umed.report.case_view import Changed, Shown, ViewRoom
-from umed.report.pictures import draw_case
+from umed.report.case_view import Changed, Shown, ViewRoom, draw_shown
 from umed.report.preview_page import (
     AMPLIFIED,
     WHERE,
@@ -249,19 +248,7 @@ def _try(
         records = [figures.to_dict()]
     row = case_figures({"id": case, "status": "protected", "files": records})
     shown, after = _look(unit, changed[0], plan, whole)
-    picture = draw_case(
-        shown.original,
-        after,
-        shown.labels,
-        shown.support,
-        window=shown.window,
-        amplitude=shown.amplitude,
-        axis=shown.axis,
-        rows_first=shown.rows_first,
-        first=shown.first,
-        of=shown.of,
-    )
-    return Tried(name, picture, row), shown, after
+    return Tried(name, draw_shown(shown, after), row), shown, after
 
 
 def _touched(source: Source, case: str, plan: Plan) -> Iterator[Unit]:

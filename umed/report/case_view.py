@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from umed.report.pictures import Picture
+from umed.report.pictures import Picture, draw_case
 
 VOXELS = 96**3
 """Most voxels of a volume in a page."""
@@ -59,7 +59,7 @@ class Changed:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What a volume shows.
+    """What is shown of a case, and how.
 
     Args:
         original: physical values before, ``(C, *spatial)``; three channels are drawn in colour, else the first one.
@@ -90,6 +90,48 @@ class Shown:
         """The axes in the viewer's order: to the right, down, from slice to slice."""
         right, down = (i for i in range(3) if i != self.axis)
         return (down, right, self.axis) if self.rows_first else (right, down, self.axis)
+
+
+def draw_shown(shown: Shown, after: NDArray[Any]) -> Picture:
+    """Draw a case as pictures, at its slice with the largest ROI.
+
+    Args:
+        shown: the case before, and how it is shown.
+        after: physical values after, ``(C, *spatial)``.
+
+    Returns:
+        The pictures.
+    """
+    return draw_case(
+        shown.original,
+        after,
+        shown.labels,
+        shown.support,
+        window=shown.window,
+        amplitude=shown.amplitude,
+        axis=shown.axis,
+        rows_first=shown.rows_first,
+        first=shown.first,
+        of=shown.of,
+    )
+
+
+def view_case(name: str, shown: Shown, after: NDArray[Any], room: ViewRoom) -> CaseView:
+    """Draw original, protected and difference of a case, with what the viewer gets where there is room for it.
+
+    Args:
+        name: case id.
+        shown: the case before, and how it is shown.
+        after: physical values after, ``(C, *spatial)``.
+        room: of the page.
+
+    Returns:
+        The view.
+    """
+    picture = draw_shown(shown, after)
+    names = ("original", "protected", f"difference × {picture.factor:.0f}")
+    payload = room.volume(name, shown, [Changed(names[1], after, names[2])]) if shown.labels.ndim == 3 else {}
+    return CaseView(name, picture, payload or room.picture(name, names))
 
 
 class ViewRoom:
@@ -172,8 +214,8 @@ def volume_payload(
 
     def cut(values: NDArray[Any]) -> NDArray[np.float64]:
         chosen = values if len(values) == 3 else values[:1]
-        turned = chosen.transpose(0, *(i + 1 for i in order))
-        return np.nan_to_num(np.asarray(turned[(slice(None), *box)], np.float64))
+        turned = chosen.transpose([0, *(i + 1 for i in order)])
+        return np.nan_to_num(np.asarray(turned[:, box[0], box[1], box[2]], np.float64))
 
     before = cut(shown.original)
     base = _byte(255 * (before - low) / (high - low))
@@ -219,7 +261,9 @@ def _box(
 ) -> tuple[tuple[slice, slice, slice], tuple[int, int, int]]:
     """A box around what may change, with some air, and the middle of what may change."""
     found = [np.flatnonzero(support.any(axis=tuple(i for i in range(3) if i != axis))) for axis in range(3)]
-    ends = [(int(one[0]), int(one[-1]) + 1) if len(one) else (0, n) for one, n in zip(found, support.shape, strict=True)]
+    ends = [
+        (int(one[0]), int(one[-1]) + 1) if len(one) else (0, n) for one, n in zip(found, support.shape, strict=True)
+    ]
     middles = [(a + b) // 2 for a, b in ends]
     wanted = [min(n, max(24, round(_AIR * (b - a)))) for (a, b), n in zip(ends, support.shape, strict=True)]
     left, allowed = voxels, [0, 0, 0]

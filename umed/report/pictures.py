@@ -86,7 +86,9 @@ def draw_case(
         others = tuple(i for i in range(3) if i != axis)
         roi = (labels > 0).sum(axis=others)
         index = int(np.argmax(roi))
-        place = f"slice {first + index + 1} of {of or labels.shape[axis]} along axis {axis}, the one with the largest ROI"
+        place = (
+            f"slice {first + index + 1} of {of or labels.shape[axis]} along axis {axis}, the one with the largest ROI"
+        )
         original, protected = (np.take(array, index, axis + 1) for array in (original, protected))
         labels, support = (np.take(array, index, axis) for array in (labels, support))
         if not rows_first:  # voxel axes are (x, y, ...): turn them so that x runs to the right, as viewers do

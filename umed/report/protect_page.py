@@ -24,9 +24,8 @@ from umed.plan.facts import open_case
 from umed.plan.limits import make_limits
 from umed.plan.planning import Plan
 from umed.plan.regions import plan_regions
-from umed.report.case_view import CaseView, Changed, Shown, ViewRoom
 from umed.report.case_figures import describe_cases
-from umed.report.pictures import draw_case
+from umed.report.case_view import CaseView, Shown, ViewRoom, view_case
 from umed.report.spectrum_chart import spectrum_chart
 from umed.report.template import cases, render
 
@@ -150,35 +149,6 @@ def _draw(dataset: Dataset, case: Case, output: Path, plan: Plan, room: ViewRoom
         axis=axis,
     )
     return view_case(case.id, shown, after, room)
-
-
-def view_case(name: str, shown: Shown, after: NDArray[Any], room: ViewRoom) -> CaseView:
-    """Draw original, protected and difference of a case, with what the viewer gets where there is room for it.
-
-    Args:
-        name: case id.
-        shown: the case before, and how it is shown.
-        after: physical values after, ``(C, *spatial)``.
-        room: of the page.
-
-    Returns:
-        The view.
-    """
-    picture = draw_case(
-        shown.original,
-        after,
-        shown.labels,
-        shown.support,
-        window=shown.window,
-        amplitude=shown.amplitude,
-        axis=shown.axis,
-        rows_first=shown.rows_first,
-        first=shown.first,
-        of=shown.of,
-    )
-    names = ("original", "protected", f"difference × {picture.factor:.0f}")
-    payload = room.volume(name, shown, [Changed(names[1], after, names[2])]) if shown.labels.ndim == 3 else {}
-    return CaseView(name, picture, payload or room.picture(name, names))
 
 
 def _physical(volume: Volume) -> NDArray[np.float64]:

@@ -29,6 +29,20 @@ def render(template: str, *, package: str = "umed.report", **content: Any) -> st
     return _environment(package).get_template(template).render(content)
 
 
+def render_text(text: str, *, package: str = "umed.report", **content: Any) -> str:
+    """Fill a template that is given as text, with the same escaping; it may import the pieces of pages.
+
+    Args:
+        text: the template.
+        package: as for :func:`render`.
+        content: what it shows; every text is escaped.
+
+    Returns:
+        The filled text.
+    """
+    return _environment(package).from_string(text).render(content)
+
+
 @lru_cache
 def _environment(package: str) -> Environment:
     import jinja2  # only where a page is written: all other commands start faster without

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 (() => {
+  if (parent !== window) // within umed app, which cannot look into this page
+    new ResizeObserver(() => parent.postMessage({ umedHeight: document.body.scrollHeight }, "*")).observe(document.body);
   document.querySelectorAll("input[data-outlines]").forEach((box) => box.addEventListener("change", () =>
     document.getElementById(box.dataset.outlines).classList.toggle("plain", !box.checked)));
   const key = (row, column) => {
@@ -21,6 +23,9 @@
       });
       table.tBodies[0].append(...rows);
     }));
+  });
+  document.querySelectorAll(".scroll, .drawn").forEach((box) => { // for those who have no mouse
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
   });
   document.querySelectorAll("input[data-find]").forEach((field) => field.addEventListener("input", () => {
     const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -348,7 +348,9 @@
   async function mount(element) {
     const named = document.getElementById(element.dataset.viewer || "");
     const address = element.dataset.viewerSrc;
-    const payload = address ? await (await fetch(address, { credentials: "same-origin" })).json() : JSON.parse(named.textContent);
+    const answer = address ? await fetch(address, { credentials: "same-origin" }) : null;
+    if (answer && !answer.ok) throw new Error(`viewer: ${address}: expected a case, got ${answer.status}`);
+    const payload = answer ? await answer.json() : JSON.parse(named.textContent);
     let tiles = [...element.querySelectorAll(".tile")];
     if (!tiles.length) { // the page leaves it to the script
       element.append(...payload.panels.map((panel) => make("figure", {}, make("div", { class: "tile" }), make("figcaption", {}, panel.name))));
