@@ -15,7 +15,8 @@ import pytest
 from umed.app.errand import Errand
 
 PYTHON = (sys.executable, "-c")
-SLEEP = 'import sys, time; print(\'{"stage": "train", "done": 1, "total": 4}\', file=sys.stderr, flush=True); time.sleep(60)'
+SAYS = """print('{"stage": "train", "done": 1, "total": 4}', file=sys.stderr, flush=True)"""
+SLEEP = f"import sys, time; {SAYS}; time.sleep(60)"
 CLEAN = "import signal, sys, time; signal.signal(15, lambda *a: sys.exit(143)); " + SLEEP
 
 

@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="signals of POSIX"),
 ]
 FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync".split()
-PATIENT = 180_000
+PATIENT = 400_000
 """Milliseconds that a command may take where the machine is busy."""
 QUICK = "method=checkerboard"
 """A method that trains nothing."""
@@ -186,6 +186,7 @@ def test_dicom_is_de_identified_and_protected(browser: Browser) -> None:
     browser.open("publish")
     browser.press("Run the checks")
     browser.reads("Search for anything that identifies: in order.")
+    browser.reads("not searched: text and faces in pixels (7)")
     browser.reads("Proof of the bound: in order.")
     assert (browser.root / "project.key").stat().st_mode & 0o777 == 0o600
     released = [path.read_bytes() for path in out.rglob("*.dcm")]
@@ -193,13 +194,13 @@ def test_dicom_is_de_identified_and_protected(browser: Browser) -> None:
 
 
 def test_input_that_cannot_be_used(browser: Browser) -> None:
-    folder = browser.root / "<script>alert(1)</script>"
+    folder = browser.root / "<img src=x onerror=alert(1)>"
     folder.mkdir()
     (folder / "a.txt").write_text("no image")
     browser.choose(folder)
     browser.reads("cannot be used")
     assert browser.page.get_by_role("link", name="Go on").count() == 0
-    assert browser.page.locator("main").inner_text().count("<script>alert(1)</script>") >= 1
+    assert browser.page.locator("main").inner_text().count("<img src=x onerror=alert(1)>") >= 1
     browser.open("preview")
     assert browser.page.url.endswith("/contents")
     browser.open("")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.app_client import Page
-from umed.app.job import Busy, Wishes, propose
+from umed.app.job import Busy, CardWishes, Wishes, propose
 from umed.cli.main import make_parser
 from umed.core.errors import UmedError
 
@@ -63,6 +63,15 @@ def test_dicom(page: Page, tmp_path: Path) -> None:
     assert list(words(page, "run")) == ["protect"] and list(words(page, "check")) == ["verify", "check-release"]
 
 
+def test_what_the_release_says_of_itself(page: Page) -> None:
+    page.job.state.ran = page.job.state.wishes
+    page.job.state.card = CardWishes("-T", ("A, B", "C"), "me@example.org", "cc-by", "all = of it")
+    card = words(page, "card")["card"]
+    assert {"--title=-T", "--author=A, B", "--author=C", "--licence=cc-by", "--description=all = of it"} <= set(card)
+    page.job.state.card = CardWishes(licence="cc-by")
+    assert [word for word in words(page, "card")["card"] if "=" in word] == ["--licence=cc-by"]
+
+
 def test_an_earlier_run_is_told_before_anything_starts(page: Page, tmp_path: Path) -> None:
     page.job.wish(page.job.state.wishes)
     (tmp_path / "out").mkdir()
@@ -78,6 +87,17 @@ def test_folders_are_proposed_under_names_that_are_free(tmp_path: Path) -> None:
     (tmp_path / "a-protected-2-private").mkdir()
     found = propose(tmp_path / "a", tmp_path)
     assert (found.output, found.private) == (tmp_path / "a-protected-3", tmp_path / "a-protected-3-private")
+
+
+def test_a_run_that_was_stopped_is_offered_again(tmp_path: Path) -> None:
+    private = tmp_path / "a-protected-private"
+    private.mkdir()
+    (private / "targets.json").write_text("{}")
+    found = propose(tmp_path / "a", tmp_path)
+    assert (found.private, found.again) == (private, "resume")
+    (tmp_path / "a-protected" / "umed").mkdir(parents=True)
+    (tmp_path / "a-protected" / "umed" / "manifest.json").write_text("{}")
+    assert propose(tmp_path / "a", tmp_path).output == tmp_path / "a-protected-2"
 
 
 def test_a_key_within_the_release_is_refused(page: Page, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.app.app_client import Page
 from umed.app.errand import Errand
+from umed.app.job import CardWishes
 
 EVIL = "<script>alert(1)</script>"
 CASE = {"id": EVIL, "shape": [4, 4], "classes": [0, 1], "action": "protect", "why": f"why {EVIL}", "weak": True}
@@ -67,6 +68,8 @@ def test_hostile_names_are_only_text(layout: str, page: Page) -> None:
     ran(page)
     verdict = {"ok": False, "problems": [EVIL], "cases": [{"id": EVIL, "failures": [EVIL]}]}
     found = {"ok": False, "findings": [{"file": EVIL, "tag": EVIL, "kind": EVIL}]}
+    page.job.state.card = CardWishes(EVIL, (EVIL,), EVIL, EVIL, EVIL)
+    page.answered("card", {"card": {"files": [EVIL]}})
     page.answered("check", {"verify": verdict, "check-release": {"ok": False, "problems": []}, "search": found}, 1)
     for name in ("", "contents", "preview", "options", "run", "publish"):
         answer = page.get(name)
@@ -245,6 +248,19 @@ def test_after_a_run_its_folder_is_to_be_published_and_the_private_one_never(pag
     ran(page, exit_code=1, private="/p")
     text = page.get("publish").text
     assert f'data-copy="{page.job.home}/out"' not in text and "Nothing was released" in text
+
+
+def test_a_release_is_described_once_it_is_there(page: Page, tmp_path: Path) -> None:
+    form = {"title": "T", "authors": "A, B\n\nC", "licence": "cc-by", "description": "a\nb"}
+    assert page.post("card", **form).status_code == 422  # nothing was released yet
+    ran(page, release_check={"ok": True}, exit_code=0, private="/p")
+    page.answered("check", {"verify": {"ok": True}})
+    (tmp_path / "out").mkdir()
+    assert page.post("card", **form).headers["hx-redirect"] == f"{page.passes.base}/publish"
+    assert page.job.state.card == CardWishes("T", ("A, B", "C"), "", "cc-by", "a b")
+    assert page.job.spell("check") is None  # it was of another release
+    assert page.job.state.errands["card"].wait(60)
+    assert "expected" in page.get("publish").text  # what umed card says of an empty folder
 
 
 def test_the_page_closes_what_runs(page: Page) -> None:
