@@ -30,6 +30,8 @@ LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 """Target of a link or picture in Markdown."""
 NAMED = re.compile(r"\[`?([\w/-]+\.md)`?\](?=\(([^)#\s]+\.md)[#)])")
 """A link to a page whose text is the name of the file, which says more on the forge than in the site."""
+SHORT = 30
+"""Characters of a heading that may stand for its page in a sentence."""
 MERMAID = re.compile(r"^```mermaid\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 NODE = re.compile(r"(\w+)\[\"(.+?)\"\]")
 ARROW = re.compile(r"^\s*(\w+)(?:\[[^\]]*\])?\s*-->\s*(?:\|(.+?)\|\s*)?(\w+)")
@@ -94,9 +96,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def title_of(path: Path) -> str | None:
-    """What a page of Markdown is called: its first heading up to a colon; nothing for what is no page."""
+    """What a page of Markdown is called: its first heading, a long one up to its colon; nothing for what is no page."""
     heading = re.search(r"^# (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE) if path.is_file() else None
-    return heading[1].partition(":")[0] if heading else None
+    if heading is None:
+        return None
+    return heading[1] if len(heading[1]) <= SHORT else heading[1].partition(":")[0]
 
 
 def table_of(diagram: str) -> str:

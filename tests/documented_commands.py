@@ -20,6 +20,7 @@ from types import ModuleType
 import yaml
 
 import umed
+from umed.cli.completion import SHELLS
 from umed.cli.main import main
 from umed.core.registry import METHODS
 
@@ -117,6 +118,8 @@ def options_of(command: str) -> tuple[set[str], str]:
 
 def umed_command(words: list[str]) -> list[str]:
     command, *rest = (word.strip("`,.") for word in words)
+    if command == "--print-completion":
+        return [f"umed {command} {name}: no such shell" for name in rest[:1] if name not in SHELLS]
     if command.startswith("--"):
         return [] if command in ("--help", "--version") else [f"umed {command}: no such option"]
     options, text = options_of(command)

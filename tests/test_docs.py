@@ -102,6 +102,7 @@ def test_pages_hold_commands() -> None:
         ("\n    umed protct IN OUT\n", "umed protct: no such command"),
         ("\n    umed protect IN OUT --epsilom 4/255\n", "umed protect --epsilom: no such option"),
         ("\n    umed plan IN   # then: umed protect IN OUT --nothing\n", "umed protect --nothing: no such option"),
+        ("\n    umed --print-completion ksh > file\n", "umed --print-completion ksh: no such shell"),
         ("\n    umed plan IN --recipe gpus\n", "umed plan --recipe gpus: no such name"),
         ("\n    umed benchmark slow --out DIR\n", "umed benchmark slow: no such grid"),
         ("as `umed verify IN OUT --keyfile KEY` does", "umed verify --keyfile: no such option"),

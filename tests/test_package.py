@@ -26,7 +26,7 @@ from umed.cli.main import main
 ROOT = Path(umed.__file__).resolve().parents[1]
 IN_SOURCES = re.compile(
     r"(umed|benchmarks|configs|monai_bundle|tests|docs|notebooks|tools)/|[^/]+\.md$|(LICENSE|CITATION\.cff|constraints\.txt"
-    r"|Makefile|pyproject\.toml|\.gitignore)$"
+    r"|Makefile|mkdocs\.yml|pyproject\.toml|\.gitignore)$"
 )
 DATA = re.compile(r"\.(nii|nii\.gz|mha|mhd|raw|nrrd|dcm|zip|pth|pt|npz|safetensors|key)$")
 MOST_BYTES = 500_000

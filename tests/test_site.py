@@ -173,6 +173,7 @@ def test_links_out_of_docs_lead_to_the_copies(hooks: ModuleType) -> None:
 def test_names_of_pages_become_titles(hooks: ModuleType) -> None:
     assert hooks.title_of(ROOT / "docs" / "ranges.md") == "Ranges"
     assert hooks.title_of(ROOT / "docs" / "experiments.md") == "Lab book"
+    assert hooks.title_of(ROOT / "docs" / "start-dicom.md") == "Quick start: DICOM engineer"
     assert hooks.title_of(ROOT / "docs") is None
     found = hooks.NAMED.findall("[ranges.md](ranges.md#misfits), [the ranges](ranges.md), [a.yaml](a.yaml)")
     assert found == [("ranges.md", "ranges.md")]

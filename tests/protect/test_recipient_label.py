@@ -63,6 +63,15 @@ def test_the_name_is_sealed_and_in_no_published_byte(data: Path, tmp_path: Path)
     assert any("copy.json" in one for one in umed.verify(data, tmp_path / "out").problems)
 
 
+@pytest.mark.parametrize("name", ["trace.json", "copy.json"])
+def test_what_a_trace_rests_on_is_found_in_a_release_under_any_name(data: Path, tmp_path: Path, name: str) -> None:
+    assert protect(data, tmp_path / "out", "--recipient", NAME) == 0
+    content = (tmp_path / "out-private" / name).read_bytes()
+    (tmp_path / "out-private").rename(tmp_path / "away")
+    (tmp_path / "out" / "notes.txt").write_bytes(content)
+    assert "private" in {one.kind for one in umed.check_release(tmp_path / "out").findings}
+
+
 def test_a_resumed_run_keeps_its_recipient(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert protect(data, out, "--recipient", NAME) == 0

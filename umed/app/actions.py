@@ -11,7 +11,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from umed.app.dropped import dropped_root, new_drop, write_drop
-from umed.app.job import MODES, PROFILES, Wishes
+from umed.app.job import MODES, PROFILES, CardWishes, Wishes
 from umed.app.pages import SHOWN_ON, check_again, house_of
 from umed.core.errors import InputError
 
@@ -51,8 +51,8 @@ def choose(request: Request, path: Text = "", masks: Text = "", layout: Text = "
         raise InputError(
             "Folder: expected the path of a folder with images and masks, got none. Type or browse for it."
         )
-    more = {"masks": path_of(masks, "Folder of masks"), "layout": path_of(layout, "Mapping file")}
-    house_of(request).job.choose(chosen, **more)
+    more = path_of(masks, "Folder of masks"), path_of(layout, "Mapping file")
+    house_of(request).job.choose(chosen, masks=more[0], layout=more[1])
     return go_to(request, "contents")
 
 
@@ -134,6 +134,24 @@ def start(request: Request, name: str, again: Text = "", steps: Annotated[int, F
         raise InputError("Start: expected one of the page's buttons, got another one. Load the page again.")
     house_of(request).job.start(name, again=check_again(again) or None, steps=steps)
     return go_to(request, SHOWN_ON[name])
+
+
+@router.post("/card")
+def describe_release(
+    request: Request,
+    title: Text = "",
+    authors: Text = "",
+    contact: Text = "",
+    licence: Text = "",
+    description: Text = "",
+) -> Response:
+    """Let the release explain itself."""
+    job = house_of(request).job
+    job.require_idle()
+    people = tuple(line.strip() for line in authors.splitlines() if line.strip())
+    job.state.card = CardWishes(title.strip(), people, contact.strip(), licence, " ".join(description.split()))
+    job.start("card")
+    return go_to(request, SHOWN_ON["card"])
 
 
 @router.post("/stop")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from umed.app.errand import PATIENT, Errand, Spell
-from umed.cases.records import KEY, Store, private_of
+from umed.cases.records import KEY, MANIFEST, Store, private_of
 from umed.core.errors import InputError, UmedError
 from umed.data.files import check_apart
 from umed.protect.start import check_key_place, check_run
@@ -31,7 +31,14 @@ AGAIN = ("", "resume", "overwrite")
 """What is done with an earlier run in the same folder."""
 Commands = list[tuple[str, list[str]]]
 """Name and words of commands."""
-STEPS = {"look": "Look into the folder", "preview": "Preview", "forecast": "Forecast", "run": "Run", "check": "Checks"}
+STEPS = {
+    "look": "Look into the folder",
+    "preview": "Preview",
+    "forecast": "Forecast",
+    "run": "Run",
+    "check": "Checks",
+    "card": "Description of the release",
+}
 """Errands of a job, and what they are called."""
 
 
@@ -75,6 +82,33 @@ class Wishes:
         return "+".join(self.keep) or "basic"
 
 
+@dataclass(frozen=True)
+class CardWishes:
+    """What the release says of itself, see ``umed card``.
+
+    Args:
+        title: name of the data set.
+        authors: one each.
+        contact: where permission to train can be asked for.
+        licence: name of a licence.
+        description: what was imaged, how, and who drew the masks.
+    """
+
+    title: str = ""
+    authors: tuple[str, ...] = ()
+    contact: str = ""
+    licence: str = ""
+    description: str = ""
+
+    def words(self) -> list[str]:
+        """Options of ``umed card``; an empty field gives none."""
+        named = {"title": self.title, "contact": self.contact, "licence": self.licence, "description": self.description}
+        return [
+            *(f"--{name}={value}" for name, value in named.items() if value),
+            *(f"--author={one}" for one in self.authors),
+        ]
+
+
 @dataclass
 class State:
     """A job at one moment; what changes it makes a new version.
@@ -86,6 +120,7 @@ class State:
         uploaded: whether the input is a copy that goes with the page.
         wishes: what was chosen for the release.
         ran: the wishes of the last run.
+        card: what the release is to say of itself.
         errands: the last errand of each name.
     """
 
@@ -95,6 +130,7 @@ class State:
     uploaded: bool = False
     wishes: Wishes = field(default_factory=Wishes)
     ran: Wishes | None = None
+    card: CardWishes = field(default_factory=CardWishes)
     errands: dict[str, Errand] = field(default_factory=dict)
 
 
@@ -194,7 +230,9 @@ class Job:
                 wishes = self.state.wishes if again is None else replace(self.state.wishes, again=again)
                 check_wishes(self.state, wishes, dicom=self.dicom)
                 self.state.wishes = self.state.ran = wishes
-                self.state.errands.pop("check", None)
+                self.state.errands.pop("card", None)
+            if name in ("run", "card"):
+                self.state.errands.pop("check", None)  # of another release than there will be
             self._start(name, self.commands(name, steps=steps))
 
     def stop(self) -> None:
@@ -245,6 +283,10 @@ class Job:
         chosen = wishes if name == "run" else state.ran
         if chosen is None or chosen.output is None or chosen.private is None:
             raise InputError("Choose the output folder first, under Options." if name == "run" else "Run it first.")
+        if name == "card":
+            key = _given("--key-file", chosen.key_file if self.dicom and chosen.mode != "protect" else None)
+            place = [str(chosen.output), "--private", str(chosen.private), *key]
+            return [("card", ["card", *place, *state.card.words(), "--json"])]
         return (_run if name == "run" else _checks)(source, chosen, masks, layout, self.dicom)
 
     def line(self, name: str) -> str:
@@ -291,8 +333,11 @@ def _checks(source: str, wishes: Wishes, masks: list[str], layout: list[str], di
 
 
 def propose(path: Path, parent: Path) -> Wishes:
-    """Folders to begin with: beside the input, under names that are free."""
+    """Folders to begin with: those of a run that was stopped, else new ones beside the input, under free names."""
     base = parent / f"{path.name.removesuffix('.zip') or 'data'}-protected"
+    earlier = Store(base)
+    if earlier.begun and not earlier.public(MANIFEST).exists():
+        return Wishes(base, earlier.folder, key_file=base.with_name(f"{base.name}.key"), again="resume")
     output, number = base, 2
     while output.exists() or private_of(output).exists():
         output, number = base.with_name(f"{base.name}-{number}"), number + 1

@@ -20,6 +20,7 @@ from umed.cases.records import PREVIEW, REPORT, private_of
 from umed.core.errors import InputError, UmedError
 from umed.core.progress import words
 from umed.core.version import __version__
+from umed.report.card_terms import LICENCES
 from umed.report.template import render
 
 PAGES = {
@@ -31,7 +32,14 @@ PAGES = {
     "publish": "Publish",
 }
 """Steps of the job as the page shows them, in order."""
-SHOWN_ON = {"look": "contents", "preview": "preview", "forecast": "options", "run": "run", "check": "publish"}
+SHOWN_ON = {
+    "look": "contents",
+    "preview": "preview",
+    "forecast": "options",
+    "run": "run",
+    "check": "publish",
+    "card": "publish",
+}
 """On which page an errand is watched."""
 STAGES = {
     "read the input": "Getting ready",
@@ -154,7 +162,9 @@ def show_contents(request: Request) -> Response:
     rows = wording.rows(facts) if facts else []
     more = max(0, len(facts.get("cases", [])) - len(rows))
     shown = {"verdict": verdict, "figures": figures, "findings": findings, "rows": rows, "more": more}
-    return draw_page(request, "contents", facts=facts, usable=bool(facts) and verdict.tone != "bad", **shown)
+    return draw_page(
+        request, "contents", facts=facts, usable=bool(facts) and verdict is not None and verdict.tone != "bad", **shown
+    )
 
 
 @router.get("/preview")
@@ -223,6 +233,10 @@ def show_publish(request: Request) -> Response:
         "output": str(done["output"]),
         "publishable": done.get("exit_code") != 1,
         "report": bool(report_of(job)),
+        "licences": {name: (one.title, one.about) for name, one in LICENCES.items() if name != "file"},
+        "card": job.state.card,
+        "carded": job.result("card", "card"),
+        "uncarded": wording.failure(job.spell("card"), "The release is not described"),
     }
     return draw_page(request, "publish", **shown)
 
@@ -276,7 +290,7 @@ def show_static(name: str) -> Response:
     """A file that a page loads."""
     if name not in STATIC:
         return HTMLResponse("404: there is no such file.", status_code=404)
-    content = resources.files("umed.app").joinpath("static", name).read_bytes()
+    content = (resources.files("umed.app") / "static" / name).read_bytes()
     return Response(content, media_type=KINDS[Path(name).suffix])
 
 

@@ -124,7 +124,7 @@ def contents(facts: Mapping[str, Any]) -> tuple[Notice, list[Figure], list[Notic
         kinds = Counter(str(one["kind"]) for one in rest)
         said = ", ".join(f"{count} {KINDS.get(kind, (kind, kind))[count != 1]}" for kind, count in kinds.items())
         findings.append(Notice("plain", f"Left out as well, and no images: {said}"))
-    return _verdict(ready, len(cases), findings, empty=actions["copy"]), figures, findings
+    return _verdict(ready, len(cases) - actions["carry"], findings, empty=actions["copy"]), figures, findings
 
 
 def _verdict(ready: int, count: int, findings: Iterable[Notice], *, empty: int) -> Notice:
@@ -241,7 +241,7 @@ def check_lines(check: Mapping[str, Any]) -> list[str]:
     """Problems and warnings of ``umed check-release``, one line a kind."""
     kinds = ("problems", "warnings", "notes")
     found = make_check("", 0, (ReleaseFinding(**one) for kind in kinds for one in check.get(kind, [])))
-    return [printable(line) for severity in ("problem", "warning") for line in found.lines(severity)]  # type: ignore[arg-type]
+    return [printable(line) for line in (*found.lines("problem"), *found.lines("warning"))]
 
 
 def checked(spells: Mapping[str, Spell | None]) -> list[Notice]:
@@ -273,7 +273,8 @@ def checked(spells: Mapping[str, Spell | None]) -> list[Notice]:
             lines, good = check_lines(result), ()
         else:
             lines = [f"{one.get('file')}: {one.get('tag')}: {one.get('kind')}" for one in result.get("findings", [])]
-            good = ()
+            unsearched = result.get("not_searched", [])
+            good = tuple(f"not searched: {one['what']} ({one['count']})" for one in unsearched)
         fine = bool(result.get("ok"))
         said = "in order" if fine else "something was found; do not publish before it is mended"
         notices.append(Notice("good" if fine else "bad", f"{name}: {said}.", tuple(map(printable, lines[:20] or good))))

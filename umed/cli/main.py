@@ -89,7 +89,8 @@ def _main(argv: Sequence[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if wants_traceback():
             raise
-        again = " with --resume" if words[:1] in (["protect"], ["anonymize"]) else ""
+        ways = {"protect": " with --resume", "anonymize": " with --resume", "demo": " with --overwrite"}
+        again = ways.get(words[0] if words else "", "")
         return _end(describe(error, again=again), asked)
 
 

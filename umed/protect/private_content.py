@@ -32,10 +32,13 @@ _RECORDS: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"outcome", "run", "sources", "outputs"}), "the record of a case"),
     (frozenset({"actions", "tags", "files_written"}), "the audit of a run"),
     (frozenset({"verdict", "sentence", "thieves"}), "the forecast of a release"),
+    (frozenset({"tests", "salt", "cases"}), "the coins of a release"),
+    (frozenset({"release", "commitment", "queries"}), "the list of what each query of a trace is"),
 )
 _EXACT = {
     frozenset({"files"}): "the list of files that a run may write",
     frozenset({"note", "files"}): "the list of what was quarantined",
+    frozenset({"recipient"}): "the note of whose copy a release is",
 }
 """Records that have these keys and no others; ``proposals.json``, which is public, has more."""
 _SMALL = 1 << 20

@@ -63,6 +63,13 @@
     }
   });
 
+  // A report in its sandbox tells how long it is, so that it needs no bar of its own to scroll.
+  window.addEventListener("message", (event) => {
+    const frame = [...document.querySelectorAll("iframe")].find((one) => one.contentWindow === event.source);
+    const height = frame && event.data ? Number(event.data.umedHeight) : 0;
+    if (height > 0) frame.style.height = `${Math.min(Math.max(height, 300), 20000)}px`;
+  });
+
   // Which fields belong to which choice: a key is needed only where something is de-identified.
   const modes = document.querySelectorAll("input[name=mode]");
   const follow = () => {
