@@ -117,7 +117,7 @@ def test_the_same_seed_trains_the_same_control_whatever_the_key_draws(found: Dem
 def test_what_is_claimed_follows_the_figures(found: Demonstration, after: float, verdict: str) -> None:
     spread = np.linspace(-0.05, 0.05, len(CASES))
     tables = [{0: (CASES, tuple((float(level + one),) for one in spread))} for level in (0.88, after)]
-    thief = judge("unet", *tables, dict.fromkeys(CASES, 0.05))
+    thief = judge("batchnorm_unet", *tables, dict.fromkeys(CASES, 0.05))
     claimed = replace(found, thief=thief)
     assert claimed.thief.verdict == verdict
     assert claimed.answer.startswith(ANSWERS[claimed.thief.verdict])
