@@ -162,7 +162,9 @@ def show_contents(request: Request) -> Response:
     rows = wording.rows(facts) if facts else []
     more = max(0, len(facts.get("cases", [])) - len(rows))
     shown = {"verdict": verdict, "figures": figures, "findings": findings, "rows": rows, "more": more}
-    return draw_page(request, "contents", facts=facts, usable=bool(facts) and verdict.tone != "bad", **shown)
+    return draw_page(
+        request, "contents", facts=facts, usable=bool(facts) and verdict is not None and verdict.tone != "bad", **shown
+    )
 
 
 @router.get("/preview")
@@ -288,7 +290,7 @@ def show_static(name: str) -> Response:
     """A file that a page loads."""
     if name not in STATIC:
         return HTMLResponse("404: there is no such file.", status_code=404)
-    content = resources.files("umed.app").joinpath("static", name).read_bytes()
+    content = (resources.files("umed.app") / "static" / name).read_bytes()
     return Response(content, media_type=KINDS[Path(name).suffix])
 
 

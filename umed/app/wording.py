@@ -241,7 +241,7 @@ def check_lines(check: Mapping[str, Any]) -> list[str]:
     """Problems and warnings of ``umed check-release``, one line a kind."""
     kinds = ("problems", "warnings", "notes")
     found = make_check("", 0, (ReleaseFinding(**one) for kind in kinds for one in check.get(kind, [])))
-    return [printable(line) for severity in ("problem", "warning") for line in found.lines(severity)]  # type: ignore[arg-type]
+    return [printable(line) for line in (*found.lines("problem"), *found.lines("warning"))]
 
 
 def checked(spells: Mapping[str, Spell | None]) -> list[Notice]:

@@ -7,6 +7,7 @@ The two trainings go side by side, a few threads each, so that a busy core slows
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -37,7 +38,7 @@ from umed.benchmark.victims.victim_training import fresh_victim, train_victim
 from umed.cases.records import make_private, private_of, write_text
 from umed.core.config import Settings, make_settings
 from umed.core.device import pick_device
-from umed.core.errors import ConfigError, InputError
+from umed.core.errors import ConfigError, InputError, UmedError
 from umed.core.progress import words
 from umed.core.types import Progress
 from umed.data.declared import ruled
@@ -125,9 +126,14 @@ def demo(
         tell(_announce(clean, recipe, len(published), len(split.test), settings))
         result = protect(source, out / RELEASE, settings=settings, progress=_named(progress, "protect"))
         proof = verify(source, result.output, progress=_named(progress, "prove the bound"))
-        stolen = _load(result.output, published, settings, clean).clip(window_of(clean.pick(published)))
+        kept = tuple(one.id for one in result.outcomes if one.status == "protected")
+        if len(kept) < FEWEST // 2:
+            raise UmedError(
+                f"{source}: expected {len(published)} cases to be protected, got {len(kept)}. Try umed inspect."
+            )
+        stolen = _load(result.output, kept, settings, clean).clip(window_of(clean.pick(published)))
         test = make_ready(clean.pick(split.test), Chain())
-        sources = {UNPROTECTED: clean.pick(published), PROTECTED: stolen}
+        sources = {UNPROTECTED: clean.pick(kept), PROTECTED: stolen}
         answers = _train_both(sources, test, recipe, seed, settings, progress)
         tables = {name: dsc_table(one, test.truths, test.classes) for name, one in answers.items()}
         found = Demonstration(
@@ -137,7 +143,7 @@ def demo(
             phantom=data is None,
             input=source,
             page=private_of(result.output) / PAGE,
-            train=len(published),
+            train=len(kept),
             test=len(split.test),
             steps=recipe.steps,
             seed=seed,
@@ -179,8 +185,9 @@ def _clear(out: Path) -> None:
 @contextmanager
 def _few_threads(device: str) -> Iterator[int]:
     """Give each of two trainings its threads, and leave a core: all threads wait for one that is not on a core."""
-    before, cores = torch.get_num_threads(), torch.multiprocessing.cpu_count()
-    pick_device(device)
+    before = torch.get_num_threads()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    pick_device(device)  # what is not there is said before anything is made
     torch.set_num_threads(max(1, min(before, (cores - 1) // 2)))
     try:
         yield torch.get_num_threads()
