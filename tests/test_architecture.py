@@ -28,8 +28,13 @@ networks training methods report protect release trace propose benchmark monai a
 LEFT_OF_TORCH = CHAIN[: CHAIN.index("networks")]
 START, END = "<!-- chain: written by python -m tests.test_architecture -->", "<!-- end of the chain -->"
 MOST_LINES = 400
-MAY_READ_ARGV = {"__main__.py", "cli/main.py", "benchmark/victims/external/nnunet_runner.py"}
-"""The command line itself, and a script that runs in nnU-Net's environment."""
+MAY_READ_ARGV = {
+    "__main__.py",
+    "cli/main.py",
+    "benchmark/victims/external/nnunet_runner.py",
+    "trace/suspects/nnunet_predict.py",
+}
+"""The command line itself, and scripts that run in nnU-Net's environment."""
 MODULES = sorted(
     path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem not in ("__init__", "__main__")
 )
