@@ -10,8 +10,8 @@ Programs that draw progress themselves set ``UMED_PROGRESS=json`` and get each r
 from __future__ import annotations
 
 import json
-import os
 import math
+import os
 import sys
 import threading
 import time
