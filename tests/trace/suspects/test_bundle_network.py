@@ -75,6 +75,17 @@ def test_answers_lie_where_the_object_is(tmp_path: Path, kind: str) -> None:
         {"inferer": {"_target_": "monai.utils.misc.set_determinism", "seed": 1}},
         {"preprocessing": {"_target_": "Compose", "transforms": [{"_target_": "SaveImaged", "keys": "image"}]}},
         {"preprocessing": {"_target_": "Compose", "transforms": [{"_target_": "Lambdad", "keys": "i", "func": "x"}]}},
+        {"preprocessing": {**STEPS[0], "reader": "os.system", "command": "touch PWNED"}},
+        {"preprocessing": {**STEPS[0], "reader": "open", "file": "PWNED", "mode": "w"}},
+        {"preprocessing": {**STEPS[0], "reader": ["NibabelReader", "os.system"]}},
+        {"preprocessing": {**STEPS[0], "reader": "@mine"}, "mine": "os.system"},
+        {"preprocessing": {**STEPS[0], "reader": "NumpyReader", "allow_pickle": True}},
+        {"preprocessing": {"_target_": "WriteFileMappingd", "keys": "image", "mapping_file_path": "PWNED"}},
+        {"inferer": {"_target_": "PatchInferer", "merger_cls": "antigravity"}},
+        {"network_def": {"_target_": "HoVerNet", "pretrained_url": "file:///PWNED"}},
+        {"network_def": {"_target_": "DenseNet121", "spatial_dims": 2, "in_channels": 1, "pretrained": True}},
+        {"network_def": {"_target_": "PerceptualLoss", "spatial_dims": 3}},
+        {"network_def": {**NET, "in_channels": "@a::b::c"}, "a": {"b::c": "$print(1)", "b": {"c": 1}}},
     ],
 )
 def test_nothing_that_could_run_code_is_built_without_leave(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -82,6 +93,17 @@ def test_nothing_that_could_run_code_is_built_without_leave(tmp_path: Path, chan
     with pytest.raises(InputError, match="may run any code. Give --trust-code only if you trust"):
         open_bundle(bundle, torch.device("cpu"))
     assert not Path("PWNED").exists()
+
+
+def test_a_reader_of_monai_and_what_it_takes_are_plain(tmp_path: Path) -> None:
+    loader = {
+        **STEPS[0],
+        "reader": ["NibabelReader", "ITKReader"],
+        "image_only": True,
+        "_desc_": "see a/b.py: it loads",
+    }
+    bundle = make_bundle(tmp_path / "bundle", preprocessing={"_target_": "Compose", "transforms": [loader]})
+    assert open_bundle(bundle, torch.device("cpu")).loader is not None
 
 
 def test_a_trusted_bundle_runs_its_own_code(tmp_path: Path) -> None:

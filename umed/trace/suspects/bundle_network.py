@@ -2,7 +2,8 @@
 """A MONAI bundle as a suspect: its own network, weights, preprocessing and inferer, as ``configs/inference`` has them.
 
 A configuration can run any code: through expressions (``$...``), and through any Python name in ``_target_``. So only
-networks, transforms and inferers of MONAI and torch with plain values are built, unless the user trusts the bundle.
+networks, transforms and inferers of MONAI and torch with plain words and numbers are built, unless the user trusts the
+bundle.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser
 from monai.bundle.config_item import ComponentLocator
+from monai.data import image_reader
 from monai.data.meta_tensor import MetaTensor
 from monai.inferers.inferer import Inferer
 from monai.transforms import Compose, Transform
@@ -37,8 +39,12 @@ WEIGHTS = ("models/model.pt", "models/model.pth")
 PARTS = ("network_def", "preprocessing", "inferer")
 """What is read of a configuration; the names that MONAI's specification of bundles gives them."""
 PLAIN = (nn.Module, Transform, Inferer)
-WRITERS = ("Save", "Lambda")
-"""Transforms whose names begin so write files, or run what they are given."""
+PLACES = ("monai.networks.", "monai.transforms.", "monai.inferers.", "torch.nn.")
+"""Where these are taken from; elsewhere in MONAI are some that fetch code from the net."""
+REFUSED = ("Save", "Write", "Lambda", "TorchVision", "TorchIO", "CuCIM", "PatchInferer")
+"""What has one of these in its name writes files, or runs or imports what it is told by name."""
+FETCHED = ("pretrained", "pickle")
+"""Arguments with one of these in their names load other files than the weights."""
 TRUST = "--trust-code"
 BY_HAND = "Run the bundle yourself, and keep its answers as files."
 
@@ -167,6 +173,8 @@ def open_bundle(folder: Path, device: torch.device, *, trust_code: bool = False)
 
 def _code(parser: ConfigParser, ids: Sequence[str]) -> str:
     """The first thing that could run code in parts of a configuration and all that they refer to; ``""`` if none."""
+    if (odd := _odd_key(parser.get())) is not None:
+        return f"the key {odd!r}"
     seen, waiting = set[str](), [(name, parser[name]) for name in ids]
     while waiting:
         place, item = waiting.pop()
@@ -175,6 +183,8 @@ def _code(parser: ConfigParser, ids: Sequence[str]) -> str:
                 return f"{place}: _target_ {item['_target_']!r}"
             if "_requires_" in item or str(item.get("_mode_", "default")) != "default":
                 return f"{place}: _requires_ or _mode_"
+            if bad := next((key for key, value in item.items() if not _is_argument(key, value)), ""):
+                return f"{place}: {bad} {str(item[bad])[:60]!r}"
             waiting += [(f"{place}::{key}", value) for key, value in item.items() if key != "_target_"]
         elif isinstance(item, (list, tuple)):
             waiting += [(f"{place}::{key}", value) for key, value in enumerate(item)]
@@ -187,6 +197,37 @@ def _code(parser: ConfigParser, ids: Sequence[str]) -> str:
     return ""
 
 
+def _odd_key(item: Any) -> Any:
+    """A key by which MONAI might find something else than :func:`_code` does, which looks up references itself."""
+    if isinstance(item, Mapping):
+        odd = (key for key in item if not isinstance(key, str) or "::" in key or "#" in key)
+        found = [next(odd, None), *map(_odd_key, item.values())]
+    else:
+        found = list(map(_odd_key, item)) if isinstance(item, (list, tuple)) else []
+    return next((one for one in found if one is not None), None)
+
+
+def _is_argument(name: str, value: Any) -> bool:
+    """Whether an argument of a component is harmless, as far as its own value goes.
+
+    MONAI takes some words as names of what to import and call, such as a loader's ``reader``, or as files and addresses
+    to load. So a word may be no path, address or dotted name, and a reader must be one of MONAI's.
+    """
+    if name in ("_target_", "_desc_") or value is None:
+        return True
+    words = value if isinstance(value, (list, tuple)) else [value]
+    if name == "reader":
+        return all(isinstance(one, str) and _is_reader(one) for one in words)
+    if value is not False and any(part in name for part in FETCHED):
+        return False
+    return not any(isinstance(one, str) and not one.startswith("@") and set(one) & set("./\\:") for one in words)
+
+
+def _is_reader(name: str) -> bool:
+    found = getattr(image_reader, name, None) if name in image_reader.__all__ else None
+    return isinstance(found, type) and issubclass(found, image_reader.ImageReader)
+
+
 def _is_plain(target: Any) -> bool:
     """Whether a ``_target_`` is a network, transform or inferer of MONAI or torch, and no more."""
     if not isinstance(target, str) or any(sign in target for sign in "$@%"):
@@ -196,14 +237,14 @@ def _is_plain(target: Any) -> bool:
         said = ComponentLocator().get_component_module_name(target)
         modules = [said] if isinstance(said, str) else list(said or ())
     name = target.rpartition(".")[2]
-    if not modules or name.startswith(WRITERS):
+    if not modules or any(word in name for word in REFUSED):
         return False
     for module in modules:
-        if not module.startswith(("monai.", "torch.nn.")) and module != "torch.nn":
+        if not f"{module}.".startswith(PLACES):
             return False
         found = pydoc.locate(f"{module}.{name}")
         own = isinstance(found, type) and issubclass(found, PLAIN)
-        if not own or not str(getattr(found, "__module__", "")).startswith(("monai.", "torch.nn.")):
+        if not own or not f"{getattr(found, '__module__', '')}.".startswith(PLACES):
             return False
     return True
 
