@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from tests.benchmark.phantom_pictures import write_pictures
-from umed.benchmark.demo import MARK, PAGE, demo
+from umed.benchmark.demo import MARK, MARKED, PAGE, demo
 from umed.benchmark.report.demo_page import ANSWERS, Demonstration
 from umed.benchmark.results.verdict import judge
 from umed.core.config import make_settings
@@ -157,7 +157,7 @@ def test_only_an_earlier_demonstration_is_replaced(tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "release").mkdir(parents=True)
     (out / "release/old.png").write_bytes(b"old")
-    (out / MARK).write_text("")
+    (out / MARK).write_text(MARKED)
     with pytest.raises(InputError, match="got an earlier demonstration. Add --overwrite"):
         demo(out)
     (out / "thesis.txt").write_text("mine")
@@ -210,3 +210,12 @@ def test_the_control_learns_and_the_thief_does_not(tmp_path: Path) -> None:
     assert done.thief.clean.mean >= 0.8
     assert done.thief.protected.mean < done.thief.clean.mean - 0.15, "the default strength shows"
     assert done.exit_code == 0
+
+
+def test_a_project_that_is_built_like_a_demonstration_is_not_deleted(tmp_path: Path) -> None:
+    (tmp_path / "input").mkdir()
+    (tmp_path / "input" / "scan.png").write_bytes(b"mine")
+    (tmp_path / MARK).write_text("My project.\n")
+    with pytest.raises(InputError, match="expected a new folder or an earlier demonstration, got 'another one'"):
+        demo(tmp_path, overwrite=True)
+    assert (tmp_path / "input" / "scan.png").read_bytes() == b"mine"

@@ -64,6 +64,8 @@ ORIGINALS, INPUT, RELEASE = "originals", "input", "release"
 """Folders of a demonstration: the phantom, the cases to publish as they were, and the release."""
 MARK, PAGE = "README.txt", "demo.html"
 """What tells a demonstration's folder from others, and the page in the private folder."""
+MARKED = "Made by umed demo. It holds originals: only the folder release may be published.\n"
+"""What stands in the former."""
 UNPROTECTED, PROTECTED = "unprotected", "protected"
 
 
@@ -166,7 +168,7 @@ def _check_room(out: Path, data: Path | None, *, overwrite: bool) -> None:
     ours = (ORIGINALS, INPUT, RELEASE, private_of(Path(RELEASE)).name)
     names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     others = set(names) - {MARK, *ours}
-    if names and MARK not in names or others or (out.exists() and not out.is_dir()):
+    if names and not _is_mark(out / MARK) or others or (out.exists() and not out.is_dir()):
         got = min(others, default="another one")
         raise InputError(f"{out}: expected a new folder or an earlier demonstration, got {got!r}. Name another: --out.")
     if names and not overwrite:
@@ -179,7 +181,15 @@ def _clear(out: Path) -> None:
         if path.is_dir():
             shutil.rmtree(path)
     make_private(out)  # it holds originals
-    write_text(out / MARK, "Made by umed demo. It holds originals: only the folder release may be published.\n")
+    write_text(out / MARK, MARKED)
+
+
+def _is_mark(path: Path) -> bool:
+    """Whether umed demo wrote this; a README of somebody else beside folders called input and release is no leave."""
+    try:
+        return path.is_file() and not path.is_symlink() and path.read_text(encoding="utf-8") == MARKED
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager
