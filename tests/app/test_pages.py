@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.app.app_client import Page
+from tests.app.app_client import HERE, Page
+from umed.app.card_wishes import CardWishes
 from umed.app.errand import Errand
-from umed.app.job import CardWishes
+from umed.app.gate import JOB_HEADER, TOKEN_HEADER
 
 EVIL = "<script>alert(1)</script>"
 CASE = {"id": EVIL, "shape": [4, 4], "classes": [0, 1], "action": "protect", "why": f"why {EVIL}", "weak": True}
@@ -98,7 +99,12 @@ def test_pages_that_have_nothing_yet_lead_to_the_one_that_is_next(tmp_path: Path
 
 
 def test_a_wrong_path_is_one_sentence(page: Page) -> None:
-    for path, words in (("", "got none"), ("data", "expected a full path"), ("/nowhere/x", "got nothing")):
+    for path, words in (
+        ("", "got none"),
+        ("data", "expected a full path"),
+        ("~nobody-9/x", "full path"),
+        ("/nowhere/x", "got nothing"),
+    ):
         answer = page.post("choose", path=path)
         assert answer.status_code == 422 and words in answer.text and answer.text.count("<p>") == 1
     assert page.job.running is None
@@ -229,6 +235,47 @@ def test_a_dropped_name_never_leads_out_of_its_folder(name: str, page: Page) -> 
     before = sorted(page.job.work.rglob("*"))
     assert page.put(f"drop/{folder}?name={name}", b"x").status_code == 422
     assert sorted(page.job.work.rglob("*")) == before
+
+
+def test_a_run_and_options_of_a_tab_that_shows_other_folders_are_refused(page: Page, tmp_path: Path) -> None:
+    shown = page.job.stamp
+    assert f'"{JOB_HEADER}": "{shown}"' in page.get("run").text
+
+    def send(path: str, shown: str, **form: Any) -> Any:
+        headers = {"origin": HERE, TOKEN_HEADER: page.passes.form, JOB_HEADER: shown}
+        return page.client.post(f"{page.passes.base}/{path}", data=form, headers=headers)
+
+    good = {"output": str(tmp_path / "o"), "private": str(tmp_path / "p")}
+    assert send("options", shown, **good).status_code == 204
+    refused = send("start/run", shown, again="overwrite")
+    assert refused.status_code == 409 and "another tab" in refused.text and page.job.running is None
+    assert send("options", shown, **good).status_code == 204  # the same input: what is sent last counts
+    (tmp_path / "else").mkdir()
+    page.job.choose(tmp_path / "else")
+    page.job.close()
+    before = page.job.state.wishes
+    assert send("options", shown, **good).status_code == 409 and page.job.state.wishes == before
+
+
+def test_nothing_that_must_stay_is_written_where_all_is_removed(page: Page, tmp_path: Path) -> None:
+    inside, wishes = page.job.work / "dropped-1", page.job.state.wishes
+    for form in ({"output": str(inside)}, {"private": str(inside)}):
+        answer = page.post("options", **{"output": str(tmp_path / "o"), "private": str(tmp_path / "p"), **form})
+        assert answer.status_code == 422 and "goes when umed app ends" in answer.text
+    assert page.job.state.wishes == wishes
+    inside.mkdir()
+    page.job.choose(inside)
+    page.job.close()
+    assert page.job.state.uploaded and page.job.state.wishes.output == tmp_path / "dropped-1-protected"
+
+
+def test_a_name_that_is_not_utf8_breaks_no_page(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "odd" / "fine").mkdir(parents=True)
+    os.mkdir(os.fsencode(tmp_path / "odd") + b"/Universit\xe4t")
+    answer = page.get(f"browse?field=path&path={tmp_path / 'odd'}")
+    assert answer.status_code == 200 and "fine/" in answer.text and "And 1 more" in answer.text
+    page.answered("look", {"inspect": {**facts(), "problems": [["Universit\udce4t", "odd"]]}})
+    assert page.get("contents").status_code == 200
 
 
 @pytest.mark.parametrize("drop", ["dropped-99", "..", "preview", "dropped-1x", "%2e%2e"])

@@ -10,8 +10,10 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
+from umed.app.card_wishes import CardWishes
 from umed.app.dropped import dropped_root, new_drop, write_drop
-from umed.app.job import MODES, PROFILES, CardWishes, Wishes
+from umed.app.gate import JOB_HEADER
+from umed.app.job import MODES, PROFILES, Wishes
 from umed.app.pages import SHOWN_ON, check_again, house_of
 from umed.core.errors import InputError
 
@@ -35,7 +37,10 @@ def path_of(text: str, name: str) -> Path | None:
     text = text.strip().strip('"')
     if not text:
         return None
-    path = Path(text).expanduser()
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:  # the home of somebody who does not exist
+        path = Path(text)
     if "\0" in text or not path.is_absolute():
         raise InputError(
             f"{name}: expected a full path such as {Path.home() / 'data'}, got {text[:200]!r}. Type all of it."
@@ -122,7 +127,8 @@ def set_options(
             carry=carry,
             again=check_again(again),
             extra=tuple(settings),
-        )
+        ),
+        shown=request.headers.get(JOB_HEADER),
     )
     return go_to(request, "run")
 
@@ -132,7 +138,8 @@ def start(request: Request, name: str, again: Text = "", steps: Annotated[int, F
     """Start an errand."""
     if name not in ("preview", "forecast", "run", "check") or not 1 <= steps <= MOST_STEPS:
         raise InputError("Start: expected one of the page's buttons, got another one. Load the page again.")
-    house_of(request).job.start(name, again=check_again(again) or None, steps=steps)
+    shown = request.headers.get(JOB_HEADER)
+    house_of(request).job.start(name, again=check_again(again) or None, steps=steps, shown=shown)
     return go_to(request, SHOWN_ON[name])
 
 

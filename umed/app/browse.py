@@ -59,12 +59,14 @@ def listing(path: Path) -> Listing:
     """
     if not path.is_absolute() or ".." in path.parts:
         raise InputError(f"{path}: expected a full path such as {Path.home()}, got a part of one. Type all of it.")
-    found, files = [], 0
+    found, files, odd = [], 0, 0
     try:
         for one in os.scandir(path):
             if one.name.startswith("."):
                 continue
-            if one.is_dir(follow_symlinks=False):
+            if not one.path.isprintable():  # no address and no field can say such a path, such as one of Latin-1
+                odd += 1
+            elif one.is_dir(follow_symlinks=False):
                 found.append(ListedFolder(one.path, printable(one.name)))
             elif one.is_file(follow_symlinks=False):
                 files += 1
@@ -74,4 +76,4 @@ def listing(path: Path) -> Listing:
         raise InputError(f"{path}: expected a folder, got none that can be read ({error.strerror}).") from error
     found.sort(key=lambda entry: (not entry.folder, entry.name.casefold()))
     parents = tuple(ListedFolder(str(one), one.name or str(one)) for one in reversed([path, *path.parents]))
-    return Listing(str(path), parents, tuple(found[:MOST]), files, max(0, len(found) - MOST))
+    return Listing(str(path), parents, tuple(found[:MOST]), files, max(0, len(found) - MOST) + odd)

@@ -21,6 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TOKEN_HEADER = "X-Umed-Token"
 """Header that every request which changes something carries; another site cannot set it."""
+JOB_HEADER = "X-Umed-Job"
+"""Header by which a page says which folders it shows, see :attr:`umed.app.job.Job.stamp`."""
 STAYS = 12 * 3600
 """Seconds that the browser keeps the cookie, so that a closed window does not lock its owner out."""
 PAGE_POLICY = (

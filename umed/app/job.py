@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from umed.app.card_wishes import CardWishes
 from umed.app.errand import PATIENT, Errand, Spell
 from umed.cases.records import KEY, MANIFEST, Store, private_of
 from umed.core.errors import InputError, UmedError
@@ -82,33 +83,6 @@ class Wishes:
         return "+".join(self.keep) or "basic"
 
 
-@dataclass(frozen=True)
-class CardWishes:
-    """What the release says of itself, see ``umed card``.
-
-    Args:
-        title: name of the data set.
-        authors: one each.
-        contact: where permission to train can be asked for.
-        licence: name of a licence.
-        description: what was imaged, how, and who drew the masks.
-    """
-
-    title: str = ""
-    authors: tuple[str, ...] = ()
-    contact: str = ""
-    licence: str = ""
-    description: str = ""
-
-    def words(self) -> list[str]:
-        """Options of ``umed card``; an empty field gives none."""
-        named = {"title": self.title, "contact": self.contact, "licence": self.licence, "description": self.description}
-        return [
-            *(f"--{name}={value}" for name, value in named.items() if value),
-            *(f"--author={one}" for one in self.authors),
-        ]
-
-
 @dataclass
 class State:
     """A job at one moment; what changes it makes a new version.
@@ -145,6 +119,7 @@ class Job:
     def __init__(self, work: Path, home: Path) -> None:
         self.work, self.home = work, home
         self.state, self.version = State(), 0
+        self._chosen = self._wished = 0
         self._lock = threading.RLock()
 
     @property
@@ -175,6 +150,19 @@ class Job:
         wishes = self.state.wishes
         return wishes.output is not None and Store(wishes.output, wishes.private).begun
 
+    @property
+    def stamp(self) -> str:
+        """Which input and which wishes a page shows; what it sends back is not taken for others."""
+        return f"{self._chosen}-{self._wished}"
+
+    def _require_shown(self, shown: str | None, *, wishes: bool) -> None:
+        """Refuse, with :class:`Busy`, what a tab asks for that shows other folders, since it would be done to these."""
+        parts = slice(None) if wishes else slice(1)
+        if shown is not None and shown.split("-")[parts] != self.stamp.split("-")[parts]:
+            raise Busy(
+                "The folders or options were changed in another tab since. Load this page again, and look first."
+            )
+
     def require_idle(self) -> None:
         """Refuse, with :class:`Busy`, while something runs."""
         now = self.running
@@ -195,40 +183,60 @@ class Job:
             for place, what in ((path, "a folder, or a zip of DICOM files"), (masks, "a folder of masks")):
                 if place is not None and not place.exists():
                     raise InputError(f"{place}: expected {what}, got nothing. Check the path, or browse for it.")
+            uploaded = uploaded or self._passing(path)
             self.state = State(path, masks, layout, uploaded, propose(path, self.home if uploaded else path.parent))
+            self._chosen += 1
             self._start("look", self.commands("look"))
 
-    def wish(self, wishes: Wishes) -> None:
+    def _passing(self, path: Path) -> bool:
+        """Whether this lies in the working folder, which goes with the page."""
+        work = self.work.resolve()
+        return work in (path.resolve(), *path.resolve().parents)
+
+    def wish(self, wishes: Wishes, *, shown: str | None = None) -> None:
         """Take over what was chosen for the release.
 
+        Args:
+            wishes: what was chosen.
+            shown: :attr:`stamp` of the page on which it was.
+
         Raises:
-            Busy: while something runs.
+            Busy: while something runs, or where the page shows another input.
             UmedError: when a run with it could not even begin.
         """
         with self._lock:
             self.require_idle()
+            self._require_shown(shown, wishes=False)
             check_wishes(self.state, wishes, dicom=self.dicom)
+            for place in (wishes.output, wishes.private, wishes.key_file if self.dicom else None):
+                if place is not None and self._passing(place):
+                    raise InputError(
+                        f"{place}: expected a place that stays, got one that goes when umed app ends. Pick another."
+                    )
             if (wishes.strength, wishes.extra) != (self.state.wishes.strength, self.state.wishes.extra):
                 self.state.errands.pop("forecast", None)  # of another plan
             self.state.wishes = wishes
+            self._wished += 1
             self.version += 1
 
-    def start(self, name: str, *, again: str | None = None, steps: int = 300) -> None:
+    def start(self, name: str, *, again: str | None = None, steps: int = 300, shown: str | None = None) -> None:
         """Start an errand.
 
         Args:
             name: one of :data:`STEPS`.
             again: for a run: instead of what is wished for, one of :data:`AGAIN`.
             steps: of the forecast's trainings.
+            shown: for a run: :attr:`stamp` of the page on which it was asked for.
 
         Raises:
-            Busy: while something runs.
+            Busy: while something runs, or where the page shows other folders.
             InputError: when something else has to be done first.
             UmedError: when a run could not even begin.
         """
         with self._lock:
             self.require_idle()
             if name == "run":
+                self._require_shown(shown, wishes=True)
                 wishes = self.state.wishes if again is None else replace(self.state.wishes, again=again)
                 check_wishes(self.state, wishes, dicom=self.dicom)
                 self.state.wishes = self.state.ran = wishes

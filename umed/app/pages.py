@@ -83,7 +83,8 @@ def draw(request: Request, template: str, **content: Any) -> HTMLResponse:
     """Fill a template; every text is escaped."""
     house = house_of(request)
     shared = {"base": house.passes.base, "form": house.passes.form, "job": house.job, "running": house.job.running}
-    return HTMLResponse(render(template, package="umed.app", names=STEPS, places=SHOWN_ON, **shared, **content))
+    text = render(template, package="umed.app", names=STEPS, places=SHOWN_ON, **shared, **content)
+    return HTMLResponse(text.encode("utf-8", "backslashreplace"))  # names of files need not be UTF-8
 
 
 def draw_page(request: Request, name: str, **content: Any) -> HTMLResponse:
