@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.app.app_client import Page
-from umed.app.job import Busy, CardWishes, Wishes, propose
+from umed.app.card_wishes import CardWishes
+from umed.app.job import Busy, Wishes, propose
 from umed.cli.main import make_parser
 from umed.core.errors import UmedError
 
