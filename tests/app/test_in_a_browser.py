@@ -44,6 +44,7 @@ class Browser:
     base: str
     root: Path
     asked: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
 
     def open(self, name: str) -> None:
         """Go to a step."""
@@ -101,10 +102,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
             context = chromium.new_context()
             asked: list[str] = []
             context.on("request", lambda request: asked.append(request.url))
+            complaints: list[str] = []
+            context.on("console", lambda one: complaints.append(one.text) if one.type == "error" else None)
             page = context.new_page()
             page.set_default_timeout(60_000)
             page.goto(link)
-            yield Browser(server, context, page, page.url.rstrip("/"), root, asked)
+            yield Browser(server, context, page, page.url.rstrip("/"), root, asked, complaints)
             chromium.close()
     finally:
         server.kill()
@@ -232,6 +235,7 @@ def test_nothing_is_asked_of_anybody_else(browser: Browser) -> None:
     host = browser.base.rpartition("/")[0]
     assert len(browser.asked) > 20
     assert {url for url in browser.asked if not url.startswith((host, "data:", "blob:"))} == set()
+    assert [one for one in browser.complaints if "422" not in one and "409" not in one] == []  # none of the policy
 
 
 def test_ctrl_c_stops_what_runs_and_removes_what_was_dropped(browser: Browser) -> None:

@@ -263,6 +263,26 @@ def test_a_release_is_described_once_it_is_there(page: Page, tmp_path: Path) -> 
     assert "expected" in page.get("publish").text  # what umed card says of an empty folder
 
 
+def test_a_forecast_goes_with_its_plan(page: Page, tmp_path: Path) -> None:
+    page.answered("forecast", {"forecast": {"forecast": {"sentence": "it is likely to hold"}}})
+    ran(page, release_check={"ok": True}, exit_code=0, private="/p", forecast=None)
+    assert "Forecast: it is likely to hold" in page.get("publish").text
+    good = {"output": str(tmp_path / "o"), "private": str(tmp_path / "q")}
+    assert page.post("options", **good).status_code == 204
+    assert "it is likely to hold" in page.get("options").text
+    assert page.post("options", **good, strength="strong").status_code == 204
+    assert "it is likely to hold" not in page.get("options").text
+
+
+def test_what_failed_is_told_once(page: Page) -> None:
+    ran(page)
+    assert page.get("publish").text.count("no &lt;script&gt;") == 1
+    left = {"name": "a.png", "kind": "image", "reason": "is broken", "grave": True}
+    failed = {"id": "a", "status": "failed", "reason": "is broken", "measures": {}}
+    ran(page, outcomes=[failed], accounting={"left_out": [left]})
+    assert page.get("publish").text.count("is broken") == 1
+
+
 def test_the_page_closes_what_runs(page: Page) -> None:
     sleep = Errand(
         "run", [("protect", ["-c", "import time; time.sleep(60)"])], page.job.work, program=[os.sys.executable]

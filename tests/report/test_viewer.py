@@ -207,7 +207,8 @@ def test_by_address_under_a_strict_policy(browser: Any, case: tuple[Shown, np.nd
     files |= {"volume.json": json.dumps(volume), "flat.json": json.dumps(picture)}
     files[""] = (
         "<!doctype html><link rel=stylesheet href=viewer.css><main>"
-        "<div data-viewer-src=volume.json></div><div data-viewer-src=flat.json></div><div data-viewer-src=no.json></div>"
+        "<div data-viewer-src=volume.json></div><div data-viewer-src=flat.json></div>"
+        "<div data-viewer-src=no.json></div>"
         f"</main><script src={NIIVUE}></script><script src=viewer.js></script>"
     )
     kinds = {"js": "text/javascript", "css": "text/css", "json": "application/json"}

@@ -51,8 +51,8 @@ def choose(request: Request, path: Text = "", masks: Text = "", layout: Text = "
         raise InputError(
             "Folder: expected the path of a folder with images and masks, got none. Type or browse for it."
         )
-    more = {"masks": path_of(masks, "Folder of masks"), "layout": path_of(layout, "Mapping file")}
-    house_of(request).job.choose(chosen, **more)
+    more = path_of(masks, "Folder of masks"), path_of(layout, "Mapping file")
+    house_of(request).job.choose(chosen, masks=more[0], layout=more[1])
     return go_to(request, "contents")
 
 

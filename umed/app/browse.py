@@ -15,7 +15,7 @@ MOST = 500
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedFolder:
     """A folder, or a zip, in a listing.
 
     Args:
@@ -42,8 +42,8 @@ class Listing:
     """
 
     path: str
-    parents: tuple[Entry, ...]
-    entries: tuple[Entry, ...]
+    parents: tuple[ListedFolder, ...]
+    entries: tuple[ListedFolder, ...]
     files: int
     more: int = 0
 
@@ -65,13 +65,13 @@ def listing(path: Path) -> Listing:
             if one.name.startswith("."):
                 continue
             if one.is_dir(follow_symlinks=False):
-                found.append(Entry(one.path, printable(one.name)))
+                found.append(ListedFolder(one.path, printable(one.name)))
             elif one.is_file(follow_symlinks=False):
                 files += 1
                 if one.name.lower().endswith(".zip"):
-                    found.append(Entry(one.path, printable(one.name), folder=False))
+                    found.append(ListedFolder(one.path, printable(one.name), folder=False))
     except OSError as error:
         raise InputError(f"{path}: expected a folder, got none that can be read ({error.strerror}).") from error
     found.sort(key=lambda entry: (not entry.folder, entry.name.casefold()))
-    parents = tuple(Entry(str(one), one.name or str(one)) for one in reversed([path, *path.parents]))
+    parents = tuple(ListedFolder(str(one), one.name or str(one)) for one in reversed([path, *path.parents]))
     return Listing(str(path), parents, tuple(found[:MOST]), files, max(0, len(found) - MOST))

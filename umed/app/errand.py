@@ -200,7 +200,8 @@ class Errand:
         places = [str(PACKAGES), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         path = os.pathsep.join(os.path.abspath(place) for place in places)
         with self._lock:
-            if self.stopping:
+            late = self.stopping
+            if late:
                 return Spell(name, 143, {})
             self._begin(START, 0, 0)
             with open(target, "wb") as out:
@@ -220,8 +221,10 @@ class Errand:
             for line in process.stderr:
                 self._hear(line.decode("utf-8", "replace").rstrip())
         code = process.wait()
-        self._process = None
-        if self.stopping and code < 0:
+        with self._lock:
+            self._process = None
+            asked = self.stopping
+        if asked and code < 0:
             code = 128 - code  # it was asked to end before it could say so itself
         return Spell(name, code, _read_json(target), tuple(self._said))
 

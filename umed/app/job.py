@@ -208,6 +208,8 @@ class Job:
         with self._lock:
             self.require_idle()
             check_wishes(self.state, wishes, dicom=self.dicom)
+            if (wishes.strength, wishes.extra) != (self.state.wishes.strength, self.state.wishes.extra):
+                self.state.errands.pop("forecast", None)  # of another plan
             self.state.wishes = wishes
             self.version += 1
 

@@ -162,7 +162,9 @@ def show_contents(request: Request) -> Response:
     rows = wording.rows(facts) if facts else []
     more = max(0, len(facts.get("cases", [])) - len(rows))
     shown = {"verdict": verdict, "figures": figures, "findings": findings, "rows": rows, "more": more}
-    return draw_page(request, "contents", facts=facts, usable=bool(facts) and verdict.tone != "bad", **shown)
+    return draw_page(
+        request, "contents", facts=facts, usable=bool(facts) and verdict is not None and verdict.tone != "bad", **shown
+    )
 
 
 @router.get("/preview")
@@ -217,7 +219,10 @@ def show_publish(request: Request) -> Response:
     done = job.result("run", run_name(job))
     if not done or job.state.ran is None:
         return RedirectResponse(f"{house_of(request).passes.base}/run", status_code=303)
-    verdict, figures, findings = wording.outcome(done)
+    forecast = job.result("forecast", "forecast").get("forecast", {}).get("sentence")
+    verdict, figures, findings = wording.outcome(
+        {"forecast": forecast, **{k: v for k, v in done.items() if v is not None}}
+    )
     ran = job.state.ran
     checks = {name: job.spell("check", name) for name in ("verify", "check-release", "search")}
     key = ran.key_file if job.dicom and ran.mode != "protect" else None
@@ -288,7 +293,7 @@ def show_static(name: str) -> Response:
     """A file that a page loads."""
     if name not in STATIC:
         return HTMLResponse("404: there is no such file.", status_code=404)
-    content = resources.files("umed.app").joinpath("static", name).read_bytes()
+    content = (resources.files("umed.app") / "static" / name).read_bytes()
     return Response(content, media_type=KINDS[Path(name).suffix])
 
 

@@ -177,29 +177,20 @@ def outcome(result: Mapping[str, Any]) -> tuple[Notice, list[Figure], list[Notic
     ]
     if aside:
         findings.append(Notice("warn", f"Put aside, not in the release: {len(aside)}", tuple(group_reasons(aside))))
-    for status, tone in (("failed", "bad"), ("skipped", "warn"), ("unchanged", "plain")):
+    told = {reason for _, reason in aside}
+    tones: tuple[tuple[str, Tone], ...] = (("failed", "bad"), ("skipped", "warn"), ("unchanged", "plain"))
+    for status, tone in tones:
         found = [(str(one["id"]), str(one["reason"])) for one in outcomes if one["status"] == status]
+        told |= {reason for _, reason in found}
         if found:
             lines = tuple(group_reasons(found, unit="cases"))
-            findings.append(
-                Notice(
-                    "bad" if tone == "bad" else "warn" if tone == "warn" else "plain",
-                    f"{words.get(status, status).capitalize()}: {len(found)}",
-                    lines,
-                )
-            )
+            findings.append(Notice(tone, f"{words.get(status, status).capitalize()}: {len(found)}", lines))
     weak = [(str(one["id"]), str(one["measures"]["weak"])) for one in outcomes if one.get("measures", {}).get("weak")]
     if weak:
-        findings.append(
-            Notice(
-                "warn",
-                "Weak cases: hardly anything of what is labelled changed",
-                tuple(group_reasons(weak, unit="cases")),
-            )
-        )
+        lines = tuple(group_reasons(weak, unit="cases"))
+        findings.append(Notice("warn", "Weak cases: hardly anything of what is labelled changed", lines))
     left = [one for one in result.get("accounting", {}).get("left_out", []) if one["grave"]]
-    named = {name for name, _ in aside}
-    left = [one for one in left if one["name"] not in named]
+    left = [one for one in left if one["reason"] not in told]
     if left:
         lines = tuple(group_reasons((one["name"], one["reason"]) for one in left))
         findings.append(Notice("warn", f"Not in the release, and is or may be an image or mask: {len(left)}", lines))
@@ -228,8 +219,8 @@ def _means(outcomes: Iterable[Mapping[str, Any]]) -> list[Figure]:
     records = [record for one in outcomes for record in one.get("measures", {}).get("files", ())]
     figures = []
     for name, title, note in (
-        ("psnr", "PSNR, mean", "dB; 40 and more is hard to see"),
-        ("delta_e_roi", "ΔE in the labelled part, mean", "below 1 is hard to see"),
+        ("psnr", "PSNR, mean", "dB; higher is closer to the original"),
+        ("delta_e_roi", "ΔE in the labelled part, mean", "half of all observers see 0.8 between two flat patches"),
     ):
         values = [float(record[name]) for record in records if record.get(name) is not None]
         if values:
@@ -241,7 +232,7 @@ def check_lines(check: Mapping[str, Any]) -> list[str]:
     """Problems and warnings of ``umed check-release``, one line a kind."""
     kinds = ("problems", "warnings", "notes")
     found = make_check("", 0, (ReleaseFinding(**one) for kind in kinds for one in check.get(kind, [])))
-    return [printable(line) for severity in ("problem", "warning") for line in found.lines(severity)]  # type: ignore[arg-type]
+    return [printable(line) for line in (*found.lines("problem"), *found.lines("warning"))]
 
 
 def checked(spells: Mapping[str, Spell | None]) -> list[Notice]:

@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
     require_dicom()
     given = overrides(args)
     if args.check is not None:
-        refused = (args.input, args.output, args.key_file, args.masks, args.generators, args.private, args.recipients)
-        refused += (args.recipient,)
+        paths = (args.input, args.output, args.key_file, args.masks, args.generators, args.private)
+        refused = (*paths, args.recipients, args.recipient)
         if given or args.protect or args.resume or args.overwrite or any(value is not None for value in refused):
             raise ConfigError("--check: expected no more than --original INPUT and --profile, got other arguments.")
         return _check(args)

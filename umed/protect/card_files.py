@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from umed.report.card_settings import CardSettings
 
 
-def is_card(name: str, entry: Mapping[str, Any]) -> bool:
+def is_card(name: str, entry: object) -> bool:
     """Whether a manifest lists a file as part of a card, under a name that such a file may have."""
-    return entry.get("what") == CARD_WHAT and name in CARD_FILES
+    return isinstance(entry, Mapping) and entry.get("what") == CARD_WHAT and name in CARD_FILES
 
 
 def card_faults(root: Path, listed: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -53,7 +53,7 @@ def vouched_cards(manifest: Mapping[str, Any], root: Path, key: Key | None) -> f
     if key is None or not manifest or not key.is_sealed("manifest", manifest):
         return frozenset()
     listed = {name: one for name, one in manifest["files"].items() if is_card(name, one) and (root / name).is_file()}
-    return frozenset(name for name, one in listed.items() if sha256(root / name) == one["sha256"])
+    return frozenset(name for name, one in listed.items() if sha256(root / name) == one.get("sha256"))
 
 
 def write_card_files(

@@ -22,7 +22,7 @@ VOXELS = 96**3
 """Most voxels of a volume in a page."""
 MOST_CASES = 3
 MOST_BYTES = 4_800_000
-"""Characters of all volumes in a page; with NiiVue it has at most 6 MB then."""
+"""Characters of all volumes in a page, beside its pictures and the 0.9 MB of NiiVue."""
 _LEAST_VOXELS = 32**3
 _AIR = 1.5  # the box is this much longer than what may change
 
