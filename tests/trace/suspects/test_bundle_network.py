@@ -84,6 +84,9 @@ def test_answers_lie_where_the_object_is(tmp_path: Path, kind: str) -> None:
         {"inferer": {"_target_": "PatchInferer", "merger_cls": "antigravity"}},
         {"network_def": {"_target_": "HoVerNet", "pretrained_url": "file:///PWNED"}},
         {"network_def": {"_target_": "DenseNet121", "spatial_dims": 2, "in_channels": 1, "pretrained": True}},
+        {"network_def": {**NET, "padding_mode": "@mine::_desc_"}, "mine": {"_desc_": "/etc/x"}},
+        {"network_def": {**NET, "padding_mode": "@mine"}, "mine": "antigravity.x"},
+        {"network_def": {**NET, "_desc_": "$print(1)"}},
         {"network_def": {"_target_": "PerceptualLoss", "spatial_dims": 3}},
         {"network_def": {**NET, "in_channels": "@a::b::c"}, "a": {"b::c": "$print(1)", "b": {"c": 1}}},
     ],
@@ -98,7 +101,7 @@ def test_nothing_that_could_run_code_is_built_without_leave(tmp_path: Path, chan
 def test_a_reader_of_monai_and_what_it_takes_are_plain(tmp_path: Path) -> None:
     loader = {
         **STEPS[0],
-        "reader": ["NibabelReader", "ITKReader"],
+        "reader": ["NibabelReader", "PILReader"],
         "image_only": True,
         "_desc_": "see a/b.py: it loads",
     }

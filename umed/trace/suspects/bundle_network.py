@@ -43,6 +43,8 @@ PLACES = ("monai.networks.", "monai.transforms.", "monai.inferers.", "torch.nn."
 """Where these are taken from; elsewhere in MONAI are some that fetch code from the net."""
 REFUSED = ("Save", "Write", "Lambda", "TorchVision", "TorchIO", "CuCIM", "PatchInferer")
 """What has one of these in its name writes files, or runs or imports what it is told by name."""
+TEXTS = ("_target_", "_desc_")
+"""What a component says of itself; no arguments of it."""
 FETCHED = ("pretrained", "pickle")
 """Arguments with one of these in their names load other files than the weights."""
 TRUST = "--trust-code"
@@ -185,11 +187,13 @@ def _code(parser: ConfigParser, ids: Sequence[str]) -> str:
                 return f"{place}: _requires_ or _mode_"
             if bad := next((key for key, value in item.items() if not _is_argument(key, value)), ""):
                 return f"{place}: {bad} {str(item[bad])[:60]!r}"
-            waiting += [(f"{place}::{key}", value) for key, value in item.items() if key != "_target_"]
+            if "$" in str(item.get("_desc_", "")):
+                return f"{place}: _desc_"
+            waiting += [(f"{place}::{key}", value) for key, value in item.items() if key not in TEXTS]
         elif isinstance(item, (list, tuple)):
             waiting += [(f"{place}::{key}", value) for key, value in enumerate(item)]
         elif isinstance(item, str):
-            if "$" in item or item.startswith("%"):
+            if "$" in item or item.startswith("%") or (item[:1] != "@" and set(item) & set("./\\:")):
                 return f"{place}: {item[:60]!r}"
             if item.startswith("@") and item[1:] not in seen:
                 seen.add(item[1:])
@@ -210,17 +214,15 @@ def _odd_key(item: Any) -> Any:
 def _is_argument(name: str, value: Any) -> bool:
     """Whether an argument of a component is harmless, as far as its own value goes.
 
-    MONAI takes some words as names of what to import and call, such as a loader's ``reader``, or as files and addresses
-    to load. So a word may be no path, address or dotted name, and a reader must be one of MONAI's.
+    MONAI imports and calls what some words name, such as a loader's ``reader``, and loads what others name. So a reader
+    must be one of MONAI's, and :func:`_code` takes no word that is a path, an address or a dotted name.
     """
-    if name in ("_target_", "_desc_") or value is None:
+    if value is None:
         return True
-    words = value if isinstance(value, (list, tuple)) else [value]
     if name == "reader":
+        words = value if isinstance(value, (list, tuple)) else [value]
         return all(isinstance(one, str) and _is_reader(one) for one in words)
-    if value is not False and any(part in name for part in FETCHED):
-        return False
-    return not any(isinstance(one, str) and not one.startswith("@") and set(one) & set("./\\:") for one in words)
+    return value is False or not any(part in name for part in FETCHED)
 
 
 def _is_reader(name: str) -> bool:
