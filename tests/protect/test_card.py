@@ -192,6 +192,12 @@ def test_no_secret_and_no_case_stands_in_a_card(release: Places) -> None:
     assert not any(case["id"] in said for case in kept["cases"])
 
 
+def test_a_key_that_is_given_for_a_licence_is_not_published(release: Places) -> None:
+    words = ["--licence", "file", "--licence-file", str(release.private / "release.key")]
+    assert main(["card", str(release.out), "--title", "x", "--author", "Doe, Jane", *words]) == 1
+    assert not (release.out / "TERMS.md").exists() and not (release.private / "card.json").exists()
+
+
 def test_a_resumed_run_writes_it_again_and_an_overwritten_one_takes_it_away(release: Places) -> None:
     umed.card(release.out, SAID)
     before = (release.out / "README.md").read_bytes()

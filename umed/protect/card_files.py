@@ -17,6 +17,7 @@ from umed.core.errors import InputError
 from umed.core.keyfile import Key
 from umed.data.files import sha256
 from umed.data.plain_text import MOST_TEXT_BYTES, text_fault
+from umed.protect.private_content import private_kind
 
 if TYPE_CHECKING:
     from umed.report.card_settings import CardSettings
@@ -120,7 +121,7 @@ def card_texts(
     facts = release_facts({**manifest, "bound_text": bound}, output, record, settings.keywords)
     texts = make_card(settings, facts)
     for name, text in texts.items():
-        if fault := text_fault(text.encode()):
+        if fault := text_fault(text.encode()) or private_kind(name, text.encode()):
             raise InputError(f"{output / name}: expected a small plain text of what you gave, got {fault}. Change it.")
     return texts
 
