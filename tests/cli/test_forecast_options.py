@@ -43,9 +43,8 @@ def test_protect_keeps_it_and_says_it_again(root: Path, tmp_path: Path, capsys: 
     assert f"forecast: {content['sentence']}" in captured.out and "no forecast was made" not in captured.out
     assert captured.err == "" and stat.S_IMODE(kept.stat().st_mode) == 0o600
     page = (tmp_path / "out-private/report.html").read_text()
-    assert f"<strong>Forecast.</strong> {content['sentence']}" in page and page.index("Forecast.") < page.index(
-        "epsilon"
-    )
+    assert f"<strong>Forecast.</strong> {content['sentence']}" in page
+    assert page.index("Forecast.") < page.index(">strength<") < page.index("What it looks like"), "on top"
     record = json.loads((tmp_path / "out-private/release.json").read_text())
     assert "forecast.json" in record["private"]
     assert main(["verify", str(root), str(out)]) == 0

@@ -22,7 +22,9 @@ STAND_IN = '''#!{python}
 """Stands in for nnU-Net's environment: reads what it would read, and writes what it would write."""
 import json, pickle, sys
 from pathlib import Path
+import nibabel as nib
 import numpy as np
+from PIL import Image
 
 if sys.argv[1] == "-c":
     sys.exit({missing})

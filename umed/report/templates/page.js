@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 (() => {
-  if (parent !== window) // within umed app, which cannot look into this page
-    new ResizeObserver(() => parent.postMessage({ umedHeight: document.body.scrollHeight }, "*")).observe(document.body);
   document.querySelectorAll("input[data-outlines]").forEach((box) => box.addEventListener("change", () =>
     document.getElementById(box.dataset.outlines).classList.toggle("plain", !box.checked)));
   const key = (row, column) => {
