@@ -97,7 +97,8 @@ MISTAKES = (
             f"{PEOPLE}26_few_cases.py::test_all_cases_are_taken_where_there_are_fewer_than_the_grid_draws"),
     Mistake(26, "victims that learn nothing", "no verdict anywhere",
             "benchmark/results/test_floor.py::test_row_26_victims_that_learn_nothing_give_no_verdict_anywhere"),
-    Mistake(27, "output sent to a file", "a line as each stage begins and ends, and every 30 seconds",
+    Mistake(27, "output sent to a file", "a line as each stage begins and ends, "
+            "an early one that says how long, and every 30 seconds",
             f"{PEOPLE}27_progress_in_a_file.py::"
             "test_every_stage_says_when_it_begins_and_ends_and_quiet_says_nothing"),
 )  # fmt: skip

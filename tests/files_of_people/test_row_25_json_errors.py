@@ -48,7 +48,7 @@ def test_usage_that_names_no_command_or_not_enough(words: list[str]) -> None:
     assert said.code == error_of(said)["exit_code"] == 2
 
 
-@pytest.mark.parametrize("command", [name for name in KNOW_JSON if name not in ("info", "doctor")])
+@pytest.mark.parametrize("command", [name for name in KNOW_JSON if name not in ("info", "doctor", "demo")])
 def test_input_that_is_not_there(command: str, there: Places) -> None:
     nowhere = there.root / "nowhere"
     moved = there._replace(data=nowhere, dicom=nowhere, cells=nowhere, file=nowhere, protected=nowhere)
