@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 from dataclasses import replace
@@ -203,6 +204,7 @@ def test_who_stops_it_stops_both_trainings(tmp_path: Path) -> None:
     assert threading.active_count() == before
 
 
+@pytest.mark.skipif("UMED_STUDIES" not in os.environ, reason="most of a minute: set UMED_STUDIES=1 to run it")
 @pytest.mark.slow
 def test_the_control_learns_and_the_thief_does_not(tmp_path: Path) -> None:
     """The whole demonstration but for the training of generators, which adds little; key and code are fresh ones."""
