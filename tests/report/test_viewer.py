@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -142,6 +143,9 @@ def test_the_slider_moves_all_panels(browser: Any, page_file: Path, case: tuple[
     page.close()
 
 
+@pytest.mark.skipif(
+    "UMED_STUDIES" not in os.environ, reason="WebGL in software takes most of a minute: set UMED_STUDIES=1 to run it"
+)
 @pytest.mark.slow
 def test_niivue_shows_the_same(browser: Any, page_file: Path, case: tuple[Shown, np.ndarray]) -> None:
     page = opened(browser, page_file.as_uri(), software=True)
