@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from tests.files_of_people.outcomes import LAYOUTS
-from umed.benchmark.victims.external.nnunet import VARIABLE
 from umed.cli.main import main
+from umed.execution.nnunet_environment import NNUNET_PYTHON as VARIABLE
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "open_outputs.py"
 

@@ -94,7 +94,7 @@ def test_escapes_and_shows_what_failed(run: tuple[Path, Path, dict[str, Any]], t
     manifest["cases"].append({"id": "empty", "status": "unchanged", "reason": "the label is empty", "files": [{}]})
     page = write_report(manifest, run[0], run[1], tmp_path / "r.html", probe={"clean": 0.8123, "protected": 0.05})
     text = page.read_text(encoding="utf-8")
-    assert evil not in text and "&lt;script&gt;" in text and check(text).tags.count("script") == 5
+    assert evil not in text and "&lt;script&gt;" in text and check(text).tags.count("script") == 6
     assert "3 / 5" in text and "1 unchanged, 1 failed" in text and "Failed: 1 case" in text
     assert "0.81 → 0.05" in text
 
