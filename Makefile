@@ -29,12 +29,12 @@ else
 	  --dataset_dir "$(DATA)" --output_dir "$(OUT)" $(ARGS)
 endif
 
-test: $(VENV)/.dev ## lint, types and the whole test suite with coverage, a process per core: up to 4, or WORKERS=n
+test: $(VENV)/.dev ## lint, types and the whole test suite, a process per core: up to 4, or WORKERS=n; COV=1 adds coverage
 	$(PY) -m ruff check umed tests
 	$(PY) -m ruff format --check umed tests
 	$(PY) -m mypy
 	$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
-	  --cov --cov-report=term:skip-covered $(ARGS)
+	  $(if $(COV),--cov --cov-report=term:skip-covered) $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and mypy only
 	$(PY) -m ruff check umed tests

@@ -126,9 +126,7 @@ def secrets_of(path: Path, data: bytes, public: set[str]) -> set[bytes]:
         key = Key.load(path).secret
         return {key, key.hex().encode(), base64.b64encode(key)[:40]}
     if path.suffix == ".html":  # its style is that of the public page; scripts cut texts of base64 short
-        found = [
-            one for one in re.findall(rb"base64,([A-Za-z0-9+/=]+)", data) if len(one) % 4 == 0
-        ]  # scripts cut theirs
+        found = [one for one in re.findall(rb"base64,([A-Za-z0-9+/=]+)", data) if len(one) % 4 == 0]
         pictures = {one: base64.b64decode(one) for one in found if pixels(base64.b64decode(one)) not in public}
         return {*pictures, *pictures.values()}  # whole ones: rows without a label are published
     if path.suffix == ".json":
