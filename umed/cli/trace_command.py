@@ -53,11 +53,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     decoys = "queries that do not count, as a share of the cases (default: 0.1)"
     ask.add_argument("--decoys", type=number, default=0.1, metavar="SHARE", help=decoys)
     run = parser.add_argument_group("ask")
-    which = "network in TorchScript (only if you trust it) or ONNX (.onnx), or folder of a MONAI bundle"
+    which = "network in ONNX (.onnx) or TorchScript (a program: needs --trust-code), or folder of a MONAI bundle"
     run.add_argument("--model", type=Path, metavar="FILE|FOLDER", help=which)
     other = "instead: folder that nnU-Net v2 trained into; run by the Python that UMED_NNUNET_PYTHON names"
     run.add_argument("--nnunet", type=Path, metavar="FOLDER", help=other)
-    trust = "let a bundle run code of its own, or nnU-Net load its checkpoint, which may; only if you trust its maker"
+    trust = "let the suspect's maker run code: TorchScript, nnU-Net's checkpoint, code of a bundle; only if you trust him"
     run.add_argument("--trust-code", action="store_true", help=trust)
     how = "TorchScript, ONNX: each channel to mean 0 and deviation 1 (default), [0, 1] of the type, or physical values"
     run.add_argument("--normalise", choices=("zscore", "unit", "none"), help=how)
