@@ -257,9 +257,10 @@ def _scores(
                 path = there.get(name)
                 if path is None:
                     raise InputError("not all of its queries were answered")
-                answer = read_answer(path, labels.shape, challenge.values)
+                truth = labels if query.frame is None else labels[query.frame]
+                answer = read_answer(path, truth.shape, challenge.values)
                 digest.update(f"{name} {files.sha256(path)}\n".encode())
-                each[query.role].append(score(answer, np.flip(labels, tuple(query.flips))))
+                each[query.role].append(score(answer, np.flip(truth, tuple(query.flips))))
                 kinds.add(answer.soft)
             if len(kinds) > 1:
                 raise InputError("some of its answers are masks, others probabilities")

@@ -31,11 +31,13 @@ class Query:
         case: id of the case it is made of.
         role: :data:`PUBLISHED`, :data:`TWIN` or :data:`DECOY`.
         flips: axes of its grid that are turned round.
+        frame: which picture of its series it is; ``None`` where it is all of its case.
     """
 
     case: str
     role: str
     flips: tuple[int, ...]
+    frame: int | None = None
 
 
 @dataclass(frozen=True)
