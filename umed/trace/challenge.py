@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from umed.cases.file_source import FileSource, open_files
-from umed.cases.records import GENERATORS, KEY, make_private, write_json
+from umed.cases.records import GENERATORS, make_private, write_json
 from umed.cases.source import Request, Source, given_path
 from umed.core.config import from_mapping
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
@@ -32,7 +32,7 @@ from umed.plan.planning import Plan
 from umed.protect.commitment import read_trace
 from umed.protect.manifest import read_record
 from umed.trace.drawn_copies import Arrays, DrawnCopies, QueryImage, draw_copies, turn
-from umed.trace.queries import CHALLENGES, NOTE, Challenge, Query, folder_of
+from umed.trace.queries import CHALLENGES, NOTE, Challenge, Query, folder_of, key_of
 
 if TYPE_CHECKING:
     from umed.methods.base import Method
@@ -55,6 +55,7 @@ class Challenged:
         cases: that are asked about.
         count: number of queries.
         left_out: cases that are not asked about, and why.
+        key_file: that was given.
     """
 
     queries: Path
@@ -62,6 +63,7 @@ class Challenged:
     cases: int
     count: int
     left_out: tuple[tuple[str, str], ...]
+    key_file: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -81,7 +83,10 @@ class Challenged:
         lines.append(
             "whoever gets these images can average the two copies of a case: have them run by an expert or by yourself"
         )
-        lines.append(f"then: umed trace judge {self.queries} ANSWERS --private {self.private.parent.parent.parent}")
+        key = "" if self.key_file is None else f" --key-file {self.key_file}"
+        lines.append(
+            f"then: umed trace judge {self.queries} ANSWERS --private {self.private.parent.parent.parent}{key}"
+        )
         return "\n".join(lines)
 
 
@@ -130,7 +135,7 @@ def challenge(
         raise ConfigError(f"--decoys: expected a share from 0 to 1, got {decoys:g}.")
     if out.exists():
         raise InputError(f"{out}: expected a new folder for the queries, got one that is there. Pick another.")
-    key = Key.load(folder / KEY if key_file is None else Path(key_file))
+    key = key_of(folder, given_path(key_file))
     record, trace = read_record(folder, key), read_trace(folder, given_path(output))
     plan = from_mapping(Plan, record["plan"], "plan")
     method = _method(plan, Secret(key, record["release"]), folder)
@@ -166,7 +171,7 @@ def challenge(
         for case, labels in make.labels.items():
             np.savez_compressed(_labels_file(folder, name, case), labels=labels)
         path = said.write(folder, key)
-    return Challenged(out, path, make.asked, len(said.queries), tuple(make.left_out))
+    return Challenged(out, path, make.asked, len(said.queries), tuple(make.left_out), given_path(key_file))
 
 
 def _labels_file(private: Path, challenge_id: str, case: str) -> Path:
