@@ -57,14 +57,14 @@ def answer(queries: Path, private: Path, answers: Path, mask: np.ndarray, right:
 
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve CT series with a SEG each, and copies of them for Anne and for Bob, as the command line makes them."""
+    """Twelve CT series with a SEG each, and copies for Marianne and Leopold, made by the command line."""
     root = tmp_path_factory.mktemp("dicom")
     for number in range(SERIES):
         folder = root / "in" / f"ct{number:02d}"
         paths = write_series(folder, volume(number, SHAPE), study=number, series=number, bits=16)
         write_seg(paths, labels(SHAPE), folder / "seg.dcm", 78 + number)
     make_key(root)
-    for name in ("Anne", "Bob"):
+    for name in ("Marianne", "Leopold"):
         words = ["anonymize", str(root / "in"), str(root / name), "--protect", "--key-file", str(root / "project.key")]
         assert main([*words, "--recipient", name, "--set", "training.iterations=0", "--quiet"]) == 0
         words = [
@@ -80,38 +80,47 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_verdict_names_the_recipient_of_a_dicom_copy(copies: Path, tmp_path: Path) -> None:
-    """Two anonymized copies under one key; the network knows Bob's."""
-    for name in ("Anne", "Bob"):
-        knows = {"Anne": "neither", "Bob": "published"}[name]
+    """Two anonymized copies under one key; the network knows Leopold's."""
+    for name in ("Marianne", "Leopold"):
+        knows = {"Marianne": "neither", "Leopold": "published"}[name]
         answer(copies / f"q{name}", copies / f"{name}-private", tmp_path / name, labels(SHAPE), knows.__eq__)
-    words = ["trace", "judge", str(copies / "qAnne"), str(tmp_path / "Anne"), "--private", str(copies / "Anne-private")]
-    words += ["--also", str(copies / "qBob"), str(tmp_path / "Bob"), str(copies / "Bob-private")]
-    words += ["--key-file", str(copies / "project.key"), "--output", str(copies / "Anne")]
+    words = [
+        "trace",
+        "judge",
+        str(copies / "qMarianne"),
+        str(tmp_path / "Marianne"),
+        "--private",
+        str(copies / "Marianne-private"),
+    ]
+    words += ["--also", str(copies / "qLeopold"), str(tmp_path / "Leopold"), str(copies / "Leopold-private")]
+    words += ["--key-file", str(copies / "project.key"), "--output", str(copies / "Marianne")]
     assert main([*words, "--verdict", str(tmp_path / "v"), "--quiet"]) == 0
     said = json.loads((tmp_path / "v" / "trace.json").read_text())
-    assert said["whose"] == "whose copy: Bob"
+    assert said["whose"] == "whose copy: Leopold"
     assert [one["evidence"] for one in said["releases"]] == [False, True]
     assert said["releases"][1]["p"] == pytest.approx(2 * 0.5**SERIES)
 
 
 def test_copies_for_two_recipients_differ_and_name_nobody(copies: Path) -> None:
     images = {}
-    for name in ("Anne", "Bob"):
+    for name in ("Marianne", "Leopold"):
         images[name] = {path.relative_to(copies / name): path for path in (copies / name).rglob("*.dcm")}
         assert not any(name.encode() in path.read_bytes() for path in (copies / name).rglob("*") if path.is_file())
-    assert images["Anne"].keys() == images["Bob"].keys()
-    pairs = [(pydicom.dcmread(one), pydicom.dcmread(images["Bob"][name])) for name, one in images["Anne"].items()]
+    assert images["Marianne"].keys() == images["Leopold"].keys()
+    pairs = [
+        (pydicom.dcmread(one), pydicom.dcmread(images["Leopold"][name])) for name, one in images["Marianne"].items()
+    ]
     differing = [(a.pixel_array != b.pixel_array).any() for a, b in pairs if a.Modality == "CT"]
     assert sum(differing) == SERIES * 3  # the slices with a mask
 
 
 def test_queries_hold_the_released_pixels_on_their_own_grid(copies: Path) -> None:
-    folders = {stack(sorted(folder.glob("*.dcm"))).tobytes(): folder for folder in (copies / "Anne").glob("*/*/*")
+    folders = {stack(sorted(folder.glob("*.dcm"))).tobytes(): folder for folder in (copies / "Marianne").glob("*/*/*")
                if pydicom.dcmread(next(folder.glob("*.dcm"))).Modality == "CT"}  # fmt: skip
     assert len(folders) == SERIES
     found = 0
-    for name, query in queries_of(copies / "qAnne", copies / "Anne-private").items():
-        path = copies / "qAnne" / "images" / f"{name}.nii.gz"
+    for name, query in queries_of(copies / "qMarianne", copies / "Marianne-private").items():
+        path = copies / "qMarianne" / "images" / f"{name}.nii.gz"
         read = nib.load(path)
         np.testing.assert_allclose(
             read.affine, [[-0.7, 0, 0, 10], [0, -0.8, 0, -5], [0, 0, 2.5, 100], [0, 0, 0, 1]], atol=1e-5
@@ -124,14 +133,14 @@ def test_queries_hold_the_released_pixels_on_their_own_grid(copies: Path) -> Non
 
 
 def test_nothing_in_the_queries_tells_the_copies_apart(copies: Path) -> None:
-    files = sorted((copies / "qAnne" / "images").iterdir())
-    known = queries_of(copies / "qAnne", copies / "Anne-private")
+    files = sorted((copies / "qMarianne" / "images").iterdir())
+    known = queries_of(copies / "qMarianne", copies / "Marianne-private")
     assert {path.name.removesuffix(".nii.gz") for path in files} == set(known)
     assert len({path.stat().st_mtime_ns for path in files}) == 1
     heads = {formats.read(path).header.head for path in files}
     assert len(heads) == 1  # one geometry, and nothing else before the voxels
     assert not any(formats.read(path).header.tail for path in files)
-    note = json.loads((copies / "qAnne" / "challenge.json").read_text())
+    note = json.loads((copies / "qMarianne" / "challenge.json").read_text())
     assert set(note) == {"challenge", "queries"}
 
 
@@ -148,7 +157,7 @@ def test_a_series_of_many_spans_is_one_case(tmp_path: Path) -> None:
     assert len(units) == 3
     done = challenge(tmp_path / "in", tmp_path / "q", private=private, flips=1, decoys=1)
     assert (done.cases, done.count, done.left_out) == (1, 3, ())
-    out = stack([path for path in (tmp_path / "out").rglob("*.dcm") if pydicom.dcmread(path).Modality == "CT"])
+    out = stack([tmp_path / "out" / "ct" / path.name for path in paths])
     original = stack(paths)
     found = {
         query["role"]: formats.read(tmp_path / "q" / "images" / f"{name}.nii.gz").stored.transpose(2, 1, 0)
@@ -159,7 +168,6 @@ def test_a_series_of_many_spans_is_one_case(tmp_path: Path) -> None:
         part = slice(start, start + MOST_SLICES)
         for role in ("twin", "decoy"):
             assert (found[role][part] != out[part]).any()
-            assert (found[role][part][mask[part] == 0].shape) == (out[part][mask[part] == 0].shape)
         moved = [np.abs(found[role][part].astype(int) - original[part]).max() for role in sorted(found)]
         assert 0 < min(moved) and max(moved) <= 1.01 * min(moved)  # none of them is bolder than the others
 
@@ -185,7 +193,7 @@ def test_pictures_without_a_place_are_asked_about_frame_by_frame(tmp_path: Path)
     asked = challenge(tmp_path / "in", tmp_path / "q", private=private, flips=2, decoys=0, **given)
     assert (asked.cases, asked.count) == (2, 2 * 2 * 4)
     out = {ds.SeriesInstanceUID: ds.pixel_array.reshape(-1, 40, 48, 3) for ds in
-           map(pydicom.dcmread, (tmp_path / "out").rglob("*.dcm"))}  # fmt: skip
+           map(pydicom.dcmread, (tmp_path / "out").rglob("one.dcm"))}  # fmt: skip
     (tmp_path / "a").mkdir()
     frames = set()
     for name, query in queries_of(tmp_path / "q", private).items():
@@ -215,8 +223,7 @@ def test_slices_that_mean_other_values_become_physical_ones(tmp_path: Path) -> N
     write_seg(paths, labels(SHAPE), tmp_path / "in" / "seg.dcm")
     umed.protect(tmp_path / "in", tmp_path / "out", **PLAIN)
     challenge(tmp_path / "in", tmp_path / "q", private=tmp_path / "out-private", flips=1, decoys=0)
-    out = [path for path in (tmp_path / "out").rglob("*.dcm") if pydicom.dcmread(path).Modality == "PT"]
-    physical = stack(out) * np.reshape(slopes, (5, 1, 1))
+    physical = stack([tmp_path / "out" / "pt" / path.name for path in paths]) * np.reshape(slopes, (5, 1, 1))
     for name, query in queries_of(tmp_path / "q", tmp_path / "out-private").items():
         held = np.asarray(nib.load(tmp_path / "q" / "images" / f"{name}.nii.gz").dataobj).transpose(2, 1, 0)
         assert held.dtype == np.float32
@@ -253,7 +260,14 @@ def test_what_the_release_blanked_out_is_blank_in_the_queries(tmp_path: Path) ->
 def test_what_does_not_go_together_is_said_in_one_line(
     copies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["trace", "challenge", str(copies / "in"), str(tmp_path / "q"), "--private", str(copies / "Anne-private")]
+    words = [
+        "trace",
+        "challenge",
+        str(copies / "in"),
+        str(tmp_path / "q"),
+        "--private",
+        str(copies / "Marianne-private"),
+    ]
     key = ["--key-file", str(copies / "project.key")]
     (tmp_path / "map.yaml").write_text("images: x\n")
     for more, code, said in (
@@ -288,7 +302,7 @@ def test_masks_are_for_dicom_and_answers_are_not(copies: Path, tmp_path: Path, p
     with pytest.raises(ConfigError, match="expected a release of DICOM series"):
         challenge(phantom, tmp_path / "q", private=tmp_path / "out-private", masks=tmp_path)
     (tmp_path / "a").mkdir()
-    name = sorted(queries_of(copies / "qBob", copies / "Bob-private"))[0]
+    name = sorted(queries_of(copies / "qLeopold", copies / "Leopold-private"))[0]
     (tmp_path / "a" / f"{name}.dcm").write_bytes(b"\0" * 128 + b"DICM")
     with pytest.raises(InputError, match="got DICOM files. Convert them"):
-        judge(copies / "qBob", tmp_path / "a", private=copies / "Bob-private", key_file=copies / "project.key")
+        judge(copies / "qLeopold", tmp_path / "a", private=copies / "Leopold-private", key_file=copies / "project.key")
