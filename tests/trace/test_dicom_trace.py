@@ -132,6 +132,39 @@ def test_queries_hold_the_released_pixels_on_their_own_grid(copies: Path) -> Non
     assert found == 4 * SERIES
 
 
+@pytest.mark.parametrize(
+    ("orientation", "step"),
+    [
+        ((1, 0, 0, 0, 1, 0), (0, 0.6, 2.5)),  # a gantry tilt
+        ((0, 1, 0, 0, 0, -1), (3, 0, 0)),  # sagittal
+        ((0.8, 0.6, 0, -0.6, 0.8, 0), (0, 0, -2)),  # oblique, from the head down
+    ],
+)
+def test_a_query_lies_where_its_slices_lie(
+    tmp_path: Path, orientation: tuple[float, ...], step: tuple[float, ...]
+) -> None:
+    paths = write_series(tmp_path / "in" / "ct", volume(2, SHAPE), orientation=orientation, step=step, bits=16)
+    write_seg(paths, labels(SHAPE), tmp_path / "in" / "seg.dcm")
+    umed.protect(tmp_path / "in", tmp_path / "out", **PLAIN)
+    challenge(tmp_path / "in", tmp_path / "q", private=tmp_path / "out-private", flips=1, decoys=0)
+    known = queries_of(tmp_path / "q", tmp_path / "out-private")
+    name = next(name for name, query in known.items() if query["role"] == "published")
+    read = nib.load(tmp_path / "q" / "images" / f"{name}.nii.gz")
+    voxels = np.asarray(read.dataobj)
+    seen = 0
+    for path in (tmp_path / "out" / "ct" / path.name for path in paths):
+        ds = pydicom.dcmread(path)
+        row, column = np.array(ds.ImageOrientationPatient[:3]), np.array(ds.ImageOrientationPatient[3:])
+        for index in range(SHAPE[0]):
+            first = (read.affine @ [0, 0, index, 1])[:3] * (-1, -1, 1)
+            if np.allclose(first, ds.ImagePositionPatient, atol=1e-3):
+                seen += 1
+                assert (voxels[:, :, index].T == ds.pixel_array + ds.RescaleIntercept).all()
+                np.testing.assert_allclose((read.affine[:3, 0] * (-1, -1, 1)), 0.7 * row, atol=1e-5)
+                np.testing.assert_allclose((read.affine[:3, 1] * (-1, -1, 1)), 0.8 * column, atol=1e-5)
+    assert seen == SHAPE[0]
+
+
 def test_nothing_in_the_queries_tells_the_copies_apart(copies: Path) -> None:
     files = sorted((copies / "qMarianne" / "images").iterdir())
     known = queries_of(copies / "qMarianne", copies / "Marianne-private")

@@ -31,7 +31,7 @@ _JUDGE: dict[str, Any] = {"also": [], "verdict": None}
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.usage = (
-        "umed trace challenge ORIGINALS QUERIES --private DIR [--output DIR] [--cases N] [--flips N] [--decoys SHARE]\n"
+        "umed trace challenge ORIGINALS QUERIES --private DIR [--key-file KEY] [--masks DIR] [--cases N] ...\n"
         "       umed trace ask QUERIES ANSWERS (--model FILE|FOLDER | --nnunet FOLDER) [--trust-code]\n"
         "       umed trace judge QUERIES ANSWERS --private DIR [--output DIR] [--verdict DIR] [--also ...]"
     )
