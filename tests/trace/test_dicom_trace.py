@@ -263,6 +263,63 @@ def test_slices_that_mean_other_values_become_physical_ones(tmp_path: Path) -> N
         assert np.array_equal(held, physical.astype(np.float32)) == (query["role"] == "published")
 
 
+@pytest.mark.parametrize("kind", ["colour", "signed"])
+def test_colours_in_space_and_signed_pictures_are_nifti(tmp_path: Path, kind: str) -> None:
+    rng = np.random.default_rng(8)
+    if kind == "colour":
+        paths = write_series(tmp_path / "in" / "s", rng.integers(30, 220, (*SHAPE, 3), np.uint8), "MR")
+    else:
+        pixels = rng.integers(-500, 900, SHAPE[1:]).astype(np.int16)
+        paths = [save(image(pixels, "CT", position=None, bits=16), tmp_path / "in" / "s" / "one")]
+    (tmp_path / "masks").mkdir()
+    mask = labels(SHAPE)
+    if kind == "colour":
+        write_seg(write_series(tmp_path / "grey", mask, "MR"), mask, tmp_path / "masks" / "seg.dcm")
+    else:
+        Image.fromarray(mask[1]).save(tmp_path / "masks" / "s.png")
+    given = {"masks": tmp_path / "masks"}
+    done = umed.protect(tmp_path / "in", tmp_path / "out", **given, **PLAIN)
+    assert [one.status for one in done.outcomes if one.status != "carried"] == ["protected"], done.outcomes
+    private = tmp_path / "out-private"
+    challenge(tmp_path / "in", tmp_path / "q", private=private, flips=2, decoys=0, **given)
+    out = [pydicom.dcmread(tmp_path / "out" / "s" / path.name) for path in paths]
+    (tmp_path / "a").mkdir()
+    for name, query in queries_of(tmp_path / "q", private).items():
+        read = formats.read(tmp_path / "q" / "images" / f"{name}.nii.gz")
+        stored = np.flip(read.stored, query["flips"])
+        if kind == "colour":
+            assert (read.channels_last, stored.shape) == (True, (*SHAPE[::-1], 3))
+            same = all((stored[:, :, k].transpose(1, 0, 2) == ds.pixel_array).all() for k, ds in enumerate(out))
+            truth = mask.transpose(2, 1, 0)
+        else:
+            assert (read.encoding.inter, stored.shape) == (-1024, SHAPE[:0:-1])
+            same, truth = bool((stored.T == out[0].pixel_array).all()), mask[1].T
+        assert same == (query["role"] == "published")
+        said = truth * np.uint8(same)
+        nib.save(nib.Nifti1Image(np.flip(said, query["flips"]), np.eye(4)), tmp_path / "a" / f"{name}.nii.gz")
+    found = judge(tmp_path / "q", tmp_path / "a", private=private).releases[0]
+    assert (found.cases, found.result.won, found.mean[0]) == (1, 1, 1)
+
+
+def test_a_series_of_which_files_were_put_aside_is_left_out(tmp_path: Path) -> None:
+    """What was not released must not get out by a query: here a picture with text burned in."""
+    pixels = np.random.default_rng(9).integers(1000, 1400, (4, 40, 48)).astype(np.int16)
+    for number, one in enumerate(pixels):
+        more = {"BurnedInAnnotation": "YES"} if number == 2 else {}
+        ds = image(one, "CT", position=(0, 0, 2.5 * number), instance=number + 1, bits=16, **more)
+        save(ds, tmp_path / "in" / "ct" / f"{number}.dcm")
+    mask = np.zeros((4, 40, 48), np.uint8)
+    mask[:, 10:30, 12:36] = 1
+    write_seg(sorted((tmp_path / "in" / "ct").iterdir()), mask, tmp_path / "in" / "seg.dcm")
+    key = make_key(tmp_path)
+    done = anonymize(tmp_path / "in", tmp_path / "out", key_file=key, protect=True, **PLAIN)
+    assert "protected" in {one.status for one in done.outcomes}
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 4  # three slices and the SEG
+    with pytest.raises(InputError, match="1 of its files were put aside and not released"):
+        challenge(tmp_path / "in", tmp_path / "q", private=tmp_path / "out-private", key_file=key)
+    assert not (tmp_path / "q").exists()
+
+
 def test_what_the_release_blanked_out_is_blank_in_the_queries(tmp_path: Path) -> None:
     """Whoever runs the network must not see a name that the release does not show."""
     pixels = np.random.default_rng(7).integers(30, 220, (40, 48), np.uint8)

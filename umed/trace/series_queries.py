@@ -73,14 +73,17 @@ def series_images(
     """
     series = source.by_id[case]
     entry: Mapping[str, Any] = next((one for one in record["cases"] if one["id"] == case), {})
-    boxes = _boxes(source, series, entry.get("rectangles", {}))
+    names = [source.identity.target(instance).as_posix() for instance in series.instances]
+    if aside := sum(name not in entry.get("sha256", {}) for name in names):  # nobody may see them
+        raise InputError(f"{aside} of its files were put aside and not released")
+    boxes = _boxes(names, entry.get("rectangles", {}))
     codes = [slice_encoding(series, index) for index in range(len(series.slices))]
     copies = [(role, _blanked(series, stored, boxes)) for role, [stored] in drawn.copies]
     if series.geometry is None:
         return _pictures(series, codes, drawn.labels, copies)
     if max(series.geometry.shape) > MOST_SIDE:
         raise InputError(f"a side is longer than {MOST_SIDE}, which NIfTI cannot say")
-    if series.instances[0].samples > 1 and np.dtype(codes[0].dtype) != np.uint8:
+    if series.instances[0].samples > 1 and (np.dtype(codes[0].dtype) != np.uint8 or len(set(codes)) > 1):
         raise InputError("NIfTI has no colours of more than 8 bits; ask about other series")
     affine = _affine(series.geometry)
     images = [QueryImage(role, partial(_save_nifti, *_values(stored, codes), affine)) for role, stored in copies]
@@ -148,12 +151,11 @@ def _affine(geometry: Geometry) -> NDArray[np.float64]:
     return np.asarray(RAS @ lps[:, [2, 1, 0, 3]])
 
 
-def _boxes(source: SeriesSource, series: Series, blanked: Mapping[str, Any]) -> dict[int, tuple[Rectangle, ...]]:
-    """Rectangles that the release blanked out, by file of the series."""
+def _boxes(names: Sequence[str], blanked: Mapping[str, Any]) -> dict[int, tuple[Rectangle, ...]]:
+    """Rectangles that the release blanked out, by place of the file in its series."""
     found = {}
-    for number, instance in enumerate(series.instances):
-        boxes = blanked.get(source.identity.target(instance).as_posix(), ())
-        if boxes:
+    for number, name in enumerate(names):
+        if boxes := blanked.get(name, ()):
             found[number] = tuple((int(top), int(left), int(height), int(width)) for top, left, height, width in boxes)
     return found
 
