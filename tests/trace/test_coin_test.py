@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from scipy.stats import wilcoxon
 
 from umed.protect.commitment import ALPHA
 from umed.trace.coin_test import coin_test, coins_needed, holm, tail_of_flips
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @settings(max_examples=60, deadline=None)
@@ -98,3 +101,21 @@ def test_holm_never_makes_p_smaller_and_keeps_its_order() -> None:
     corrected = holm(p)
     assert corrected == pytest.approx([0.2, 0.003, 0.08])
     assert holm([0.5]) == [0.5]
+
+
+def test_the_table_of_cases_in_the_docs_is_exact() -> None:
+    """Least share of the ranks, and of wins where all differences are of one size, for two levels."""
+    rows = (DOCS / "trace.md").read_text(encoding="utf-8").splitlines()
+    for cases in (10, 20, 30, 50, 100, 200, 400):
+        cells = [str(cases)]
+        for level in (1e-3, 1e-6):
+            said = []
+            for sizes in (np.arange(1, cases + 1), np.ones(cases, np.int64)):
+                low, high = 0, int(sizes.sum()) + 1  # the first sum whose share of flips is small enough
+                while low < high:
+                    middle = (low + high) // 2
+                    low, high = (low, middle) if tail_of_flips(sizes, middle) <= level else (middle + 1, high)
+                said.append(low / int(sizes.sum()))
+            share, won = said
+            cells.append(f"{100 * share:.3g} %, {won * cases:.0f}" if share <= 1 else "impossible")
+        assert f"| {' | '.join(cells)} |" in rows, cells

@@ -123,8 +123,7 @@ def test_queries_do_not_say_what_they_are(release: Path) -> None:
     assert {path.stem for path in (folder / "images").iterdir()} == set(known)
     text = (folder / "challenge.json").read_text()
     assert not any(word in text for word in ("published", "twin", "case0", "decoy"))
-    times = {path.stat().st_mtime_ns // 10**12 for path in (folder / "images").iterdir()}
-    assert len(times) <= 2
+    assert len({path.stat().st_mtime_ns for path in (folder / "images").iterdir()}) == 1
     mode = (release / "out-private" / "challenges").stat().st_mode & 0o077
     assert mode == 0
 
@@ -325,7 +324,7 @@ def test_a_network_in_torchscript_is_asked(release: Path, tmp_path: Path, window
     torch.manual_seed(0)
     torch.jit.script(Reads(3)).save(str(tmp_path / "net.ts"))
     words = ["trace", "ask", str(tmp_path / "q"), str(tmp_path / "a"), "--model", str(tmp_path / "net.ts"), "--quiet"]
-    assert main([*words, *window]) == 0
+    assert main([*words, *window, "--trust-code"]) == 0
     assert len(list((tmp_path / "a").iterdir())) == 6
     for path in (tmp_path / "a").iterdir():
         shares = np.load(path)["probabilities"]
@@ -340,7 +339,7 @@ def test_what_is_no_such_network_is_refused(release: Path, tmp_path: Path, capsy
     torch.jit.script(Reads(5)).save(str(tmp_path / "five.ts"))
     for name, said in (("text.ts", "TorchScript"), ("five.ts", "--window"), ("none.ts", "nothing there")):
         words = ["trace", "ask", str(tmp_path / "q"), str(tmp_path / "a"), "--model", str(tmp_path / name), "--quiet"]
-        assert main(words) == 1
+        assert main([*words, "--trust-code"]) == 1
         lines = capsys.readouterr().err.strip().splitlines()
         assert len(lines) == 1 and said in lines[0]
         assert not (tmp_path / "a").exists()

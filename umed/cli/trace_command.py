@@ -15,7 +15,7 @@ from umed.cli.output import carry_out, say_next
 from umed.cli.parsing import add_shared, number
 from umed.core.errors import ConfigError
 
-_CHALLENGE = {"layout": None, "cases": 1000, "flips": 4, "decoys": 0.1}
+_CHALLENGE = {"layout": None, "masks": None, "cases": 1000, "flips": 4, "decoys": 0.1}
 _ASK: dict[str, Any] = {
     "model": None,
     "nnunet": None,
@@ -31,7 +31,7 @@ _JUDGE: dict[str, Any] = {"also": [], "verdict": None}
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.usage = (
-        "umed trace challenge ORIGINALS QUERIES --private DIR [--output DIR] [--cases N] [--flips N] [--decoys SHARE]\n"
+        "umed trace challenge ORIGINALS QUERIES --private DIR [--key-file KEY] [--masks DIR] [--cases N] ...\n"
         "       umed trace ask QUERIES ANSWERS (--model FILE|FOLDER | --nnunet FOLDER) [--trust-code]\n"
         "       umed trace judge QUERIES ANSWERS --private DIR [--output DIR] [--verdict DIR] [--also ...]"
     )
@@ -44,7 +44,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key-file", type=Path, metavar="KEY", help="its key (default: release.key of that folder)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="the release, whose commitment is then compared")
     ask = parser.add_argument_group("challenge")
-    add_shared(ask, "--layout")
+    add_shared(ask, "--layout", "--masks")
     ask.add_argument(
         "--cases", type=int, default=1000, metavar="N", help="most cases to ask about, drawn at random (default: 1000)"
     )
@@ -53,11 +53,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     decoys = "queries that do not count, as a share of the cases (default: 0.1)"
     ask.add_argument("--decoys", type=number, default=0.1, metavar="SHARE", help=decoys)
     run = parser.add_argument_group("ask")
-    which = "network in TorchScript (only if you trust it) or ONNX (.onnx), or folder of a MONAI bundle"
+    which = "network in ONNX (.onnx) or TorchScript (a program: needs --trust-code), or folder of a MONAI bundle"
     run.add_argument("--model", type=Path, metavar="FILE|FOLDER", help=which)
     other = "instead: folder that nnU-Net v2 trained into; run by the Python that UMED_NNUNET_PYTHON names"
     run.add_argument("--nnunet", type=Path, metavar="FOLDER", help=other)
-    trust = "let a bundle run code of its own, or nnU-Net load its checkpoint, which may; only if you trust its maker"
+    trust = (
+        "let the suspect's maker run code: TorchScript, nnU-Net's checkpoint, code of a bundle; only if you trust him"
+    )
     run.add_argument("--trust-code", action="store_true", help=trust)
     how = "TorchScript, ONNX: each channel to mean 0 and deviation 1 (default), [0, 1] of the type, or physical values"
     run.add_argument("--normalise", choices=("zscore", "unit", "none"), help=how)

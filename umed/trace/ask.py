@@ -63,14 +63,14 @@ def ask(
         queries: folder that ``umed trace challenge`` wrote.
         answers: new folder for the answers.
         model: network in TorchScript or ONNX (``.onnx``) that takes ``(1, C, *spatial)`` float32 and gives logits
-            ``(1, K, *spatial)``, or the folder of a MONAI bundle. TorchScript only of a source that you trust: loading
-            one may run code.
+            ``(1, K, *spatial)``, or the folder of a MONAI bundle.
         nnunet: instead: folder of a network that nnU-Net v2 trained; it runs in nnU-Net's own environment, see
             :mod:`umed.execution.nnunet_environment`.
         normalise: what a TorchScript or ONNX network expects: ``"zscore"`` (``None``), each channel to mean 0 and
             deviation 1; ``"unit"``, the values of the file's type to [0, 1]; ``"none"``, physical values.
         window: size of its sliding window, ``None`` for the whole image at once.
-        trust_code: let a bundle run code of its own, or nnU-Net load its checkpoint, which may.
+        trust_code: let the suspect run code of its maker: a network in TorchScript, which is a program, a bundle with
+            code of its own, or a checkpoint of nnU-Net, a pickle. ONNX needs none.
         device: torch device.
         progress: called with ``"ask"``, queries done and queries in all.
 
@@ -78,7 +78,8 @@ def ask(
         What was written.
 
     Raises:
-        InputError: when the folder holds no queries, or the model is none of these; nothing is written then.
+        InputError: when the folder holds no queries, or the model is none of these or not trusted; nothing is
+            written then.
         ConfigError: when an option is out of range or does not fit the model, or a package is missing.
     """
     asked, out = Path(queries), Path(answers)
@@ -113,7 +114,7 @@ def _open(path: Path, device: str, normalise: str | None, window: Sequence[int] 
         return open_bundle(path, pick_device(device), trust_code=trust_code)
     if path.suffix.lower() == ".onnx":
         return open_onnx(path, device, normalise or USUAL, window)
-    return open_torchscript(path, pick_device(device), normalise or USUAL, window)
+    return open_torchscript(path, pick_device(device), normalise or USUAL, window, trust_code=trust_code)
 
 
 def _refuse_own(normalise: str | None, window: Sequence[int] | None, why: str) -> None:

@@ -6,8 +6,11 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,27 +19,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from umed.cases.file_source import FileSource, open_files
-from umed.cases.records import GENERATORS, KEY, make_private, write_json
-from umed.cases.source import Request, given_path
+from umed.cases.records import GENERATORS, make_private, write_json
+from umed.cases.source import Request, Source, given_path
 from umed.core.config import from_mapping
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
 from umed.core.keyfile import Key, Secret
 from umed.core.progress import counted
 from umed.core.reasons import group_reasons
-from umed.core.types import Progress, Volume
+from umed.core.types import Progress
 from umed.data import files, formats
-from umed.data.dicom_input import is_dicom
 from umed.plan.planning import Plan
 from umed.protect.commitment import read_trace
-from umed.protect.loop import stored_digest
 from umed.protect.manifest import read_record
-from umed.trace.queries import CHALLENGES, DECOY, NOTE, PUBLISHED, TWIN, Challenge, Query, folder_of
+from umed.trace.drawn_copies import Arrays, DrawnCopies, QueryImage, draw_copies, turn
+from umed.trace.queries import CHALLENGES, NOTE, Challenge, Query, folder_of, key_of
 
 if TYPE_CHECKING:
     from umed.methods.base import Method
 
 MOST_CASES = 1000
 """Of one challenge: the exact p-value of more takes long, and cases that were asked about are spent."""
+Pictures = Callable[[str, DrawnCopies], tuple[NDArray[np.int16], list[QueryImage]]]
+"""Labels of a case in the axes of its queries, and its queries, of its id and its copies."""
 FLIPS = 4
 """Times that each copy is asked about: as it is, and turned round along the axes of a slice."""
 
@@ -51,6 +55,7 @@ class Challenged:
         cases: that are asked about.
         count: number of queries.
         left_out: cases that are not asked about, and why.
+        key_file: that was given.
     """
 
     queries: Path
@@ -58,6 +63,7 @@ class Challenged:
     cases: int
     count: int
     left_out: tuple[tuple[str, str], ...]
+    key_file: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -77,7 +83,10 @@ class Challenged:
         lines.append(
             "whoever gets these images can average the two copies of a case: have them run by an expert or by yourself"
         )
-        lines.append(f"then: umed trace judge {self.queries} ANSWERS --private {self.private.parent.parent.parent}")
+        key = "" if self.key_file is None else f" --key-file {self.key_file}"
+        lines.append(
+            f"then: umed trace judge {self.queries} ANSWERS --private {self.private.parent.parent.parent}{key}"
+        )
         return "\n".join(lines)
 
 
@@ -88,6 +97,7 @@ def challenge(
     private: str | Path,
     key_file: str | Path | None = None,
     layout: str | Path | None = None,
+    masks: str | Path | None = None,
     output: str | Path | None = None,
     cases: int = MOST_CASES,
     flips: int = FLIPS,
@@ -102,6 +112,7 @@ def challenge(
         private: private folder of the release.
         key_file: its key; ``release.key`` of the private folder if ``None``.
         layout: mapping file that the run was given.
+        masks: for DICOM: folder with masks that the run was given.
         output: the release; its commitment is compared where it is given.
         cases: most cases to ask about, drawn at random where there are more.
         flips: times that each copy is asked about, 1, 2 or 4.
@@ -113,7 +124,7 @@ def challenge(
 
     Raises:
         InputError: when originals, private folder or key do not belong together, or the folder exists.
-        ConfigError: when a number is out of range, or the data set is one of DICOM files.
+        ConfigError: when a number is out of range, or an option does not go with the release.
     """
     root, out, folder = Path(originals), Path(queries), Path(private)
     if flips not in (1, 2, 4):
@@ -122,22 +133,21 @@ def challenge(
         raise ConfigError(f"--cases: expected 1 to {MOST_CASES}, got {cases}.")
     if not 0 <= decoys <= 1:
         raise ConfigError(f"--decoys: expected a share from 0 to 1, got {decoys:g}.")
-    if layout is None and is_dicom(root):
-        raise ConfigError(f"{root}: a trace is made of data sets of files; convert the DICOM series to NIfTI first.")
     if out.exists():
         raise InputError(f"{out}: expected a new folder for the queries, got one that is there. Pick another.")
-    key = Key.load(folder / KEY if key_file is None else Path(key_file))
+    key = key_of(folder, given_path(key_file))
     record, trace = read_record(folder, key), read_trace(folder, given_path(output))
     plan = from_mapping(Plan, record["plan"], "plan")
     method = _method(plan, Secret(key, record["release"]), folder)
     name = secrets.token_hex(8)
     with (
         files.whole_folder(out) as temporary,
-        open_files(Request(root, plan, layout=given_path(layout)), progress=progress) as source,
+        _open(root, record, key, plan, given_path(layout), given_path(masks), progress) as (source, pictures),
     ):
-        assert isinstance(source, FileSource)
         (temporary / "images").mkdir()
-        make = _Maker(source, plan, method, trace["cases"], temporary, _axes(flips, plan))
+        make = _Maker(
+            source, pictures, plan, method, trace["cases"], temporary, _axes(flips, plan, record["layout"] == "dicom")
+        )
         wanted = sorted(trace["cases"])
         if cases < len(wanted):
             wanted = sorted(secrets.SystemRandom().sample(wanted, cases))
@@ -151,16 +161,17 @@ def challenge(
             record["release"],
             trace["sha256"],
             plan.class_values or tuple(range(1, plan.classes)),
-            make.shuffle(),
+            make.sorted(),
             dict(make.left_out),
         )
         write_json(temporary / NOTE, {"challenge": name, "queries": len(said.queries)})
+        _same_time(temporary)
         make_private(folder / CHALLENGES)
         make_private(folder_of(folder, name))
         for case, labels in make.labels.items():
             np.savez_compressed(_labels_file(folder, name, case), labels=labels)
         path = said.write(folder, key)
-    return Challenged(out, path, make.asked, len(said.queries), tuple(make.left_out))
+    return Challenged(out, path, make.asked, len(said.queries), tuple(make.left_out), given_path(key_file))
 
 
 def _labels_file(private: Path, challenge_id: str, case: str) -> Path:
@@ -175,11 +186,58 @@ def read_labels_of(private: Path, challenge_id: str, case: str) -> NDArray[np.in
     return found
 
 
-def _axes(flips: int, plan: Plan) -> list[tuple[int, ...]]:
-    """Which axes of a grid are turned round: of volumes those of a slice."""
-    axes = (0, 1) if plan.slice_axis is None else tuple(a for a in range(3) if a != plan.slice_axis)[:2]
+def _axes(flips: int, plan: Plan, dicom: bool) -> list[tuple[int, ...]]:
+    """Which axes of a query are turned round: of volumes those of a slice."""
+    turned = dicom or plan.slice_axis is None  # of series the queries have columns and rows first
+    axes = (0, 1) if turned else tuple(a for a in range(3) if a != plan.slice_axis)[:2]
     every = [part for count in range(3) for part in combinations(axes, count)]
     return {1: every[:1], 2: every[:2], 4: every}[flips]
+
+
+def _same_time(folder: Path) -> None:
+    """Give all files the same time: that at which each was written would tell the copies of a case apart."""
+    now = int(time.time())
+    for path in folder.rglob("*"):
+        os.utime(path, (now, now))
+
+
+@contextmanager
+def _open(
+    root: Path,
+    record: Mapping[str, Any],
+    key: Key,
+    plan: Plan,
+    layout: Path | None,
+    masks: Path | None,
+    progress: Progress | None,
+) -> Iterator[tuple[Source, Pictures]]:
+    """The originals of a release, and what makes queries of the copies of a case."""
+    if record["layout"] != "dicom":
+        if masks is not None:
+            raise ConfigError(f"--masks {masks}: expected a release of DICOM series, got another. Leave it out.")
+        with open_files(Request(root, plan, layout=layout), progress=progress) as found:
+            yield found, partial(_file_images, found)
+        return
+    if layout is not None:
+        raise ConfigError(f"--layout {layout}: expected a release of files, got one of DICOM series. Leave it out.")
+    from umed.trace.series_queries import open_originals, series_images
+
+    with open_originals(root, masks, record, key) as series:
+        yield series, partial(series_images, series, record)
+
+
+def _file_images(source: FileSource, case: str, drawn: DrawnCopies) -> tuple[NDArray[np.int16], list[QueryImage]]:
+    """A case of files is asked about in the format of its release."""
+    if any(volume.beside for volume in drawn.volumes):  # the header names the data file, and so the case
+        raise InputError("its voxels lie in a file of their own; convert the images to .mha, .nrrd or .nii.gz")
+    endings = [formats.ending(path) for path in source.by_id[case].outputs]
+
+    def save(stored: Arrays, axes: Sequence[int], folder: Path, name: str) -> None:
+        for channel, (volume, one, ending) in enumerate(zip(drawn.volumes, stored, endings, strict=True)):
+            suffix = f"_{channel:04d}" if len(endings) > 1 else ""
+            formats.write(volume, turn(one, axes), folder / f"{name}{suffix}{ending}")
+
+    return drawn.labels, [QueryImage(role, partial(save, stored)) for role, stored in drawn.copies]
 
 
 def _method(plan: Plan, secret: Secret, private: Path) -> Method:
@@ -193,19 +251,21 @@ def _method(plan: Plan, secret: Secret, private: Path) -> Method:
 
 
 class _Maker:
-    """Draws the copies of a case again, and writes them as queries under random names."""
+    """Draws the copies of a case again, and writes them as queries under random names, in random order."""
 
     def __init__(
         self,
-        source: FileSource,
+        source: Source,
+        pictures: Pictures,
         plan: Plan,
         method: Method,
         committed: dict[str, Any],
         folder: Path,
         flips: Sequence[tuple[int, ...]],
     ) -> None:
-        self.source, self.plan, self.method, self.committed = source, plan, method, committed
-        self.folder, self.flips = folder, flips
+        self.source, self.pictures, self.plan, self.method = source, pictures, plan, method
+        self.committed, self.folder, self.flips = committed, folder, flips
+        self.labelled = frozenset(source.trainable())
         self.labels: dict[str, NDArray[np.int16]] = {}
         self.left_out: list[tuple[str, str]] = []
         self.queries: dict[str, Query] = {}
@@ -214,54 +274,26 @@ class _Maker:
     def case(self, case: str, decoy: bool) -> None:
         """Write the queries of one case, or say why there are none."""
         try:
-            copies = self._copies(case, decoy)
+            if case not in self.source.sizes:
+                raise InputError("is not in the data set")
+            if case not in self.labelled:
+                raise InputError("no mask of it is here; give --masks as the run did")
+            drawn = draw_copies(
+                self.source, case, self.plan, self.method, self.committed[case], self.folder, decoy=decoy
+            )
+            labels, images = self.pictures(case, drawn)
         except UmedError as error:
             self.left_out.append((case, error_line(error)))
             return
+        self.labels[case] = labels
         self.asked += 1
-        for role, volumes, changed in copies:
-            for axes in self.flips:
-                name = f"q{secrets.token_hex(6)}"
-                self.queries[name] = Query(case, role, axes)
-                many = len(volumes) > 1
-                for channel, (volume, stored) in enumerate(zip(volumes, changed, strict=True)):
-                    suffix = f"_{channel:04d}" if many else ""
-                    ending = formats.ending(self.source.by_id[case].outputs[channel])
-                    formats.write(volume, turn(stored, axes), self.folder / "images" / f"{name}{suffix}{ending}")
+        asked = [(image, axes) for image in images for axes in self.flips]
+        secrets.SystemRandom().shuffle(asked)
+        for image, axes in asked:
+            name = f"q{secrets.token_hex(6)}"
+            self.queries[name] = Query(case, image.role, axes, image.frame)
+            image.save(axes, self.folder / "images", name)
 
-    def _copies(self, case: str, decoy: bool) -> list[tuple[str, tuple[Volume, ...], list[NDArray[Any]]]]:
-        if case not in self.source.by_id:
-            raise InputError("is not in the data set")
-        unit = self.source.open(case, self.plan).unit(0, fitting=True)
-        if any(volume.beside for volume in unit.volumes):  # the header names the data file, and so the case
-            raise InputError("its voxels lie in a file of their own; convert the images to .mha, .nrrd or .nii.gz")
-        name = self.source.writer(case, self.plan, self.folder).seed(unit)
-        wanted = self.committed[case].get(name)
-        if wanted is None:
-            raise InputError("the original is not the one that was protected")
-        seen = unit.volumes, unit.regions
-        published, twin = self.method.pair(*seen, plan=self.plan, case_id=name, limits=unit.limits)
-        assert twin is not None
-        if [stored_digest(one, slice(None)) for one in (published, twin)] != wanted:
-            raise InputError(
-                "the copies that were committed to cannot be drawn again here; use the machine and the version of umed "
-                "that made the release"
-            )
-        whole = np.zeros(unit.regions.shape, np.int16)
-        whole[unit.regions.box] = np.maximum(unit.regions.labels, 0)
-        self.labels[case] = whole
-        found = [(PUBLISHED, unit.volumes, published), (TWIN, unit.volumes, twin)]
-        if decoy:
-            drawn = f"{name}/{secrets.token_hex(8)}"
-            other = self.method(*seen, plan=self.plan, case_id=drawn, limits=unit.limits)
-            found.append((DECOY, unit.volumes, other))
-        return found
-
-    def shuffle(self) -> dict[str, Any]:
+    def sorted(self) -> dict[str, Any]:
         """The queries, in the order of their random names, which says nothing."""
         return {name: vars(self.queries[name]) for name in sorted(self.queries)}
-
-
-def turn(stored: NDArray[Any], axes: Sequence[int]) -> NDArray[Any]:
-    """Stored values ``(*spatial)`` or ``(*spatial, C)``, turned round along spatial axes."""
-    return np.ascontiguousarray(np.flip(stored, tuple(axes)))

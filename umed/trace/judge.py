@@ -22,11 +22,12 @@ from umed.core.reasons import group_reasons
 from umed.core.types import Progress
 from umed.core.version import __version__
 from umed.data import files
+from umed.data.dicom_input import looks_like_dicom
 from umed.protect.commitment import ALPHA, TESTS, read_trace
 from umed.trace.answers import SuspectAnswer, find_answers, read_answer
 from umed.trace.challenge import read_labels_of
 from umed.trace.coin_test import TestResult, coin_test, coins_needed, holm
-from umed.trace.queries import DECOY, PUBLISHED, TWIN, Challenge, Query, read_challenge
+from umed.trace.queries import DECOY, PUBLISHED, TWIN, Challenge, Query, key_of, read_challenge
 
 SMOOTH = 1.0
 """Voxels that are added above and below, so that an empty answer has a score."""
@@ -191,8 +192,8 @@ def judge(
         if not Path(told).is_dir():
             raise InputError(f"{told}: expected a folder with an answer to each query, got none. Check the path.")
         first = place == Path(private)
-        own = key_file is None or (not first and (place / KEY).is_file())
-        key = Key.load(place / KEY if own else Path(str(key_file)))
+        own = not first and (place / KEY).is_file()
+        key = key_of(place, None if own else given_path(key_file))
         release = given_path(output) if first else None
         found.append(_judge_release(Path(asked), Path(told), place, key, release, progress))
     corrected = holm([one.result.p for one in found])
@@ -244,9 +245,11 @@ def _scores(
     left_out, digest, soft = list[tuple[str, str]](), hashlib.sha256(), set[bool]()
     there = find_answers(answers, challenge.queries)
     if not there:
+        dicom = any(looks_like_dicom(path) for path in answers.iterdir())
+        got = "DICOM files. Convert them (SEG: to NIfTI on the grid of its query)" if dicom else "none"
         raise InputError(
             f"{answers}: expected an answer to each of {len(challenge.queries)} queries, called like "
-            f"{min(challenge.queries)}.nii.gz, .png or .npz, got none."
+            f"{min(challenge.queries)}.nii.gz, .png or .npz, got {got}."
         )
     for case, queries in counted(sorted(by_case.items()), "judge", progress):
         labels = read_labels_of(private, challenge.id, case)
@@ -257,9 +260,10 @@ def _scores(
                 path = there.get(name)
                 if path is None:
                     raise InputError("not all of its queries were answered")
-                answer = read_answer(path, labels.shape, challenge.values)
+                truth = labels if query.frame is None else labels[query.frame]
+                answer = read_answer(path, truth.shape, challenge.values)
                 digest.update(f"{name} {files.sha256(path)}\n".encode())
-                each[query.role].append(score(answer, np.flip(labels, tuple(query.flips))))
+                each[query.role].append(score(answer, np.flip(truth, tuple(query.flips))))
                 kinds.add(answer.soft)
             if len(kinds) > 1:
                 raise InputError("some of its answers are masks, others probabilities")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from umed.cases.records import write_json
+from umed.cases.records import KEY, write_json
 from umed.core.config import from_mapping
 from umed.core.conversion import parse_json
 from umed.core.errors import ConfigError, InputError
@@ -31,11 +31,13 @@ class Query:
         case: id of the case it is made of.
         role: :data:`PUBLISHED`, :data:`TWIN` or :data:`DECOY`.
         flips: axes of its grid that are turned round.
+        frame: which picture of its series it is; ``None`` where it is all of its case.
     """
 
     case: str
     role: str
     flips: tuple[int, ...]
+    frame: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,20 @@ class Challenge:
 def folder_of(private: Path, challenge: str) -> Path:
     """Where a challenge lies in a private folder."""
     return private / CHALLENGES / challenge
+
+
+def key_of(private: Path, key_file: Path | None) -> Key:
+    """The key of a release: the one given, else ``release.key`` of its private folder.
+
+    Raises:
+        InputError: when there is none; a new one would not help.
+    """
+    own = private / KEY
+    if key_file is None and private.is_dir() and not own.exists():
+        raise InputError(
+            f"{own}: expected the key of the release, got none. Give --key-file KEY, the file that the run was given."
+        )
+    return Key.load(own if key_file is None else key_file)
 
 
 def read_challenge(queries: Path, private: Path, key: Key) -> Challenge:

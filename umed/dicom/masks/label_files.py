@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nibabel.nifti1 import Nifti1Header
@@ -16,7 +17,9 @@ from umed.dicom.masks import grids, labels
 from umed.dicom.masks.layers import Mask
 from umed.dicom.objects import Geometry, Series
 
-_MOST_CLASS, _MOST_SIDE = 255, 32767
+_MOST_CLASS = 255
+MOST_SIDE = 32767
+"""Most voxels along a side of a NIfTI file."""
 
 
 def write_mask(series: Series, mask: Mask, folder: Path) -> list[str]:
@@ -58,7 +61,7 @@ def nifti_affine(series: Series) -> NDArray[np.float64] | None:
     along a side than NIfTI can count.
     """
     geometry = series.geometry
-    if geometry is None or max(geometry.shape) > _MOST_SIDE:
+    if geometry is None or max(geometry.shape) > MOST_SIDE:
         return None
     affine = np.asarray(labels.RAS @ geometry.affine[:, [2, 1, 0, 3]], np.float32).astype(
         np.float64
@@ -78,17 +81,29 @@ def _exact(geometry: Geometry, affine: NDArray[np.float64]) -> bool:
     )  # fmt: skip
 
 
-def _write_nifti(mask: Mask, affine: NDArray[np.float64], path: Path) -> None:
-    """Slice by slice; the same mask gives the same bytes."""
-    slices, rows, columns = mask.shape
+def volume_header(shape: tuple[int, ...], affine: NDArray[np.float64], dtype: Any) -> Nifti1Header:
+    """Header of a NIfTI file, for :func:`umed.data.nifti.head_bytes`.
+
+    Args:
+        shape: of its voxels, at most :data:`MOST_SIDE` along a side.
+        affine: from their indices to RAS mm, ``(4, 4)``.
+        dtype: of their stored values.
+    """
     header = Nifti1Header()
-    header.set_data_shape((columns, rows, slices))
-    header.set_data_dtype(np.uint8)
+    header.set_data_shape(shape)
+    header.set_data_dtype(dtype)
     header.set_xyzt_units("mm")
     header.set_qform(affine, 1)  # also sets the voxel size
     if not np.allclose(header.get_qform(), affine, rtol=0, atol=1e-3):
         header["qform_code"] = 0  # a gantry tilt, which only the sform can say
     header.set_sform(affine, 1)
+    return header
+
+
+def _write_nifti(mask: Mask, affine: NDArray[np.float64], path: Path) -> None:
+    """Slice by slice; the same mask gives the same bytes."""
+    slices, rows, columns = mask.shape
+    header = volume_header((columns, rows, slices), affine, np.uint8)
     packer = gzip_packer()
     with open(path, "wb") as file:
         file.write(packer.compress(head_bytes(header)))

@@ -89,20 +89,28 @@ class PlainNetwork:
         return found
 
 
-def open_torchscript(path: Path, device: torch.device, normalise: str, window: Sequence[int] | None) -> PlainNetwork:
-    """Load a network in TorchScript; only of a source that is trusted, since loading one may run code.
+def open_torchscript(
+    path: Path, device: torch.device, normalise: str, window: Sequence[int] | None, *, trust_code: bool = False
+) -> PlainNetwork:
+    """Load a network in TorchScript: a program, which may run while it is loaded, and read and write files.
 
     Args:
         path: file of ``torch.jit.save``.
         device: where it runs.
         normalise: see :func:`umed.trace.ask.ask`.
         window: likewise.
+        trust_code: whether it may run; no byte of it is read otherwise.
 
     Raises:
-        InputError: when it is none.
+        InputError: when it is none, or is not trusted.
     """
     if not path.is_file():
         raise InputError(f"{path}: expected a network in TorchScript or ONNX, got nothing there. Check the path.")
+    if not trust_code:
+        raise InputError(
+            f"{path}: expected leave to run a network in TorchScript, a program that can read and write files, got "
+            "none. Give --trust-code only if you trust whoever made it; one in ONNX (.onnx) needs none."
+        )
     try:
         network = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as error:
