@@ -15,6 +15,7 @@ from umed.plan.placement import (
     CARRIER_RMS,
     FLOOR,
     LIMITS,
+    SURE,
     Scene,
     best_place,
     carrier_at,
@@ -62,7 +63,7 @@ def test_loudness_is_code_over_nature_after_the_pipeline() -> None:
     assert place is not None and place.band == 3
     ratio = 4 * CARRIER_RMS / COLOUR[3]
     assert place.loudness == pytest.approx(ratio * place.transfer.threats["nnunet"])
-    assert place.score == pytest.approx(ratio * place.transfer.mean)
+    assert place.score == pytest.approx(place.transfer.heard(ratio, SURE)) and 0 < place.score < 1
     twice = place_at(scene(COLOUR), "opponent colours", PERIODS[3], 8 / 255)
     assert twice is not None and twice.loudness == pytest.approx(2 * place.loudness)
     assert place_at(scene(COLOUR), "brightness", 40.0, 4 / 255) is None, "longer than any band"
@@ -76,6 +77,15 @@ def test_colour_pictures_get_opponent_colours_where_they_are_quiet_and_pass() ->
     quiet[4] = 0.05
     moved = best_place(scene(quiet), 4 / 255)
     assert moved is not None and moved[1].band == 4 != place.band, "where nature is quiet the code goes"
+
+
+def test_a_louder_code_that_filters_take_away_is_not_chosen() -> None:
+    fine_is_quiet = [2.0, 2.0, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 2.0]
+    loud = scene(fine_is_quiet, extent=136)
+    name, place = best_place(loud, 8 / 255, "strong") or pytest.fail("no place")
+    finer = place_at(loud, "opponent colours", PERIODS[4], 8 / 255)
+    assert finer is not None and finer.loudness > place.loudness > SURE and finer.period < place.period
+    assert finer.transfer.threats["jpeg50"] < 0.5 < 0.8 < place.transfer.least
 
 
 def test_brightness_is_taken_where_colours_are_loud() -> None:

@@ -85,19 +85,25 @@ def test_jpeg_takes_fine_colour_and_leaves_coarse_brightness() -> None:
     )
 
 
-def test_threats_follow_the_data_and_the_mean_its_weights() -> None:
+def test_threats_follow_the_data_and_what_is_heard_their_weights() -> None:
     small, large = (transfer(6.9, (1, -1, 1), dims=2, edge=edge, jpeg=True) for edge in (256, 2000))
-    assert set(small.threats) == {"nnunet", "half", "blur", "jpeg"}
+    assert set(small.threats) == {"nnunet", "half", "quarter", "blur", "blur2", "jpeg", "jpeg50"}
     assert set(large.threats) == set(WEIGHTS) and large.threats["512"] < 0.5
     volume = transfer(6.9, (1,), dims=3, edge=3000, jpeg=False)
-    assert set(volume.threats) == {"nnunet", "half", "blur"}
-    assert Transfer({"nnunet": 1.0, "half": 0.5}).mean == pytest.approx((4 + 0.5 * 2) / 6)
+    assert set(volume.threats) == {"nnunet", "half", "quarter", "blur", "blur2"}
+    left = Transfer({"nnunet": 1.0, "half": 0.5})
+    assert left.least == 0.5 and left.heard(1.0, 2.0) == pytest.approx((4 * 0.5 + 2 * 0.25) / 6)
+    assert left.heard(4.0, 2.0) == 1.0 and left.heard(3.0, 2.0) == pytest.approx((4 + 2 * 0.75) / 6), (
+        "louder than enough counts no more"
+    )
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_longer_periods_pass_better_and_directions_are_even(dims: int) -> None:
-    means = [transfer(period, (1,), dims=dims, edge=100, jpeg=False).mean for period in (1.5, 2.5, 4, 6, 12, 28)]
+    left = [transfer(period, (1,), dims=dims, edge=100, jpeg=False) for period in (1.5, 2.5, 4, 6, 12, 28)]
+    means = [one.heard(1.0, 1.0) for one in left]
     assert sorted(means) == means and means[0] < 0.4 and means[-1] > 0.95
+    assert [one.least for one in left] == sorted(one.least for one in left)
     unit = directions(dims)
     assert np.allclose(np.square(unit).sum(-1), 1)
     assert np.allclose(unit.T @ unit / len(unit), np.eye(dims) / dims, atol=0.02)

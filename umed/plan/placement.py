@@ -159,8 +159,8 @@ class Placement:
 
     @property
     def score(self) -> float:
-        """The same after the whole pipeline: what placement maximises."""
-        return self.rms * self.transfer.mean / self.nature
+        """How far it is as loud as :data:`SURE` whatever a thief does: what placement maximises, in [0, 1]."""
+        return self.transfer.heard(self.rms / self.nature, SURE)
 
 
 def place_at(scene: Scene, direction: str, period: float, epsilon: float) -> Placement | None:
@@ -198,7 +198,7 @@ def carrier_at(direction: str, band: int, dims: int) -> tuple[str, float]:
 
 
 def best_place(scene: Scene, epsilon: float, strength: str = "invisible") -> tuple[str, Placement] | None:
-    """Choose the carrier that is loudest after the pipeline, of those that are fine enough and hardly seen.
+    """Choose the carrier that is loudest whatever a thief does, of those that are fine enough and hardly seen.
 
     Args:
         scene: the data.
@@ -219,7 +219,8 @@ def best_place(scene: Scene, epsilon: float, strength: str = "invisible") -> tup
             place = place_at(scene, direction, period, epsilon)
             if place is not None and place.visibility <= LIMITS[strength]:
                 found.append((name, place))
-    return max(found, key=lambda one: one[1].score, default=None)
+    # Where filters leave as much (to a hundredth), the louder.
+    return max(found, key=lambda one: (round(one[1].score, 2), one[1].loudness), default=None)
 
 
 def place_of(scene: Scene, carrier: str, epsilon: float) -> Placement | None:
@@ -261,9 +262,16 @@ def place_words(place: Placement) -> str:
     where = "the grid's own corner" if place.band == CORNER else f"{place.period:.1f} px"
     return (
         f"{place.direction} at {where}: rms {255 * place.rms:.1f} of 255 against nature's {255 * place.nature:.2f}, "
-        f"{place.transfer.threats['nnunet']:.0%} left by nnU-Net's augmentation and {place.transfer.mean:.0%} by the "
-        f"whole pipeline, so {place.loudness:.1f} times as loud; visibility {place.visibility:.1f} thresholds"
+        f"{place.transfer.threats['nnunet']:.0%} left by nnU-Net's augmentation and at least "
+        f"{place.transfer.least:.0%} by {_filters(place)}, so {place.loudness:.1f} times as loud; "
+        f"visibility {place.visibility:.1f} thresholds"
     )
+
+
+def _filters(place: Placement) -> str:
+    """The cheap filters that were reckoned with, in words."""
+    jpeg = ", JPEG down to 50" if "jpeg50" in place.transfer.threats else ""
+    return f"blur up to 2 px{jpeg} and shrinking to a quarter"
 
 
 def nature_words(scene: Scene) -> str:

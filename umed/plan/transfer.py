@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Floats = NDArray[np.float64]
-WEIGHTS: Mapping[str, float] = {"nnunet": 4, "half": 2, "blur": 2, "jpeg": 2, "512": 1, "256": 1}
-"""How much each threat counts in the mean. nnU-Net's augmentation is what thieves really train with; the three cheap
-filters follow; ``512`` and ``256`` are resolutions to which larger pictures are brought, and only those count them."""
-QUALITY = 75
+WEIGHTS: Mapping[str, float] = {
+    "nnunet": 4, "half": 2, "quarter": 1, "blur": 2, "blur2": 1, "jpeg": 2, "jpeg50": 1, "512": 1, "256": 1
+}  # fmt: skip
+"""How much each threat counts. nnU-Net's augmentation is what thieves really train with; the cheap filters follow, each
+twice as likely mild as hard; ``512`` and ``256`` are resolutions to which larger pictures are brought, and only those
+count them."""
+QUALITIES: Mapping[str, int] = {"jpeg": 75, "jpeg50": 50}
 AMPLITUDES = (4.0, 8.0, 16.0)
 """Of a grating for JPEG, of 255: the nearest one stands for an epsilon."""
 _ANGLES = 32
@@ -42,10 +45,26 @@ class Transfer:
     threats: Mapping[str, float]
 
     @property
-    def mean(self) -> float:
-        """Mean over the threats, weighted by :data:`WEIGHTS`."""
+    def least(self) -> float:
+        """What is left by the threat that leaves least: a thief may choose."""
+        return min(self.threats.values())
+
+    def heard(self, loudness: float, enough: float) -> float:
+        """How far a code is loud enough, over all threats.
+
+        Louder than enough counts no more: a code that one filter takes away is not made up for by one more that it
+        outlives.
+
+        Args:
+            loudness: of the code before any threat, in multiples of nature.
+            enough: multiple that is wanted.
+
+        Returns:
+            Mean over the threats of what is left against what is wanted, in [0, 1], weighted by :data:`WEIGHTS`.
+        """
         total = sum(WEIGHTS[name] for name in self.threats)
-        return sum(WEIGHTS[name] * share for name, share in self.threats.items()) / total
+        parts = {name: min(1.0, loudness * share / enough) for name, share in self.threats.items()}
+        return sum(WEIGHTS[name] * part for name, part in parts.items()) / total
 
 
 def transfer(
@@ -65,10 +84,13 @@ def transfer(
         The share of each threat.
     """
     waves = (directions(dims) if period >= 2 else np.full((1, dims), dims**-0.5)) / period
-    shares = {"nnunet": nnunet_share(waves), "half": resized(waves, 2.0), "blur": blurred(waves, 1.0)}
+    shares = {"nnunet": nnunet_share(waves)}
+    shares |= {"half": resized(waves, 2.0), "quarter": resized(waves, 4.0)}
+    shares |= {"blur": blurred(waves, 1.0), "blur2": blurred(waves, 2.0)}
     if jpeg:
         amplitude = min(AMPLITUDES, key=lambda one: abs(math.log(one / (255 * epsilon))))
-        shares["jpeg"] = jpeg_share(round(period, 3), tuple(signs), amplitude)
+        known = round(period, 3), tuple(signs), amplitude
+        shares |= {name: jpeg_share(*known, quality) for name, quality in QUALITIES.items()}
         shares |= {str(size): resized(waves, edge / size) for size in (512, 256) if edge > 512}
     return Transfer(shares)
 
@@ -126,13 +148,14 @@ def nnunet_share(waves: Floats) -> float:
 
 
 @lru_cache(maxsize=256)
-def jpeg_share(period: float, signs: tuple[float, ...], amplitude: float) -> float:
-    """Share of a grating that JPEG of quality 75 leaves, with colours at half resolution (4:2:0), as Pillow writes it.
+def jpeg_share(period: float, signs: tuple[float, ...], amplitude: float, quality: int = 75) -> float:
+    """Share of a grating that JPEG leaves, with colours at half resolution (4:2:0), as Pillow writes it.
 
     Args:
         period: in px.
         signs: of the channels, one or three.
         amplitude: of the grating, of 255.
+        quality: of the JPEG, 1 to 95.
 
     Returns:
         Mean over angles of the regression of what was added to the decoded picture on what was added before.
@@ -146,7 +169,7 @@ def jpeg_share(period: float, signs: tuple[float, ...], amplitude: float) -> flo
         code = amplitude * np.multiply.outer(wave, direction)
         nature = 128 + np.multiply.outer(_texture(rng, 12.0), np.ones_like(direction))
         nature += np.stack([_texture(rng, 1.5) for _ in direction], -1)
-        added = _through_jpeg(nature + code) - _through_jpeg(nature)
+        added = _through_jpeg(nature + code, quality) - _through_jpeg(nature, quality)
         shares.append((added * code).sum() / np.square(code).sum())
     return float(np.clip(np.mean(shares), 0, 1))
 
@@ -158,10 +181,10 @@ def _texture(rng: np.random.Generator, rms: float) -> Floats:
     return np.asarray(field * rms / field.std())
 
 
-def _through_jpeg(picture: Floats) -> Floats:
+def _through_jpeg(picture: Floats, quality: int) -> Floats:
     stored = picture.round().clip(0, 255).astype(np.uint8)
     held = io.BytesIO()
     Image.fromarray(stored[..., 0] if stored.shape[-1] == 1 else stored).save(
-        held, "JPEG", quality=QUALITY, subsampling=2
+        held, "JPEG", quality=quality, subsampling=2
     )
     return np.asarray(Image.open(held), np.float64).reshape(picture.shape)
