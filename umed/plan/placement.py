@@ -54,7 +54,7 @@ LONGEST: Mapping[str, Mapping[str, float]] = {
 }
 """Longest period of a code as a share of the ROI's extent. Shorter ones leave nnU-Net-like networks more of the
 anatomy, and less of them is left where a thief shrinks the images."""
-SHORTEST: Mapping[str, float] = {"opponent colours": 1 / 16}
+SHORTEST = 1 / 16
 """Shortest period, likewise: nature is quietest there, but a code of 1/40 of the ROI is gone once the images shrink."""
 OUTSIDE = 0.5
 """Amplitude of a placed code in the band outside the ROI: victims keep to such a code longer (docs/experiments.md)."""
@@ -214,7 +214,7 @@ def best_place(scene: Scene, epsilon: float, strength: str = "invisible") -> tup
             name, period = carrier_at(direction, band, scene.dims)
             if period > max(LONGEST[strength][direction] * scene.extent, EDGES[1]) or EDGES[band] > scene.extent / 3:
                 continue
-            if period < SHORTEST.get(direction, 0.0) * scene.extent:
+            if period < SHORTEST * scene.extent:
                 continue
             place = place_at(scene, direction, period, epsilon)
             if place is not None and place.visibility <= LIMITS[strength]:
