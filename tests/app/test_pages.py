@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -139,9 +140,7 @@ def test_a_release_within_its_own_input_is_refused(page: Page) -> None:
 
 
 def test_a_second_start_is_refused_and_a_stop_ends_the_first(page: Page) -> None:
-    sleep = Errand(
-        "run", [("protect", ["-c", "import time; time.sleep(60)"])], page.job.work, program=[os.sys.executable]
-    )
+    sleep = Errand("run", [("protect", ["-c", "import time; time.sleep(60)"])], page.job.work, program=[sys.executable])
     page.job.state.errands["run"] = sleep
     sleep.start()
     for path, form in (
@@ -312,7 +311,10 @@ def test_a_release_is_described_once_it_is_there(page: Page, tmp_path: Path) -> 
 
 def test_a_forecast_goes_with_its_plan(page: Page, tmp_path: Path) -> None:
     page.answered("forecast", {"forecast": {"forecast": {"sentence": "it is likely to hold"}}})
-    ran(page, release_check={"ok": True}, exit_code=0, private="/p", forecast=None)
+    ran(page, release_check={"ok": True}, exit_code=0, private="/p", forecast=None, forecast_unfit="files changed")
+    text = page.get("publish").text
+    assert "it is likely to hold" not in text and "files changed" in text  # the run says what it was made for
+    ran(page, release_check={"ok": True}, exit_code=0, private="/p", forecast="it is likely to hold")
     assert "Forecast: it is likely to hold" in page.get("publish").text
     good = {"output": str(tmp_path / "o"), "private": str(tmp_path / "q")}
     assert page.post("options", **good).status_code == 204
@@ -331,9 +333,7 @@ def test_what_failed_is_told_once(page: Page) -> None:
 
 
 def test_the_page_closes_what_runs(page: Page) -> None:
-    sleep = Errand(
-        "run", [("protect", ["-c", "import time; time.sleep(60)"])], page.job.work, program=[os.sys.executable]
-    )
+    sleep = Errand("run", [("protect", ["-c", "import time; time.sleep(60)"])], page.job.work, program=[sys.executable])
     page.job.state.errands["run"] = sleep
     sleep.start()
     begun = time.monotonic()

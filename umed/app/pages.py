@@ -220,10 +220,7 @@ def show_publish(request: Request) -> Response:
     done = job.result("run", run_name(job))
     if not done or job.state.ran is None:
         return RedirectResponse(f"{house_of(request).passes.base}/run", status_code=303)
-    forecast = job.result("forecast", "forecast").get("forecast", {}).get("sentence")
-    verdict, figures, findings = wording.outcome(
-        {"forecast": forecast, **{k: v for k, v in done.items() if v is not None}}
-    )
+    verdict, figures, findings = wording.outcome(done)
     ran = job.state.ran
     checks = {name: job.spell("check", name) for name in ("verify", "check-release", "search")}
     key = ran.key_file if job.dicom and ran.mode != "protect" else None
