@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.requests import ClientDisconnect
 
 from umed.app.card_wishes import CardWishes
-from umed.app.dropped import dropped_root, new_drop, write_drop
+from umed.app.dropped import discard_drop, dropped_root, new_drop, write_drop
 from umed.app.gate import JOB_HEADER
 from umed.app.job import MODES, PROFILES, Wishes
 from umed.app.pages import SHOWN_ON, check_again, house_of
-from umed.core.errors import InputError
+from umed.core.errors import InputError, UmedError
 
 router = APIRouter()
 Text = Annotated[str, Form()]
@@ -79,15 +81,45 @@ def _drop(request: Request, name: str) -> Path:
 
 @router.put("/drop/{drop}")
 async def add_to_drop(request: Request, drop: str, name: str) -> Response:
-    """Copy one dropped file."""
-    return JSONResponse({"bytes": await write_drop(_drop(request, drop), name, request.stream())})
+    """Copy one dropped file; if that breaks off, all of the drop goes."""
+    folder = _drop(request, drop)
+    fresh = False
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal fresh
+        fresh = True  # the name is good, and a file was begun
+        async for piece in request.stream():
+            yield piece
+
+    try:
+        return JSONResponse({"bytes": await write_drop(folder, name, pieces())})
+    except BaseException as error:
+        if fresh:
+            discard_drop(folder)
+        if isinstance(error, ClientDisconnect):
+            return Response(status_code=400)  # nobody reads it
+        raise
+
+
+@router.delete("/drop/{drop}")
+def end_broken_drop(request: Request, drop: str) -> Response:
+    """The page gives a drop up: what was copied goes."""
+    folder, chosen = _drop(request, drop), house_of(request).job.state.input
+    if chosen is not None and folder.resolve() in (chosen.resolve(), *chosen.resolve().parents):
+        raise InputError("Dropped files: expected some that are not in use, got those of this job. Let them be.")
+    discard_drop(folder)
+    return Response(status_code=204)
 
 
 @router.post("/drop/{drop}/done")
 def end_drop(request: Request, drop: str) -> Response:
     """All files are there: look into them."""
-    house = house_of(request)
-    house.job.choose(dropped_root(_drop(request, drop)), uploaded=True)
+    house, folder = house_of(request), _drop(request, drop)
+    try:
+        house.job.choose(dropped_root(folder), uploaded=True)
+    except UmedError:
+        discard_drop(folder)
+        raise
     return JSONResponse({"next": f"{house.passes.base}/contents"})
 
 
