@@ -46,6 +46,8 @@ STAGES = {
     "look": "Looking at the files",
     "scan": "Reading the DICOM files",
     "preview": "Drawing the preview",
+    "read for training": "Reading the cases to train on",
+    "train": "Training the generator",
     "protect": "Writing the cases",
     "verify": "Proving the bound",
     "check": "Looking over the release",
@@ -210,6 +212,7 @@ def show_run(request: Request) -> Response:
     failed = wording.failure(job.spell("run"), "The run is not finished")
     verdict = wording.outcome(done)[0] if done else None
     shown = {"done": done, "failed": failed, "verdict": verdict, "line": job.line("run"), "begun": job.begun}
+    shown["lasts"] = job.result("preview", "preview").get("lasts") or ""
     return draw_page(request, "run", wishes=job.state.wishes, profiles=wording.KEEPS, **shown)
 
 

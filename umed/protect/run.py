@@ -349,7 +349,7 @@ def _ready(
     def samples() -> Samples:
         from umed.training.samples import training_samples
 
-        return training_samples(source, plan, public=True)
+        return training_samples(source, plan, public=True, progress=progress)
 
     left_out = prepare(method, plan, store, given, samples, progress)
     return left_out, explain(method, plan)
