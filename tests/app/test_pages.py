@@ -16,6 +16,7 @@ from tests.app.app_client import HERE, Page
 from umed.app.card_wishes import CardWishes
 from umed.app.errand import Errand
 from umed.app.gate import JOB_HEADER, TOKEN_HEADER
+from umed.app.job import Busy
 
 EVIL = "<script>alert(1)</script>"
 CASE = {"id": EVIL, "shape": [4, 4], "classes": [0, 1], "action": "protect", "why": f"why {EVIL}", "weak": True}
@@ -325,7 +326,7 @@ def test_a_browser_that_is_closed_in_the_middle_leaves_nothing(page: Page) -> No
     assert seen == [1, 1] and not (page.job.work / name).exists()  # the file was begun
 
 
-def test_a_drop_is_given_up_but_never_one_in_use(page: Page) -> None:
+def test_a_drop_is_given_up_but_never_one_in_use(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     def give_up(name: str) -> Any:
         headers = {"origin": HERE, TOKEN_HEADER: page.passes.form}
         return page.client.delete(f"{page.passes.base}/drop/{name}", headers=headers)
@@ -339,6 +340,10 @@ def test_a_drop_is_given_up_but_never_one_in_use(page: Page) -> None:
     page.put(f"drop/{used}?name=data/a.png", b"abc")
     assert page.post(f"drop/{used}/done").status_code == 200
     page.job.close()
+    monkeypatch.setattr("umed.app.job.Job.require_idle", lambda job: (_ for _ in ()).throw(Busy("it runs")))
+    assert page.post(f"drop/{used}/done").status_code == 409  # sent twice
+    monkeypatch.setattr("umed.app.dropped.SPARE", 1 << 62)
+    assert page.put(f"drop/{used}?name=data/b.png", b"abc").status_code == 422
     refused = give_up(used)
     assert refused.status_code == 422 and "in use" in refused.text and (page.job.work / used / "data/a.png").exists()
 

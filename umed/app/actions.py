@@ -88,6 +88,12 @@ def _drop(job: Job, name: str) -> Path:
     return folder
 
 
+def _in_use(job: Job, folder: Path) -> bool:
+    """Whether a drop is what the job works on."""
+    chosen = job.state.input
+    return chosen is not None and folder.resolve() in (chosen.resolve(), *chosen.resolve().parents)
+
+
 @router.put("/drop/{drop}")
 async def add_to_drop(request: Request, job: TheJob, drop: str, name: str) -> Response:
     """Copy one dropped file; if that breaks off, all of the drop goes."""
@@ -103,7 +109,7 @@ async def add_to_drop(request: Request, job: TheJob, drop: str, name: str) -> Re
     try:
         return JSONResponse({"bytes": await write_drop(folder, name, pieces())})
     except BaseException as error:
-        if fresh:
+        if fresh and not _in_use(job, folder):
             discard_drop(folder)
         if isinstance(error, ClientDisconnect):
             return Response(status_code=400)  # nobody reads it
@@ -113,8 +119,8 @@ async def add_to_drop(request: Request, job: TheJob, drop: str, name: str) -> Re
 @router.delete("/drop/{drop}")
 def end_broken_drop(job: TheJob, drop: str) -> Response:
     """The page gives a drop up: what was copied goes."""
-    folder, chosen = _drop(job, drop), job.state.input
-    if chosen is not None and folder.resolve() in (chosen.resolve(), *chosen.resolve().parents):
+    folder = _drop(job, drop)
+    if _in_use(job, folder):
         raise InputError("Dropped files: expected some that are not in use, got those of this job. Let them be.")
     discard_drop(folder)
     return Response(status_code=204)
@@ -127,7 +133,8 @@ def end_drop(request: Request, job: TheJob, drop: str) -> Response:
     try:
         job.choose(dropped_root(folder), uploaded=True)
     except UmedError:
-        discard_drop(folder)
+        if not _in_use(job, folder):  # it may have been sent twice
+            discard_drop(folder)
         raise
     return JSONResponse({"next": f"{house_of(request).passes.base}/contents"})
 
