@@ -131,6 +131,18 @@ def test_a_wrong_command_is_found(page: str, complaint: str) -> None:
     assert complaints(page, ROOT) == [complaint]
 
 
+def test_each_picture_is_shown_with_words_for_who_cannot_see_it_and_is_small() -> None:
+    shown: dict[str, str] = {}
+    for page in PAGES:
+        for words, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            assert len(words) > 20, f"{page_name(page)}: {target}"
+            shown[target.rpartition("/")[2]] = words
+    pictures = {path.name: path.stat().st_size for path in (ROOT / "docs" / "images").glob("*.png")}
+    assert pictures.keys() == shown.keys()
+    of_pages = {name: size for name, size in pictures.items() if name.startswith(("app-", "report", "preview"))}
+    assert len(of_pages) >= 7 and max(of_pages.values()) < 60_000
+
+
 @pytest.mark.parametrize("path", PAGES, ids=page_name)
 def test_files_that_a_page_names_exist(path: Path) -> None:
     """Also outside of links: ``umed/core/registry.py``, ``tests/execution``; what umed writes is no file of ours."""

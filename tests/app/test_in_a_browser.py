@@ -170,6 +170,31 @@ def test_pictures_that_are_dropped(browser: Browser, make_pairs: Any) -> None:
     assert sorted(path.name for path in (out / "images").iterdir()) == ["photo_0.png", "photo_1.png"]
 
 
+def test_a_drop_that_breaks_off_is_gone_at_once(browser: Browser, make_pairs: Any) -> None:
+    def gone() -> bool:
+        end = time.monotonic() + 20
+        while (left := set(browser.root.glob("umed-app-*/dropped-*")) - before) and time.monotonic() < end:
+            time.sleep(0.05)
+        return not left
+
+    before = set(browser.root.glob("umed-app-*/dropped-*"))  # one that a job has used stays
+    data = make_pairs(browser.root / "broken", cases=2)
+    browser.open("")
+    browser.page.route("**/drop/*?name=*masks*", lambda route: route.abort())
+    browser.page.locator("#pick").set_input_files(data)
+    browser.page.locator("#message .notice.bad").wait_for(timeout=20_000)
+    assert gone()
+    browser.page.unroute("**/drop/*?name=*masks*")
+    browser.complaints[:] = [one for one in browser.complaints if "ERR_FAILED" not in one]
+    browser.page.route("**/drop/*?name=*masks*", lambda route: None)  # never answered
+    browser.page.locator("#pick").set_input_files(data)
+    browser.page.get_by_text("Copying ").wait_for(timeout=20_000)
+    assert set(browser.root.glob("umed-app-*/dropped-*")) - before
+    browser.page.goto("about:blank")
+    assert gone()
+    browser.page.unroute("**/drop/*?name=*masks*")
+
+
 def test_dicom_is_de_identified_and_protected(browser: Browser) -> None:
     page, out = browser.page, browser.root / "dicom-out"
     browser.choose(hospital(browser.root / "dicom"))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,20 @@ def test_files(page: Page, tmp_path: Path) -> None:
     assert list(words(page, "check")) == ["verify", "check-release"]
     assert "--forecast-steps" in words(page, "forecast")["forecast"]
     assert "--preview" in words(page, "preview")["preview"] and "look" not in words(page, "look")
+
+
+def test_a_forecast_goes_to_the_run_that_it_was_made_for(page: Page, tmp_path: Path) -> None:
+    assert "--forecast-from" not in words(page, "run")["protect"]
+    page.answered("forecast", {"forecast": {"forecast": {"sentence": "it is likely to hold"}}})
+    run = words(page, "run")["protect"]
+    file = Path(run[run.index("--forecast-from") + 1])
+    assert json.loads(file.read_text())["forecast"]["sentence"] == "it is likely to hold"
+    page.job.wish(replace(page.job.state.wishes, carry=True))  # decides nothing that was forecast
+    assert "--forecast-from" in words(page, "run")["protect"]
+    page.job.wish(replace(page.job.state.wishes, strength="strong"))
+    assert "--forecast-from" not in words(page, "run")["protect"]
+    page.answered("forecast", {"forecast": {"error": "stopped"}}, 1)
+    assert "--forecast-from" not in words(page, "run")["protect"]
 
 
 def test_dicom(page: Page, tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from tests.app.app_client import HERE, Page
 from umed.app.card_wishes import CardWishes
 from umed.app.errand import Errand
 from umed.app.gate import JOB_HEADER, TOKEN_HEADER
+from umed.app.job import Busy
 
 EVIL = "<script>alert(1)</script>"
 CASE = {"id": EVIL, "shape": [4, 4], "classes": [0, 1], "action": "protect", "why": f"why {EVIL}", "weak": True}
@@ -139,9 +142,7 @@ def test_a_release_within_its_own_input_is_refused(page: Page) -> None:
 
 
 def test_a_second_start_is_refused_and_a_stop_ends_the_first(page: Page) -> None:
-    sleep = Errand(
-        "run", [("protect", ["-c", "import time; time.sleep(60)"])], page.job.work, program=[os.sys.executable]
-    )
+    sleep = Errand("run", [("protect", ["-c", "import time; time.sleep(60)"])], page.job.work, program=[sys.executable])
     page.job.state.errands["run"] = sleep
     sleep.start()
     for path, form in (
@@ -278,13 +279,84 @@ def test_a_name_that_is_not_utf8_breaks_no_page(page: Page, tmp_path: Path) -> N
     assert page.get("contents").status_code == 200
 
 
+def test_a_drop_that_breaks_off_leaves_nothing(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = dropped(page)
+    assert page.put(f"drop/{name}?name=data/a.png", b"abc").status_code == 200
+    monkeypatch.setattr("umed.app.dropped.SPARE", 1 << 62)  # more than any disk has
+    answer = page.put(f"drop/{name}?name=data/b.png", b"abc")
+    assert answer.status_code == 422 and "full disk" in answer.text
+    assert not (page.job.work / name).exists()
+    monkeypatch.undo()
+    assert "Drop the folder again" in page.put(f"drop/{name}?name=data/c.png", b"abc").text
+
+
+def test_a_browser_that_is_closed_in_the_middle_leaves_nothing(page: Page) -> None:
+    name = dropped(page)
+    headers = {"origin": HERE, TOKEN_HEADER: page.passes.form}
+    cookie = "; ".join(f"{key}={value}" for key, value in page.client.cookies.items())
+    sent = [
+        {"type": "http.request", "body": b"half of a picture", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    seen: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        seen.append(sum(path.is_file() for path in (page.job.work / name).rglob("*")))
+        return sent.pop(0)
+
+    async def send(message: Any) -> None:
+        assert message.get("status", 400) == 400
+
+    lines = {**headers, "host": HERE.partition("//")[2], "cookie": cookie, "sec-fetch-site": "same-origin"}
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "PUT",
+        "scheme": "http",
+        "path": f"{page.passes.base}/drop/{name}",
+        "raw_path": f"{page.passes.base}/drop/{name}".encode(),
+        "root_path": "",
+        "query_string": b"name=data/a.png",
+        "headers": [(key.lower().encode(), value.encode()) for key, value in lines.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8000),
+    }
+    asyncio.run(page.application(scope, receive, send))
+    assert seen == [1, 1] and not (page.job.work / name).exists()  # the file was begun
+
+
+def test_a_drop_is_given_up_but_never_one_in_use(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    def give_up(name: str) -> Any:
+        headers = {"origin": HERE, TOKEN_HEADER: page.passes.form}
+        return page.client.delete(f"{page.passes.base}/drop/{name}", headers=headers)
+
+    name = dropped(page)
+    page.put(f"drop/{name}?name=data/a.png", b"abc")
+    assert page.client.delete(f"{page.passes.base}/drop/{name}").status_code == 403  # another page asks
+    assert give_up(name).status_code == 204 and not (page.job.work / name).exists()
+    assert give_up(name).status_code == 422
+    used = dropped(page)
+    page.put(f"drop/{used}?name=data/a.png", b"abc")
+    assert page.post(f"drop/{used}/done").status_code == 200
+    page.job.close()
+    monkeypatch.setattr("umed.app.job.Job.require_idle", lambda job: (_ for _ in ()).throw(Busy("it runs")))
+    assert page.post(f"drop/{used}/done").status_code == 409  # sent twice
+    monkeypatch.setattr("umed.app.dropped.SPARE", 1 << 62)
+    assert page.put(f"drop/{used}?name=data/b.png", b"abc").status_code == 422
+    refused = give_up(used)
+    assert refused.status_code == 422 and "in use" in refused.text and (page.job.work / used / "data/a.png").exists()
+
+
 @pytest.mark.parametrize("drop", ["dropped-99", "..", "preview", "dropped-1x", "%2e%2e"])
 def test_only_a_drop_of_this_page_takes_files(drop: str, page: Page) -> None:
     assert page.put(f"drop/{drop}?name=a.png", b"x").status_code in (404, 405, 422)
 
 
 def test_an_empty_drop_is_refused(page: Page) -> None:
-    assert page.post(f"drop/{dropped(page)}/done").status_code == 422
+    name = dropped(page)
+    assert page.post(f"drop/{name}/done").status_code == 422
+    assert not (page.job.work / name).exists()
 
 
 def test_after_a_run_its_folder_is_to_be_published_and_the_private_one_never(page: Page) -> None:
@@ -312,7 +384,10 @@ def test_a_release_is_described_once_it_is_there(page: Page, tmp_path: Path) -> 
 
 def test_a_forecast_goes_with_its_plan(page: Page, tmp_path: Path) -> None:
     page.answered("forecast", {"forecast": {"forecast": {"sentence": "it is likely to hold"}}})
-    ran(page, release_check={"ok": True}, exit_code=0, private="/p", forecast=None)
+    ran(page, release_check={"ok": True}, exit_code=0, private="/p", forecast=None, forecast_unfit="files changed")
+    text = page.get("publish").text
+    assert "it is likely to hold" not in text and "files changed" in text  # the run says what it was made for
+    ran(page, release_check={"ok": True}, exit_code=0, private="/p", forecast="it is likely to hold")
     assert "Forecast: it is likely to hold" in page.get("publish").text
     good = {"output": str(tmp_path / "o"), "private": str(tmp_path / "q")}
     assert page.post("options", **good).status_code == 204
@@ -331,9 +406,7 @@ def test_what_failed_is_told_once(page: Page) -> None:
 
 
 def test_the_page_closes_what_runs(page: Page) -> None:
-    sleep = Errand(
-        "run", [("protect", ["-c", "import time; time.sleep(60)"])], page.job.work, program=[os.sys.executable]
-    )
+    sleep = Errand("run", [("protect", ["-c", "import time; time.sleep(60)"])], page.job.work, program=[sys.executable])
     page.job.state.errands["run"] = sleep
     sleep.start()
     begun = time.monotonic()

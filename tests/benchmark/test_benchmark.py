@@ -310,6 +310,21 @@ def test_a_job_that_fails_is_named_and_the_others_go_on(
     assert any(line.startswith("FAILED protect") for line in lines) and "failed: " in ended.summary()
 
 
+@pytest.mark.parametrize(("seconds", "said"), [(9.0, True), (0.1, False)])
+def test_a_long_run_says_first_how_long_it_will_take_and_a_short_one_does_not(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, said: bool
+) -> None:
+    monkeypatch.setattr("umed.benchmark.benchmark.TimeEstimate.cell", lambda self, job: seconds)
+    lines: list[str] = []
+    changes = {"countermeasures": ["none"], "seeds": [0]}
+    assert benchmark(folder / "grid.yaml", tmp_path / "out", changes=changes, say=lines.append).done == 2
+    begun = "2 of 2 cells to train: about 18 s on this machine, beside 2 other jobs, such as protecting"
+    assert (lines[0] == begun) is said and not any("cells to train" in line for line in lines[1:])
+    lines.clear()
+    assert benchmark(folder / "grid.yaml", tmp_path / "out", changes=changes, say=lines.append).done == 2
+    assert not lines  # nothing is left
+
+
 @pytest.mark.slow
 def test_a_victim_that_diverged_is_said_and_not_counted(folder: Path, tmp_path: Path) -> None:
     text = GRID.replace("steps: 2", "steps: 3, optimizer: sgd, learning_rate: 1.0e+36").replace("[0, 1]", "[0]")

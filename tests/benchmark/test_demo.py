@@ -6,8 +6,10 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +20,10 @@ from tests.benchmark.phantom_pictures import write_pictures
 from umed.benchmark.demo import MARK, MARKED, PAGE, demo
 from umed.benchmark.report.demo_page import ANSWERS, Demonstration
 from umed.benchmark.results.verdict import judge
+from umed.benchmark.victims.case_tensors import Samples
+from umed.benchmark.victims.ready import Ready
 from umed.core.config import make_settings
-from umed.core.errors import ConfigError, InputError
+from umed.core.errors import ConfigError, InputError, UmedError
 from umed.data.phantom import make_phantom
 from umed.protect.verify import verify
 
@@ -72,6 +76,22 @@ def test_the_bound_is_proved_and_can_be_proved_again(found: Demonstration) -> No
     again = verify(found.input, found.result.output)
     assert again.exit_code == 0, again.summary()
     assert found.proof_command.startswith("umed verify ")
+
+
+def test_all_that_a_network_sees_of_ct_is_cut_to_one_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, tuple[float, float]] = {}
+
+    def look(sources: Mapping[str, Samples], test: Ready, *rest: Any) -> Any:
+        for name, one in sources.items():
+            seen[name] = min(float(i.min()) for i in one.images), max(float(i.max()) for i in one.images)
+            assert set(one.scales) == {400.0}, name
+        raise UmedError("enough")
+
+    monkeypatch.setattr("umed.benchmark.demo._train_both", look)
+    data = make_phantom(tmp_path / "ct", cases=12, size=(24, 24, 16))
+    with pytest.raises(UmedError, match="enough"):
+        demo(tmp_path / "out", data, steps=1, settings=replace(QUICK, method="random", method_options={}))
+    assert seen == {"unprotected": (-160.0, 240.0), "protected": (-160.0, 240.0)}
 
 
 def test_originals_and_page_lie_where_nobody_publishes_them(found: Demonstration) -> None:

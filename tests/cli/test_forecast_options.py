@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import stat
 from pathlib import Path
 
@@ -62,6 +64,98 @@ def test_protect_keeps_it_and_says_it_again(root: Path, tmp_path: Path, capsys: 
     assert main([*command, "--overwrite"]) == 0 and not kept.exists()
     assert "no forecast was made" in capsys.readouterr().out
     assert "No forecast was made" in (tmp_path / "out-private/report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def made(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``umed plan --forecast --json`` wrote for the method random."""
+    file = tmp_path_factory.mktemp("made") / "forecast.json"
+    with file.open("w") as out, contextlib.redirect_stdout(out):
+        words = ["plan", str(root), "--method", "random", "--forecast", "--forecast-steps", "1", "--json", "--quiet"]
+        assert main(words) == 0
+    return file
+
+
+def test_an_earlier_forecast_stands_in_the_report_of_the_same_files_and_settings(
+    root: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sentence = json.loads(made.read_text())["forecast"]["sentence"]
+    command = ["protect", str(root), str(tmp_path / "out"), "--method", "random", "--quiet"]
+    assert main([*command, "--forecast-from", str(made), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["forecast"] == sentence and "forecast_unfit" not in result
+    page = (tmp_path / "out-private/report.html").read_text()
+    assert f"<strong>Forecast.</strong> {sentence}" in page
+    assert "for the same files and settings: random, bound 4/255. Thieves trained 1 steps on " in page
+    assert "no measurement of this release" in page
+    assert main(["verify", str(root), str(tmp_path / "out")]) == 0
+
+
+@pytest.mark.parametrize("change", ["settings", "content", "less", "version", "generators", "nothing said"])
+def test_a_forecast_of_anything_else_is_left_out_with_the_reason(
+    change: str, root: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, content = tmp_path / "data", json.loads(made.read_text())["forecast"]
+    shutil.copytree(root, data)  # with the times of the files
+    command = ["protect", str(data), str(tmp_path / "out"), "--method", "random"]
+    picture = next((data / "images").iterdir())
+    if change == "settings":
+        command += ["--strength", "strong"]
+    elif change == "content":
+        picture.write_bytes(picture.read_bytes())  # the time alone: the bytes may be others
+    elif change == "less":
+        (data / "masks" / picture.name).unlink()
+        picture.unlink()
+    elif change == "version":
+        content["made_for"]["umed"] = "0.0"
+    elif change == "generators":
+        content["made_for"]["trained"] = True
+    else:
+        del content["made_for"]
+    (tmp_path / "mine.json").write_text(json.dumps(content))
+    assert main([*command, "--forecast-from", str(tmp_path / "mine.json"), "--json"]) == 0
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    why = {
+        "settings": "other settings (epsilon was 0.0156",
+        "content": "files of the input have changed since",
+        "less": "made for 12 cases, and there are 11",
+        "version": "by umed 0.0",
+        "generators": "made with trained generators",
+        "nothing said": "does not say which files",
+    }[change]
+    assert result["forecast"] is None and why in result["forecast_unfit"]
+    assert captured.err.index("the earlier forecast is not shown") >= 0  # at once, not only at the end
+    assert not (tmp_path / "out-private/forecast.json").exists()
+    assert "No forecast was made" in (tmp_path / "out-private/report.html").read_text()
+
+
+def test_a_resumed_run_drops_the_forecast_of_files_that_changed(
+    root: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(root, data)
+    command = ["protect", str(data), str(tmp_path / "out"), "--method", "random", "--quiet", "--json"]
+    assert main([*command, "--forecast-from", str(made)]) == 0
+    assert json.loads(capsys.readouterr().out)["forecast"]
+    picture = next((data / "images").iterdir())
+    picture.write_bytes(picture.read_bytes())
+    assert main([*command, "--resume"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["forecast"] is None and "changed since" in result["forecast_unfit"]
+    assert not (tmp_path / "out-private/forecast.json").exists()
+    assert main(["verify", str(data), str(tmp_path / "out")]) == 0
+
+
+def test_a_file_that_is_no_forecast_is_refused(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["protect", str(root), str(tmp_path / "out"), "--forecast-from"]
+    for text in ("", "[]", '{"plan": {}}', '{"forecast": {"thieves": []}}'):
+        (tmp_path / "f.json").write_text(text)
+        assert main([*command, str(tmp_path / "f.json")]) == 1
+        assert f"{tmp_path}/f.json: expected what" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "none.json")]) == 1
+    assert main([*command, str(tmp_path / "f.json"), "--forecast"]) == 2
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_forecast_in_the_output_is_a_private_file() -> None:

@@ -10,6 +10,7 @@ import math
 import re
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,21 @@ def table(page: str, number: int) -> dict[str, str]:
     """One table of figures, by its words."""
     found = re.findall(r'<table class="figures">.*?</table>', page, re.DOTALL)[number]
     return dict(re.findall(r'<th scope="row">([^<]+)</th><td class="number">([^<]+)</td>', found))
+
+
+def test_it_says_how_long_a_run_will_protect_but_not_of_a_short_one(
+    pictures: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, now = pictures(5), iter(range(0, 10_000, 7))
+    command = ["protect", str(root), str(tmp_path / "out"), "--preview", "--quiet"]
+    assert main(command) == 0 and "takes about" not in capsys.readouterr().out  # these take a moment
+    monkeypatch.setattr(side_by_side.time, "perf_counter", lambda: float(next(now)))  # 7 s from a look to the next
+    found = write_preview(root, tmp_path / "out", BOUNDS)
+    assert (found.total, found.seconds, found.lasts) == (5, 35.0, "35 s")
+    assert "protecting all 5 takes about 35 s, timed on these; the training before" in found.summary()
+    assert found.to_dict()["lasts"] == "35 s"
+    quick = [(name, replace(settings, method="checkerboard", method_options={})) for name, settings in BOUNDS]
+    assert "the training before" not in write_preview(root, tmp_path / "out", quick).summary()
 
 
 def test_the_command_writes_one_private_page_and_nothing_else(

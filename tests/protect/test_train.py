@@ -47,7 +47,10 @@ def pictures(source: Path, masks: Path | None = None) -> tuple[list[ColourPictur
     chosen = settings(support="full")  # whole slices, not the parts with labels
     with open_source(Request(source, chosen, masks=masks)) as found:
         plan = found.make_plan(chosen)
-        samples, left_out = training_samples(found, plan, public=False)
+        told: list[tuple[str, int, int]] = []
+        samples, left_out = training_samples(found, plan, public=False, progress=lambda *one: told.append(one))
+        count = len(found.trainable())
+        assert told == [("read for training", done, count) for done in range(count + 1)]  # all are read, which takes
         return list(SamplePictures(samples, plan.slice_axis)), dict(left_out), plan
 
 

@@ -94,11 +94,53 @@ def test_mlcroissant_reads_it_without_a_word(licence: str, tmp_path: Path, caplo
     assert (images.includes, masks.includes) == (["imagesTr/*.nii.gz"], ["labelsTr/*.nii.gz"])
 
 
+@pytest.mark.parametrize(
+    ("images", "masks", "records"),
+    [
+        (["imagesTr/a.nii.gz", "imagesTr/b.nii.gz"], ["labelsTr/a.nii.gz", "labelsTr/b.nii.gz"], ["a", "b"]),
+        (["i/a.png", "i/b.png"], ["m/a_segmentation.png", "m/b_segmentation.png"], ["a", "b"]),
+        (["a_image.tif"], ["a_mask.tif"], ["a"]),
+        (["imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz"], ["labelsTr/a.nii.gz"], ["a"]),
+        (["s/1.dcm"], ["m/1.dcm"], "series of DICOM files"),
+        (["x/image.png", "y/image.png"], ["x/mask.png", "y/mask.png"], "do not tell for each image"),
+        (["i/a.png"], ["m/a_left.png", "m/a_right.png"], "do not tell for each image"),
+        (["i/a.png", "i/b.png"], ["m/a.png"], "do not tell for each image"),
+        (["i/a.png"], [], "no images with masks"),
+    ],
+)
+def test_each_case_is_a_record_where_names_tell_its_files(
+    images: list[str], masks: list[str], records: list[str] | str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kinds = {**dict.fromkeys(images, "protected image"), **dict.fromkeys(masks, "label")}
+    files = {name: {"sha256": "0" * 64, "what": what, "bytes": 1} for name, what in kinds.items()}
+    found = make_croissant(settings(), {"files": files, "summary": "s", "keywords": ()})
+    if isinstance(records, str):
+        assert "recordSet" not in found and records in found["distribution"][0]["description"]
+        return
+    [cases] = found["recordSet"]
+    known = {one["@id"] for one in found["distribution"]}
+    for record, name in zip(cases["data"], records, strict=True):
+        several = record["cases/image"]
+        assert record["cases/id"] == name and record["cases/mask"] in known & set(masks)
+        assert {several} <= known if isinstance(several, str) else set(several) <= known and several == images
+    mlcroissant = pytest.importorskip("mlcroissant")
+    (tmp_path / "croissant.json").write_text(json.dumps(found))
+    with caplog.at_level(logging.WARNING):
+        read = mlcroissant.Dataset(str(tmp_path / "croissant.json"))
+        rows = list(read.records("cases"))
+    issues = read.metadata.ctx.issues
+    assert issues.errors == set() and issues.warnings == set() and caplog.records == []
+    assert [row["cases/id"] for row in rows] == records
+    assert [row["cases/mask"] for row in rows] == masks
+
+
 def test_a_large_release_is_told_by_patterns_alone() -> None:
     files = {
         f"a/{n}/x.dcm": {"sha256": "0" * 64, "what": "protected image", "bytes": 1} for n in range(MOST_OBJECTS + 1)
     }
-    [images] = make_croissant(settings(), {"files": files, "summary": "s", "keywords": ()})["distribution"]
+    found = make_croissant(settings(), {"files": files, "summary": "s", "keywords": ()})
+    [images] = found["distribution"]
+    assert "recordSet" not in found and "more than 1000 files" in images["description"]
     assert images["includes"] == ["a/**/*.dcm"] and images["encodingFormat"] == ["image/dicom"]
 
 

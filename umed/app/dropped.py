@@ -54,7 +54,7 @@ def safe_parts(name: str) -> tuple[str, ...]:
 
 
 async def write_drop(folder: Path, name: str, content: AsyncIterator[bytes]) -> int:
-    """Write one dropped file; a file that is there is never replaced.
+    """Write one dropped file; a file that is there is never replaced, and half of one never stays.
 
     Args:
         folder: of the drop.
@@ -75,9 +75,13 @@ async def write_drop(folder: Path, name: str, content: AsyncIterator[bytes]) -> 
     except OSError as error:
         raise InputError(f"{name}: expected a new file, got one that cannot be made ({error.strerror}).") from error
     size = 0
-    with open(descriptor, "wb") as file:
-        async for piece in content:
-            size += _write(file, piece, folder)
+    try:
+        with open(descriptor, "wb") as file:
+            async for piece in content:
+                size += _write(file, piece, folder)
+    except BaseException:  # the disk is full, or the browser was closed
+        target.unlink(missing_ok=True)
+        raise
     return size
 
 
@@ -92,6 +96,11 @@ def _write(file: BinaryIO, piece: bytes, folder: Path) -> int:
         raise InputError(f"{folder}: expected room for a copy, got a full disk. Choose the folder by its path instead.")
     file.write(piece)
     return len(piece)
+
+
+def discard_drop(folder: Path) -> None:
+    """Remove what was copied so far of a drop that came to nothing: nobody asks for it again."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def dropped_root(folder: Path) -> Path:

@@ -149,6 +149,10 @@ class Errand:
         """How a command ended, ``None`` where it has not begun or not ended."""
         return next((one for one in self.spells if one.name == name), None)
 
+    def printed(self, name: str) -> Path:
+        """File that holds what a command printed."""
+        return self._folder / f"{self.name}-{name}.json"
+
     def wait(self, seconds: float) -> bool:
         """Wait until it is over; whether it is."""
         return self._over.wait(seconds)
@@ -195,7 +199,7 @@ class Errand:
 
     def _command(self, name: str, command: Sequence[str]) -> Spell:
         """Run one command to its end."""
-        target = self._folder / f"{self.name}-{name}.json"
+        target = self.printed(name)
         self._said.clear()
         places = [str(PACKAGES), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         path = os.pathsep.join(os.path.abspath(place) for place in places)

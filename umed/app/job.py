@@ -297,7 +297,15 @@ class Job:
             key = _given("--key-file", chosen.key_file if self.dicom and chosen.mode != "protect" else None)
             place = [str(chosen.output), "--private", str(chosen.private), *key]
             return [("card", ["card", *place, *state.card.words(), "--json"])]
-        return (_run if name == "run" else _checks)(source, chosen, masks, layout, self.dicom)
+        if name == "check":
+            return _checks(source, chosen, masks, layout, self.dicom)
+        return _run(source, chosen, masks, layout, self.dicom, self._forecast())
+
+    def _forecast(self) -> list[str]:
+        """The forecast that was made for the wishes, for the run's report; the run looks whether it still fits."""
+        errand = self.state.errands.get("forecast")
+        made = errand is not None and self.result("forecast", "forecast").get("forecast")
+        return _given("--forecast-from", errand.printed("forecast")) if errand is not None and made else []
 
     def line(self, name: str) -> str:
         """The commands of an errand, to be typed into a terminal; empty where they are not known yet."""
@@ -311,13 +319,16 @@ def _given(name: str, value: Path | None) -> list[str]:
     return [] if value is None else [name, str(value)]
 
 
-def _run(source: str, wishes: Wishes, masks: list[str], layout: list[str], dicom: bool) -> Commands:
+def _run(
+    source: str, wishes: Wishes, masks: list[str], layout: list[str], dicom: bool, forecast: list[str]
+) -> Commands:
     places = [source, str(wishes.output), "--private", str(wishes.private)]
     again = [f"--{wishes.again}"] if wishes.again else []
     protect = ["--strength", wishes.strength, *(f"--set={one}" for one in wishes.extra)]
     if not dicom or wishes.mode == "protect":
         carry = ["--carry"] if wishes.carry else []
-        return [("protect", ["protect", *places, *masks, *layout, *protect, *carry, *again, "--json"])]
+        shared = [*masks, *layout, *protect, *carry, *([] if dicom else forecast)]
+        return [("protect", ["protect", *places, *shared, *again, "--json"])]
     if wishes.key_file is None:
         raise InputError("Choose the key of the project first, under Options.")
     words = ["anonymize", *places, "--key-file", str(wishes.key_file), "--profile", wishes.profile]

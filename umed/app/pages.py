@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -46,6 +47,8 @@ STAGES = {
     "look": "Looking at the files",
     "scan": "Reading the DICOM files",
     "preview": "Drawing the preview",
+    "read for training": "Reading the cases to train on",
+    "train": "Training the generator",
     "protect": "Writing the cases",
     "verify": "Proving the bound",
     "check": "Looking over the release",
@@ -70,6 +73,8 @@ class House:
 
 
 router = APIRouter(default_response_class=HTMLResponse)
+Shows = Callable[[Request, Job], Response]
+"""A step's page: of a request and the job, the answer."""
 
 
 def house_of(request: Request) -> House:
@@ -134,6 +139,19 @@ def need(request: Request, name: str) -> Response | None:
     return None
 
 
+def step(name: str) -> Callable[[Shows], Shows]:
+    """Show a step at its address, once what it needs is there; else lead to what comes first."""
+
+    def register(show: Shows) -> Shows:
+        def answer(request: Request) -> Response:
+            return need(request, name) or show(request, house_of(request).job)
+
+        router.get(f"/{name}", name=show.__name__)(answer)
+        return show
+
+    return register
+
+
 @router.get("/")
 def show_data(request: Request) -> Response:
     """Step 1: choose or drop a folder."""
@@ -150,13 +168,9 @@ def show_folders(request: Request, field: str, path: str) -> Response:
     return draw(request, "folders.html.j2", field="output" if field == "output" else "path", listing=found)
 
 
-@router.get("/contents")
-def show_contents(request: Request) -> Response:
+@step("contents")
+def show_contents(request: Request, job: Job) -> Response:
     """Step 2: what is in the folder, and what is wrong."""
-    job = house_of(request).job
-    first = need(request, "contents")
-    if first is not None:
-        return first
     facts = job.result("look", "inspect")
     failed = wording.failure(job.spell("look"), "The folder cannot be used")
     verdict, figures, findings = wording.contents(facts) if facts else (failed, [], [])
@@ -168,24 +182,16 @@ def show_contents(request: Request) -> Response:
     )
 
 
-@router.get("/preview")
-def show_preview(request: Request) -> Response:
+@step("preview")
+def show_preview(request: Request, job: Job) -> Response:
     """Step 3: a few cases, original and protected."""
-    job = house_of(request).job
-    first = need(request, "preview")
-    if first is not None:
-        return first
     found = job.result("preview", "preview")
     return draw_page(request, "preview", found=found, failed=wording.failure(job.spell("preview"), "No preview"))
 
 
-@router.get("/options")
-def show_options(request: Request) -> Response:
+@step("options")
+def show_options(request: Request, job: Job) -> Response:
     """Step 4: choose, and read the forecast."""
-    job = house_of(request).job
-    first = need(request, "options")
-    if first is not None:
-        return first
     forecast = job.result("forecast", "forecast").get("forecast", {})
     shown = {
         "wishes": job.state.wishes,
@@ -199,17 +205,14 @@ def show_options(request: Request) -> Response:
     return draw_page(request, "options", home=str(job.home), **shown)
 
 
-@router.get("/run")
-def show_run(request: Request) -> Response:
+@step("run")
+def show_run(request: Request, job: Job) -> Response:
     """Step 5: start, watch, stop and resume."""
-    job = house_of(request).job
-    first = need(request, "run")
-    if first is not None:
-        return first
     done = job.result("run", run_name(job))
     failed = wording.failure(job.spell("run"), "The run is not finished")
     verdict = wording.outcome(done)[0] if done else None
     shown = {"done": done, "failed": failed, "verdict": verdict, "line": job.line("run"), "begun": job.begun}
+    shown["lasts"] = job.result("preview", "preview").get("lasts") or ""
     return draw_page(request, "run", wishes=job.state.wishes, profiles=wording.KEEPS, **shown)
 
 
@@ -220,10 +223,7 @@ def show_publish(request: Request) -> Response:
     done = job.result("run", run_name(job))
     if not done or job.state.ran is None:
         return RedirectResponse(f"{house_of(request).passes.base}/run", status_code=303)
-    forecast = job.result("forecast", "forecast").get("forecast", {}).get("sentence")
-    verdict, figures, findings = wording.outcome(
-        {"forecast": forecast, **{k: v for k, v in done.items() if v is not None}}
-    )
+    verdict, figures, findings = wording.outcome(done)
     ran = job.state.ran
     checks = {name: job.spell("check", name) for name in ("verify", "check-release", "search")}
     key = ran.key_file if job.dicom and ran.mode != "protect" else None

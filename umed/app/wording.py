@@ -200,6 +200,8 @@ def outcome(result: Mapping[str, Any]) -> tuple[Notice, list[Figure], list[Notic
         findings.append(Notice("plain", f"What to expect: {result['expectation']}."))
     if result.get("forecast"):
         findings.append(Notice("plain", f"Forecast: {result['forecast']}"))
+    if result.get("forecast_unfit"):
+        findings.append(Notice("warn", printable(str(result["forecast_unfit"]))))
     return _done(result), figures, findings
 
 

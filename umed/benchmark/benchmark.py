@@ -24,7 +24,7 @@ from umed.benchmark.victims.ready import crop_size, own_size
 from umed.benchmark.victims.scoring import mean_dsc
 from umed.core.device import pick_device
 from umed.core.errors import ConfigError, InputError
-from umed.core.progress import words
+from umed.core.progress import LONG, words
 from umed.core.types import Progress
 from umed.data.files import alone, atomic
 from umed.execution import Done, Task, execute
@@ -210,6 +210,7 @@ def benchmark(
     tasks = make_tasks(jobs, shard, progress if alone_here else None)
     estimate = _estimate(checked, jobs, where)
     tell = _Teller(jobs, tasks, estimate, max(workers, 1), say or (lambda _line: None))
+    tell.begin(sum(task.name not in tell.cells for task in tasks))
     if progress is not None and not alone_here:
         progress("jobs", 0, len(tasks))
 
@@ -309,6 +310,22 @@ class _Teller:
         self.ready = len(jobs.cells) - len(self.left)
         self.estimate, self.workers, self.say = estimate, workers, say
 
+    def begin(self, others: int) -> None:
+        """Say what there is to do, and about how long it takes, before the first cell is done.
+
+        Args:
+            others: jobs that are no cells, such as protecting, whose time nobody knows yet.
+        """
+        rest = self._rest()
+        if not rest > LONG:  # of NaN nothing can be said, and a short run says enough by itself
+            return
+        more = f", beside {others} other job{'' if others == 1 else 's'}, such as protecting" if others else ""
+        self.say(f"{len(self.left)} of {len(self.cells)} cells to train: about {words(rest)} on this machine{more}")
+
+    def _rest(self) -> float:
+        """Seconds that the cells will take that are left."""
+        return sum(self.estimate.cell(one) for one in self.left.values()) / self.workers
+
     def __call__(self, done: Done, count: int, total: int) -> None:
         if done.error is not None:
             self.left.pop(done.name, None)
@@ -320,7 +337,7 @@ class _Teller:
             return
         self.ready += 1
         self.estimate.note(job)
-        rest = sum(self.estimate.cell(one) for one in self.left.values()) / self.workers
+        rest = self._rest()
         try:
             cell = read_cell(job.file)
             last, remark = mean_dsc(cell.choices["last"].dsc), " (diverged, not counted)" if cell.broken else ""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,9 @@ from umed.core.types import Progress
 from umed.data.declared import ruled
 from umed.data.layouts import find_dataset
 from umed.data.skin_phantom import make_skin_phantom
+from umed.protect.result import Result
 from umed.protect.run import protect
+from umed.protect.verification import Verification
 from umed.protect.verify import verify
 
 Say = Callable[[str], None]
@@ -109,33 +112,13 @@ def demo(
     out, settings = Path(out), make_settings("default") if settings is None else settings
     _check_room(out, None if data is None else Path(data), overwrite=overwrite)
     with _few_threads(settings.device) as threads:
-        root = out / ORIGINALS if data is None else Path(data)
-        if data is None:
-            _clear(out)
-            tell(f"demo: drawing {cases} small pictures of skin, each with a lesion; nothing is downloaded")
-            make_skin_phantom(root, cases=cases)
-        ids = _drawn(root, settings, cases, _named(progress, "look"))
-        if data is not None:
-            _clear(out)  # only now: too few cases leave everything as it was
-        if progress is not None:
-            progress("read the cases, and measure this machine", 0, 0)
-        split = split_cases(ids, test=HELD_OUT)
-        published = (*split.train, *split.validation)  # no checkpoint is chosen, so nothing is held back for it
-        source = subset_dataset(root, published, out / INPUT)
-        clean = _load(root, ids, settings)
-        clean = clean.clip(window_of(clean.pick(published)))
-        recipe = _recipe(clean, steps)
-        tell(_announce(clean, recipe, len(published), len(split.test), settings))
-        result = protect(source, out / RELEASE, settings=settings, progress=_named(progress, "protect"))
-        proof = verify(source, result.output, progress=_named(progress, "prove the bound"))
-        kept = tuple(one.id for one in result.outcomes if one.status == "protected")
-        if len(kept) < FEWEST // 2:
-            raise UmedError(
-                f"{source}: expected {len(published)} cases to be protected, got {len(kept)}. Try umed inspect."
-            )
-        stolen = _load(result.output, kept, settings, clean).clip(window_of(clean.pick(published)))
-        test = make_ready(clean.pick(split.test), Chain())
-        sources = {UNPROTECTED: clean.pick(kept), PROTECTED: stolen}
+        deal = _deal(out, data, cases, settings, progress, tell)
+        recipe = _recipe(deal.clean, steps)
+        tell(_announce(deal, recipe, settings))
+        result, proof, kept = _publish(deal, out / RELEASE, settings, progress)
+        stolen = _load(result.output, kept, settings, deal.clean).clip(deal.window)
+        test = make_ready(deal.clean.pick(deal.test), Chain())
+        sources = {UNPROTECTED: deal.clean.pick(kept), PROTECTED: stolen}
         answers = _train_both(sources, test, recipe, seed, settings, progress)
         tables = {name: dsc_table(one, test.truths, test.classes) for name, one in answers.items()}
         found = Demonstration(
@@ -143,21 +126,86 @@ def demo(
             proof=proof,
             thief=_judged(test, tables, seed),
             phantom=data is None,
-            input=source,
+            input=deal.source,
             page=private_of(result.output) / PAGE,
             train=len(kept),
-            test=len(split.test),
+            test=len(deal.test),
             steps=recipe.steps,
             seed=seed,
-            side=max(max(label.shape) for label in clean.labels),
+            side=max(max(label.shape) for label in deal.clean.labels),
             threads=threads,
             seconds=round(time.perf_counter() - begin, 1),
         )
-        shown = {name: shown_slices(clean.pick(test.ids), test.truths, one, SHOWN) for name, one in answers.items()}
-        dsc = {name: {case: mean_dsc((row,)) for case, row in zip(test.ids, table, strict=True)}
-               for name, table in tables.items()}  # fmt: skip
-        write_demo_page(found, shown, dsc, environment())
+        _write_page(found, deal, test, answers, tables)
     return found
+
+
+@dataclass(frozen=True)
+class _Deal:
+    """Who gets which cases.
+
+    Args:
+        source: copies of those that are published, as they were.
+        clean: all cases as the thief's network reads them, unprotected.
+        published: ids of those that are published, and that a thief trains on.
+        test: ids of those that judge.
+        window: of the values of those that are published; the thief knows no others.
+    """
+
+    source: Path
+    clean: Samples
+    published: tuple[str, ...]
+    test: tuple[str, ...]
+    window: tuple[float, float] | None
+
+
+def _deal(
+    out: Path, data: str | Path | None, cases: int, settings: Settings, progress: Progress | None, tell: Say
+) -> _Deal:
+    """Draw or choose the cases, and deal them out."""
+    root = out / ORIGINALS if data is None else Path(data)
+    if data is None:
+        _clear(out)
+        tell(f"demo: drawing {cases} small pictures of skin, each with a lesion; nothing is downloaded")
+        make_skin_phantom(root, cases=cases)
+    ids = _drawn(root, settings, cases, _named(progress, "look"))
+    if data is not None:
+        _clear(out)  # only now: too few cases leave everything as it was
+    if progress is not None:
+        progress("read the cases, and measure this machine", 0, 0)
+    split = split_cases(ids, test=HELD_OUT)
+    published = (*split.train, *split.validation)  # no checkpoint is chosen, so nothing is held back for it
+    source = subset_dataset(root, published, out / INPUT)
+    clean = _load(root, ids, settings)
+    window = window_of(clean.pick(published))
+    return _Deal(source, clean.clip(window), published, tuple(split.test), window)
+
+
+def _publish(
+    deal: _Deal, release: Path, settings: Settings, progress: Progress | None
+) -> tuple[Result, Verification, tuple[str, ...]]:
+    """Protect what is published, and prove the bound; gives the ids that are protected, too."""
+    result = protect(deal.source, release, settings=settings, progress=_named(progress, "protect"))
+    proof = verify(deal.source, result.output, progress=_named(progress, "prove the bound"))
+    kept = tuple(one.id for one in result.outcomes if one.status == "protected")
+    if len(kept) < FEWEST // 2:
+        raise UmedError(
+            f"{deal.source}: expected {len(deal.published)} cases to be protected, got {len(kept)}. Try umed inspect."
+        )
+    return result, proof, kept
+
+
+def _write_page(
+    found: Demonstration, deal: _Deal, test: Ready, answers: Mapping[str, Answers], tables: Mapping[str, Table]
+) -> None:
+    """Show what both networks say of some test cases."""
+    clean = deal.clean.pick(test.ids)
+    shown = {name: shown_slices(clean, test.truths, one, SHOWN) for name, one in answers.items()}
+    dsc = {
+        name: {case: mean_dsc((row,)) for case, row in zip(test.ids, table, strict=True)}
+        for name, table in tables.items()
+    }
+    write_demo_page(found, shown, dsc, environment())
 
 
 def _check_room(out: Path, data: Path | None, *, overwrite: bool) -> None:
@@ -234,13 +282,14 @@ def _recipe(clean: Samples, steps: int | None) -> Recipe:
     return default_recipe(VICTIM, dims, changes)
 
 
-def _announce(clean: Samples, recipe: Recipe, published: int, test: int, settings: Settings) -> str:
+def _announce(deal: _Deal, recipe: Recipe, settings: Settings) -> str:
     """What is going to be done, and about how long it takes, measured on this machine."""
+    clean = deal.clean
     patch = crop_size([label.shape for label in clean.labels], recipe.patch, divisor(recipe))
     one = step_seconds(recipe, patch, len(clean.images[0]), clean.classes, str(pick_device(settings.device)))
     return (
-        f"demo: {published} cases are protected, {test} others stay clean and judge; then two trainings of "
-        f"{recipe.steps} steps side by side, about {words(recipe.steps * one)} at the pace of "
+        f"demo: {len(deal.published)} cases are protected, {len(deal.test)} others stay clean and judge; then two "
+        f"trainings of {recipe.steps} steps side by side, about {words(recipe.steps * one)} at the pace of "
         "this machine now, beside the protecting"
     )
 

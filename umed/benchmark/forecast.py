@@ -29,6 +29,7 @@ from umed.benchmark.run_job import SHELF, held_out_labels, run_cell, run_protect
 from umed.benchmark.victims.build import divisor
 from umed.benchmark.victims.ready import crop_size, own_size
 from umed.benchmark.victims.scoring import chance_table, mean_dsc
+from umed.cases.forecast_fit import made_for
 from umed.core.config import Settings
 from umed.core.device import pick_device
 from umed.core.errors import ConfigError, InputError
@@ -89,10 +90,11 @@ def forecast(
     for name, number in (("steps", count), ("seeds", seeds)):
         if number < 1:
             raise ConfigError(f"--forecast-{name}: expected at least 1, got {number}.")
-    root = Path(root)
+    root, trained = Path(root), generators is not None
     tell = say or (lambda _line: None)
     tell("forecast: looking at the cases")
     ids = usable_cases(root, plan, None if progress is None else _renamed(progress))
+    decided = made_for(plan, find_dataset(root), trained=trained)  # first: what changes meanwhile is another input
     try:
         with tempfile.TemporaryDirectory(prefix="umed-forecast-") as scratch:  # 0700
             source = subset_dataset(root, ids, Path(scratch) / "source")
@@ -117,8 +119,9 @@ def forecast(
         method=plan.method,
         options=plan.method_options,
         epsilon=plan.epsilon,
-        trained=generators is not None,
+        trained=trained,
         seconds=round(time.perf_counter() - begin, 1),
+        made_for=decided,
     )
 
 

@@ -5,22 +5,31 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from umed.core.errors import ConfigError
+from umed.core.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from umed.benchmark.results.verdict import Forecast
     from umed.plan.planning import Plan
 
 
-def add_forecast(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
+def add_forecast(parser: argparse.ArgumentParser, *, earlier: bool = False) -> None:
+    """Add the options.
+
+    Args:
+        parser: of the command.
+        earlier: one that was made before may be given, too.
+    """
     group = parser.add_argument_group("forecast of what thieves can still learn (docs/forecast.md)")
     what = "first train small thieves on a quick protected copy and on the originals; takes minutes to hours"
     group.add_argument("--forecast", action="store_true", help=what)
     group.add_argument("--forecast-steps", type=int, metavar="N", help="steps of each training (default: 1000)")
     group.add_argument("--forecast-seeds", type=int, metavar="N", help="trainings of each thief (default: 1)")
+    if earlier:
+        what = "show the one that umed plan --forecast --json wrote, if it was made for the same files and settings"
+        group.add_argument("--forecast-from", type=Path, metavar="FILE", help=what)
 
 
 def forecast_of(args: argparse.Namespace, plan: Plan | None) -> Forecast | None:
@@ -55,3 +64,28 @@ def forecast_of(args: argparse.Namespace, plan: Plan | None) -> Forecast | None:
             progress=progress,
             say=say,
         )
+
+
+def earlier_forecast(args: argparse.Namespace) -> dict[str, Any] | None:
+    """What ``--forecast-from`` names; ``None`` where it names nothing. Whether it fits the run is seen there.
+
+    Raises:
+        ConfigError: when another one is to be made.
+        InputError: when it is none.
+    """
+    path: Path | None = args.forecast_from
+    if path is None:
+        return None
+    if args.forecast:
+        raise ConfigError("--forecast-from: expected no --forecast beside it, got both. Pick one.")
+    from umed.cases.records import check_forecast
+    from umed.core.conversion import parse_json
+
+    try:
+        content = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: expected what umed plan --forecast --json wrote, got: {error}. Make the forecast again."
+        ) from error
+    inner = content.get("forecast") if isinstance(content, dict) and "thieves" not in content else content
+    return check_forecast(inner, str(path))

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from umed.cli.forecast_options import add_forecast, forecast_of
+from umed.cli.forecast_options import add_forecast, earlier_forecast, forecast_of
 from umed.cli.inspect_command import case_table
 from umed.cli.output import carry_out, print_json
 from umed.cli.parsing import add_again, add_execution, add_settings, add_shared, settings_of
@@ -33,7 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     look = "draw 3 cases in two strengths, side by side with the originals, into the private folder; protect nothing"
     first.add_argument("--preview", action="store_true", help=look)
     parser.add_argument("--probe", action="store_true", help="then train two small victims and say how they fare")
-    add_forecast(parser)
+    add_forecast(parser, earlier=True)
     add_execution(parser)
     add_shared(parser, "--json", "--quiet")
 
@@ -57,8 +57,9 @@ def run(args: argparse.Namespace) -> int:
         from umed.protect.run import protect
     names = ("generators", "masks", "key_file", "private", "resume", "overwrite", "workers", "scheduler", "threads")
     given = {name: getattr(args, name) for name in ("layout", "recipients", "unlock_dir", "recipient", *names)}
-    forecast = forecast_of(args, None if not args.forecast else _look(args, settings)[1])
-    given["forecast"] = None if forecast is None else forecast.to_dict()
+    earlier = earlier_forecast(args)
+    made = forecast_of(args, None if not args.forecast else _look(args, settings)[1])
+    given["forecast"] = earlier if made is None else made.to_dict()
     return carry_out(args, protect, args.input, args.output, settings=settings, **given)
 
 

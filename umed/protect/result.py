@@ -53,6 +53,7 @@ class Result:
         probe: what a quick probe found, in words; ``None`` when none was asked for.
         shared_code: why the codes are not secret and each case's own, in words; empty where they are.
         forecast: what was forecast for the plan, in words; empty where nothing was.
+        forecast_unfit: why a forecast that was given is not shown; empty where it is, or none was.
         files: what became of every file of the input.
         unlock: what was written for those who may have the originals, in words; empty where nothing was.
     """
@@ -68,6 +69,7 @@ class Result:
     probe: str | None = None
     shared_code: str = ""
     forecast: str = ""
+    forecast_unfit: str = ""
     files: Accounting = field(default_factory=Accounting)
     unlock: str = ""
 
@@ -124,6 +126,7 @@ class Result:
             **({} if self.probe is None else {"probe": self.probe}),
             **({"expectation": self.plan.expectation} if self.plan.expectation else {}),
             "forecast": self.forecast or None,
+            **({"forecast_unfit": self.forecast_unfit} if self.forecast_unfit else {}),
             **({"unlock": self.unlock} if self.unlock else {}),
         }
 
@@ -144,6 +147,7 @@ class Result:
         lines += _left_out(self.outcomes, self.files, self.quarantine, self.left_out)
         lines += [f"every file and what became of it: {self.private / RECORD}"] if self.files.files else []
         lines += _list_of(self)
+        lines += [f"WARNING: {self.forecast_unfit}"] if self.forecast_unfit else []
         lines.append(f"forecast: {self.forecast}" if self.forecast else NO_FORECAST)
         lines += [*_unlocking(self), *_folders(self)]
         return "\n".join(lines)
@@ -166,6 +170,7 @@ class Released:
         check: what a look over the output found; ``None`` when none was wanted.
         shared_code: why the codes are not secret and each case's own, in words; empty where they are.
         forecast: what was forecast for the plan, in words; empty where nothing was.
+        forecast_unfit: why a forecast that was given is not shown; empty where it is, or none was.
         files: what became of every file of the input.
         warnings: what its owner must look at.
         unlock: what was written for those who may have the originals, in words; empty where nothing was.
@@ -183,6 +188,7 @@ class Released:
     check: ReleaseCheck | None = None
     shared_code: str = ""
     forecast: str = ""
+    forecast_unfit: str = ""
     files: Accounting = field(default_factory=Accounting)
     warnings: tuple[str, ...] = ()
     unlock: str = ""

@@ -14,7 +14,6 @@ from umed.cases.opening import open_source
 from umed.cases.proposals import marked, sentence
 from umed.cases.quarantine_list import keep_all_aside
 from umed.cases.records import (
-    FORECAST,
     GENERATORS,
     KEY,
     LOCK,
@@ -22,7 +21,6 @@ from umed.cases.records import (
     check_forecast,
     hash_of,
     make_private,
-    write_json,
 )
 from umed.cases.source import Request, Source, fates_of, given_path
 from umed.core.config import Settings, make_settings
@@ -35,6 +33,7 @@ from umed.data.files import check_apart, hashes, only_one
 from umed.execution import check_execution
 from umed.plan.planning import Plan
 from umed.protect.conclude import conclude
+from umed.protect.kept_forecast import keep_forecast
 from umed.protect.loop import DISK, full, make_shares, protect_elsewhere, protect_here
 from umed.protect.recipient_label import check_recipient, keep_recipient, recipient_mark
 from umed.protect.release_findings import ReleaseCheck, ReleaseFinding, make_check
@@ -90,7 +89,8 @@ def protect(
         report: write ``report.html`` into the private folder.
         check: at the end, do what :func:`umed.check_release` does.
         forecast: what ``umed.forecast(...).to_dict()`` said of this plan; kept in the private folder and shown in the
-            report. A resumed run keeps its own if ``None``.
+            report. One that was made for other files or settings is left out, with a warning. A resumed run keeps its
+            own if ``None``.
         recipients: file of public keys of age (``age1...``), one a line: for them, and nobody else, what gives the
             originals back is written beside the release, see :mod:`umed.unlock`. A resumed run keeps its own.
         unlock_dir: folder for that, outside ``output``; ``umed/unlock`` in it if ``None``.
@@ -126,6 +126,7 @@ def protect(
         check=done.check,
         shared_code=done.shared_code,
         forecast=done.forecast,
+        forecast_unfit=done.forecast_unfit,
         files=done.files,
         unlock=done.unlock,
     )
@@ -260,10 +261,8 @@ def _work(
     progress: Progress | None,
 ) -> Released:
     """Train, do every case, and write what covers all of them."""
-    if options.forecast is not None:
-        write_json(store.path(FORECAST), options.forecast)
-    expected = store.forecast()
     given = None if options.generators is None else Path(options.generators)
+    expected, unfit = keep_forecast(store, source, plan, options.forecast, trained=given is not None)
     proposals = source.proposals
     recipient = keep_recipient(store, options.recipient)
     mark = recipient_mark(key, recipient)
@@ -293,6 +292,7 @@ def _work(
         labels=sentence(outcomes, proposals),
         shared_code="" if method is None else method.shared_code(),
         forecast="" if expected is None else str(expected["sentence"]),
+        forecast_unfit=unfit,
         files=source.account(fates_of(outcomes), aside),
         warnings=tuple(source.warnings),
     )
@@ -349,7 +349,7 @@ def _ready(
     def samples() -> Samples:
         from umed.training.samples import training_samples
 
-        return training_samples(source, plan, public=True)
+        return training_samples(source, plan, public=True, progress=progress)
 
     left_out = prepare(method, plan, store, given, samples, progress)
     return left_out, explain(method, plan)

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +24,7 @@ from umed.cases.source import Request, Source, Unit, given_path
 from umed.core.config import Settings
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
 from umed.core.keyfile import Key, Secret
+from umed.core.progress import LONG, words
 from umed.core.types import Progress
 from umed.plan.budget import to_unit
 from umed.plan.metrics import measure
@@ -55,12 +59,23 @@ class Previewed:
         means: of each strength by name: its epsilon, and the mean of each figure over the cases shown.
         cases: ids of the cases shown.
         expectations: of each strength, what its plan says of the protection; empty where it says nothing.
+        total: cases that a run would do.
+        seconds: about how long it protects them in one process, timed on the cases shown; NaN of DICOM series.
+        trains: whether it trains before.
     """
 
     page: Path
     means: Mapping[str, Mapping[str, float]]
     cases: tuple[str, ...]
     expectations: Mapping[str, str]
+    total: int = 0
+    seconds: float = math.nan
+    trains: bool = False
+
+    @property
+    def lasts(self) -> str:
+        """About how long a run protects, in words; empty where it is short or not known."""
+        return words(self.seconds) if self.seconds > LONG else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -73,6 +88,7 @@ class Previewed:
             "cases": list(self.cases),
             "strengths": means,
             "expectations": dict(self.expectations),
+            "lasts": self.lasts or None,
         }
 
     def summary(self) -> str:
@@ -83,6 +99,9 @@ class Previewed:
             seen = f"Delta E in ROI {one['delta_e_roi']:.2f}, 99 % at most {one['delta_e_roi_99']:.2f}"
             lines.append(f"{name}: epsilon {255 * one['epsilon']:.4g}/255, {decibel}, {seen}")
             lines += [f"{name}: {self.expectations[name]}"] if self.expectations[name] else []
+        if self.lasts:
+            before = "; the training before says its own time" if self.trains else ""
+            lines.append(f"protecting all {self.total} takes about {self.lasts}, timed on these{before}")
         return "\n".join(
             [
                 *lines,
@@ -147,14 +166,18 @@ def write_preview(
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="umed-")))
         methods = [_ready(plan, None if generators is None else Path(generators), work / str(i))
                    for i, (_, plan) in enumerate(plans)]  # fmt: skip
-        shown, failures = _show(source, plans, methods, progress)
+        times: list[float] = []
+        shown, failures = _show(source, plans, methods, progress, times)
+        total = len(source.trainable())
+        trains = generators is None and methods[0].requires_training
     make_private(store.folder)
     page = store.path(PREVIEW)
     write_text(page, render_preview(plans, shown, failures))
     page.chmod(0o600)
     means = {name: {"epsilon": plan.epsilon, **preview_means(shown, name)} for name, plan in plans}
     says = {name: plan.expectation for name, plan in plans}
-    return Previewed(page, means, tuple(case.id for case in shown), says)
+    seconds = total * median(times) if times else math.nan
+    return Previewed(page, means, tuple(case.id for case in shown), says, total, seconds, trains)
 
 
 def _ready(plan: Plan, given: Path | None, work: Path) -> Method:
@@ -184,9 +207,16 @@ def _ready(plan: Plan, given: Path | None, work: Path) -> Method:
 
 
 def _show(
-    source: Source, plans: Sequence[tuple[str, Plan]], methods: Sequence[Method], progress: Progress | None
+    source: Source,
+    plans: Sequence[tuple[str, Plan]],
+    methods: Sequence[Method],
+    progress: Progress | None,
+    times: list[float],
 ) -> tuple[list[PreviewCase], list[str]]:
-    """The first cases, in the order of the report, that can be shown; and why others cannot."""
+    """The first cases, in the order of the report, that can be shown; and why others cannot.
+
+    ``times`` gets the seconds that each case of files took to be read, changed and measured, as a run does.
+    """
     shown: list[PreviewCase] = []
     failures: list[str] = []
     room = ViewRoom()
@@ -196,7 +226,7 @@ def _show(
     for case in drawing_order(source.trainable(), plans[0][1].seed):
         tried, seen = [], []
         for (name, plan), method in zip(plans, methods, strict=True):
-            one, before, after = _try(source, case, name, plan, method)
+            one, before, after = _try(source, case, name, plan, method, times)
             tried.append(one)
             seen += [] if before is None else [(before, Changed(name, after, difference_name(name)))]
             done += 1
@@ -225,10 +255,10 @@ def _payload(case: PreviewCase, seen: Sequence[tuple[Shown, Changed]], room: Vie
 
 
 def _try(
-    source: Source, case: str, name: str, plan: Plan, method: Method
+    source: Source, case: str, name: str, plan: Plan, method: Method, times: list[float]
 ) -> tuple[Tried, Shown | None, NDArray[np.float64]]:
     """A case in one strength, before and after; a case with an empty label is passed over without a reason."""
-    nothing = np.empty(0)
+    nothing, begin = np.empty(0), time.perf_counter()
     try:
         unit = next(_touched(source, case, plan), None)
         if unit is None:
@@ -247,6 +277,8 @@ def _try(
         figures.add(unit, unit.volumes[0].stored[unit.kept], changed[0][unit.kept])
         records = [figures.to_dict()]
     row = case_figures({"id": case, "status": "protected", "files": records})
+    if whole:  # a span of a series says little of files that may hold many slices each
+        times.append(time.perf_counter() - begin)
     shown, after = _look(unit, changed[0], plan, whole)
     return Tried(name, draw_shown(shown, after), row), shown, after
 

@@ -128,7 +128,7 @@ def _train(
     begin = time.perf_counter()
     method = make_method(plan)
     assert isinstance(method, UnSeg)
-    samples, left_out = training_samples(source, plan, public=False)
+    samples, left_out = training_samples(source, plan, public=False, progress=progress)
     sam, surrogate = (None if path is None else Path(path) for path in (sam, surrogate))
     trainer = method.make_trainer(samples, plan, sam=sam, encoder=surrogate)
     if overwrite and is_first():

@@ -2,7 +2,7 @@
 """A release in Croissant 1.0 (https://docs.mlcommons.org/croissant/docs/croissant-spec.html): metadata in JSON-LD.
 
 Images and masks are sets of files told by patterns. Each file also stands there with its SHA-256, as long as there are
-few enough; ``umed/manifest.json`` has them all.
+few enough; ``umed/manifest.json`` has them all. Then there is also a record for each case, if names tell its files.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from umed.report.card_settings import CardSettings
 from umed.report.card_terms import TERMS, find_licence
+from umed.report.croissant_cases import Pairs, pair_up, record_set
 
 MOST_OBJECTS = 1000
 """Files that are listed one by one."""
@@ -67,7 +68,7 @@ def make_croissant(settings: CardSettings, facts: Mapping[str, Any]) -> dict[str
         JSON-LD.
     """
     licence = find_licence(settings.licence)
-    page = settings.page
+    page, (cases, why) = settings.page, _cases(facts["files"])
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -87,8 +88,18 @@ def make_croissant(settings: CardSettings, facts: Mapping[str, Any]) -> dict[str
         "keywords": list(facts["keywords"]),
         "citeAs": settings.citation,
         "isLiveDataset": False,
-        "distribution": [*_sets(facts["files"]), *_objects(facts["files"])],
+        "distribution": [*_sets(facts["files"], "" if cases else why), *_objects(facts["files"])],
+        **({"recordSet": [record_set(cases)]} if cases else {}),
     }
+
+
+def _cases(files: Mapping[str, Mapping[str, Any]]) -> tuple[Pairs, str]:
+    """Files of each case; none, and why, where there are no records."""
+    if len(files) > MOST_OBJECTS:
+        return {}, f"there are more than {MOST_OBJECTS} files"
+    images, masks = ([name for name, one in files.items() if one["what"] in kinds] for kinds in SETS.values())
+    found = pair_up(images, masks)
+    return ({}, found) if isinstance(found, str) else (found, "")
 
 
 def _work(name: str) -> dict[str, Any]:
@@ -112,7 +123,8 @@ def _three(version: str) -> str:
     return ".".join([*version.split("."), "0", "0"][:3])
 
 
-def _sets(files: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _sets(files: Mapping[str, Mapping[str, Any]], why: str) -> Iterator[dict[str, Any]]:
+    """Images and masks; ``why`` says in words that there are no records of cases, where there are none."""
     for name, kinds in SETS.items():
         mine = [file for file, entry in files.items() if entry["what"] in kinds]
         if not mine:
@@ -121,7 +133,8 @@ def _sets(files: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
             "@type": "cr:FileSet",
             "@id": name,
             "name": name,
-            "description": f"{len(mine)} {name}. umed/manifest.json says what each file is, and its SHA-256.",
+            "description": f"{len(mine)} {name}. umed/manifest.json says what each file is, and its SHA-256."
+            + (f" No record set: {why}." if why else ""),
             "encodingFormat": sorted({encoding(file) for file in mine}),
             "includes": sorted({_pattern(file) for file in mine}),
         }

@@ -11,21 +11,28 @@ import numpy as np
 
 from umed.cases.source import Source, Unit
 from umed.core.errors import InputError, UmedError, error_line
+from umed.core.progress import counted
+from umed.core.types import Progress
 from umed.plan.budget import to_unit
 from umed.plan.planning import Plan
 from umed.training.patches import Sample
 
 logger = logging.getLogger(__name__)
 MIB = 2**20
+READING = "read for training"
+"""Stage in which every case is read once."""
 
 
-def training_samples(source: Source, plan: Plan, *, public: bool) -> tuple[CaseSamples, list[tuple[str, str]]]:
+def training_samples(
+    source: Source, plan: Plan, *, public: bool, progress: Progress | None = None
+) -> tuple[CaseSamples, list[tuple[str, str]]]:
     """Read what can be trained on.
 
     Args:
         source: data set.
         plan: the resolved plan.
         public: whether the reasons go into a release, and so may not name a file of the source.
+        progress: called with :data:`READING`, the cases done and the cases in all.
 
     Returns:
         The samples, and name and reason of all that is left out.
@@ -33,7 +40,7 @@ def training_samples(source: Source, plan: Plan, *, public: bool) -> tuple[CaseS
     Raises:
         InputError: when no case can be used.
     """
-    samples = CaseSamples(source, plan)
+    samples = CaseSamples(source, plan, progress)
     return samples, source.not_trained(samples.left_out, samples.broken, public=public)
 
 
@@ -46,12 +53,13 @@ class CaseSamples(Sequence[Sample]):
     Args:
         source: data set.
         plan: the resolved plan; ``training.cache_mb`` bounds the cache.
+        progress: as for :func:`training_samples`.
 
     Raises:
         InputError: when no case can be used.
     """
 
-    def __init__(self, source: Source, plan: Plan) -> None:
+    def __init__(self, source: Source, plan: Plan, progress: Progress | None = None) -> None:
         self.source, self.plan = source, plan
         self.left_out: list[tuple[str, str]] = []
         self.broken: dict[str, dict[str, str]] = {}
@@ -59,7 +67,7 @@ class CaseSamples(Sequence[Sample]):
         self._places: list[tuple[str, int]] = []
         self._cache: OrderedDict[tuple[str, int], Sample] = OrderedDict()
         self._bytes = 0
-        for case in source.trainable():
+        for case in counted(source.trainable(), READING, progress):
             try:
                 self._add(case)
             except (UmedError, OSError, ValueError, EOFError) as error:

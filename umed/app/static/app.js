@@ -91,18 +91,31 @@
     }
     return answer;
   };
+  let name = null;  // of the drop that is under way
+  const giveUp = () => {
+    if (!name) return;
+    fetch(`${drop.dataset.base}/drop/${name}`, { method: "DELETE", keepalive: true, headers: { "X-Umed-Token": token } })
+      .catch(() => {});  // umed app has ended, and all copies with it
+    name = null;
+  };
+  window.addEventListener("pagehide", giveUp);
   const send = async (files) => {
     if (!files.length) return complain("Nothing was dropped that can be read. Drop a folder with images and masks.");
+    giveUp();
+    let mine = null;
     try {
-      const name = await (await ask("POST", "/drop")).text();
+      mine = name = await (await ask("POST", "/drop")).text();
       bar.hidden = false;
       for (const [number, [path, file]] of files.entries()) {
         state.textContent = `Copying ${number + 1} of ${files.length} files`;
         bar.value = 100 * number / files.length;
-        await ask("PUT", `/drop/${name}?name=${encodeURIComponent(path)}`, file);
+        await ask("PUT", `/drop/${mine}?name=${encodeURIComponent(path)}`, file);
       }
-      location.href = (await (await ask("POST", `/drop/${name}/done`)).json()).next;
+      name = null;  // from here on it is the job's
+      location.href = (await (await ask("POST", `/drop/${mine}/done`)).json()).next;
     } catch (error) {
+      if (name !== mine) return;  // another drop took its place
+      giveUp();
       bar.hidden = true;
       state.textContent = "";
       complain(error.message);

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -165,6 +165,7 @@ class Forecast:
         epsilon: bound as a share of the range.
         trained: whether the generators were trained ones; else the carriers alone, or a method that learns nothing.
         seconds: wall time of all of it.
+        made_for: files and settings, see :mod:`umed.cases.forecast_fit`; a run shows it for no others.
     """
 
     thieves: tuple[ThiefForecast, ...]
@@ -178,6 +179,7 @@ class Forecast:
     epsilon: float
     trained: bool = False
     seconds: float = 0.0
+    made_for: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -219,6 +221,7 @@ class Forecast:
             "sentence": self.sentence,
             "thieves": [one.to_dict() for one in self.thieves],
             **{name: getattr(self, name) for name in names},
+            "made_for": dict(self.made_for),
         }
 
     def summary(self) -> str:
