@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
 import stat
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_protect_keeps_it_and_says_it_again(root: Path, tmp_path: Path, capsys: 
     assert "expected what Forecast.to_dict() gives" in capsys.readouterr().err
     assert main([*command, "--overwrite"]) == 0 and not kept.exists()
     assert "no forecast was made" in capsys.readouterr().out
-    assert "No forecast was made" in (tmp_path / "out-private/report.html").read_text()
+    assert "There is no forecast" in (tmp_path / "out-private/report.html").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +126,10 @@ def test_a_forecast_of_anything_else_is_left_out_with_the_reason(
         "nothing said": "does not say which files",
     }[change]
     assert result["forecast"] is None and why in result["forecast_unfit"]
+    assert result["forecast_unfit"].endswith("with the other options of this run"), "else it is unfit again"
     assert captured.err.index("the earlier forecast is not shown") >= 0  # at once, not only at the end
     assert not (tmp_path / "out-private/forecast.json").exists()
-    assert "No forecast was made" in (tmp_path / "out-private/report.html").read_text()
+    assert "There is no forecast" in (tmp_path / "out-private/report.html").read_text()
 
 
 def test_a_resumed_run_drops_the_forecast_of_files_that_changed(
@@ -154,8 +156,56 @@ def test_a_file_that_is_no_forecast_is_refused(root: Path, tmp_path: Path, capsy
         assert main([*command, str(tmp_path / "f.json")]) == 1
         assert f"{tmp_path}/f.json: expected what" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "none.json")]) == 1
+    capsys.readouterr()
+    assert main([*command, str(tmp_path)]) == 1
+    assert f"{tmp_path}: expected what umed plan --forecast --json wrote, got: no file." in capsys.readouterr().err
+    (tmp_path / "f.json").write_bytes(b" " * 10_000_001)
+    assert main([*command, str(tmp_path / "f.json")]) == 1
+    assert "more than 10,000 kB" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "f.json"), "--forecast"]) == 2
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("thieves",), []),
+        (("verdict",), "all is well"),
+        (("thieves", 0, "verdict"), None),
+        (("thieves", 0, "victim"), 3),
+        (("thieves", 0, "clean"), [0.8, 0.7, 0.9]),
+        (("thieves", 0, "clean", "mean"), "0.8"),
+        (("thieves", 1, "left", "high"), math.nan),
+        (("thieves", 1, "chance"), {}),
+    ],
+)
+def test_damaged_figures_are_refused_before_the_run_not_by_its_report(
+    path: tuple[str | int, ...],
+    value: object,
+    root: Path,
+    made: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    content = json.loads(made.read_text())
+    place = content["forecast"]
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    (tmp_path / "f.json").write_text(json.dumps(content))
+    words = ["protect", str(root), str(tmp_path / "out"), "--method", "random", "--quiet", "--forecast-from"]
+    assert main([*words, str(tmp_path / "f.json")]) == 1
+    assert "expected what Forecast.to_dict() gives" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_forecast_that_is_left_out_is_not_said_never_to_have_been_made(
+    root: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["protect", str(root), str(tmp_path / "out"), "--method", "random", "--quiet", "--psnr-target", "50"]
+    assert main([*words, "--forecast-from", str(made)]) == 0
+    said = capsys.readouterr().out
+    assert "WARNING: the earlier forecast is not shown" in said and "no forecast was made" not in said
 
 
 def test_a_forecast_in_the_output_is_a_private_file() -> None:

@@ -101,6 +101,7 @@ def test_mlcroissant_reads_it_without_a_word(licence: str, tmp_path: Path, caplo
         (["i/a.png", "i/b.png"], ["m/a_segmentation.png", "m/b_segmentation.png"], ["a", "b"]),
         (["a_image.tif"], ["a_mask.tif"], ["a"]),
         (["imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz"], ["labelsTr/a.nii.gz"], ["a"]),
+        (["i/a'b;ü.png", "i/日本.png"], ["m/a'b;ü.png", "m/日本.png"], ["a'b;ü", "日本"]),
         (["s/1.dcm"], ["m/1.dcm"], "series of DICOM files"),
         (["x/image.png", "y/image.png"], ["x/mask.png", "y/mask.png"], "do not tell for each image"),
         (["i/a.png"], ["m/a_left.png", "m/a_right.png"], "do not tell for each image"),
@@ -132,6 +133,26 @@ def test_each_case_is_a_record_where_names_tell_its_files(
     assert issues.errors == set() and issues.warnings == set() and caplog.records == []
     assert [row["cases/id"] for row in rows] == records
     assert [row["cases/mask"] for row in rows] == masks
+
+
+def test_names_with_spaces_and_quotes_are_read_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = ["a b", 'a"b"', "a_b"]
+    images, masks = [f"i/{name}.png" for name in names], [f"m/{name}.png" for name in names]
+    kinds = {**dict.fromkeys(images, "protected image"), **dict.fromkeys(masks, "label")}
+    files = {name: {"sha256": "0" * 64, "what": what, "bytes": 1} for name, what in kinds.items()}
+    files |= {"masks": {"sha256": "0" * 64, "what": "carried", "bytes": 1}}  # the name of a set
+    found = make_croissant(settings(), {"files": files, "summary": "s", "keywords": ()})
+    where = {one["@id"]: one.get("contentUrl") for one in found["distribution"]}
+    assert len(where) == len(found["distribution"]), "no two of one @id"
+    assert where["i/a_b.png"] == "i/a_b.png" and where["masks"] is None and where["masks~2"] == "masks"
+    records = found["recordSet"][0]["data"]
+    assert [where[one["cases/image"]] for one in records] == images
+    assert [where[one["cases/mask"]] for one in records] == masks
+    mlcroissant = pytest.importorskip("mlcroissant")
+    (tmp_path / "croissant.json").write_text(json.dumps(found))
+    read = mlcroissant.Dataset(str(tmp_path / "croissant.json"))
+    assert [row["cases/id"] for row in read.records("cases")] == names
+    assert caplog.records == []
 
 
 def test_a_large_release_is_told_by_patterns_alone() -> None:

@@ -376,10 +376,11 @@ def test_masks_that_the_run_was_given_are_asked_for(tmp_path: Path) -> None:
     (tmp_path / "masks").mkdir()
     write_seg(paths, labels(SHAPE), tmp_path / "masks" / "seg.dcm")
     umed.protect(tmp_path / "in", tmp_path / "out", masks=tmp_path / "masks", **PLAIN)
-    with pytest.raises(InputError, match="give --masks as the run did"):
+    with pytest.raises(InputError, match="no mask that fits it is here; give --masks as the run did, and every file"):
         challenge(tmp_path / "in", tmp_path / "q", private=tmp_path / "out-private")
     done = challenge(tmp_path / "in", tmp_path / "q", private=tmp_path / "out-private", masks=tmp_path / "masks")
     assert done.cases == 1
+    assert "WARNING: this proves nothing: evidence takes 10 cases or more" in done.summary()
     ds = pydicom.dcmread(paths[2])
     ds.PixelData = bytes(ds.PixelData[:-2]) + b"\x01\x02"
     ds.save_as(paths[2])

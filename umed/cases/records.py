@@ -51,6 +51,8 @@ MANIFEST, ABOUT = "manifest.json", "about.html"
 """All that lies in ``OUTPUT/umed``."""
 THIEF = frozenset({"victim", "verdict", "clean", "protected", "difference", "chance", "left"})
 """What a forecast says of each thief."""
+VERDICTS = ("holds", "weakens", "none", "unknown")
+"""Of a forecast and of each of its thieves."""
 PRIVATE = "-private"
 """Ending of the private folder's name."""
 
@@ -358,13 +360,25 @@ def check_forecast(content: Any, where: str) -> dict[str, Any]:
     Raises:
         InputError: when it is something else.
     """
-    good = isinstance(content, Mapping) and all(isinstance(content.get(key), str) for key in ("verdict", "sentence"))
+    good = isinstance(content, Mapping) and content.get("verdict") in VERDICTS
+    good = good and isinstance(content.get("sentence"), str)
     thieves = content.get("thieves") if good else None
-    if not isinstance(thieves, list) or not all(isinstance(one, Mapping) and THIEF <= one.keys() for one in thieves):
+    if not isinstance(thieves, list) or not thieves or not all(_is_thief(one) for one in thieves):
         raise InputError(
             f"{where}: expected what Forecast.to_dict() gives, got something else. Make the forecast again."
         )
     return dict(content)
+
+
+def _is_thief(one: Any) -> bool:
+    """Whether all that the report prints of a thief is there: a figure is a number, or None where it is not known."""
+    if not isinstance(one, Mapping) or not THIEF <= one.keys() or one["verdict"] not in VERDICTS:
+        return False
+    parts = [one[name] for name in ("clean", "protected", "difference", "left")]
+    if not all(isinstance(part, Mapping) for part in parts) or not isinstance(one["victim"], str):
+        return False
+    figures = [one["chance"], *(part.get(name, "") for part in parts for name in ("mean", "low", "high"))]
+    return all(value is None or (isinstance(value, (int, float)) and -1e9 < value < 1e9) for value in figures)
 
 
 def blank(folder: Path) -> bool:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from umed.plan.planning import Plan
 
 
+LARGEST = 10_000_000
+"""Most bytes of a forecast and its plan; they have some kB."""
+
+
 def add_forecast(parser: argparse.ArgumentParser, *, earlier: bool = False) -> None:
     """Add the options.
 
@@ -82,7 +86,13 @@ def earlier_forecast(args: argparse.Namespace) -> dict[str, Any] | None:
     from umed.core.conversion import parse_json
 
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise ValueError("no file")
+        with path.open("rb") as file:  # never all of an image that was named by mistake
+            raw = file.read(LARGEST + 1)
+        if len(raw) > LARGEST:
+            raise ValueError(f"more than {LARGEST // 1000:,} kB, which no forecast has")
+        content = parse_json(raw.decode("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: expected what umed plan --forecast --json wrote, got: {error}. Make the forecast again."

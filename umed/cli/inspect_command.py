@@ -6,14 +6,19 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from umed.cli.output import say_next, table
+from umed.cli.output import reading, say_next, table
 from umed.cli.parsing import add_masks, add_shared, mask_overrides
 
 if TYPE_CHECKING:
     from umed.plan.facts import CaseFacts, Facts
+
+
+MOST_UNREAD = 10
+"""Cases without an image that could be read which the table shows."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +45,16 @@ def _row(case: CaseFacts) -> list[str]:
     ]
 
 
+def _shown(cases: Sequence[CaseFacts]) -> tuple[list[CaseFacts], int]:
+    """Cases for the table, without those beyond the first that were not read; and how many these are.
+
+    A list of files may name hundreds that were never downloaded: they would push all else off the screen.
+    """
+    unread = [case.id for case in cases if not case.shape]
+    folded = set(unread[MOST_UNREAD:])
+    return [case for case in cases if case.id not in folded], len(folded)
+
+
 def case_table(facts: Facts) -> str:
     """Describe a data set for people.
 
@@ -57,12 +72,15 @@ def case_table(facts: Facts) -> str:
         f"{n} to {action}" for action, n in sorted(counts.items())
     )
     header = ["case", "shape", "spacing", "dtype", "channels", "classes", "action", "why"]
-    rows = [_row(case) for case in facts.cases]
+    shown, folded = _shown(facts.cases)
+    rows = [_row(case) for case in shown]
     if facts.layout == "dicom":
         header[1:1], header[-2:-2] = ["modality"], ["syntax", "masks"]
-        for case, row in zip(facts.cases, rows, strict=True):
+        for case, row in zip(shown, rows, strict=True):
             row[1:1], row[-2:-2] = [case.modality], [case.syntax, case.masks]
     lines = [head, table(header, rows)]
+    if folded:
+        lines.append(f"and {folded} more that cannot be read; --json names them all")
     told = set() if facts.files is None else {one.name for one in facts.files.left_out if not one.case}
     told |= set() if facts.files is None else {name for name, _ in facts.files.unmatched}
     loose = ((path, reason) for path, reason in facts.problems if path not in told)
@@ -87,5 +105,8 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar(args.quiet) as progress:
         facts = inspect(args.input, args.masks, mask_overrides(args), layout=args.layout, progress=progress)
     print(facts.to_json() if args.json else case_table(facts), end="" if args.json else "\n")
-    say_next(args, "umed plan", args.input, "says how it would be protected, and why")
+    if any(case.action == "protect" for case in facts.cases):
+        say_next(args, "umed plan", args.input, *reading(args), "says how it would be protected, and why")
+    elif facts.layout == "dicom" and args.masks is None:
+        say_next(args, "umed inspect", args.input, "--masks DIR, if the masks lie elsewhere")
     return 0 if facts.files is None else facts.exit_code(facts.files)

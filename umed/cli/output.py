@@ -54,6 +54,16 @@ def say_next(args: argparse.Namespace, *words: object) -> None:
         print("next:", *(shlex.quote(str(word)) if isinstance(word, Path) else word for word in words))
 
 
+def reading(args: argparse.Namespace) -> list[object]:
+    """Options that say how the input is read, for the next command: without them it would read it otherwise.
+
+    Args:
+        args: with ``masks`` and ``layout``.
+    """
+    given = (("--masks", args.masks), ("--layout", args.layout))
+    return [word for name, value in given if value is not None for word in (name, Path(value))]
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Align columns with spaces.
 

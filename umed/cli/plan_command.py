@@ -8,9 +8,10 @@ import json
 from pathlib import Path
 
 from umed.cli.forecast_options import add_forecast, forecast_of
-from umed.cli.output import print_json, say_next, table
+from umed.cli.output import print_json, reading, say_next, table
 from umed.cli.parsing import add_settings, add_shared, settings_of
 from umed.core.errors import ConfigError
+from umed.data.dicom_input import takes_dicom
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -53,9 +54,9 @@ def run(args: argparse.Namespace) -> int:
     print(table(["setting", "value"], rows), "", *resolved.why, "", *files.lines(future=True), sep="\n")
     if forecast is not None:
         print("", forecast.summary(), sep="\n")
-    else:
-        say_next(
-            args, "umed plan", args.input, "--forecast trains small thieves and says what is likely left (minutes)"
-        )
-    say_next(args, "umed protect", args.input, "OUTPUT --preview for a look at three cases, then without --preview")
+    elif args.layout is None and not takes_dicom(args.input, args.masks):  # others have no forecast
+        trains = "--forecast trains small thieves and says what is likely left (minutes)"
+        say_next(args, "umed plan", args.input, trains)
+    look = "--preview for a look at three cases, then without --preview"
+    say_next(args, "umed protect", args.input, "OUTPUT", *reading(args), look)
     return code

@@ -66,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
         found = verify(args.input, args.output, promise=_promise(args), progress=progress, **given)
     print(found.to_json().rstrip() if args.json else found.summary())
     if found.exit_code == 0:
-        say_next(args, "umed check-release", args.output, "--original", args.input)
+        key = [] if args.key_file is None else ["--key-file", Path(args.key_file)]
+        say_next(args, "umed check-release", args.output, "--original", args.input, *key)
     return found.exit_code
 
 

@@ -40,6 +40,7 @@ def keep_forecast(
         write_json(store.path(FORECAST), found)
         return found, ""
     store.path(FORECAST).unlink(missing_ok=True)
-    unfit = f"the earlier forecast is not shown: {why}. Make it again: umed plan {source.root} --forecast"
+    again = f"umed plan {source.root} --forecast, with the other options of this run"
+    unfit = f"the earlier forecast is not shown: {why}. Make it again: {again}"
     warnings.warn(unfit, stacklevel=2)
     return None, unfit

@@ -147,8 +147,10 @@ class Result:
         lines += _left_out(self.outcomes, self.files, self.quarantine, self.left_out)
         lines += [f"every file and what became of it: {self.private / RECORD}"] if self.files.files else []
         lines += _list_of(self)
-        lines += [f"WARNING: {self.forecast_unfit}"] if self.forecast_unfit else []
-        lines.append(f"forecast: {self.forecast}" if self.forecast else NO_FORECAST)
+        if self.forecast_unfit:
+            lines.append(f"WARNING: {self.forecast_unfit}")
+        else:
+            lines.append(f"forecast: {self.forecast}" if self.forecast else NO_FORECAST)
         lines += [*_unlocking(self), *_folders(self)]
         return "\n".join(lines)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from umed.report.card_settings import CardSettings
 from umed.report.card_terms import TERMS, find_licence
-from umed.report.croissant_cases import Pairs, pair_up, record_set
+from umed.report.croissant_cases import Pairs, file_ids, pair_up, record_set
 
 MOST_OBJECTS = 1000
 """Files that are listed one by one."""
@@ -69,6 +69,7 @@ def make_croissant(settings: CardSettings, facts: Mapping[str, Any]) -> dict[str
     """
     licence = find_licence(settings.licence)
     page, (cases, why) = settings.page, _cases(facts["files"])
+    ids = file_ids(facts["files"])
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -88,8 +89,8 @@ def make_croissant(settings: CardSettings, facts: Mapping[str, Any]) -> dict[str
         "keywords": list(facts["keywords"]),
         "citeAs": settings.citation,
         "isLiveDataset": False,
-        "distribution": [*_sets(facts["files"], "" if cases else why), *_objects(facts["files"])],
-        **({"recordSet": [record_set(cases)]} if cases else {}),
+        "distribution": [*_sets(facts["files"], "" if cases else why), *_objects(facts["files"], ids)],
+        **({"recordSet": [record_set(cases, ids)]} if cases else {}),
     }
 
 
@@ -140,13 +141,13 @@ def _sets(files: Mapping[str, Mapping[str, Any]], why: str) -> Iterator[dict[str
         }
 
 
-def _objects(files: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _objects(files: Mapping[str, Mapping[str, Any]], ids: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     if len(files) > MOST_OBJECTS:
         return
     for file, entry in files.items():
         yield {
             "@type": "cr:FileObject",
-            "@id": file,
+            "@id": ids[file],
             "name": file,
             "description": entry["what"],
             "contentUrl": file,

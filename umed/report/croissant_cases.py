@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import PurePosixPath
 from typing import Any
@@ -14,6 +14,8 @@ from umed.data.layout_names import IMAGE_SUFFIXES, LABEL_SUFFIXES
 
 CHANNEL = re.compile(r"_\d{4}")
 """What nnU-Net puts behind the name of a case for each of its images."""
+BARRED = re.compile(r'[\s<>"{}|\\^`]')
+"""What no ``@id`` may hold: spaces, which readers of Croissant refuse, and what no address can have."""
 SERIES = (".dcm", ".dicom", "")
 """Endings of DICOM files: a case is a folder of them, and its mask may be any of several objects."""
 Pairs = dict[str, tuple[list[str], list[str]]]
@@ -59,7 +61,32 @@ def _by_id(names: Sequence[str], tail: re.Pattern[str]) -> dict[str, list[str]] 
     return dict(found)
 
 
-def record_set(pairs: Pairs) -> dict[str, Any]:
+def file_ids(files: Iterable[str]) -> dict[str, str]:
+    """The ``@id`` of each file: its name, with ``_`` for what no ``@id`` may hold.
+
+    Args:
+        files: names, relative to the release.
+
+    Returns:
+        By name; no two are alike, and none is that of a set.
+
+    >>> file_ids(["images/a b.png", "images/a_b.png"])
+    {'images/a_b.png': 'images/a_b.png', 'images/a b.png': 'images/a_b.png~2'}
+    """
+    found: dict[str, str] = {}
+    taken = {"images", "masks", "cases"}
+    for file in sorted(files, key=lambda name: (bool(BARRED.search(name)), name)):  # a name that may stay is not taken
+        base = one = BARRED.sub("_", file)
+        count = 1
+        while one in taken:
+            count += 1
+            one = f"{base}~{count}"
+        taken.add(one)
+        found[file] = one
+    return found
+
+
+def record_set(pairs: Pairs, ids: Mapping[str, str]) -> dict[str, Any]:
     """Croissant's record set: a record a case, whose values stand in it.
 
     The values are the ``@id`` of files, so that whoever loads them opens the very bytes: Croissant's readers turn
@@ -67,6 +94,7 @@ def record_set(pairs: Pairs) -> dict[str, Any]:
 
     Args:
         pairs: as :func:`pair_up` gives them.
+        ids: as :func:`file_ids` gives them.
     """
     several = any(len(images) > 1 for images, _ in pairs.values())
     return {
@@ -82,7 +110,10 @@ def record_set(pairs: Pairs) -> dict[str, Any]:
             ),
             _field("mask", "File of the mask: @id in the distribution."),
         ],
-        "data": [_record(key, *files, several) for key, files in pairs.items()],
+        "data": [
+            _record(key, [ids[name] for name in images], [ids[name] for name in masks], several)
+            for key, (images, masks) in pairs.items()
+        ],
     }
 
 

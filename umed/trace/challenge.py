@@ -29,8 +29,9 @@ from umed.core.reasons import group_reasons
 from umed.core.types import Progress
 from umed.data import files, formats
 from umed.plan.planning import Plan
-from umed.protect.commitment import read_trace
+from umed.protect.commitment import ALPHA, read_trace
 from umed.protect.manifest import read_record
+from umed.trace.coin_test import coins_needed
 from umed.trace.drawn_copies import Arrays, DrawnCopies, QueryImage, draw_copies, turn
 from umed.trace.queries import CHALLENGES, NOTE, Challenge, Query, folder_of, key_of
 
@@ -79,6 +80,8 @@ class Challenged:
         """A few lines for people."""
         lines = [f"{self.count} queries about {self.cases} cases: {self.queries}"]
         lines += [f"left out: {line}" for line in group_reasons(self.left_out, unit="cases")]
+        if self.cases < coins_needed(ALPHA):
+            lines.append(f"WARNING: this proves nothing: evidence takes {coins_needed(ALPHA)} cases or more, all won")
         lines.append("run the suspect network on every image there, and keep each answer under the name of its query")
         lines.append(
             "whoever gets these images can average the two copies of a case: have them run by an expert or by yourself"
@@ -277,7 +280,9 @@ class _Maker:
             if case not in self.source.sizes:
                 raise InputError("is not in the data set")
             if case not in self.labelled:
-                raise InputError("no mask of it is here; give --masks as the run did")
+                raise InputError(
+                    "no mask that fits it is here; give --masks as the run did, and every file of the case"
+                )
             drawn = draw_copies(
                 self.source, case, self.plan, self.method, self.committed[case], self.folder, decoy=decoy
             )

@@ -109,8 +109,8 @@ def _draw(
     assert twin is not None
     if [stored_digest(one, unit.kept) for one in (published, twin)] != list(wanted):
         raise InputError(
-            "the copies that were committed to cannot be drawn again here; use the machine and the version of umed "
-            "that made the release"
+            "the copies that were committed to cannot be drawn again here; use the masks of the run, its machine and "
+            "its version of umed"
         )
     found = {PUBLISHED: published, TWIN: twin}
     if decoy:
