@@ -77,7 +77,7 @@ def test_where_no_series_has_a_mask_every_file_is_listed(command: str, tmp_path:
 def test_where_all_pictures_may_hold_text_the_summary_names_the_list(tmp_path: Path, capsys) -> None:
     save(image(np.zeros((6, 8), np.uint8), "US", position=None), tmp_path / "in" / "us.dcm")
     code, said = run(tmp_path, capsys)
-    assert code == 1 and f"what was quarantined, by name: {tmp_path / 'out-private' / 'quarantine.json'}" in said
+    assert code == 1 and f"what was put aside, by name: {tmp_path / 'out-private' / 'quarantine.json'}" in said
     assert aside(tmp_path) == {"us.dcm": "burned-in"}
 
 

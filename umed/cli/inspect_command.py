@@ -64,11 +64,11 @@ def case_table(facts: Facts) -> str:
     Returns:
         Several lines.
     """
-    from umed.core.reasons import group_reasons
+    from umed.core.reasons import group_reasons, many
     from umed.data.side_findings import text_lines
 
     counts = Counter(case.action for case in facts.cases)
-    head = f"{facts.name}: {facts.layout} layout, {facts.count} cases: " + ", ".join(
+    head = f"{facts.name}: {facts.layout} layout, {many(facts.count, 'case')}: " + ", ".join(
         f"{n} to {action}" for action, n in sorted(counts.items())
     )
     header = ["case", "shape", "spacing", "dtype", "channels", "classes", "action", "why"]

@@ -68,6 +68,15 @@ class _Group:
     shown: list[str] = field(default_factory=list)
 
 
+def many(count: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> many(1, "case"), many(3, "case")
+    ('1 case', '3 cases')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def group_reasons(
     found: Iterable[tuple[str, str]], *, unit: str = "files", aliases: Mapping[str, tuple[str, ...]] | None = None
 ) -> list[str]:

@@ -115,7 +115,7 @@ class Method(ABC):
         return False
 
     def shared_code(self) -> str:
-        """Why the code of a case is not its own and secret, in a sentence for the steward; empty where it is."""
+        """Why the code of a case is not its own and secret, or is none, in a sentence for the steward; else empty."""
         return ""
 
     def save(self, folder: Path) -> None:  # noqa: B027 - the same

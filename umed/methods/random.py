@@ -32,6 +32,10 @@ class Random(Method):
     name: ClassVar[str] = "random"
     distribution: str = choice("uniform", ("uniform", "gaussian", "sign"))
 
+    def shared_code(self) -> str:
+        """Nothing is learnt from noise."""
+        return "random is noise that no network learns, so it protects nothing: a control, not for a release"
+
     def direction(self, image: Tensor, regions: Regions, rng: np.random.Generator) -> Tensor:
         """Draw noise of the image's shape; the image itself plays no part."""
         shape = tuple(image.shape)

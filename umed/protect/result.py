@@ -13,7 +13,7 @@ from umed.cases.proposals import is_proposal
 from umed.cases.quarantine_list import next_steps
 from umed.cases.records import KEY, MANIFEST, QUARANTINE, RECORD, UNLOCK_KEY
 from umed.cases.source import Quarantined
-from umed.core.reasons import group_reasons
+from umed.core.reasons import group_reasons, many
 from umed.core.types import Outcome
 from umed.data.accounting import Accounting
 from umed.data.files import RECORDS
@@ -135,7 +135,7 @@ class Result:
         counts = ", ".join(f"{n} {status}" for status, n in self.counts.items() if n)
         lines = [
             *filter(None, [self.probe, self.plan.expectation]),
-            f"{len(self.outcomes)} cases: {counts}",
+            f"{many(len(self.outcomes), 'case')}: {counts}",
             *([f"WARNING: {self.mostly_empty}"] if self.mostly_empty else []),
             *_figures(self.outcomes),
             *weak_lines(self.outcomes),
@@ -269,7 +269,7 @@ def _left_out(
 def _list_of(done: Result | Released) -> list[str]:
     """Where the list of what was put aside is."""
     path = done.private / QUARANTINE
-    return [f"what was quarantined, by name: {path}"] if path.is_file() else []
+    return [f"what was put aside, by name: {path}"] if path.is_file() and done.quarantine else []
 
 
 def _unlocking(done: Result | Released) -> list[str]:

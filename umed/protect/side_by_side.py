@@ -25,6 +25,7 @@ from umed.core.config import Settings
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
 from umed.core.keyfile import Key, Secret
 from umed.core.progress import LONG, words
+from umed.core.reasons import many
 from umed.core.types import Progress
 from umed.plan.budget import to_unit
 from umed.plan.metrics import measure
@@ -105,7 +106,7 @@ class Previewed:
         return "\n".join(
             [
                 *lines,
-                f"{len(self.cases)} cases side by side, with originals: {self.page}",
+                f"{many(len(self.cases), 'case')} side by side, with originals: {self.page}",
                 "never publish it. Nothing was protected (--preview).",
             ]
         )

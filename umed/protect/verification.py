@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-from umed.core.reasons import group_reasons
+from umed.core.reasons import group_reasons, many
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Verification:
         broken += [f"  {problem}" for problem in self.problems]
         left = group_reasons(((one.id, f"{one.status}, {one.reason}") for one in self.unprotected), unit="cases")
         verdict = "every promise holds." if self.ok else f"{len(broken)} broken:"
-        lines = [f"{len(self.cases)} cases ({states}): {verdict}"]
+        lines = [f"{many(len(self.cases), 'case')} ({states}): {verdict}"]
         lines += _short(broken, limit)
         if left:
             lines += ["Not protected:", *(f"  {line}" for line in left)]

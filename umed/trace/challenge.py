@@ -25,7 +25,7 @@ from umed.core.config import from_mapping
 from umed.core.errors import ConfigError, InputError, UmedError, error_line
 from umed.core.keyfile import Key, Secret
 from umed.core.progress import counted
-from umed.core.reasons import group_reasons
+from umed.core.reasons import group_reasons, many
 from umed.core.types import Progress
 from umed.data import files, formats
 from umed.plan.planning import Plan
@@ -78,7 +78,7 @@ class Challenged:
 
     def summary(self) -> str:
         """A few lines for people."""
-        lines = [f"{self.count} queries about {self.cases} cases: {self.queries}"]
+        lines = [f"{self.count} queries about {many(self.cases, 'case')}: {self.queries}"]
         lines += [f"left out: {line}" for line in group_reasons(self.left_out, unit="cases")]
         if self.cases < coins_needed(ALPHA):
             lines.append(f"WARNING: this proves nothing: evidence takes {coins_needed(ALPHA)} cases or more, all won")

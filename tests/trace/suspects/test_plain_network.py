@@ -88,7 +88,7 @@ def test_onnx_and_torchscript_answer_alike(tmp_path: Path) -> None:
     ("made", "said"),
     [
         (None, "expected a network in ONNX, got"),
-        ({"channels": 5}, "Give --window"),
+        ({"channels": 5}, "must be those of the queries"),
         ({"inputs": 2}, "expected one input of floats"),
         ({"kind": onnx.TensorProto.INT32}, "expected a network in ONNX"),
         ({"sides": ("d", "h", "w")}, "expected a network for"),
@@ -108,6 +108,15 @@ def test_what_is_no_such_onnx_is_refused_in_one_line(
     lines = capfd.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and said in lines[0]
     assert not (tmp_path / "a").exists()
+
+
+def test_a_network_for_other_channels_is_refused_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    make_queries(tmp_path / "q")
+    torch.jit.script(torch.nn.Sequential(torch.nn.Conv2d(5, 2, 3, padding=1))).save(str(tmp_path / "net.ts"))
+    words = ["trace", "ask", str(tmp_path / "q"), str(tmp_path / "a"), "--model", str(tmp_path / "net.ts")]
+    assert main([*words, "--trust-code", "--quiet"]) == 1
+    lines = capfd.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and "to have 5 channels" in lines[0] and "Traceback" not in lines[0]
 
 
 def test_without_onnxruntime_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,11 +82,17 @@ class PlainNetwork:
             found = sliding_window_inference(batch, self.window, self.batch, self.call, overlap=0.25, mode="gaussian")
         except RuntimeError as error:
             raise InputError(
-                f"{self.path}: expected a network for {tuple(batch.shape[1:])}, got: {error_line(error)}. Give "
-                "--window, the size that it was trained on."
+                f"{self.path}: expected a network for {tuple(batch.shape[1:])}, got: {_cause(error)}. "
+                "Its channels must be those of the queries; --window gives the size of its training."
             ) from error
         assert isinstance(found, Tensor)
         return found
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong within a network: TorchScript says it last, below the lines of the program."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].removeprefix("RuntimeError: ").rstrip(".") if lines else type(error).__name__
 
 
 def open_torchscript(
