@@ -27,6 +27,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from tables import markdown, provenance
 
+from umed.cases.records import GENERATORS, private_of
 from umed.deid.keys import Key
 from umed.release.anonymize import anonymize
 
@@ -183,7 +184,7 @@ def train_a_little(scratch: Path, key: Path) -> Path:
     source, masks = make_series(scratch / "few", 16, 128), make_mask(scratch / "few-masks", 16, 128)
     out = scratch / "few-out"
     anonymize(source, out, key_file=key, protect=True, masks=masks, report=False, training={"iterations": 2})
-    return out / "umed" / "generators"
+    return private_of(out) / GENERATORS
 
 
 def measure_speed(scratch: Path, args: argparse.Namespace) -> list[list[str]]:

@@ -25,6 +25,7 @@ import torch
 from tables import markdown, provenance
 
 from umed.cases.file_source import FileSource
+from umed.cases.records import GENERATORS, private_of
 from umed.core.config import make_settings
 from umed.core.keyfile import Key, Secret
 from umed.data.layouts import find_dataset
@@ -55,7 +56,7 @@ def best_of(work: Callable[[], Any], times: int = 3) -> float:
 def train_a_little(root: Path, out: Path) -> Path:
     """Generators of the default recipe after two iterations: as fast or slow as any."""
     protect(root, out, training={"iterations": 2}, report=False)
-    return out / "umed" / "generators"
+    return private_of(out) / GENERATORS
 
 
 def copy_with_nibabel(root: Path, out: Path) -> None:
@@ -142,7 +143,7 @@ def peak_memory(scratch: Path, size: tuple[int, int, int]) -> tuple[float, float
     small, root = (
         make_phantom(scratch / f"{n}-{name}", cases=1, size=s) for n, s in (("s", (32, 32, 24)), ("l", size))
     )
-    generators = scratch / "trained" / "umed" / "generators"
+    generators = private_of(scratch / "trained") / GENERATORS
     words = [str(root), str(small), str(generators), str(scratch / f"memory-{name}")]
     done = subprocess.run([sys.executable, "-c", MEMORY, *words], stdout=subprocess.PIPE, text=True, check=True)
     before, after = (int(word) for word in done.stdout.split()[-2:])
