@@ -25,6 +25,7 @@ from umed.plan.placement import (
     place_of,
     place_words,
 )
+from umed.plan.transfer import WEIGHTS
 
 COLOUR = [0.5, 0.6, 0.8, 0.9, 1.0, 1.1, 1.4, 1.5, 0.05]
 LIGHT = [1.2, 1.8, 2.4, 2.7, 2.8, 3.3, 3.8, 4.2, 0.1]
@@ -86,6 +87,8 @@ def test_a_louder_code_that_filters_take_away_is_not_chosen() -> None:
     finer = place_at(loud, "opponent colours", PERIODS[4], 8 / 255)
     assert finer is not None and finer.loudness > place.loudness > SURE and finer.period < place.period
     assert finer.transfer.threats["jpeg50"] < 0.5 < 0.8 < place.transfer.least
+    assert finer.transfer.worst == "jpeg50" and f"JPEG 50, leaves {finer.transfer.least:.0%}" in place_words(finer)
+    assert set(placement.FILTERS) == set(WEIGHTS)
 
 
 def test_brightness_is_taken_where_colours_are_loud() -> None:

@@ -155,7 +155,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--strength",
         choices=("invisible", "strong"),
-        help="invisible: 4/255; strong: the smallest larger bound at which the code is loud against these images",
+        help="invisible: 4/255; strong: the smallest larger bound at which the code is loud against these images; "
+        "in colour anybody sees it",
     )
     group.add_argument(
         "--range",

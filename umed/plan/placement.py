@@ -71,6 +71,18 @@ PLACED: Mapping[tuple[str, str], bool] = {
     ("other", "strong"): True,
 }
 """Where ``carriers: auto`` follows the placement, by kind of image and strength; else it is the registry's default."""
+FILTERS: Mapping[str, str] = {
+    "nnunet": "nnU-Net's augmentation",
+    "half": "half resolution",
+    "quarter": "a quarter of the resolution",
+    "blur": "a blur of 1 px",
+    "blur2": "a blur of 2 px",
+    "jpeg": "JPEG 75",
+    "jpeg50": "JPEG 50",
+    "512": "shrinking to 512 px",
+    "256": "shrinking to 256 px",
+}
+"""What a thief may do, in words; keys of :data:`umed.plan.transfer.WEIGHTS`."""
 _SHORTEST_PLAID = 4
 _CARRIER = re.compile(r"(wave|plaid|corner)(\d+(?:\.\d+)?)(c?)(?:\+.*)?")
 
@@ -262,16 +274,10 @@ def place_words(place: Placement) -> str:
     where = "the grid's own corner" if place.band == CORNER else f"{place.period:.1f} px"
     return (
         f"{place.direction} at {where}: rms {255 * place.rms:.1f} of 255 against nature's {255 * place.nature:.2f}, "
-        f"{place.transfer.threats['nnunet']:.0%} left by nnU-Net's augmentation and at least "
-        f"{place.transfer.least:.0%} by {_filters(place)}, so {place.loudness:.1f} times as loud; "
+        f"{place.transfer.threats['nnunet']:.0%} left by nnU-Net's augmentation, so {place.loudness:.1f} times as "
+        f"loud; what hurts most, {FILTERS[place.transfer.worst]}, leaves {place.transfer.least:.0%}; "
         f"visibility {place.visibility:.1f} thresholds"
     )
-
-
-def _filters(place: Placement) -> str:
-    """The cheap filters that were reckoned with, in words."""
-    jpeg = ", JPEG down to 50" if "jpeg50" in place.transfer.threats else ""
-    return f"blur up to 2 px{jpeg} and shrinking to a quarter"
 
 
 def nature_words(scene: Scene) -> str:

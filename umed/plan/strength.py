@@ -28,11 +28,11 @@ from umed.plan.placement import (
 
 INVISIBLE = 4 / 255
 STRONG = {"colour": range(5, 9), "other": range(5, 17)}
-"""Bounds of 255 that ``strength: strong`` tries, smallest first. Beyond them the code is seen by anybody."""
+"""Bounds of 255 that ``strength: strong`` tries, smallest first. In colour 8 is seen by anybody already."""
 MOST_TARGET = 16 / 255
 """Largest bound that a PSNR target may ask for."""
 MEASURED = {
-    "colour": "Such codes left networks of that kind about 70 % of their DSC in trials, not 0, and plain U-Nets as "
+    "colour": "Such codes left networks of that kind 70 to 75 % of their DSC in trials, not 0, and plain U-Nets as "
     "much",
     "other": "On grey pictures such a code left a network of that kind 88 % of its DSC in one trial",
 }

@@ -45,9 +45,14 @@ class Transfer:
     threats: Mapping[str, float]
 
     @property
+    def worst(self) -> str:
+        """The threat that leaves least: a thief may choose."""
+        return min(self.threats, key=self.threats.__getitem__)
+
+    @property
     def least(self) -> float:
-        """What is left by the threat that leaves least: a thief may choose."""
-        return min(self.threats.values())
+        """What is left by it."""
+        return self.threats[self.worst]
 
     def heard(self, loudness: float, enough: float) -> float:
         """How far a code is loud enough, over all threats.
