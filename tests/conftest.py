@@ -34,6 +34,14 @@ for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
         signal.signal(_number, _usual)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes that are no plain text name no test: what is packed while tests are collected may hold the time of day,
+    and two workers that give one test two names are refused by pytest-xdist."""
+    if isinstance(val, bytes) and not (val.isascii() and val.decode("ascii").isprintable()):
+        return argname
+    return None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first, so that no process is left with one at the end; all else stays as it is."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
