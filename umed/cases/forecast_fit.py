@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from umed.cases.records import is_figure
 from umed.core.types import Dataset
 from umed.core.version import __version__
 from umed.data import formats
@@ -49,7 +50,7 @@ def misfit(content: Mapping[str, Any], plan: Plan, dataset: Dataset, *, trained:
         trained: whether trained generators were given to the run.
     """
     before, now = content.get("made_for"), made_for(plan, dataset, trained=trained)
-    whole = all(_is_number(content.get(name)) for name in FIGURES) and "method" in content
+    whole = all(is_figure(content.get(name)) for name in FIGURES) and "method" in content
     if not whole or not isinstance(before, Mapping) or not isinstance(before.get("settings"), Mapping):
         return "it does not say which files and settings it was made for"
     found = differences(before["settings"], now["settings"])
@@ -63,10 +64,6 @@ def misfit(content: Mapping[str, Any], plan: Plan, dataset: Dataset, *, trained:
     if before.get("files") != now["files"]:
         return "files of the input have changed since (their names, sizes or times)"
     return "" if before.get("umed") == __version__ else f"it was made by umed {before.get('umed')}"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and -1e9 < value < 1e9  # neither NaN nor a number of 400 digits
 
 
 def _files_state(dataset: Dataset) -> str:

@@ -378,7 +378,12 @@ def _is_thief(one: Any) -> bool:
     if not all(isinstance(part, Mapping) for part in parts) or not isinstance(one["victim"], str):
         return False
     figures = [one["chance"], *(part.get(name, "") for part in parts for name in ("mean", "low", "high"))]
-    return all(value is None or (isinstance(value, (int, float)) and -1e9 < value < 1e9) for value in figures)
+    return all(value is None or is_figure(value) for value in figures)
+
+
+def is_figure(value: object) -> bool:
+    """Whether a value of a file can be printed as a figure: neither NaN nor a number of 400 digits."""
+    return isinstance(value, (int, float)) and -1e9 < value < 1e9
 
 
 def blank(folder: Path) -> bool:

@@ -41,7 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     private = "its private folder (default: OUTPUT-private); without it nothing is sealed"
     option("--private", type=Path, metavar="DIR", help=private)
     option("--key-file", type=Path, metavar="KEY", help="its key (default: release.key of the private folder)")
-    add_shared(parser, "--json")
+    add_shared(parser, "--json", "--quiet")
 
 
 FIELDS = (

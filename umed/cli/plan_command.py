@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Show the settings that protect would use on a data set, and why."""
+"""Show what protect would do on a data set, and why; what to expect of it comes first."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from umed.cli.forecast_options import add_forecast, forecast_of
 from umed.cli.output import print_json, reading, say_next, table
 from umed.cli.parsing import add_settings, add_shared, settings_of
 from umed.core.errors import ConfigError
 from umed.data.dicom_input import takes_dicom
+
+if TYPE_CHECKING:
+    from umed.plan.planning import Plan
+
+MAIN = ("method", "strength", "epsilon", "range", "support", "spatial_dims", "channels", "classes")
+"""Settings that are shown; ``--json`` has all of them."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -42,16 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(resolved.to_json(), end="")
         return code
-    import dataclasses
-
-    content = dataclasses.asdict(resolved)
-    for name in ("why", "placement", "expectation"):  # said in sentences below
-        content.pop(name)
-    training = content.pop("training")
-    content["epsilon"] = f"{255 * resolved.epsilon:.4g}/255"
-    rows = [[key, str(value)] for key, value in content.items()]
-    rows += [[f"training.{key}", str(value)] for key, value in training.items()]
-    print(table(["setting", "value"], rows), "", *resolved.why, "", *files.lines(future=True), sep="\n")
+    print(*_answer(resolved), "", *files.lines(future=True), sep="\n")
     if forecast is not None:
         print("", forecast.summary(), sep="\n")
     elif args.layout is None and not takes_dicom(args.input, args.masks):  # others have no forecast
@@ -60,3 +58,14 @@ def run(args: argparse.Namespace) -> int:
     look = "--preview for a look at three cases, then without --preview"
     say_next(args, "umed protect", args.input, "OUTPUT", *reading(args), look)
     return code
+
+
+def _answer(plan: Plan) -> list[str]:
+    """Lines for people: what to expect, why each setting is what it is, the main settings."""
+    reasons = [line for line in plan.why if line != plan.expectation]
+    told = {name: getattr(plan, name) for name in MAIN} | {"epsilon": f"{255 * plan.epsilon:.4g}/255"}
+    told["radius"] = f"{plan.radius:g} {plan.radius_unit}"
+    told["iterations of the training"] = plan.training.iterations
+    rows = [[name, str(value)] for name, value in told.items()]
+    expected = [plan.expectation, ""] if plan.expectation else []
+    return [*expected, *reasons, "", table(["setting", "value"], rows), "all settings: --json"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from umed.cli.forecast_options import add_forecast, earlier_forecast, forecast_of
 from umed.cli.inspect_command import case_table
-from umed.cli.output import carry_out, print_json
+from umed.cli.output import carry_out, print_json, reading, say_next
 from umed.cli.parsing import add_again, add_execution, add_settings, add_shared, settings_of
 from umed.core.errors import ConfigError
 
@@ -69,7 +69,10 @@ def _preview(args: argparse.Namespace, settings: Settings) -> int:
     options = {
         name: getattr(args, name) for name in ("masks", "layout", "generators", "private", "resume", "overwrite")
     }
-    return carry_out(args, write_preview, args.input, args.output, strengths_of(settings), **options)
+    code = carry_out(args, write_preview, args.input, args.output, strengths_of(settings), **options)
+    choice = "with --strength invisible or strong, as you like it better on that page"
+    say_next(args, "umed protect", args.input, args.output, *reading(args), choice)
+    return code
 
 
 def _look(args: argparse.Namespace, settings: Settings) -> tuple[Facts, Plan]:

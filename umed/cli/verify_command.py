@@ -68,6 +68,9 @@ def run(args: argparse.Namespace) -> int:
     if found.exit_code == 0:
         key = [] if args.key_file is None else ["--key-file", Path(args.key_file)]
         say_next(args, "umed check-release", args.output, "--original", args.input, *key)
+    else:
+        again = "from a copy, or write it anew with --overwrite; texts that you laid there yourself: --added FILE"
+        say_next(args, "do not publish. Restore", args.output, again)
     return found.exit_code
 
 

@@ -333,6 +333,6 @@ def _labels(evidence: Evidence, originals: Source, found: Mapping[str, CaseFindi
 def _origin(evidence: Evidence) -> str:
     if evidence.settings is None:
         which = "" if evidence.key is None else f" {evidence.key.digest()}"
-        return f"promised by the private record {evidence.private.name}/release.json, which the key{which} has sealed"
+        return f"promised by the private record {evidence.private}/release.json, which the key{which} has sealed"
     also = "" if evidence.record is None else "; files and states as in the private record, which the key has sealed"
     return f"promised by whoever asked; what was not named has umed's default{also}"

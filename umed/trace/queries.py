@@ -84,7 +84,11 @@ def key_of(private: Path, key_file: Path | None) -> Key:
         InputError: when there is none; a new one would not help.
     """
     own = private / KEY
-    if key_file is None and private.is_dir() and not own.exists():
+    if not private.is_dir():
+        raise InputError(f"{private}: expected the private folder of the release, got no folder. Check --private.")
+    if key_file is not None and not key_file.exists():
+        raise InputError(f"{key_file}: expected the key that the run was given, got no file. A new key would not help.")
+    if key_file is None and not own.exists():
         raise InputError(
             f"{own}: expected the key of the release, got none. Give --key-file KEY, the file that the run was given."
         )
