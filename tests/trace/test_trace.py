@@ -107,8 +107,9 @@ def test_coins_fall_both_ways_and_both_copies_keep_the_promise(release: Path) ->
         original = formats.read(release / "in" / "images" / f"{case}.png").stored.astype(int)
         out = formats.read(release / "out" / "images" / f"{case}.png").stored.astype(int)
         assert (copies["published"] == out).all()
-        assert (copies["twin"] != out).any()
-        assert np.abs(copies["twin"] - original).max() <= 4
+        assert len(copies) == 9
+        assert len({copy.tobytes() for copy in copies.values()}) == 9, "each is a draw of its own"
+        assert all(np.abs(copy - original).max() <= 4 for copy in copies.values())
         sizes = [np.abs(copy - original).sum() for copy in copies.values()]
         assert 0.7 < sizes[0] / sizes[1] < 1.4
         published_first += sizes[0] > sizes[1]
@@ -118,7 +119,7 @@ def test_queries_do_not_say_what_they_are(release: Path) -> None:
     folder = release / "q-blind"
     done = challenge(release / "in", folder, private=release / "out-private", decoys=1)
     known = names_and_roles(release, folder)
-    assert done.count == len(known) == CASES * 3 * 4
+    assert done.twins == 8 and done.count == len(known) == CASES * (1 + 8 + 1) * 4
     assert sorted(path.name for path in folder.iterdir()) == ["challenge.json", "images"]
     assert {path.stem for path in (folder / "images").iterdir()} == set(known)
     text = (folder / "challenge.json").read_text()
@@ -136,15 +137,15 @@ def test_a_network_that_knows_the_release_is_evidence_and_an_innocent_one_is_not
     answer(release, queries, release / f"innocent{kind}", lambda query: hash(str(query["case"])) % 2 == 0, kind)
     given = {"private": release / "out-private", "output": release / "out"}
     guilty = judge(queries, release / f"guilty{kind}", page=release / f"verdict{kind}", **given).releases[0]
-    assert guilty.result.won == guilty.result.coins == CASES
-    assert guilty.p == pytest.approx(0.5**CASES)
+    assert guilty.result.won == guilty.result.cases == CASES
+    assert guilty.p == pytest.approx(9.0**-CASES)
     assert guilty.is_evidence and guilty.soft == (kind == ".npz")
     page = (release / f"verdict{kind}" / "trace.html").read_text()
     assert "evidence that the network was trained on this release" in page and guilty.commitment in page
     said = json.loads((release / f"verdict{kind}" / "trace.json").read_text())
     assert said["releases"][0]["evidence"] is True
     innocent = judge(queries, release / f"innocent{kind}", **given).releases[0]
-    assert innocent.result.coins == 0 and innocent.p == 1 and not innocent.is_evidence
+    assert innocent.result.cases == 0 and innocent.p == 1 and not innocent.is_evidence
 
 
 def test_whose_copy_it_was(release: Path, tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_whose_copy_it_was(release: Path, tmp_path: Path) -> None:
         also=[(tmp_path / "q2", tmp_path / "a2", tmp_path / "other-private")],
     )
     mine, theirs = verdict.releases
-    assert mine.p == pytest.approx(2 * 0.5**CASES) and mine.is_evidence
+    assert mine.p == pytest.approx(2 * 9.0**-CASES) and mine.is_evidence
     assert not theirs.is_evidence
 
 
@@ -320,7 +321,7 @@ class Reads(torch.nn.Module):
 
 @pytest.mark.parametrize("window", [[], ["--window", "32", "32"]])
 def test_a_network_in_torchscript_is_asked(release: Path, tmp_path: Path, window: list[str]) -> None:
-    challenge(release / "in", tmp_path / "q", private=release / "out-private", flips=1, cases=3, decoys=0)
+    challenge(release / "in", tmp_path / "q", private=release / "out-private", flips=1, cases=3, twins=1, decoys=0)
     torch.manual_seed(0)
     torch.jit.script(Reads(3)).save(str(tmp_path / "net.ts"))
     words = ["trace", "ask", str(tmp_path / "q"), str(tmp_path / "a"), "--model", str(tmp_path / "net.ts"), "--quiet"]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find out whether a network was trained on a release: challenge it, ask it, and judge its answers.
 
-Before a release umed tosses a coin for each case between two equally good copies, and publishes a commitment to it.
-challenge writes both copies of each case as queries for the suspect network; judge says what its answers prove.
+Of each case the key gives many equally good copies; one is published, and a commitment to it. challenge writes it and
+some of the others as queries for the suspect network; judge says what its answers prove.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from umed.cli.output import carry_out, say_next
 from umed.cli.parsing import add_shared, number
 from umed.core.errors import ConfigError
 
-_CHALLENGE = {"layout": None, "masks": None, "cases": 1000, "flips": 4, "decoys": 0.1}
+_CHALLENGE = {"layout": None, "masks": None, "cases": 1000, "flips": 4, "twins": None, "decoys": 0.1}
 _ASK: dict[str, Any] = {
     "model": None,
     "nnunet": None,
@@ -50,6 +50,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     flips = "times that each copy is asked about, turned round: 1, 2 or 4 (default); more tell more"
     ask.add_argument("--flips", type=int, default=4, metavar="N", help=flips)
+    twins = "other draws that each published copy is compared with (default: 8, fewer if that takes over 20 GB)"
+    ask.add_argument("--twins", type=int, metavar="N", help=twins)
     decoys = "queries that do not count, as a share of the cases (default: 0.1)"
     ask.add_argument("--decoys", type=number, default=0.1, metavar="SHARE", help=decoys)
     run = parser.add_argument_group("ask")

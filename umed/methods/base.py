@@ -156,7 +156,8 @@ class Method(ABC):
         limits: Sequence[Budget] | None = None,
     ) -> list[NDArray[Any]]:
         """Perturb one case within its budget; the first of :meth:`pair`, which has the arguments."""
-        return self._copies(volumes, regions, plan, case_id, limits, with_twin=False)[0]
+        draws = [self._draws(case_id)[0]] if not regions.empty else []
+        return self._copies(volumes, regions, plan, limits, draws)[0]
 
     @final
     def pair(
@@ -185,31 +186,65 @@ class Method(ABC):
             BudgetError: when the bound is below one stored step, or ``psnr_target`` leaves nothing.
             InputError: without a secret.
         """
-        copies = self._copies(volumes, regions, plan, case_id, limits, with_twin=self.has_twins)
+        copies = self._copies(volumes, regions, plan, limits, [] if regions.empty else self._draws(case_id))
         return copies[0], copies[1] if len(copies) > 1 else None
+
+    @final
+    def further(
+        self,
+        volumes: Sequence[Volume],
+        regions: Regions,
+        *,
+        plan: Plan,
+        case_id: str,
+        count: int,
+        limits: Sequence[Budget] | None = None,
+    ) -> list[list[NDArray[Any]]]:
+        """Perturb one case with draws of its code that are never published, for a trace to compare with.
+
+        Args:
+            volumes: as in :meth:`pair`, and so are the next ones.
+            regions: where it may be changed.
+            plan: the resolved plan.
+            case_id: stable name.
+            count: number of draws; the first ones are the same for any number.
+            limits: budget of each file.
+
+        Returns:
+            New stored values of each draw, one array a file.
+        """
+        secret = self.require_secret()
+        found: list[list[NDArray[Any]]] = []
+        for start in range(0, count, 2):  # by twos: large volumes are held once for each draw
+            numbers = range(start, min(start + 2, count))
+            draws = [secret.draw("case", case_id, "further", str(number)) for number in numbers]
+            found += self._copies(volumes, regions, plan, limits, draws)
+        return found
+
+    def _draws(self, case_id: str) -> list[np.random.Generator]:
+        """What the published copy of a case is drawn from, and then its twin, if it has one."""
+        secret = self.require_secret()
+        heads = self.has_twins and secret.coin("twin", case_id)
+        sides = (heads, not heads) if self.has_twins else (heads,)
+        return [secret.draw("case", case_id, *(["twin"] if side else [])) for side in sides]
 
     def _copies(
         self,
         volumes: Sequence[Volume],
         regions: Regions,
         plan: Plan,
-        case_id: str,
         limits: Sequence[Budget] | None,
-        *,
-        with_twin: bool,
+        draws: Sequence[np.random.Generator],
     ) -> list[list[NDArray[Any]]]:
-        """The case with the code that is published, and with the other one if asked for."""
+        """The case with a code of each draw; as it is where nothing may change."""
         if regions.empty:
-            return [[volume.stored.copy() for volume in volumes]]
+            return [[volume.stored.copy() for volume in volumes] for _ in range(max(len(draws), 1))]
         limits = make_limits(volumes, plan) if limits is None else limits
         box = (slice(None), *regions.box)
         crops = [volume.channels[box] for volume in volumes]
         units = [budget.to_unit(c, v.encoding, limit) for c, v, limit in zip(crops, volumes, limits, strict=True)]
         image = torch.from_numpy(np.ascontiguousarray(np.concatenate(units)))
-        secret, copies = self.require_secret(), []
-        heads = self.has_twins and secret.coin("twin", case_id)
-        sides = (heads, not heads) if with_twin else (heads,)
-        draws = [secret.draw("case", case_id, *(["twin"] if side else [])) for side in sides]
+        copies = []
         with torch.no_grad():
             directions = self.directions(image, regions, draws)
         for proposed in directions:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the owner commits to before a release, so that a later trace cannot be made to fit.
 
-For every protected case two codes were drawn from the key, and an even coin of the key said which is published.
+For every protected case two codes were drawn from the key, and an even coin of the key said which is published. The key
+holds further draws of each case; all copies are as good, and any might have been the published one.
 ``PRIVATE/trace.json`` says which, by the digests of both copies, and whose copy it is where the owner named somebody.
 Its SHA-256 is published as ``umed/commitment.json``; it says nothing about the coins or the name, since a salt goes
 into it, and a time stamp on it (RFC 3161) proves that they were tossed before any network could be asked.
@@ -29,7 +30,10 @@ COMMITMENT_FILE = f"{RECORDS}/{COMMITMENT}"
 FORMAT = 1
 ALPHA = 1e-3
 """Above this corrected p-value nothing is called evidence."""
-TESTS = "umed trace 1: signed ranks of the mean Dice coefficient, published copy against twin, corrected by Holm"
+TESTS = (
+    "umed trace 2: aligned ranks of the log odds of the mean Dice coefficient, published copy against other draws from "
+    "the key, corrected by Holm"
+)
 """What is tested and how; committed to with the coins."""
 
 

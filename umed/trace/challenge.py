@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what a suspect network is to be run on: the published copy of each case, its twin, and decoys."""
+"""Writes what a suspect network is to be run on: the published copy of each case, its twins, and decoys."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from umed.data import files, formats
 from umed.plan.planning import Plan
 from umed.protect.commitment import ALPHA, read_trace
 from umed.protect.manifest import read_record
-from umed.trace.coin_test import coins_needed
 from umed.trace.drawn_copies import Arrays, DrawnCopies, QueryImage, draw_copies, turn
 from umed.trace.queries import CHALLENGES, NOTE, Challenge, Query, folder_of, key_of
+from umed.trace.rank_test import cases_needed
 
 if TYPE_CHECKING:
     from umed.methods.base import Method
@@ -44,6 +44,10 @@ Pictures = Callable[[str, DrawnCopies], tuple[NDArray[np.int16], list[QueryImage
 """Labels of a case in the axes of its queries, and its queries, of its id and its copies."""
 FLIPS = 4
 """Times that each copy is asked about: as it is, and turned round along the axes of a slice."""
+TWINS, MOST_TWINS = 8, 32
+"""Other draws that each published copy is compared with: eight tell half as much again as one; and the most."""
+MOST_BYTES = 20e9
+"""Of queries, as long as nobody asks for a number of twins: large volumes get fewer."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Challenged:
         private: file that says which query is what; never to be given away.
         cases: that are asked about.
         count: number of queries.
+        twins: copies that each published one is compared with.
         left_out: cases that are not asked about, and why.
         key_file: that was given.
     """
@@ -63,6 +68,7 @@ class Challenged:
     private: Path
     cases: int
     count: int
+    twins: int
     left_out: tuple[tuple[str, str], ...]
     key_file: Path | None = None
 
@@ -73,18 +79,20 @@ class Challenged:
             "private": str(self.private),
             "cases": self.cases,
             "count": self.count,
+            "twins": self.twins,
             "left_out": dict(self.left_out),
         }
 
     def summary(self) -> str:
         """A few lines for people."""
-        lines = [f"{self.count} queries about {many(self.cases, 'case')}: {self.queries}"]
+        each = f"each published copy beside {many(self.twins, 'other draw')} of its code"
+        lines = [f"{self.count} queries about {many(self.cases, 'case')}, {each}: {self.queries}"]
         lines += [f"left out: {line}" for line in group_reasons(self.left_out, unit="cases")]
-        if self.cases < coins_needed(ALPHA):
-            lines.append(f"WARNING: this proves nothing: evidence takes {coins_needed(ALPHA)} cases or more, all won")
+        if self.cases < (needed := cases_needed(ALPHA, self.twins + 1)):
+            lines.append(f"WARNING: this proves nothing: evidence takes {needed} cases or more, all won")
         lines.append("run the suspect network on every image there, and keep each answer under the name of its query")
         lines.append(
-            "whoever gets these images can average the two copies of a case: have them run by an expert or by yourself"
+            "whoever gets these images can average the copies of a case: have them run by an expert or by yourself"
         )
         key = "" if self.key_file is None else f" --key-file {self.key_file}"
         lines.append(
@@ -104,6 +112,7 @@ def challenge(
     output: str | Path | None = None,
     cases: int = MOST_CASES,
     flips: int = FLIPS,
+    twins: int | None = None,
     decoys: float = 0.1,
     progress: Progress | None = None,
 ) -> Challenged:
@@ -119,7 +128,9 @@ def challenge(
         output: the release; its commitment is compared where it is given.
         cases: most cases to ask about, drawn at random where there are more.
         flips: times that each copy is asked about, 1, 2 or 4.
-        decoys: queries that do not count, as a share of the others: other draws of codes that were never published.
+        twins: copies that each published one is compared with, 1 to 32: other draws of its code from the key. 8 if
+            ``None``, fewer where the queries would take more than 20 GB.
+        decoys: queries that do not count, as a share of the cases.
         progress: called with ``"challenge"``, cases done and cases in all.
 
     Returns:
@@ -134,6 +145,8 @@ def challenge(
         raise ConfigError(f"--flips: expected 1, 2 or 4, got {flips}.")
     if not 1 <= cases <= MOST_CASES:
         raise ConfigError(f"--cases: expected 1 to {MOST_CASES}, got {cases}.")
+    if twins is not None and not 1 <= twins <= MOST_TWINS:
+        raise ConfigError(f"--twins: expected 1 to {MOST_TWINS}, got {twins}.")
     if not 0 <= decoys <= 1:
         raise ConfigError(f"--decoys: expected a share from 0 to 1, got {decoys:g}.")
     if out.exists():
@@ -148,12 +161,14 @@ def challenge(
         _open(root, record, key, plan, given_path(layout), given_path(masks), progress) as (source, pictures),
     ):
         (temporary / "images").mkdir()
-        make = _Maker(
-            source, pictures, plan, method, trace["cases"], temporary, _axes(flips, plan, record["layout"] == "dicom")
-        )
         wanted = sorted(trace["cases"])
         if cases < len(wanted):
             wanted = sorted(secrets.SystemRandom().sample(wanted, cases))
+        if twins is None:
+            size = flips * sum(source.sizes.get(case, 0) for case in wanted)
+            twins = max(1, min(TWINS, int(MOST_BYTES / max(size, 1)) - 1))
+        turned = _axes(flips, plan, record["layout"] == "dicom")
+        make = _Maker(source, pictures, plan, method, trace["cases"], temporary, turned, twins)
         for case in counted(wanted, "challenge", progress):
             make.case(case, secrets.randbelow(10**6) < decoys * 10**6)
         if not make.asked:
@@ -174,7 +189,8 @@ def challenge(
         for case, labels in make.labels.items():
             np.savez_compressed(_labels_file(folder, name, case), labels=labels)
         path = said.write(folder, key)
-    return Challenged(out, path, make.asked, len(said.queries), tuple(make.left_out), given_path(key_file))
+    left_out = tuple(make.left_out)
+    return Challenged(out, path, make.asked, len(said.queries), twins, left_out, given_path(key_file))
 
 
 def _labels_file(private: Path, challenge_id: str, case: str) -> Path:
@@ -265,7 +281,9 @@ class _Maker:
         committed: dict[str, Any],
         folder: Path,
         flips: Sequence[tuple[int, ...]],
+        twins: int,
     ) -> None:
+        self.twins = twins
         self.source, self.pictures, self.plan, self.method = source, pictures, plan, method
         self.committed, self.folder, self.flips = committed, folder, flips
         self.labelled = frozenset(source.trainable())
@@ -283,9 +301,8 @@ class _Maker:
                 raise InputError(
                     "no mask that fits it is here; give --masks as the run did, and every file of the case"
                 )
-            drawn = draw_copies(
-                self.source, case, self.plan, self.method, self.committed[case], self.folder, decoy=decoy
-            )
+            run = self.source, case, self.plan, self.method, self.committed[case], self.folder
+            drawn = draw_copies(*run, twins=self.twins, decoy=decoy)
             labels, images = self.pictures(case, drawn)
         except UmedError as error:
             self.left_out.append((case, error_line(error)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws the copies of a case again, from key and originals: what was published, its twin, and a decoy."""
+"""Draws the copies of a case again, from key and originals: what was published, its twins, and a decoy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from umed.core.errors import InputError
 from umed.core.types import Volume
 from umed.plan.planning import Plan
 from umed.protect.loop import stored_digest
-from umed.trace.queries import DECOY, PUBLISHED, TWIN
+from umed.trace.queries import DECOY, PUBLISHED, twin_roles
 
 if TYPE_CHECKING:
     from umed.methods.base import Method
@@ -57,13 +57,22 @@ class QueryImage:
 
 
 def draw_copies(
-    source: Source, case: str, plan: Plan, method: Method, committed: Mapping[str, Any], folder: Path, *, decoy: bool
+    source: Source,
+    case: str,
+    plan: Plan,
+    method: Method,
+    committed: Mapping[str, Any],
+    folder: Path,
+    *,
+    twins: int,
+    decoy: bool,
 ) -> DrawnCopies:
     """Draw all copies of a case, and make sure that they are those that were committed to.
 
     A series is drawn span by span, and each span has a coin of its own. Its copy of all published sides and its copy of
     all others are asked about, never a mixture. Turning all coins of a series round swaps the two and is as likely as
-    not, so that together they are one even coin, too.
+    not, so that together they are one even coin, too. Further twins are drawn from the key as well, but never were
+    candidates: a network that does not know the release takes any of the draws for the published one as likely.
 
     Args:
         source: of the originals.
@@ -72,13 +81,16 @@ def draw_copies(
         method: with the secret of the release.
         committed: digests of both sides of each unit, by the name that its code was drawn for.
         folder: that a writer of the source may be opened for; nothing is written.
-        decoy: draw a copy that was never published, too.
+        twins: copies that the published one is compared with, at least 1.
+        decoy: draw a copy that does not count, too.
 
     Raises:
         InputError: when the originals are other ones, cannot be read, or the copies cannot be drawn again here.
     """
     reader, writer = source.open(case, plan), source.writer(case, plan, folder)
-    parts: dict[str, list[Arrays]] = {PUBLISHED: [], TWIN: [], **({DECOY: []} if decoy else {})}
+    parts: dict[str, list[Arrays]] = {role: [] for role in (PUBLISHED, *twin_roles(twins))}
+    if decoy:
+        parts[DECOY] = []
     labels, names, volumes = list[NDArray[np.int16]](), set[str](), tuple[Volume, ...]()
     for index in range(len(reader)):
         unit = reader.unit(index)
@@ -88,7 +100,7 @@ def draw_copies(
         if unit.touched:
             name = writer.seed(unit)
             names.add(name)
-            drawn = _draw(unit, plan, method, name, committed.get(name), decoy)
+            drawn = _draw(unit, plan, method, name, committed.get(name), twins, decoy)
         for role, stored in drawn.items():
             parts[role].append([one[unit.kept] for one in stored])
     if broken := reader.broken:
@@ -100,7 +112,7 @@ def draw_copies(
 
 
 def _draw(
-    unit: Unit, plan: Plan, method: Method, name: str, wanted: Sequence[str] | None, decoy: bool
+    unit: Unit, plan: Plan, method: Method, name: str, wanted: Sequence[str] | None, twins: int, decoy: bool
 ) -> dict[str, Arrays]:
     if wanted is None:
         raise InputError("the original is not the one that was protected")
@@ -112,7 +124,8 @@ def _draw(
             "the copies that were committed to cannot be drawn again here; use the masks of the run, its machine and "
             "its version of umed"
         )
-    found = {PUBLISHED: published, TWIN: twin}
+    more = method.further(*seen, plan=plan, case_id=name, limits=unit.limits, count=twins - 1)
+    found = dict(zip((PUBLISHED, *twin_roles(twins)), (published, twin, *more), strict=True))
     if decoy:
         never = f"{name}/{secrets.token_hex(8)}"
         found[DECOY] = method(*seen, plan=plan, case_id=never, limits=unit.limits)

@@ -18,7 +18,7 @@ from umed.cases.source import given_path
 from umed.core.errors import InputError, UmedError, error_line
 from umed.core.keyfile import Key
 from umed.core.progress import counted
-from umed.core.reasons import group_reasons
+from umed.core.reasons import group_reasons, many
 from umed.core.types import Progress
 from umed.core.version import __version__
 from umed.data import files
@@ -26,11 +26,13 @@ from umed.data.dicom_input import looks_like_dicom
 from umed.protect.commitment import ALPHA, TESTS, read_trace
 from umed.trace.answers import SuspectAnswer, find_answers, read_answer
 from umed.trace.challenge import read_labels_of
-from umed.trace.coin_test import TestResult, coin_test, coins_needed, holm
-from umed.trace.queries import DECOY, PUBLISHED, TWIN, Challenge, Query, key_of, read_challenge
+from umed.trace.queries import DECOY, PUBLISHED, Challenge, Query, key_of, read_challenge
+from umed.trace.rank_test import TestResult, cases_needed, holm, rank_test
 
 SMOOTH = 1.0
 """Voxels that are added above and below, so that an empty answer has a score."""
+LEAST = 1e-4
+"""Dice coefficients this near to 0 or 1 count as this near: their log odds would have no bound."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class ReleaseVerdict:
         p: its p-value, corrected for the number of releases that were tried.
         cases: that were asked about and answered.
         left_out: cases that did not count, and why.
-        mean: mean score of the published copies, and of the twins.
+        mean: mean Dice coefficient of the published copies, and of their twins.
         answers: SHA-256 over all answers that were read.
         soft: whether they were probabilities.
         recipient: whose copy it was, ``""`` where the owner did not say.
@@ -77,13 +79,14 @@ class ReleaseVerdict:
     def sentence(self) -> str:
         """The verdict in words."""
         told = (
-            f"of {self.result.coins} cases the network prefers the published copy in {self.result.won} "
-            f"({self.result.coins / 2:g} expected by chance)"
+            f"of {many(self.result.cases, 'case')} the network does best on the published one of {self.result.copies} "
+            f"copies in {self.result.won} ({self.result.cases / self.result.copies:.3g} expected by chance)"
         )
         if self.is_evidence:
             return f"evidence that the network was trained on this release: {told}, p = {self.p:.2g}"
         if self.result.least > ALPHA:
-            return f"no verdict is possible: {told}; at least {coins_needed(ALPHA)} cases that differ are needed"
+            needed = cases_needed(ALPHA, self.result.copies)
+            return f"no verdict is possible: {told}; at least {many(needed, 'case')} that differ are needed"
         return f"no evidence: {told}, p = {self.p:.2g}, above {ALPHA:g}. That does not prove that it was not used"
 
 
@@ -146,7 +149,7 @@ class Verdict:
 
 NULL = "The network, and whoever made it, never saw this release."
 ASSUMED = (
-    "The coins were tossed by the secret key before the release, which the commitment proves from its time stamp on.",
+    "All copies were drawn from the secret key before the release, which the commitment proves from its time stamp on.",
     "Nobody told the network's maker which copy of a case was published but by publishing it.",
     "The answers are those of the network to the queries, without knowledge of which query is which.",
     "This is the only challenge of this release that was judged for this network; of several, all must be told.",
@@ -207,7 +210,7 @@ def judge(
         content = verdict.to_dict()
         (place / "trace.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         html = render("trace.html.j2", package="umed.trace", verdict=verdict, null=NULL, assumed=ASSUMED, tests=TESTS,
-                      warnings=[], alpha=ALPHA, version=__version__, needed=coins_needed(ALPHA))  # fmt: skip
+                      warnings=[], alpha=ALPHA, version=__version__)  # fmt: skip
         (place / "trace.html").write_text(html, encoding="utf-8")
     return Verdict(verdict.releases, target / "trace.html")
 
@@ -223,25 +226,27 @@ def _judge_release(
             "since; use the private folder of that time."
         )
     scores, left_out, read, soft = _scores(challenge, answers, private, progress)
-    pairs = [(one[PUBLISHED], one[TWIN]) for one in scores.values()]
-    result = coin_test([pair[0] for pair in pairs], [pair[1] for pair in pairs])
-    mean = (float(np.mean([p[0] for p in pairs])), float(np.mean([p[1] for p in pairs]))) if pairs else (0.0, 0.0)
+    odds = {role: [log_odds(one[role]) for one in scores.values()] for role in challenge.roles}
+    others = np.array([found for role, found in odds.items() if role != PUBLISHED]).T
+    result = rank_test(odds[PUBLISHED], others.tolist())
+    means = {role: float(np.mean([np.mean(one[role]) for one in scores.values()] or 0.0)) for role in challenge.roles}
+    mean = means.pop(PUBLISHED), float(np.mean(list(means.values())))
     return ReleaseVerdict(
-        private.name, challenge.release, challenge.commitment, result, result.p, len(pairs), tuple(left_out), mean,
+        private.name, challenge.release, challenge.commitment, result, result.p, len(scores), tuple(left_out), mean,
         read, soft, str(committed.get("recipient", "")),
     )  # fmt: skip
 
 
 def _scores(
     challenge: Challenge, answers: Path, private: Path, progress: Progress | None
-) -> tuple[dict[str, dict[str, float]], list[tuple[str, str]], str, bool]:
-    """Mean score of each copy of each case; cases without all answers do not count, which no coin decides."""
+) -> tuple[dict[str, dict[str, list[float]]], list[tuple[str, str]], str, bool]:
+    """Scores of each copy of each case; cases without all answers do not count, which no draw decides."""
     by_case: dict[str, list[tuple[str, Query]]] = {}
     for name in challenge.queries:
         query = challenge.query(name)
         if query.role != DECOY:
             by_case.setdefault(query.case, []).append((name, query))
-    scores: dict[str, dict[str, float]] = {}
+    scores: dict[str, dict[str, list[float]]] = {}
     left_out, digest, soft = list[tuple[str, str]](), hashlib.sha256(), set[bool]()
     there = find_answers(answers, challenge.queries)
     if not there:
@@ -253,7 +258,7 @@ def _scores(
         )
     for case, queries in counted(sorted(by_case.items()), "judge", progress):
         labels = read_labels_of(private, challenge.id, case)
-        each: dict[str, list[float]] = {PUBLISHED: [], TWIN: []}
+        each: dict[str, list[float]] = {role: [] for role in challenge.roles}
         kinds = set[bool]()
         try:
             for name, query in queries:
@@ -271,8 +276,18 @@ def _scores(
             left_out.append((case, error_line(error).replace(f"{answers}/", "")))
             continue
         soft |= kinds
-        scores[case] = {role: float(np.mean(values)) for role, values in each.items()}
+        scores[case] = each
     return scores, left_out, digest.hexdigest(), soft == {True}
+
+
+def log_odds(scores: Sequence[float]) -> float:
+    """Mean of ``log(d / (1 - d))`` over Dice coefficients: near 1, where most of them lie, small steps count as well.
+
+    >>> log_odds([0.5, 0.5])
+    0.0
+    """
+    near = np.clip(scores, LEAST, 1 - LEAST)
+    return float(np.mean(np.log(near / (1 - near))))
 
 
 def score(answer: SuspectAnswer, labels: NDArray[Any]) -> float:

@@ -21,6 +21,16 @@ FORMAT = 1
 NOTE = "challenge.json"
 """File of a folder of queries that says which challenge it is, and no more."""
 PUBLISHED, TWIN, DECOY = "published", "twin", "decoy"
+"""Roles of a query. Further draws that the published copy is compared with are called ``twin2``, ``twin3`` ..."""
+
+
+def twin_roles(count: int) -> list[str]:
+    """Roles of the copies that the published one is compared with; the first was committed to.
+
+    >>> twin_roles(3)
+    ['twin', 'twin2', 'twin3']
+    """
+    return [TWIN, *(f"{TWIN}{number}" for number in range(2, count + 1))]
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,7 @@ class Query:
 
     Args:
         case: id of the case it is made of.
-        role: :data:`PUBLISHED`, :data:`TWIN` or :data:`DECOY`.
+        role: :data:`PUBLISHED`, :data:`DECOY`, or one of :func:`twin_roles`.
         flips: axes of its grid that are turned round.
         frame: which picture of its series it is; ``None`` where it is all of its case.
     """
@@ -59,6 +69,12 @@ class Challenge:
     values: tuple[int, ...]
     queries: dict[str, Any]
     left_out: dict[str, str]
+
+    @property
+    def roles(self) -> list[str]:
+        """Of all copies that count, the published one first."""
+        found = {one["role"] for one in self.queries.values()} - {PUBLISHED, DECOY}
+        return [PUBLISHED, *sorted(found)]
 
     def query(self, name: str) -> Query:
         """What a query is."""
