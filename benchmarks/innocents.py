@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--flips", type=int, default=4, choices=(1, 2, 4), help="times that each copy is asked about")
     parser.add_argument("--steps", type=int, default=400, help="of each training")
     parser.add_argument("--networks", type=int, nargs=4, default=(8, 6, 6, 2), metavar="N", help=", ".join(KINDS))
+    parser.add_argument("--evidence", action="store_true", help="half of each object carries the code")
     parser.add_argument("--strength", default="strong", choices=("invisible", "strong"))
     args = parser.parse_args()
     args.out.mkdir(parents=True)
@@ -64,7 +65,11 @@ def main() -> None:
         "sibling": args.out / "sibling",
     }
     for name in ("release", "sibling"):
-        settings: dict[str, Any] = {"strength": args.strength, "training": {"iterations": 0}}
+        settings: dict[str, Any] = {
+            "strength": args.strength,
+            "evidence": args.evidence,
+            "training": {"iterations": 0},
+        }
         umed.protect(folders["originals"], folders[name], report=False, check=False, **settings)
     private, queries = args.out / "release-private", args.out / "queries"
     challenge(folders["originals"], queries, private=private, output=folders["release"], flips=args.flips)
@@ -77,9 +82,9 @@ def main() -> None:
         suspect.answer(queries, answers)
         said = judge(queries, answers, private=private, output=folders["release"]).releases[0].result
         shutil.rmtree(answers)
-        found.append({"kind": kind, "seed": seed, "p": said.p, "won": said.won, "coins": said.coins,
+        found.append({"kind": kind, "seed": seed, "p": said.p, "won": said.won, "cases": said.cases,
                       "dsc": suspect.dsc(clean)})  # fmt: skip
-        print(f"{kind:10} seed {seed:2}  won {said.won} of {said.coins}  p {said.p:.3g}  "
+        print(f"{kind:10} seed {seed:2}  won {said.won} of {said.cases}  p {said.p:.3g}  "
               f"DSC on other pictures {found[-1]['dsc']:.3f}", flush=True)  # fmt: skip
     (args.out / "innocents.json").write_text(json.dumps(found, indent=1) + "\n")
     print(table(found))

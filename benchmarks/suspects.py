@@ -20,7 +20,7 @@ from umed.benchmark.grid.case_split import labelled_ids, resized_pictures, subse
 from umed.benchmark.victims.case_tensors import Samples, full_scale, load_samples
 from umed.benchmark.victims.ready import make_ready
 from umed.benchmark.victims.scoring import dsc_table, mean_dsc, predict
-from umed.benchmark.victims.victim_recipe import Recipe, default_recipe
+from umed.benchmark.victims.victim_recipe import Recipe, Resize, default_recipe
 from umed.benchmark.victims.victim_training import fresh_victim, train_victim
 from umed.data import formats
 from umed.data.layouts import find_dataset
@@ -77,15 +77,17 @@ class TrainedSuspect:
         network: trained.
         window: size that it was trained on.
         chain: what every image goes through first.
+        resize: the size that the thief trains at, after it.
     """
 
     network: nn.Module
     window: tuple[int, ...]
     chain: Chain
+    resize: Resize = None
 
     def dsc(self, clean: Samples) -> float:
         """Mean DSC on clean cases, in [0, 1]."""
-        ready = make_ready(clean, self.chain)
+        ready = make_ready(clean, self.chain, self.resize)
         sizes = [truth.shape for truth in ready.truths]
         found = predict(self.network, ready.images, torch.device("cpu"), self.window, sizes)
         return mean_dsc(dsc_table(found, ready.truths, ready.classes)) or 0.0
@@ -109,7 +111,7 @@ class TrainedSuspect:
         names, images, scales = zip(*group, strict=True)
         shape = images[0].shape[1:]
         empty = torch.zeros(shape, dtype=torch.uint8)
-        ready = make_ready(Samples(names, images, (empty,) * len(names), 2, scales=scales), self.chain)
+        ready = make_ready(Samples(names, images, (empty,) * len(names), 2, scales=scales), self.chain, self.resize)
         batch, dims = torch.stack(ready.images), len(shape)
         logits = sliding_window_inference(batch, self.window, TOGETHER, self.network.eval(), 0.25, "gaussian")
         assert isinstance(logits, Tensor)
@@ -142,7 +144,7 @@ def train_suspect(
     samples = load_samples(published, labelled_ids(published), values=values)
     samples = chain.select(samples, samples if clean is None else clean, seed)
     chain.fit(samples, seed, torch.device("cpu"))
-    ready = make_ready(samples, chain)
+    ready = make_ready(samples, chain, recipe.resize)
     network, window, divisor = fresh_victim(recipe, ready, seed)
     train_victim(network, ready, recipe=recipe, chain=chain, divisor=divisor, seed=seed)
-    return TrainedSuspect(network, window, chain)
+    return TrainedSuspect(network, window, chain, recipe.resize)

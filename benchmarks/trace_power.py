@@ -54,6 +54,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of its training")
     parser.add_argument("--strength", default="invisible", choices=("invisible", "strong"))
     parser.add_argument("--epsilon", help="another bound, such as 6/255")
+    parser.add_argument("--evidence", action="store_true", help="half of each object carries the code")
+    parser.add_argument("--resize", type=int, help="longest side in pixels that the thief trains at")
+    parser.add_argument("--twins", type=int, default=8, help="draws that each published copy is compared with")
     parser.add_argument("--treatment", default="none", choices=TREATMENTS)
     parser.add_argument("--flips", type=int, default=4, choices=(1, 2, 4))
     args = parser.parse_args()
@@ -70,13 +73,17 @@ def main() -> None:
     settings: dict[str, Any] = {"strength": args.strength, "training": {"iterations": 0}}
     if args.epsilon:
         settings["epsilon"] = args.epsilon
+    if args.evidence:
+        settings["evidence"] = True
     name = f"release-{args.cases}-{args.size}-{(args.epsilon or args.strength).replace('/', 'of')}"
-    release, queries = args.out / name, args.out / f"{name}-queries{args.flips}"
+    name += "-evidence" if args.evidence else ""
+    release, queries = args.out / name, args.out / f"{name}-queries{args.flips}x{args.twins}"
     if not release.exists():
         umed.protect(originals, release, report=False, check=False, **settings)
     if not queries.exists():
-        challenge(originals, queries, private=private_of(release), output=release, flips=args.flips)
-    changes = {"steps": args.steps, "batch": args.batch, **({} if args.width is None else {"width": args.width})}
+        challenge(originals, queries, private=private_of(release), output=release, flips=args.flips, twins=args.twins)
+    changes: dict[str, Any] = {"steps": args.steps, "batch": args.batch}
+    changes |= {name: getattr(args, name) for name in ("width", "resize") if getattr(args, name) is not None}
     recipe, clean = recipe_of(args.victim, originals, changes), load_samples(originals)
     suspect = train_suspect(release, recipe, args.seed, TREATMENTS[args.treatment], clean)
     dsc = suspect.dsc(load_samples(unseen, values=clean.values))
@@ -87,12 +94,14 @@ def main() -> None:
     plan = json.loads((private_of(release) / "plan.json").read_text())
     figures = {"victim": args.victim, "seed": args.seed, "steps": args.steps, "treatment": args.treatment,
                "epsilon": plan["epsilon"], "carriers": plan["method_options"].get("carriers"), "cases": said.cases,
-               "won": said.result.won, "coins": said.result.coins, "p": said.result.p, "dsc": dsc}  # fmt: skip
+               "won": said.result.won, "counted": said.result.cases, "copies": said.result.copies, "p": said.result.p,
+               "evidence": args.evidence, "resize": args.resize, "flips": args.flips, "dsc": dsc}  # fmt: skip
     with (args.out / "power.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(figures) + "\n")
-    bound = f"{255 * plan['epsilon']:g}/255, {', '.join(map(str, figures['carriers'] or ()))}"
+    half = ", half" if args.evidence else ""
+    bound = f"{255 * plan['epsilon']:g}/255, {', '.join(map(str, figures['carriers'] or ()))}{half}"
     row = [f"`{args.victim}`, seed {args.seed}, treatment {args.treatment}", str(args.steps), bound,
-           f"{said.result.won} of {said.result.coins}", f"{said.result.p:.2g}", f"{100 * dsc:.1f}"]  # fmt: skip
+           f"{said.result.won} of {said.result.cases}", f"{said.result.p:.2g}", f"{100 * dsc:.1f}"]  # fmt: skip
     print(markdown(["network", "steps", "bound, carriers", "won", "p", "DSC on clean unseen cases"], [row]))
     print(f"evidence: {'yes' if said.result.p <= ALPHA else 'no'}; {time.process_time() - begin:.0f} CPU s, "
           f"{torch.get_num_threads()} threads; {provenance()}")  # fmt: skip

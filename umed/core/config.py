@@ -50,6 +50,8 @@ class Settings:
         epsilon: L-infinity bound as a share of the range; ``"4/255"`` is accepted.
         strength: ``"invisible"``, 4/255, or what ``psnr_target`` allows; ``"strong"``, the smallest larger bound at
             which the code is loud enough against nature; or ``"epsilon"``, as that says.
+        evidence: the code of each case covers one half of its ROI, another one in each: what ``umed trace`` finds best.
+            Little of the protection is left.
         range: what counts as full scale, in physical values: one of :data:`RANGES`, or ``[low, high]``; or a list with
             one of these for each channel.
         percentiles: the two percentiles of ``"percentile"``.
@@ -78,6 +80,7 @@ class Settings:
     method_options: dict[str, Any] = field(default_factory=dict)
     epsilon: float = 4 / 255
     strength: Literal["invisible", "strong", "epsilon"] = "invisible"
+    evidence: bool = False
     range: Ranges = "auto"
     percentiles: tuple[float, float] = (0.5, 99.5)
     radius: float = 3.0

@@ -12,7 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from umed.core.types import Regions
 from umed.methods.generators import GeneratorMethod
+from umed.methods.half_codes import half_of
 from umed.methods.options import listed
 from umed.networks.perturber import UMedPerturber
 from umed.networks.secret_carriers import is_secret
@@ -30,6 +36,7 @@ class UMed(GeneratorMethod):
         gain: slope of the tanh that bounds the perturbation.
         outside: amplitude that the band outside the ROI starts with, in [0, 1); with 0 the band is left alone for good.
         smoothing: share of the budget that takes fine texture out of the ROI, in [0, 1).
+        half: the code covers one half of each object, at a secret angle: see :mod:`umed.methods.half_codes`.
         window: largest edge in voxels of what the generators see of a volume at once, at least 16; sets the memory.
 
     Raises:
@@ -45,6 +52,7 @@ class UMed(GeneratorMethod):
     gain: float = 2.5
     outside: float = 0.5
     smoothing: float = 0.0
+    half: bool = False
     window: int = 48
 
     def shared_code(self) -> str:
@@ -60,6 +68,19 @@ class UMed(GeneratorMethod):
     def has_twins(self) -> bool:
         """Secret carriers are drawn from one family, and the generators that shape them see no code of a release."""
         return "auto" not in self.carriers and all(map(is_secret, self.carriers))
+
+    def kept(self) -> tuple[str, ...]:
+        """What generators bring along; which half is coded is none of their business."""
+        return tuple(name for name in super().kept() if name != "half")
+
+    def directions(self, image: Tensor, regions: Regions, rngs: Sequence[np.random.Generator]) -> list[Tensor]:
+        """Run the generators; of ``half`` codes one half is then taken away, drawn after the carriers."""
+        found = super().directions(image, regions, rngs)
+        if not self.half:
+            return found
+        axis = self.slices_of(image, regions)
+        halves = [torch.from_numpy(half_of(regions.labels, rng, axis)) for rng in rngs]
+        return [one * half for one, half in zip(found, halves, strict=True)]
 
     def build(self, spatial_dims: int, channels: int, classes: int, epsilon: float) -> UMedPerturber:
         """Untrained contour and texture generators."""

@@ -23,7 +23,7 @@ from umed.core.registry import METHODS, check_options
 from umed.plan.facts import Facts
 from umed.plan.placement import OUTSIDE, Scene
 from umed.plan.range_choice import choose_ranges
-from umed.plan.strength import LEARNT, Strength, decide, expectation
+from umed.plan.strength import GIVEN_UP, LEARNT, Strength, check_evidence, decide, expectation
 
 THICK = 3.0  # coarsest spacing over finest: above it a 3-D kernel would mix unrelated tissue
 FEW_SLICES = 16  # fewer than this along an axis leaves nothing for a 3-D network to pool
@@ -207,7 +207,13 @@ def _resolve_options(facts: Facts, settings: Settings, decision: Strength) -> tu
     chosen = {key: value for key, value in chosen.items() if key not in given}
     reason = f"these are {kind}" if decision.carriers is None else "strength strong, where spectral placement says"
     text = ", ".join(f"{key} {value}" for key, value in chosen.items())
-    return {**given, **chosen}, [f"{text}: {reason}"] if chosen else []
+    why = [f"{text}: {reason}"] if chosen else []
+    options = {**given, **chosen}
+    if settings.evidence:
+        check_evidence(options.get("carriers"), settings.method)
+        options["half"] = True
+        why.append("evidence, as asked: another half of each object carries the code in each case")
+    return options, why
 
 
 def _resolve_support(settings: Settings) -> tuple[str, float | None, list[str]]:
@@ -264,6 +270,7 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
     settings = dataclasses.replace(settings, epsilon=decision.epsilon)
     options, kind = _resolve_options(facts, settings, decision)
     expected = expectation(scene, options["carriers"], decision.amplitude) if settings.method == LEARNT else ""
+    expected = GIVEN_UP if settings.evidence else expected
     support, weak, where = _resolve_support(settings)
     why = [
         *choice.why,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from umed.core.config import Settings
+from umed.core.errors import ConfigError
 from umed.plan.band_spectrum import CORNER, PERIODS, CaseSpectrum, band_name
 from umed.plan.placement import (
     CARRIER_RMS,
@@ -42,6 +43,10 @@ AT_CORNER = 8
 it held all victims of docs/strength.md that 4/255 held, and the one that 4/255 did not."""
 LEARNT = "umed"
 """The method whose carriers are placed."""
+GIVEN_UP = (
+    "protection: given up for evidence (--evidence). Half of each object carries the code, so that networks learn from "
+    "the other half as well as from unprotected images; umed trace finds them best that way"
+)
 
 
 @dataclass(frozen=True)
@@ -186,6 +191,13 @@ def expectation(scene: Scene | None, carriers: Sequence[str], epsilon: float) ->
         f"protection {against}: in part; {figure} ({LOUD:g} are needed). {MEASURED[scene.kind]}. "
         "Measure it on your data: umed plan --forecast"
     )
+
+
+def check_evidence(carriers: Sequence[str] | None, method: str) -> None:
+    """Refuse ``evidence`` with a method that draws no secret code for each case; raises ConfigError."""
+    if method != LEARNT or not carriers or not all(name[:1].isalpha() for name in carriers):
+        got = f"method {method}" if method != LEARNT else f"carriers {', '.join(map(str, carriers or ()))}"
+        raise ConfigError(f"evidence: expected method {LEARNT} with secret carriers, got {got}. Leave --evidence out.")
 
 
 def _remedy(scene: Scene, epsilon: float) -> str:
