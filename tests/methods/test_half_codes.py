@@ -110,6 +110,8 @@ def test_the_plan_says_what_is_given_up(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["plan", str(source), "--evidence", "--quiet"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("protection: given up for evidence") and "another half of each object" in said
+    assert main(["plan", str(source), "--quiet", "--set", "method_options.carriers=[2]"]) == 0  # a number, in YAML
+    capsys.readouterr()
     for words in (["--method", "random"], ["--set", "method_options.carriers=[2]"]):
         assert main(["plan", str(source), "--evidence", "--quiet", *words]) == 2
         assert "evidence: expected method umed with secret carriers" in capsys.readouterr().err

@@ -192,8 +192,11 @@ def _decide(facts: Facts, settings: Settings, scene: Scene | None) -> Strength:
 
 
 def _given(settings: Settings) -> dict[str, Any]:
-    """Options of the method that are not left to the plan."""
-    return {key: value for key, value in settings.method_options.items() if value != "auto"}
+    """Options of the method that are not left to the plan; carriers by name, which YAML may take for numbers."""
+    given = {key: value for key, value in settings.method_options.items() if value != "auto"}
+    if isinstance(given.get("carriers"), (list, tuple)):
+        given["carriers"] = [str(name) for name in given["carriers"]]
+    return given
 
 
 def _resolve_options(facts: Facts, settings: Settings, decision: Strength) -> tuple[dict[str, Any], list[str]]:

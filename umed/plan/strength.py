@@ -195,8 +195,8 @@ def expectation(scene: Scene | None, carriers: Sequence[str], epsilon: float) ->
 
 def check_evidence(carriers: Sequence[str] | None, method: str) -> None:
     """Refuse ``evidence`` with a method that draws no secret code for each case; raises ConfigError."""
-    if method != LEARNT or not carriers or not all(str(name)[:1].isalpha() for name in carriers):
-        got = f"method {method}" if method != LEARNT else f"carriers {', '.join(map(str, carriers or ()))}"
+    if method != LEARNT or not carriers or not all(name[:1].isalpha() for name in carriers):
+        got = f"method {method}" if method != LEARNT else f"carriers {', '.join(carriers or ())}"
         raise ConfigError(f"evidence: expected method {LEARNT} with secret carriers, got {got}. Leave --evidence out.")
 
 
