@@ -45,7 +45,7 @@ METHODS: dict[str, Entry] = {
     "umed": Entry(
         "umed.methods.umed:UMed",
         "contour- and texture-aware learnt perturbation (arXiv 2403.14250)",
-        ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside", "smoothing", "window"),
+        ("carriers", "widths", "theta", "amplitude_floor", "gain", "outside", "smoothing", "half", "window"),
         defaults={
             "colour": {"carriers": ["corner8c+cells16"], "outside": 0.0, "smoothing": 0.0},
             "other": {"carriers": ["corner16"], "outside": 0.5, "smoothing": 0.0},
