@@ -11,7 +11,8 @@ import pytest
 
 from tests.app.app_client import Page
 from umed.app.card_wishes import CardWishes
-from umed.app.job import Busy, Wishes, propose
+from umed.app.job import Busy, propose
+from umed.app.release_wishes import Wishes
 from umed.cli.main import make_parser
 from umed.core.errors import UmedError
 
@@ -55,6 +56,8 @@ def test_a_forecast_goes_to_the_run_that_it_was_made_for(page: Page, tmp_path: P
     assert "--forecast-from" in words(page, "run")["protect"]
     page.job.wish(replace(page.job.state.wishes, strength="strong"))
     assert "--forecast-from" not in words(page, "run")["protect"]
+    page.job.wish(replace(page.job.state.wishes, evidence=True))
+    assert "--evidence" in words(page, "run")["protect"] and "--evidence" in words(page, "forecast")["forecast"]
     page.answered("forecast", {"forecast": {"error": "stopped"}}, 1)
     assert "--forecast-from" not in words(page, "run")["protect"]
 

@@ -15,8 +15,9 @@ from starlette.requests import ClientDisconnect
 from umed.app.card_wishes import CardWishes
 from umed.app.dropped import discard_drop, dropped_root, new_drop, write_drop
 from umed.app.gate import JOB_HEADER
-from umed.app.job import MODES, PROFILES, Job, Wishes
+from umed.app.job import Job
 from umed.app.pages import SHOWN_ON, check_again, house_of
+from umed.app.release_wishes import MODES, PROFILES, Wishes
 from umed.core.errors import InputError, UmedError
 
 router = APIRouter()
@@ -147,6 +148,7 @@ def set_options(
     output: Text = "",
     private: Text = "",
     strength: Text = "invisible",
+    evidence: Tick = False,
     mode: Text = MODES[0],
     key_file: Text = "",
     keep: Annotated[list[str] | None, Form()] = None,
@@ -168,6 +170,7 @@ def set_options(
             path_of(output, "Output folder"),
             path_of(private, "Private folder"),
             strength=strength,
+            evidence=evidence,
             mode=mode,
             key_file=path_of(key_file, "Key file"),
             keep=tuple(one for one in PROFILES if one in (keep or ())),

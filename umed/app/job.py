@@ -12,24 +12,12 @@ from typing import Any
 
 from umed.app.card_wishes import CardWishes
 from umed.app.errand import PATIENT, Errand, Spell
+from umed.app.release_wishes import Wishes
 from umed.cases.records import KEY, MANIFEST, Store, private_of
 from umed.core.errors import InputError, UmedError
 from umed.data.files import check_apart
 from umed.protect.start import check_key_place, check_run
 
-PROFILES = (
-    "longitudinal",
-    "patient_characteristics",
-    "clean_descriptors",
-    "device_identity",
-    "safe_private",
-    "clean_pixel_data",
-)
-"""What may be kept beside the basic profile, in the order of the page."""
-MODES = ("anonymize-protect", "anonymize", "protect")
-"""What is done with DICOM files."""
-AGAIN = ("", "resume", "overwrite")
-"""What is done with an earlier run in the same folder."""
 Commands = list[tuple[str, list[str]]]
 """Name and words of commands."""
 STEPS = {
@@ -45,42 +33,6 @@ STEPS = {
 
 class Busy(UmedError):
     """Something runs already; only one thing at a time is done."""
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What was chosen for the release.
-
-    Args:
-        output: folder that is to be published; ``None`` until it is chosen.
-        private: folder that never is.
-        strength: ``"invisible"`` or ``"strong"``.
-        mode: of DICOM files, one of :data:`MODES`.
-        key_file: of DICOM files that are de-identified; made where there is none.
-        keep: of them, which of :data:`PROFILES`.
-        look_for_text: of them, put aside in whose pixels words are read.
-        accept_burned_in: of them, release pictures that may hold burned-in text.
-        carry: take documents along.
-        again: one of :data:`AGAIN`.
-        extra: further settings, ``KEY=VALUE``.
-    """
-
-    output: Path | None = None
-    private: Path | None = None
-    strength: str = "invisible"
-    mode: str = "anonymize-protect"
-    key_file: Path | None = None
-    keep: tuple[str, ...] = ()
-    look_for_text: bool = False
-    accept_burned_in: bool = False
-    carry: bool = False
-    again: str = ""
-    extra: tuple[str, ...] = ()
-
-    @property
-    def profile(self) -> str:
-        """Value of ``--profile``."""
-        return "+".join(self.keep) or "basic"
 
 
 @dataclass
@@ -213,7 +165,7 @@ class Job:
                     raise InputError(
                         f"{place}: expected a place that stays, got one that goes when umed app ends. Pick another."
                     )
-            if (wishes.strength, wishes.extra) != (self.state.wishes.strength, self.state.wishes.extra):
+            if wishes.plan != self.state.wishes.plan:
                 self.state.errands.pop("forecast", None)  # of another plan
             self.state.wishes = wishes
             self._wished += 1
@@ -283,13 +235,12 @@ class Job:
         if name == "look":
             return [("inspect", ["inspect", source, *shared, "--json"])]
         wishes = state.wishes
-        settings = [f"--set={one}" for one in wishes.extra]
         if name == "preview":
             out = self.work / "preview"
-            return [("preview", ["protect", source, str(out), *shared, *settings, "--preview", "--json"])]
+            return [("preview", ["protect", source, str(out), *shared, *wishes.settings, "--preview", "--json"])]
         if name == "forecast":
-            words = ["plan", source, *shared, "--strength", wishes.strength, *settings]
-            return [("forecast", [*words, "--forecast", "--forecast-steps", str(steps), "--json"])]
+            words = ["plan", source, *shared, *wishes.plan, "--forecast"]
+            return [("forecast", [*words, "--forecast-steps", str(steps), "--json"])]
         chosen = wishes if name == "run" else state.ran
         if chosen is None or chosen.output is None or chosen.private is None:
             raise InputError("Choose the output folder first, under Options." if name == "run" else "Run it first.")
@@ -324,17 +275,16 @@ def _run(
 ) -> Commands:
     places = [source, str(wishes.output), "--private", str(wishes.private)]
     again = [f"--{wishes.again}"] if wishes.again else []
-    protect = ["--strength", wishes.strength, *(f"--set={one}" for one in wishes.extra)]
     if not dicom or wishes.mode == "protect":
         carry = ["--carry"] if wishes.carry else []
-        shared = [*masks, *layout, *protect, *carry, *([] if dicom else forecast)]
+        shared = [*masks, *layout, *wishes.plan, *carry, *([] if dicom else forecast)]
         return [("protect", ["protect", *places, *shared, *again, "--json"])]
     if wishes.key_file is None:
         raise InputError("Choose the key of the project first, under Options.")
     words = ["anonymize", *places, "--key-file", str(wishes.key_file), "--profile", wishes.profile]
     words += ["--look-for-text"] if wishes.look_for_text else []
     words += ["--accept-burned-in"] if wishes.accept_burned_in else []
-    words += ["--protect", *masks, *protect] if wishes.mode == "anonymize-protect" else []
+    words += ["--protect", *masks, *wishes.plan] if wishes.mode == "anonymize-protect" else []
     key = [] if wishes.key_file.exists() else [("key", ["keygen", str(wishes.key_file)])]
     return [*key, ("anonymize", [*words, *again, "--json"])]
 

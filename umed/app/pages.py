@@ -16,7 +16,8 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from umed.app import wording
 from umed.app.browse import listing
 from umed.app.gate import REPORT_POLICY, Passes, policy
-from umed.app.job import AGAIN, MODES, STEPS, Job
+from umed.app.job import STEPS, Job
+from umed.app.release_wishes import AGAIN, MODES
 from umed.cases.records import PREVIEW, REPORT, private_of
 from umed.core.errors import InputError, UmedError
 from umed.core.progress import words
