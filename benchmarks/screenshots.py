@@ -112,7 +112,7 @@ class Tour:
         self.press("Make the forecast")
         page.get_by_text("so far").first.wait_for(timeout=PATIENT)
         page.locator(".notice.plain").first.wait_for(timeout=PATIENT)
-        self.shoot("app-options", 1250)
+        self.shoot("app-options", 1420)
         self.press("Save, and go on")
         page.wait_for_url("**/run")
         self.press("Start")

@@ -177,7 +177,7 @@ def expectation(scene: Scene | None, carriers: Sequence[str], epsilon: float) ->
     heard = [place for place in places if place.band != CORNER]
     if not heard:
         return (
-            f"protection {against}: not to be expected at {bound}; such networks take no notice of a code at the "
+            f"protection {against}: not to be expected at {bound}; such networks hardly lose by a code at the "
             f"grid's own corner ({', '.join(carriers)}), which works against plain U-Nets at the file's own resolution"
             f"{_remedy(scene, epsilon)}"
         )
