@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--epsilon", help="another bound, such as 6/255")
     parser.add_argument("--carriers", nargs="+", help="other ones than the plan's")
     parser.add_argument("--outside", type=float, help="amplitude around the objects, from 0 on")
+    parser.add_argument("--radius", type=float, help="of the band around the contour, in pixels")
     parser.add_argument("--evidence", action="store_true", help="half of each object carries the code")
     parser.add_argument("--resize", type=int, help="longest side in pixels that the thief trains at")
     parser.add_argument("--twins", type=int, default=8, help="draws that each published copy is compared with")
@@ -78,8 +79,11 @@ def main() -> None:
     if args.evidence:
         settings["evidence"] = True
     name = f"release-{args.cases}-{args.size}-{(args.epsilon or args.strength).replace('/', 'of')}"
-    options = {key: getattr(args, key) for key in ("carriers", "outside") if getattr(args, key) is not None}
+    options: dict[str, Any] = {key: getattr(args, key) for key in ("carriers", "outside") if getattr(args, key) is not None}
     settings |= {"method_options": options} if options else {}
+    if args.radius is not None:
+        settings["radius"] = args.radius
+        name += f"-{args.radius:g}px"
     name += "-evidence" if args.evidence else ""
     name += "".join(f"-{one}" for value in options.values() for one in (value if isinstance(value, list) else [value]))
     release, queries = args.out / name, args.out / f"{name}-queries{args.flips}x{args.twins}"
