@@ -79,7 +79,8 @@ def main() -> None:
     if args.evidence:
         settings["evidence"] = True
     name = f"release-{args.cases}-{args.size}-{(args.epsilon or args.strength).replace('/', 'of')}"
-    options: dict[str, Any] = {key: getattr(args, key) for key in ("carriers", "outside") if getattr(args, key) is not None}
+    given = {key: getattr(args, key) for key in ("carriers", "outside")}
+    options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     settings |= {"method_options": options} if options else {}
     if args.radius is not None:
         settings["radius"] = args.radius
