@@ -263,6 +263,17 @@ def test_what_was_changed_since_is_refused(release: Path, tmp_path: Path, capsys
     assert not (tmp_path / "q").exists()
 
 
+def test_a_release_that_commits_to_another_test_is_not_judged(release: Path, tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    shutil.copytree(release / "out-private", private)
+    text = (private / "trace.json").read_text()
+    (private / "trace.json").write_text(text.replace("umed trace 2", "umed trace 1"))
+    challenge(release / "in", tmp_path / "q", private=private, flips=1, twins=1, cases=2)
+    (tmp_path / "a").mkdir()
+    with pytest.raises(InputError, match="expected a release that commits to the test of this version .*umed trace 1"):
+        judge(tmp_path / "q", tmp_path / "a", private=private)
+
+
 @pytest.mark.parametrize(
     ("break_it", "said"),
     [

@@ -225,6 +225,11 @@ def _judge_release(
             f"{private}: expected the coins that the challenge was made with, got others. The release was made again "
             "since; use the private folder of that time."
         )
+    if committed.get("tests") != TESTS:
+        raise InputError(
+            f"{private}: expected a release that commits to the test of this version ({TESTS}), got "
+            f"{committed.get('tests')!r}. Judge it with the umed that made it, {committed.get('umed_version')}."
+        )
     scores, left_out, read, soft = _scores(challenge, answers, private, progress)
     odds = {role: [log_odds(one[role]) for one in scores.values()] for role in challenge.roles}
     others = np.array([found for role, found in odds.items() if role != PUBLISHED]).T
