@@ -13,6 +13,7 @@ from scipy import ndimage
 import umed
 from umed.cli.main import main
 from umed.data import formats
+from umed.data.phantom import make_phantom
 from umed.methods.half_codes import half_of
 from umed.trace.challenge import challenge
 
@@ -29,12 +30,12 @@ def labels_of(shape: tuple[int, ...]) -> np.ndarray:
     return labels
 
 
-@pytest.mark.parametrize(("shape", "axis"), [((34, 30), None), ((34, 30, 6), None), ((34, 30, 6), 0)])
-def test_half_of_every_object_in_every_slice(shape: tuple[int, ...], axis: int | None) -> None:
+@pytest.mark.parametrize(("shape", "axis"), [((34, 30), -1), ((34, 30, 6), -1), ((34, 30, 6), 0)])
+def test_half_of_every_object_in_every_slice(shape: tuple[int, ...], axis: int) -> None:
     labels = labels_of(shape)
     coded = half_of(labels, np.random.default_rng(4), axis)
     assert coded.shape == labels.shape and coded.dtype == bool
-    walked = len(shape) - 1 if axis is None else axis
+    walked = axis % len(shape)
     for number in (1, 2):
         objects, count = ndimage.label(labels == number, np.ones((3,) * len(shape)))
         for one in range(1, count + 1):
@@ -112,9 +113,29 @@ def test_the_plan_says_what_is_given_up(tmp_path: Path, capsys: pytest.CaptureFi
     assert said.startswith("protection: given up for evidence") and "another half of each object" in said
     assert main(["plan", str(source), "--quiet", "--set", "method_options.carriers=[2]"]) == 0  # a number, in YAML
     capsys.readouterr()
-    for words in (["--method", "random"], ["--set", "method_options.carriers=[2]"]):
-        assert main(["plan", str(source), "--evidence", "--quiet", *words]) == 2
-        assert "evidence: expected method umed with secret carriers" in capsys.readouterr().err
+    assert "at 4/255 umed trace found little in trials: add --strength strong" in said
+    wrong = "evidence: expected method umed with secret carriers"
+    for words, why in (
+        (["--evidence", "--method", "random"], wrong),
+        (["--evidence", "--set", "method_options.carriers=[2]"], wrong),
+        (["--evidence", "--set", "method_options.carriers=[auto]"], wrong),
+        (["--evidence", "--set", "method_options.half=false"], "method_options.half: expected to be left out"),
+        (["--set", "method_options.half=true"], "method_options.half: expected to be left out"),
+    ):
+        assert main(["plan", str(source), "--quiet", *words]) == 2, words
+        assert why in capsys.readouterr().err
+
+
+def test_almost_every_labelled_slice_of_a_volume_is_changed(tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    make_phantom(source, cases=2)
+    umed.protect(source, out, **PLAIN)
+    assert umed.check_release(out, original=source).ok
+    for path in (source / "imagesTr").glob("*.nii.gz"):
+        before, after = (formats.read(root / "imagesTr" / path.name).stored for root in (source, out))
+        labels = formats.read(source / "labelsTr" / path.name).stored
+        moved = [(before[..., z] != after[..., z])[labels[..., z] > 0] for z in np.flatnonzero(labels.any((0, 1)))]
+        assert np.mean([one.any() for one in moved]) > 0.9 and 0.35 < np.concatenate(moved).mean() < 0.65
 
 
 def test_generators_of_another_run_do_not_bring_the_half_along(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -19,9 +20,10 @@ import umed
 from umed.cli.main import main
 from umed.core.errors import InputError
 from umed.data import formats
-from umed.protect.commitment import COMMITMENT_FILE, commitment_fault
+from umed.protect.commitment import COMMITMENT_FILE, EARLIER, commitment_fault, commitment_text
 from umed.trace.challenge import challenge
 from umed.trace.judge import judge
+from umed.trace.rank_test import TestResult
 
 CASES = 14
 
@@ -259,19 +261,45 @@ def test_what_was_changed_since_is_refused(release: Path, tmp_path: Path, capsys
     (private / "trace.json").write_text(json.dumps(trace))
     words = ["trace", "challenge", str(release / "in"), str(tmp_path / "q"), "--private", str(private)]
     assert main([*words, "--output", str(release / "out"), "--quiet"]) == 1
-    assert "The coins were changed since" in capsys.readouterr().err
+    assert "The record was changed since" in capsys.readouterr().err
     assert not (tmp_path / "q").exists()
 
 
-def test_a_release_that_commits_to_another_test_is_not_judged(release: Path, tmp_path: Path) -> None:
+def test_a_release_that_commits_to_another_test_is_not_challenged(release: Path, tmp_path: Path) -> None:
+    """Before its copies are spent; its commitment is still a valid one."""
     private = tmp_path / "private"
     shutil.copytree(release / "out-private", private)
-    text = (private / "trace.json").read_text()
-    (private / "trace.json").write_text(text.replace("umed trace 2", "umed trace 1"))
-    challenge(release / "in", tmp_path / "q", private=private, flips=1, twins=1, cases=2)
-    (tmp_path / "a").mkdir()
+    trace = json.loads((private / "trace.json").read_text())
+    (private / "trace.json").write_text(json.dumps({**trace, "tests": EARLIER[0]}))
     with pytest.raises(InputError, match="expected a release that commits to the test of this version .*umed trace 1"):
-        judge(tmp_path / "q", tmp_path / "a", private=private)
+        challenge(release / "in", tmp_path / "q", private=private)
+    assert not (tmp_path / "q").exists()
+    assert commitment_fault(commitment_text("0" * 64, EARLIER[0]).encode()) == ""
+    assert commitment_fault(commitment_text("0" * 64, "umed trace 3").encode())
+
+
+def test_large_queries_get_fewer_twins(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {}
+    for most in (20e9, 150e3, 1.0):
+        monkeypatch.setattr("umed.trace.challenge.MOST_BYTES", most)
+        queries = tmp_path / f"q{most:g}"
+        done = challenge(release / "in", queries, private=release / "out-private", flips=1, decoys=0, cases=8)
+        written = sum(path.stat().st_size for path in (queries / "images").iterdir())
+        assert done.count == len(list((queries / "images").iterdir())) == 8 * (1 + done.twins) and done.cases == 8
+        sizes[most] = done.twins, written
+    assert sizes[20e9][0] == 8 and sizes[1.0][0] == 1
+    assert 1 <= sizes[150e3][0] < 8 and sizes[150e3][1] <= 1.1 * max(150e3, sizes[1.0][1])
+    asked = challenge(release / "in", tmp_path / "asked", private=release / "out-private", flips=1, cases=2, twins=3)
+    assert asked.twins == 3, "what was asked for is kept"
+
+
+def test_answers_that_are_all_alike_are_no_verdict_for_that_reason(release: Path, tmp_path: Path) -> None:
+    challenge(release / "in", tmp_path / "q", private=release / "out-private", flips=1, twins=1, decoys=0)
+    answer(release, tmp_path / "q", tmp_path / "a", lambda query: query["case"] in ("case00", "case01"))
+    found = judge(tmp_path / "q", tmp_path / "a", private=release / "out-private").releases[0]
+    assert found.result.cases == 0 and "at least 10 cases that differ are needed" in found.sentence
+    few = replace(found, result=TestResult(1.0, 1.0, 0.6, 12, 0, 2))
+    assert "too many of the copies score alike, so that p = 0.6 is the least there can be" in few.sentence
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,8 @@ class Job:
                     raise InputError(
                         f"{place}: expected a place that stays, got one that goes when umed app ends. Pick another."
                     )
+            if wishes.settings != self.state.wishes.settings:
+                self.state.errands.pop("preview", None)
             if wishes.plan != self.state.wishes.plan:
                 self.state.errands.pop("forecast", None)  # of another plan
             self.state.wishes = wishes

@@ -56,12 +56,12 @@ class Wishes:
     @property
     def plan(self) -> list[str]:
         """Options that decide the code."""
-        return ["--strength", self.strength, *(["--evidence"] if self.evidence else []), *self.settings]
+        return ["--strength", self.strength, *self.settings]
 
     @property
     def settings(self) -> list[str]:
-        """Further settings as options."""
-        return [f"--set={one}" for one in self.extra]
+        """Options that decide the code beside its strength."""
+        return [*(["--evidence"] if self.evidence else []), *(f"--set={one}" for one in self.extra)]
 
     @property
     def profile(self) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 
-def half_of(labels: NDArray[np.int16], rng: np.random.Generator, axis: int | None = None) -> NDArray[np.bool_]:
+def half_of(labels: NDArray[np.int16], rng: np.random.Generator, axis: int = -1) -> NDArray[np.bool_]:
     """Draw the half of each labelled object that carries the code.
 
     Each connected object of each class is cut by lines at one secret angle, slice by slice through its middle, so that
@@ -22,12 +22,12 @@ def half_of(labels: NDArray[np.int16], rng: np.random.Generator, axis: int | Non
     Args:
         labels: class of each voxel ``(*spatial)``, 2D or 3D, 0 is background; holds at least one object.
         rng: source of the secret angles.
-        axis: that slices follow in 3D; the shortest one if ``None``.
+        axis: that slices follow in 3D.
 
     Returns:
         Where the code stays, ``(*spatial)`` bool; of every object in every slice at least half.
     """
-    stack = labels[..., None] if labels.ndim == 2 else np.moveaxis(labels, _slices(labels, axis), -1)
+    stack = labels[..., None] if labels.ndim == 2 else np.moveaxis(labels, axis, -1)
     coded = np.zeros(stack.shape, bool)
     for number in np.unique(stack[stack > 0]):
         objects, count = ndimage.label(stack == number, np.ones((3,) * stack.ndim))
@@ -42,8 +42,13 @@ def half_of(labels: NDArray[np.int16], rng: np.random.Generator, axis: int | Non
                     coded[here] |= mine & (along >= np.median(along[mine]))
     nearest = ndimage.distance_transform_edt(stack == 0, return_distances=False, return_indices=True)
     coded = coded[tuple(nearest)]
-    return coded[..., 0] if labels.ndim == 2 else np.ascontiguousarray(np.moveaxis(coded, -1, _slices(labels, axis)))
+    return coded[..., 0] if labels.ndim == 2 else np.ascontiguousarray(np.moveaxis(coded, -1, axis))
 
 
-def _slices(labels: NDArray[np.int16], axis: int | None) -> int:
-    return int(np.argmin(labels.shape)) if axis is None else axis
+def slices_along(shape: tuple[int, ...]) -> int:
+    """Axis that the slices of a whole image follow: its shortest side, the last one of several.
+
+    >>> slices_along((512, 512, 90)), slices_along((40, 40, 40)), slices_along((20, 512, 512))
+    (2, 2, 0)
+    """
+    return len(shape) - 1 - int(np.argmin(shape[::-1]))

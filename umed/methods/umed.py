@@ -18,7 +18,7 @@ from torch import Tensor
 
 from umed.core.types import Regions
 from umed.methods.generators import GeneratorMethod
-from umed.methods.half_codes import half_of
+from umed.methods.half_codes import half_of, slices_along
 from umed.methods.options import listed
 from umed.networks.perturber import UMedPerturber
 from umed.networks.secret_carriers import is_secret
@@ -79,6 +79,7 @@ class UMed(GeneratorMethod):
         if not self.half:
             return found
         axis = self.slices_of(image, regions)
+        axis = slices_along(regions.shape) if axis is None else axis
         halves = [torch.from_numpy(half_of(regions.labels, rng, axis)) for rng in rngs]
         return [one * half for one, half in zip(found, halves, strict=True)]
 

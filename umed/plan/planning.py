@@ -23,7 +23,7 @@ from umed.core.registry import METHODS, check_options
 from umed.plan.facts import Facts
 from umed.plan.placement import OUTSIDE, Scene
 from umed.plan.range_choice import choose_ranges
-from umed.plan.strength import GIVEN_UP, LEARNT, Strength, check_evidence, decide, expectation
+from umed.plan.strength import LEARNT, Strength, check_evidence, decide, expectation, given_up
 
 THICK = 3.0  # coarsest spacing over finest: above it a 3-D kernel would mix unrelated tissue
 FEW_SLICES = 16  # fewer than this along an axis leaves nothing for a 3-D network to pool
@@ -212,6 +212,8 @@ def _resolve_options(facts: Facts, settings: Settings, decision: Strength) -> tu
     text = ", ".join(f"{key} {value}" for key, value in chosen.items())
     why = [f"{text}: {reason}"] if chosen else []
     options = {**given, **chosen}
+    if given.get("half", settings.evidence) != settings.evidence:
+        raise ConfigError("method_options.half: expected to be left out, since evidence says it. Use --evidence.")
     if settings.evidence:
         check_evidence(options.get("carriers"), settings.method)
         options["half"] = True
@@ -273,7 +275,7 @@ def make_plan(facts: Facts, settings: Settings) -> Plan:
     settings = dataclasses.replace(settings, epsilon=decision.epsilon)
     options, kind = _resolve_options(facts, settings, decision)
     expected = expectation(scene, options["carriers"], decision.amplitude) if settings.method == LEARNT else ""
-    expected = GIVEN_UP if settings.evidence else expected
+    expected = given_up(_kind(facts), settings.epsilon) if settings.evidence else expected
     support, weak, where = _resolve_support(settings)
     why = [
         *choice.why,

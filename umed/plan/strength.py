@@ -43,10 +43,6 @@ AT_CORNER = 8
 it held all victims of docs/strength.md that 4/255 held, and the one that 4/255 did not."""
 LEARNT = "umed"
 """The method whose carriers are placed."""
-GIVEN_UP = (
-    "protection: given up for evidence (--evidence). Half of each object carries the code, so that networks learn from "
-    "the other half as well as from unprotected images; umed trace finds them best that way"
-)
 
 
 @dataclass(frozen=True)
@@ -193,9 +189,27 @@ def expectation(scene: Scene | None, carriers: Sequence[str], epsilon: float) ->
     )
 
 
+def given_up(kind: str, epsilon: float) -> str:
+    """What a steward may expect of ``evidence``, in one sentence.
+
+    Args:
+        kind: ``"colour"`` or ``"other"``.
+        epsilon: bound as a share of the range.
+    """
+    found = "umed trace found networks that were trained on some hundred such pictures for long"
+    if epsilon < AT_CORNER / 255:
+        found = f"at {255 * epsilon:.3g}/255 umed trace found little in trials: add --strength strong"
+    if kind != "colour":
+        found = "how much umed trace finds on grey images was not tried"
+    return (
+        "protection: given up for evidence. Half of each object carries the code, and networks learn from the other "
+        f"half nearly as well as from unprotected images; {found}"
+    )
+
+
 def check_evidence(carriers: Sequence[str] | None, method: str) -> None:
     """Refuse ``evidence`` with a method that draws no secret code for each case; raises ConfigError."""
-    if method != LEARNT or not carriers or not all(name[:1].isalpha() for name in carriers):
+    if method != LEARNT or not carriers or not all(name[:1].isalpha() and name != "auto" for name in carriers):
         got = f"method {method}" if method != LEARNT else f"carriers {', '.join(carriers or ())}"
         raise ConfigError(f"evidence: expected method {LEARNT} with secret carriers, got {got}. Leave --evidence out.")
 

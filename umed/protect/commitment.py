@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the owner commits to before a release, so that a later trace cannot be made to fit.
 
-For every protected case two codes were drawn from the key, and an even coin of the key said which is published. The key
-holds further draws of each case; all copies are as good, and any might have been the published one.
+The key gives many draws of the code of each case, as good as each other; one of them is published.
 ``PRIVATE/trace.json`` says which, by the digests of both copies, and whose copy it is where the owner named somebody.
-Its SHA-256 is published as ``umed/commitment.json``; it says nothing about the coins or the name, since a salt goes
+Its SHA-256 is published as ``umed/commitment.json``; it says nothing about them or the name, since a salt goes
 into it, and a time stamp on it (RFC 3161) proves that they were tossed before any network could be asked.
 """
 
@@ -31,10 +30,13 @@ FORMAT = 1
 ALPHA = 1e-3
 """Above this corrected p-value nothing is called evidence."""
 TESTS = (
-    "umed trace 2: aligned ranks of the log odds of the mean Dice coefficient, published copy against other draws from "
-    "the key, corrected by Holm"
+    "umed trace 2: aligned ranks of the published copy among it and other draws from the key (8 unless said otherwise). "
+    "Score: mean, over looks (4 unless said otherwise) and frames, of the log odds, clipped at 0.0001 and 0.9999, of "
+    "the Dice coefficient averaged over classes, soft for probabilities. p exact, corrected by Holm"
 )
-"""What is tested and how; committed to with the coins."""
+"""What is tested and how; committed to with the copies."""
+EARLIER = ("umed trace 1: signed ranks of the mean Dice coefficient, published copy against twin, corrected by Holm",)
+"""Tests that earlier versions committed to, and that this one does not make."""
 
 
 def write_commitment(store: Store, secret: Secret, outcomes: Iterable[Outcome]) -> bool:
@@ -74,14 +76,14 @@ def write_commitment(store: Store, secret: Secret, outcomes: Iterable[Outcome]) 
     return True
 
 
-def commitment_text(digest: str) -> str:
+def commitment_text(digest: str, tests: str = TESTS) -> str:
     """Content of ``umed/commitment.json`` for the SHA-256 of ``trace.json``."""
     public = {
         "format": FORMAT,
-        "tests": TESTS,
+        "tests": tests,
         "alpha": ALPHA,
         "sha256": digest,
-        "about": "The owner's trace.json has this SHA-256. It says which of two copies of each case was published.",
+        "about": "The owner's trace.json has this SHA-256. It says which of several copies of each case was published.",
     }
     return json.dumps(public, sort_keys=True, indent=1) + "\n"
 
@@ -93,7 +95,8 @@ def commitment_fault(data: bytes) -> str:
     ('', 'expected the commitment that umed writes, got something else')
     """
     match = re.search(rb'"sha256": "([0-9a-f]{64})"', data)
-    same = match is not None and data == commitment_text(match[1].decode()).encode()
+    digest = "" if match is None else match[1].decode()
+    same = match is not None and any(data == commitment_text(digest, one).encode() for one in (TESTS, *EARLIER))
     return "" if same else "expected the commitment that umed writes, got something else"
 
 
@@ -118,11 +121,16 @@ def read_trace(private: Path, output: Path | None = None) -> dict[str, Any]:
             raise ValueError(f"format {content['format']!r}")
     except FileNotFoundError:
         raise InputError(
-            f"{path}: expected the coins of a release, got nothing. Only runs of umed 0.2 and newer with secret "
-            "carriers have them; check --private."
+            f"{path}: expected the copies of a release, got nothing. Only runs of umed 0.2 and newer with secret "
+            "carriers have one; check --private."
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: expected the coins of a release, got: {error}. Restore it from a copy.") from error
+        raise InputError(f"{path}: expected the copies of a release, got: {error}. Restore it from a copy.") from error
+    if content.get("tests") != TESTS:
+        raise InputError(
+            f"{path}: expected a release that commits to the test of this version ({TESTS.split(':')[0]}), got "
+            f"{str(content.get('tests')).split(':')[0]!r}. Use the umed that made it, or make the release again."
+        )
     digest = hashlib.sha256(raw).hexdigest()
     public = None if output is None else output / COMMITMENT_FILE
     if public is not None and public.is_file():
@@ -131,5 +139,5 @@ def read_trace(private: Path, output: Path | None = None) -> dict[str, Any]:
         except (OSError, ValueError, KeyError, TypeError):
             said = "something else"
         if said != digest:
-            raise InputError(f"{public}: expected the commitment {digest}, got {said}. The coins were changed since.")
+            raise InputError(f"{public}: expected the commitment {digest}, got {said}. The record was changed since.")
     return {**content, "sha256": digest}

@@ -92,7 +92,7 @@ def _finish_files(
 
 
 def _commitment(store: Store, secret: Secret, result: Released) -> dict[str, Any]:
-    """What is published of the coins, as the manifest lists it; nothing where no case has a twin."""
+    """What is published of the copies, as the manifest lists it; nothing where no case has a twin."""
     if not write_commitment(store, secret, result.outcomes):
         return {}
     return {COMMITMENT_FILE: {"sha256": sha256(store.public(COMMITMENT)), "what": "other"}}

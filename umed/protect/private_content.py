@@ -32,7 +32,7 @@ _RECORDS: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"outcome", "run", "sources", "outputs"}), "the record of a case"),
     (frozenset({"actions", "tags", "files_written"}), "the audit of a run"),
     (frozenset({"verdict", "sentence", "thieves"}), "the forecast of a release"),
-    (frozenset({"tests", "salt", "cases"}), "the coins of a release"),
+    (frozenset({"tests", "salt", "cases"}), "the copies of a release"),
     (frozenset({"release", "commitment", "queries"}), "the list of what each query of a trace is"),
 )
 _EXACT = {

@@ -92,7 +92,7 @@ class Challenged:
             lines.append(f"WARNING: this proves nothing: evidence takes {needed} cases or more, all won")
         lines.append("run the suspect network on every image there, and keep each answer under the name of its query")
         lines.append(
-            "whoever gets these images can average the copies of a case: have them run by an expert or by yourself"
+            "whoever gets these images can put the copies of a case together: have them run by an expert or by yourself"
         )
         key = "" if self.key_file is None else f" --key-file {self.key_file}"
         lines.append(
@@ -164,13 +164,13 @@ def challenge(
         wanted = sorted(trace["cases"])
         if cases < len(wanted):
             wanted = sorted(secrets.SystemRandom().sample(wanted, cases))
-        if twins is None:
-            size = flips * sum(source.sizes.get(case, 0) for case in wanted)
-            twins = max(1, min(TWINS, int(MOST_BYTES / max(size, 1)) - 1))
         turned = _axes(flips, plan, record["layout"] == "dicom")
-        make = _Maker(source, pictures, plan, method, trace["cases"], temporary, turned, twins)
+        make = _Maker(source, pictures, plan, method, trace["cases"], temporary, turned, twins or TWINS)
         for case in counted(wanted, "challenge", progress):
             make.case(case, secrets.randbelow(10**6) < decoys * 10**6)
+            if twins is None and make.asked == 1 and (fewer := make.fitting(len(wanted))) < make.twins:
+                make.start_again(fewer)
+                make.case(case, secrets.randbelow(10**6) < decoys * 10**6)
         if not make.asked:
             why = "; ".join(group_reasons(make.left_out, unit="cases"))
             raise InputError(f"{root}: expected cases of the release, got none that can be asked about ({why}).")
@@ -190,7 +190,7 @@ def challenge(
             np.savez_compressed(_labels_file(folder, name, case), labels=labels)
         path = said.write(folder, key)
     left_out = tuple(make.left_out)
-    return Challenged(out, path, make.asked, len(said.queries), twins, left_out, given_path(key_file))
+    return Challenged(out, path, make.asked, len(said.queries), make.twins, left_out, given_path(key_file))
 
 
 def _labels_file(private: Path, challenge_id: str, case: str) -> Path:
@@ -315,6 +315,20 @@ class _Maker:
             name = f"q{secrets.token_hex(6)}"
             self.queries[name] = Query(case, image.role, axes, image.frame)
             image.save(axes, self.folder / "images", name)
+
+    def fitting(self, cases: int) -> int:
+        """Twins with which so many cases as large as the first one take up to :data:`MOST_BYTES`; at least 1."""
+        written = sum(path.stat().st_size for path in (self.folder / "images").iterdir())
+        each = written * cases / len({query.role for query in self.queries.values()})
+        return max(1, min(TWINS, int(MOST_BYTES / max(each, 1)) - 1))
+
+    def start_again(self, twins: int) -> None:
+        """Forget what was written, and compare with fewer twins."""
+        for path in (self.folder / "images").iterdir():
+            path.unlink()
+        self.twins, self.asked = twins, 0
+        self.labels.clear()
+        self.queries.clear()
 
     def sorted(self) -> dict[str, Any]:
         """The queries, in the order of their random names, which says nothing."""

@@ -69,10 +69,9 @@ def draw_copies(
 ) -> DrawnCopies:
     """Draw all copies of a case, and make sure that they are those that were committed to.
 
-    A series is drawn span by span, and each span has a coin of its own. Its copy of all published sides and its copy of
-    all others are asked about, never a mixture. Turning all coins of a series round swaps the two and is as likely as
-    not, so that together they are one even coin, too. Further twins are drawn from the key as well, but never were
-    candidates: a network that does not know the release takes any of the draws for the published one as likely.
+    A series is drawn span by span. Its copy of all published draws is asked about, and twins of other draws throughout,
+    never a mixture. All draws are independent and alike, so that a network that does not know the release takes any of
+    these copies for the published one as likely.
 
     Args:
         source: of the originals.
