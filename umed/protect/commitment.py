@@ -30,9 +30,9 @@ FORMAT = 1
 ALPHA = 1e-3
 """Above this corrected p-value nothing is called evidence."""
 TESTS = (
-    "umed trace 2: aligned ranks of the published copy among it and other draws from the key (8 unless said otherwise). "
-    "Score: mean, over looks (4 unless said otherwise) and frames, of the log odds, clipped at 0.0001 and 0.9999, of "
-    "the Dice coefficient averaged over classes, soft for probabilities. p exact, corrected by Holm"
+    "umed trace 2: aligned ranks of the published copy among it and other draws from the key (8 unless said "
+    "otherwise). Score: mean, over looks (4 unless said otherwise) and frames, of the log odds, clipped at 0.0001 and "
+    "0.9999, of the Dice coefficient averaged over classes, soft for probabilities. p exact, corrected by Holm"
 )
 """What is tested and how; committed to with the copies."""
 EARLIER = ("umed trace 1: signed ranks of the mean Dice coefficient, published copy against twin, corrected by Holm",)

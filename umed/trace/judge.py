@@ -90,9 +90,7 @@ class ReleaseVerdict:
             needed = cases_needed(ALPHA, self.result.copies)
             lack = f"at least {many(needed, 'case')} that differ are needed"
             if self.result.cases >= needed:
-                lack = (
-                    f"too many of the copies score alike, so that p = {self.result.least:.2g} is the least there can be"
-                )
+                lack = f"too many copies score alike, so that p = {self.result.least:.2g} is the least there can be"
             return f"no verdict is possible: {told}; {lack}"
         return f"no evidence: {told}, p = {self.p:.2g}, above {ALPHA:g}. That does not prove that it was not used"
 
