@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +13,6 @@ from scipy.stats import wilcoxon
 
 from umed.protect.commitment import ALPHA
 from umed.trace.rank_test import LEVELS, cases_needed, holm, rank_test, tail_of_choices
-
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-
 
 @settings(max_examples=80, deadline=None)
 @given(
