@@ -14,6 +14,7 @@ from scipy.stats import wilcoxon
 from umed.protect.commitment import ALPHA
 from umed.trace.rank_test import LEVELS, cases_needed, holm, rank_test, tail_of_choices
 
+
 @settings(max_examples=80, deadline=None)
 @given(
     st.integers(1, 3).flatmap(
